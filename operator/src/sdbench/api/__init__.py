@@ -1,0 +1,1 @@
+"""The StableDiffusionBenchmark as types, and the schema generated from them. Pure."""

@@ -1,0 +1,116 @@
+"""What can a person ask? `spec` of a StableDiffusionBenchmark as frozen types."""
+
+from decimal import Decimal
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import Field, StringConstraints
+
+from sdbench_trainer.config import Boundary, DecimalString, TrainerConfig
+
+Quantity = Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$", max_length=24)]
+"""A Kubernetes quantity, such as 500m or 4Gi."""
+
+ObjectName = Annotated[
+    str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", min_length=1, max_length=253)
+]
+ImageReference = Annotated[
+    str, StringConstraints(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._/:@-]*$", min_length=1, max_length=512)
+]
+Count = Annotated[int, Field(ge=1, le=65_536)]
+
+
+class PerDevice(Boundary):
+    """Requests and limits of a pod, for each of its devices."""
+
+    cpu: Quantity = Field("1", description="CPU for each device.")
+    memory: Quantity = Field("4Gi", description="Memory for each device.")
+    shared_memory: Quantity = Field("1Gi", description="Size of /dev/shm for each device; it counts as memory.")
+
+
+class Devices(Boundary):
+    """How many devices are tried, and how they are had."""
+
+    counts: tuple[Count, ...] = Field(
+        min_length=1,
+        max_length=64,
+        description="Device counts to measure. A count above perPod is a multiple of perPod.",
+    )
+    per_pod: int = Field(8, ge=1, le=64, description="Most devices in one pod.")
+    resource: Annotated[str, StringConstraints(pattern=r"^[a-z0-9.-]+/[a-zA-Z0-9._-]+$", max_length=128)] | None = (
+        Field(None, description="Extended resource of a device, such as nvidia.com/gpu. Absent: CPU processes.")
+    )
+    per_device: PerDevice = Field(PerDevice(), description="Requests and limits of the pods, for each device.")
+    hourly_price: DecimalString = Field(Decimal("0"), description="Price of one device for one hour, for the cost.")
+
+
+class Scaling(StrEnum):
+    """What is kept when devices are added."""
+
+    STRONG = "Strong"
+    WEAK = "Weak"
+
+
+class Data(Boundary):
+    """Where the shards are. Without remote and claim the images are synthetic."""
+
+    remote: (
+        Annotated[str, StringConstraints(pattern=r"^(s3|gs|azure|oci|hf|file)://[^@\s$]+$", max_length=1024)] | None
+    ) = Field(None, description="Folder of MDS shards, such as s3://bucket/shards. No user info in it.")
+    endpoint: Annotated[str, StringConstraints(pattern=r"^https?://[^@\s$]+$", max_length=512)] | None = Field(
+        None, description="URL of an S3-compatible server."
+    )
+    region: Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+$", max_length=64)] | None = Field(
+        None, description="Region of the bucket."
+    )
+    credentials_secret: ObjectName | None = Field(
+        None, description="Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, mounted into the pods as files."
+    )
+    claim: ObjectName | None = Field(None, description="PersistentVolumeClaim with the shards, mounted read-only.")
+
+
+class Projection(Boundary):
+    """The full training to which a measurement is extended."""
+
+    images: int = Field(2_867_200_000, ge=1, le=10**15, description="Images that the full training sees.")
+
+
+class Limits(Boundary):
+    """How long and how large it may become. Times are in seconds."""
+
+    max_devices: int = Field(65_536, ge=1, description="Most devices at once; a larger count is refused.")
+    queued_seconds: int = Field(86_400, ge=1, description="From the job's creation to all of its pods being scheduled.")
+    start_seconds: int = Field(1_800, ge=1, description="From scheduled to all containers running: pulls and mounts.")
+    rendezvous_seconds: int = Field(600, ge=5, description="From a rank's start to all ranks having met.")
+    first_step_seconds: int = Field(900, ge=5, description="From the rendezvous to the first step.")
+    stall_seconds: int = Field(600, ge=5, description="Longest time without a step.")
+    total_seconds: int = Field(86_400, ge=1, description="From the first container running to the end of an Attempt.")
+    teardown_seconds: int = Field(
+        300, ge=1, description="After it, pods still holding devices are named in the status."
+    )
+
+
+class Spec(Boundary):
+    """The question."""
+
+    image: ImageReference | None = Field(
+        None, description="Trainer image. Absent: the operator's default, pinned in status.resolved."
+    )
+    image_pull_secrets: tuple[ObjectName, ...] = Field((), max_length=16, description="Secrets to pull the image with.")
+    devices: Devices
+    scaling: Scaling = Field(
+        Scaling.STRONG,
+        description="Strong: globalBatchSize is fixed. Weak: it is the smallest count's and grows with the devices.",
+    )
+    repeats: int = Field(1, ge=1, le=100, description="Trials of each Point.")
+    parallelism: int = Field(1, ge=1, le=64, description="Trials at the same time; neighbours disturb measurements.")
+    data: Data = Field(Data(), description="Where the shards are. Empty: synthetic images.")
+    trainer: TrainerConfig
+    sweep: dict[str, Any] | None = Field(
+        None, description="Grid over trainer knobs: the knobs of trainer with lists of values, times the counts."
+    )
+    projection: Projection = Field(Projection(), description="The full training to which a measurement is extended.")
+    limits: Limits = Field(Limits(), description="How long and how large it may become.")
+    retries: int = Field(2, ge=0, le=20, description="Further Attempts at a Trial that was interrupted or lost a peer.")
+    suspend: bool = Field(False, description="Stops and voids the running Attempts; they start anew on resume.")
+    cancel: bool = Field(False, description="Ends the Benchmark for good and keeps what was measured. One-way.")

@@ -1,0 +1,219 @@
+"""What does a Benchmark answer? `status` of a StableDiffusionBenchmark as frozen types."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field, PlainSerializer
+
+from sdbench_trainer.config import Boundary, DecimalString
+
+Time = Annotated[
+    datetime, PlainSerializer(lambda t: t.strftime("%Y-%m-%dT%H:%M:%SZ"), return_type=str, when_used="json")
+]
+"""A moment in UTC with whole seconds, as metav1.Time writes it."""
+
+
+class Phase(StrEnum):
+    """Of a Benchmark: derived, for people; never an input of a decision."""
+
+    PENDING = "Pending"
+    RUNNING = "Running"
+    SUSPENDED = "Suspended"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+
+
+class TrialPhase(StrEnum):
+    """Of a Trial's row.
+
+    Pending ─► Starting ─► Running ─► Succeeded
+      ▲            │           ├────► Failed
+      └─ released ─┴─ Stopping ◄┘     (Stopping: the Attempt is void; another follows when its devices are free)
+    """
+
+    PENDING = "Pending"
+    STARTING = "Starting"
+    RUNNING = "Running"
+    STOPPING = "Stopping"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+
+
+class Reason(StrEnum):
+    """Why an Attempt ended, or a condition is what it is: for machines."""
+
+    MEASURED = "Measured"
+    CONFIG_INVALID = "ConfigInvalid"
+    DATA_MISSING = "DataMissing"
+    SECRET_MISSING = "SecretMissing"
+    IMAGE_PULL = "ImagePull"
+    PODS_FORBIDDEN = "PodsForbidden"
+    UNSCHEDULABLE = "Unschedulable"
+    RENDEZVOUS_TIMEOUT = "RendezvousTimeout"
+    OUT_OF_MEMORY_DEVICE = "OutOfMemoryDevice"
+    OUT_OF_MEMORY_HOST = "OutOfMemoryHost"
+    LOSS_NOT_FINITE = "LossNotFinite"
+    PEER_LOST = "PeerLost"
+    CRASHED = "Crashed"
+    STALLED = "Stalled"
+    SHARED_MEMORY_FULL = "SharedMemoryFull"
+    DEADLINE_EXCEEDED = "DeadlineExceeded"
+    INTERRUPTED = "Interrupted"
+    JOB_VANISHED = "JobVanished"
+    REPORT_LOST = "ReportLost"
+    NAME_CONFLICT = "NameConflict"
+    SUSPENDED = "Suspended"
+    CANCELLED = "Cancelled"
+    SKIPPED = "Skipped"
+    UNKNOWN = "Unknown"
+
+
+class ConditionStatus(StrEnum):
+    TRUE = "True"
+    FALSE = "False"
+    UNKNOWN = "Unknown"
+
+
+class ConditionType(StrEnum):
+    ACCEPTED = "Accepted"
+    RUNNING = "Running"
+    SUSPENDED = "Suspended"
+    COMPLETE = "Complete"
+    FAILED = "Failed"
+    CLEANED_UP = "CleanedUp"
+    RECONCILING = "Reconciling"
+    STALLED = "Stalled"
+
+
+class Condition(Boundary):
+    """A metav1.Condition."""
+
+    type: ConditionType
+    status: ConditionStatus
+    reason: str
+    message: str = Field("", max_length=1024)
+    last_transition_time: Time
+    observed_generation: int
+
+
+class RowMeasurement(Boundary):
+    """What a Trial measured, as decimal strings; see Measurement in the Report for the meanings."""
+
+    images_per_second: DecimalString
+    median_images_per_second: DecimalString
+    batches: int
+    seconds: DecimalString
+    step_seconds_p5: DecimalString
+    step_seconds_p50: DecimalString
+    step_seconds_p95: DecimalString
+    drift_ratio: str
+    rank_skew_ratio: DecimalString
+    data_wait_ratio_max: DecimalString
+    data_wait_ratio_mean: DecimalString
+    host_memory_peak_bytes: int
+    device_memory_peak_bytes: int | None = None
+    loss: str
+    mfu_ratio: DecimalString | None = None
+
+
+class TrialRow(Boundary):
+    """One Trial. A Succeeded or Failed row never changes but for `releasedAt`."""
+
+    trial: int = Field(description="Index in the plan, from 0.")
+    point: str
+    devices: int
+    repeat: int = Field(description="Index among the repeats of its Point, from 0.")
+    phase: TrialPhase = TrialPhase.PENDING
+    attempt: int = Field(0, description="Number of the current or last Attempt, from 1; 0: none yet.")
+    failures: int = Field(0, description="Attempts that count against `retries`.")
+    job: str | None = Field(None, description="Name of the current or last Attempt and its PyTorchJob.")
+    job_uid: str | None = Field(None, alias="jobUID")
+    reason: Reason | None = None
+    message: str = Field("", max_length=512)
+    queued_at: Time | None = Field(None, description="The Attempt was decided.")
+    scheduled_at: Time | None = Field(None, description="Its last pod was bound to a node.")
+    started_at: Time | None = Field(None, description="Its last container ran.")
+    measured_at: Time | None = Field(None, description="Its result was stored.")
+    released_at: Time | None = Field(None, description="None of its pods held a device any more.")
+    measurement: RowMeasurement | None = None
+    environment: int | None = Field(None, description="Index in `environments`.")
+
+
+class PointRow(Boundary):
+    """One Point over its repeats."""
+
+    point: str
+    devices: int
+    repeats: int = Field(description="Repeats with a Measurement.")
+    images_per_second: DecimalString = Field(description="Mean over the repeats.")
+    median_images_per_second: DecimalString
+    standard_deviation: DecimalString | None = Field(None, description="Of imagesPerSecond; with two repeats or more.")
+    coefficient_of_variation: DecimalString | None = None
+    interval_low: DecimalString | None = Field(None, description="95 % t-interval of the mean.")
+    interval_high: DecimalString | None = None
+    images_per_second_per_device: DecimalString
+    scaling_efficiency: DecimalString = Field(description="Per-device rate over that of the smallest count.")
+    data_wait_ratio_max: DecimalString
+    mfu_ratio: DecimalString | None = None
+    global_batch_size: int
+    device_microbatch_size: int
+    days: DecimalString
+    device_hours: DecimalString
+    cost: DecimalString
+
+
+class EnvironmentRow(Boundary):
+    """On what Trials ran; equal ones are stored once."""
+
+    config_hash: str
+    image_id: str
+    device: str
+    device_count: int
+    versions: dict[str, str]
+    driver: str | None = None
+    nccl: str | None = None
+
+
+class Plan(Boundary):
+    """What the question costs at most, known before it starts."""
+
+    trials: int
+    largest_devices: int
+    points: int
+
+
+class Resolved(Boundary):
+    """What was pinned when the Benchmark was accepted."""
+
+    image: str
+    operator_version: str
+
+
+class Summary(Boundary):
+    """The line of `kubectl get`, of the largest measured count."""
+
+    trials: str = Field(description="Ended of planned, as in 18/54.")
+    devices: int | None = None
+    images_per_second: str | None = None
+    scaling_efficiency: str | None = None
+    days: str | None = None
+    cost: str | None = None
+    mfu: str | None = None
+    coefficient_of_variation: str | None = None
+    spent_device_hours: str = "0.00"
+
+
+class Status(Boundary):
+    """The answer."""
+
+    observed_generation: int = -1
+    phase: Phase = Phase.PENDING
+    resolved: Resolved | None = None
+    plan: Plan | None = None
+    summary: Summary | None = None
+    trials: tuple[TrialRow, ...] = ()
+    points: tuple[PointRow, ...] = ()
+    environments: tuple[EnvironmentRow, ...] = ()
+    spent_device_seconds: int = Field(0, description="Device-seconds from scheduled to released, over all Attempts.")
+    conditions: tuple[Condition, ...] = ()

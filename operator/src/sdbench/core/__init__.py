@@ -1,0 +1,1 @@
+"""Plan, world, decide, statistics, projection: what to do next, as pure functions."""

@@ -1,0 +1,132 @@
+"""What does an Attempt leave when it ends? The Report: ASCII JSON of at most 2,000 bytes with a checksum.
+
+It is written once, by PID 1 of the pod with rank 0 (or the one whose rank failed), to the container's termination
+message, and locally to a file. `message()` and `report_in()` are each other's inverse.
+"""
+
+import json
+import zlib
+from enum import IntEnum
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from sdbench_trainer.config import Boundary
+
+LIMIT_BYTES = 2_000
+"""Longest message: the kubelet cuts at 4,096 bytes, and at 2,457 in a pod with five containers."""
+
+
+class ExitCode(IntEnum):
+    """How PID 1 of a training pod ends. 128 + n means: killed by signal n."""
+
+    OK = 0
+    CONFIG_INVALID = 64
+    DATA_MISSING = 65
+    RENDEZVOUS_TIMEOUT = 66
+    OUT_OF_DEVICE_MEMORY = 67
+    LOSS_NOT_FINITE = 68
+    PEER_LOST = 69
+    BUG = 70
+    STALLED = 71
+    SHARED_MEMORY_FULL = 72
+
+
+class StepSeconds(Boundary):
+    """Percentiles of the measured steps, in seconds."""
+
+    p5: float
+    p50: float
+    p95: float
+
+
+class Measurement(Boundary):
+    """What the window showed. Every field is finite; a window that was cut short makes no Measurement."""
+
+    batches: int = Field(description="Steps in the window.")
+    images: int = Field(description="Images in the window, over all devices.")
+    seconds: float = Field(description="Length of the window without evaluation and checkpoints.")
+    images_per_second: float = Field(description="images / seconds: the mean, for projections.")
+    median_images_per_second: float = Field(description="Global batch over the median step: for comparisons.")
+    step_seconds: StepSeconds
+    drift_ratio: float = Field(description="Mean step of the last third over that of the first third, minus 1.")
+    rank_skew_ratio: float = Field(description="Own data wait + forward: maximum over median of the ranks.")
+    data_wait_ratio_max: float = Field(description="Share of the window waited for data, the worst rank.")
+    data_wait_ratio_mean: float = Field(description="Share of the window waited for data, mean of the ranks.")
+    host_memory_peak_bytes: int
+    device_memory_peak_bytes: int | None = None
+    loss: float = Field(description="Loss of the last measured step.")
+    mfu_ratio: float | None = Field(None, description="Model FLOPs utilisation; absent where the peak is unknown.")
+
+
+class BatchTruth(Boundary):
+    """The batch that was really run."""
+
+    global_batch_size: int
+    per_device: int
+    microbatches: int
+
+
+class Environment(Boundary):
+    """On what it was measured."""
+
+    config_hash: str
+    device: str
+    device_count: int
+    versions: dict[str, str]
+    driver: str | None = None
+    nccl: str | None = None
+
+
+class ReportError(Boundary):
+    """Why no Measurement was made."""
+
+    code: int = Field(description="Exit code, as in ExitCode or 128 + signal.")
+    rank: int | None = Field(None, description="Global rank of the culprit.")
+    where: str = Field(description="What the run was doing.")
+    tail: str = Field("", description="Last lines of the culprit's output.")
+
+
+class Report(Boundary):
+    """What an Attempt leaves when it ends."""
+
+    attempt: str
+    measurement: Measurement | None = None
+    batch: BatchTruth | None = None
+    environment: Environment | None = None
+    seconds_to_first_step: float | None = None
+    error: ReportError | None = None
+
+
+def _encoded(document: dict[str, Any]) -> str:
+    return json.dumps(document, ensure_ascii=True, allow_nan=False, separators=(",", ":"), sort_keys=True)
+
+
+def _sealed(document: dict[str, Any]) -> str:
+    checksum = f"{zlib.crc32(_encoded(document).encode()):08x}"
+    return _encoded({**document, "checksum": checksum})
+
+
+def message(report: Report) -> str:
+    """The report as a termination message of at most LIMIT_BYTES; an error's tail gives way from its front."""
+    text = _sealed(report.document())
+    while len(text) > LIMIT_BYTES and report.error is not None and report.error.tail:
+        excess = len(text) - LIMIT_BYTES
+        tail = report.error.tail[max(1, excess // 6) :]
+        report = report.model_copy(update={"error": report.error.model_copy(update={"tail": tail})})
+        text = _sealed(report.document())
+    if len(text) > LIMIT_BYTES:
+        raise ValueError(f"the report has {len(text)} bytes, more than {LIMIT_BYTES}")
+    return text
+
+
+def report_in(text: str) -> Report | None:
+    """The report that a termination message holds; None when it is missing, cut or altered."""
+    try:
+        document = json.loads(text)
+        checksum = document.pop("checksum")
+        if checksum != f"{zlib.crc32(_encoded(document).encode()):08x}":
+            return None
+        return Report.model_validate(document)
+    except (ValueError, KeyError, AttributeError, TypeError, ValidationError):
+        return None
