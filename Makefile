@@ -1,0 +1,65 @@
+# Every command of this project. `make` or `make help` lists them.
+
+export UV_SYSTEM_CERTS := 1
+export HF_HUB_OFFLINE := 1
+
+PYTHON ?= python3
+BIN := .venv/bin
+REQUIREMENTS := $(wildcard requirements/*.txt)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-fast lint format generate verify requirements images cluster clean environment
+
+help:  ## List the commands
+	@echo "sdbench: how fast would your cluster train Stable Diffusion?"
+	@echo
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "Built tools and images are kept in \$$SDBENCH_CACHE (default ~/.cache/sdbench)."
+
+demo: environment  ## From a fresh checkout to the scaling table of this machine (a few minutes)
+	@$(BIN)/python tests/photographs.py build/demo/photographs
+	@$(BIN)/sdbench-trainer shards build --overwrite build/demo/photographs build/demo/shards
+	@$(BIN)/sdbench run crds/examples/tiny.yaml --local --overwrite --shards build/demo/shards --results build/demo/results
+	@$(BIN)/sdbench report build/demo/results/tiny/benchmark.json --format html --output build/demo/report.html
+	@echo "The report with its plot: build/demo/report.html"
+
+test: environment  ## Every tier that this machine can run; with CI set, nothing may be left out
+	@$(BIN)/python tests/tiers.py
+
+test-fast: environment  ## Unit, properties and lint: the daily loop (under two minutes)
+	@$(BIN)/python tests/tiers.py lint unit properties
+
+lint: environment  ## Style, types, import contracts
+	@$(BIN)/python tests/tiers.py lint
+
+format: environment  ## Rewrite the Python files in the house's format
+	@$(BIN)/ruff check --fix --quiet .
+	@$(BIN)/ruff format --quiet .
+
+generate: environment  ## Write every generated copy: the CRD, the RBAC rules
+	@mkdir -p charts/sdbench/files
+	@$(BIN)/python -m sdbench.api.schema > crds/stablediffusionbenchmarks.yaml
+	@cp crds/stablediffusionbenchmarks.yaml charts/sdbench/files/crd.yaml
+	@$(BIN)/python -m sdbench.controller.rights > charts/sdbench/files/rules.yaml
+
+verify: generate  ## Generate, then demand that nothing differs from what is committed
+	@git diff --exit-code -- crds charts/sdbench/files || { echo "Generated files are stale: commit what make generate wrote." >&2; exit 1; }
+
+requirements: environment  ## Compile requirements/*.in to pinned and hashed requirements/*.txt
+	@sh requirements/compile.sh $(BIN)/uv
+
+images: environment  ## Build the cluster's tools and the two images
+	@PYTHONPATH=tests $(BIN)/python -m cluster.harness build
+
+cluster: environment  ## Start a real one-node cluster on this machine and keep it until Ctrl-C (root)
+	@PYTHONPATH=tests $(BIN)/python -m cluster.harness up
+
+clean:  ## Delete what make built inside the checkout
+	rm -rf .venv build
+
+environment: .venv/ready
+
+.venv/ready: $(REQUIREMENTS) operator/pyproject.toml trainer/pyproject.toml
+	@sh requirements/environment.sh $(PYTHON)
+	@touch $@

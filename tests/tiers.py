@@ -1,0 +1,161 @@
+"""Which tests can this machine run? Runs each tier by itself and says in a line what was left out and why.
+
+    python tests/tiers.py              every tier
+    python tests/tiers.py unit api     these tiers
+    python tests/tiers.py --list       what each tier proves and needs
+
+With CI set in the environment nothing may be left out: what a tier lacks is then an error.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Need:
+    """Something that a tier needs of the machine."""
+
+    met: Callable[[], bool]
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Tier:
+    """One folder of tests, or the lint commands."""
+
+    name: str
+    proves: str
+    needs: tuple[Need, ...] = ()
+    packages: tuple[str, ...] = ()
+    """Debian packages; installed when root."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a tier ended: `left_out` holds the reason, or the commands gave `passed` in `seconds`."""
+
+    tier: Tier
+    passed: bool = True
+    seconds: float = 0.0
+    left_out: str = ""
+
+
+def on_path(*programs: str) -> Callable[[], bool]:
+    """Whether all these programs can be found, also in the folders that only root has on its path."""
+    path = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin"))
+    return lambda: all(shutil.which(program, path=path) for program in programs)
+
+
+GO = Need(on_path("go"), "Go 1.26 or newer builds the cluster's binaries: install it and put go on the PATH")
+ROOT_USER = Need(lambda: os.geteuid() == 0, "a node needs root: run it as root")
+PROMTOOL = Need(on_path("promtool"), "promtool judges the queries: apt-get install prometheus")
+CHROMIUM = Need(on_path("chromium"), "the page is read in a browser: apt-get install chromium")
+CONTAINERS = Need(
+    on_path("containerd", "runc", "buildah", "skopeo", "debootstrap", "iptables", "conntrack"),
+    "a node needs containerd, runc, buildah, skopeo, debootstrap, iptables and conntrack: see docs/development.md",
+)
+NODE_PACKAGES = tuple(
+    "containerd runc buildah skopeo debootstrap iptables conntrack ethtool socat containernetworking-plugins gcc "
+    "libc6-dev prometheus".split()
+)
+
+TIERS = (
+    Tier("lint", "style, types, import contracts, generated copies"),
+    Tier("unit", "plan, decide, statistics, projection, manifests, schema"),
+    Tier("properties", "any interleaving and any crash: each Trial counted once"),
+    Tier("trainer", "config to batches to Report, exit codes, on the real Composer and a real S3 server", (GO,)),
+    Tier("chart", "rendered YAML and dashboards", (GO, PROMTOOL), ("prometheus",)),
+    Tier("api", "CRD, ownership, rights, crashes, on a real API server", (GO,)),
+    Tier("local", "the same question without a cluster"),
+    Tier("page", "the report in a real browser", (CHROMIUM,), ("chromium",)),
+    Tier("cluster", "kubectl apply to table, on a real kubelet", (ROOT_USER, GO, CONTAINERS), NODE_PACKAGES),
+)
+
+
+def commands(tier: Tier) -> Iterable[list[str]]:
+    """What is run for a tier; each must exit 0."""
+    tools = Path(sys.executable).parent
+    if tier.name == "lint":
+        yield [str(tools / "ruff"), "check", "--quiet", "."]
+        yield [str(tools / "ruff"), "format", "--check", "--quiet", "."]
+        yield [str(tools / "mypy"), "operator/src", "trainer/src", "tests"]
+        yield [str(tools / "lint-imports"), "--no-logo"]
+    else:
+        yield [sys.executable, "-m", "pytest", f"tests/{tier.name}", "--durations=5"]
+
+
+def install(packages: tuple[str, ...]) -> None:
+    """Install the missing ones of these Debian packages, if this is Debian and we are root."""
+    if not packages or os.geteuid() != 0 or not on_path("apt-get", "dpkg-query")():
+        return
+    shown = subprocess.run(
+        ["dpkg-query", "-W", "-f", "${db:Status-Status} ${Package}\n", *packages], capture_output=True, text=True
+    )
+    present = {line.split()[1] for line in shown.stdout.splitlines() if line.startswith("installed ")}
+    missing = [package for package in packages if package not in present]
+    if missing:
+        print(f"Installing Debian packages: {' '.join(missing)} …", flush=True)
+        quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        subprocess.run(["apt-get", "update", "-qq"], env=quiet, check=True)
+        subprocess.run(
+            ["apt-get", "install", "-qq", "-y", "--no-install-recommends", *missing],
+            env=quiet,
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+
+
+def outcome(tier: Tier) -> Outcome:
+    """Run one tier, or say what it lacks."""
+    install(tier.packages)
+    lacking = [need.sentence for need in tier.needs if not need.met()]
+    if lacking:
+        return Outcome(tier, left_out="; ".join(lacking))
+    print(f"\n=== {tier.name}: {tier.proves}", flush=True)
+    started = time.monotonic()
+    passed = all(subprocess.run(command, cwd=ROOT).returncode == 0 for command in commands(tier))
+    return Outcome(tier, passed, time.monotonic() - started)
+
+
+def line(result: Outcome) -> str:
+    """One line of the closing table."""
+    if result.left_out:
+        return f"  {result.tier.name:<11} left out: {result.left_out}"
+    return f"  {result.tier.name:<11} {'passed' if result.passed else 'FAILED'} in {result.seconds:.0f} s"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("tiers", nargs="*", metavar="TIER", help="which tiers; default: all")
+    parser.add_argument("--list", action="store_true", help="show what each tier proves and needs, run nothing")
+    arguments = parser.parse_args()
+    unknown = set(arguments.tiers) - {tier.name for tier in TIERS}
+    if unknown:
+        parser.error(f"no such tier: {', '.join(sorted(unknown))}; there are {', '.join(t.name for t in TIERS)}")
+    chosen = [tier for tier in TIERS if not arguments.tiers or tier.name in arguments.tiers]
+    if arguments.list:
+        print("\n".join(f"  {tier.name:<11} {tier.proves}" for tier in chosen))
+        return 0
+    outcomes = [outcome(tier) for tier in chosen]
+    print("\nTiers:\n" + "\n".join(line(result) for result in outcomes), flush=True)
+    in_ci = bool(os.environ.get("CI"))
+    if in_ci and any(result.left_out for result in outcomes):
+        print("With CI set no tier may be left out.", file=sys.stderr)
+        return 1
+    return 0 if all(result.passed for result in outcomes) else 1
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
