@@ -1,0 +1,37 @@
+"""Where is kept what outlives a run: binaries, images, and the records of runs?"""
+
+import contextlib
+import fcntl
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def cache_folder(*parts: str) -> Path:
+    """A folder of $SDBENCH_CACHE, else $XDG_CACHE_HOME/sdbench, else ~/.cache/sdbench; made if it is missing."""
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    root = Path(os.environ.get("SDBENCH_CACHE") or home / "sdbench")
+    folder = root.absolute().joinpath(*parts)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@contextlib.contextmanager
+def held(name: str, meaning: str) -> Iterator[None]:
+    """Hold the cache's lock `name`; who must wait for another process is told so by `meaning`.
+
+    The kernel drops the lock with the process, so a killed run never blocks the next one.
+    """
+    with (cache_folder("locks") / name).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"waiting: {meaning}")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def say(sentence: str) -> None:
+    """Tell the person at the terminal what is going on."""
+    print(f"harness: {sentence}", file=sys.stderr, flush=True)

@@ -1,0 +1,85 @@
+"""How is a server process started, watched until it is ready, and stopped?"""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cluster.harness.failure import HarnessError, last_lines
+from cluster.harness.polling import until
+from cluster.harness.runs import Run
+
+STOP_SECONDS = 10
+
+
+@dataclass(frozen=True)
+class Daemon:
+    """A process in a process group of its own, with a log file."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def log_tail(self) -> str:
+        return last_lines(self.log.read_text(errors="replace"))
+
+    def wait_until(self, ready: Callable[[], object], seconds: float = 60) -> None:
+        """Return when `ready()` is true; raise with the log's end if the process dies first or the time is over."""
+
+        def fact() -> bool:
+            self.demand_alive()
+            return bool(ready())
+
+        try:
+            until(fact, seconds, f"{self.name} to be ready")
+        except HarnessError as failure:
+            if self.process.poll() is None:
+                raise HarnessError(f"{failure}; its log ends with:\n{self.log_tail()}") from failure
+            raise
+
+    def demand_alive(self) -> None:
+        code = self.process.poll()
+        if code is not None:
+            raise HarnessError(f"{self.name} ended with exit code {code}; its log ends with:\n{self.log_tail()}")
+
+    def stop(self) -> None:
+        """SIGTERM to the group, SIGKILL after some seconds; returns when the process is gone."""
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(STOP_SECONDS)
+                return
+
+
+@contextlib.contextmanager
+def daemon(
+    run: Run, name: str, command: Sequence[str | Path], environment: Mapping[str, str] | None = None
+) -> Iterator[Daemon]:
+    """A running daemon, stopped on the way out. Its log is `<name>.log` in the run's folder."""
+    log = run.folder / f"{name}.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [*_dies_with_us(), *map(str, command)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=None if environment is None else dict(environment),
+            start_new_session=True,
+        )
+    run.note(process.pid)
+    started = Daemon(name, process, log)
+    try:
+        yield started
+    finally:
+        started.stop()
+
+
+def _dies_with_us() -> tuple[str, ...]:
+    """Have the kernel end the daemon when the harness is killed; without setpriv the next run's sweep does it."""
+    setpriv = shutil.which("setpriv")
+    return (setpriv, "--pdeathsig", "KILL", "--") if setpriv else ()

@@ -1,0 +1,11 @@
+"""What does the harness raise when the machine or a process does not do its part?"""
+
+
+class HarnessError(RuntimeError):
+    """A sentence for a person: what failed, and the end of the log that says why."""
+
+
+def last_lines(text: str, count: int = 30) -> str:
+    """The last `count` lines of a log, indented so that they stand out under a sentence."""
+    lines = text.rstrip().splitlines()[-count:]
+    return "\n".join(f"    {line}" for line in lines) or "    (the log is empty)"
