@@ -4,7 +4,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
 from sdbench_trainer.config import Boundary, DecimalString, TrainerConfig
 
@@ -67,6 +67,12 @@ class Data(Boundary):
         None, description="Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, mounted into the pods as files."
     )
     claim: ObjectName | None = Field(None, description="PersistentVolumeClaim with the shards, mounted read-only.")
+
+    @model_validator(mode="after")
+    def _one_place(self) -> "Data":
+        if self.remote and self.claim:
+            raise ValueError("set remote or claim, not both: shards come from one place")
+        return self
 
 
 class Projection(Boundary):

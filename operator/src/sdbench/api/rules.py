@@ -1,0 +1,170 @@
+"""Which questions does the API server refuse at once? The rules in CEL that go beyond types and bounds.
+
+They hold with the operator down, and each names the field and says what to do. Defaults are applied before a rule
+runs. A rule about a swept knob looks at every value of its axis.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sdbench.api.names import NAME_LIMIT, NAME_PATTERN, PLAN_LIMIT
+from sdbench.api.structural import Schema, at
+
+MUTABLE = frozenset({"limits", "suspend", "cancel"})
+"""Fields of the spec that may be edited; every other is the question itself."""
+
+ANOTHER = "immutable: create another benchmark"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One refusal: where the rule sits, what must hold, what is said, and of which field (from where it sits)."""
+
+    at: str
+    holds: str
+    message: str
+    field: str = ""
+    reason: str = "FieldValueInvalid"
+
+    def document(self) -> dict[str, Any]:
+        """Itself as one of x-kubernetes-validations."""
+        written = {"rule": self.holds, "message": self.message, "reason": self.reason}
+        return written | ({"fieldPath": self.field} if self.field else {})
+
+
+def rules(schema: Schema) -> Iterator[Rule]:
+    """Every rule that belongs to the root schema of the resource."""
+    yield from NAME
+    yield from _immutable(at(schema, "spec"))
+    yield from SWITCHES
+    yield from DEVICES
+    yield from _batch()
+    yield from OTHERS
+    yield _size(at(schema, "spec.sweep"))
+    yield from _distinct(at(schema, "spec.sweep"), "spec.sweep")
+
+
+NAME = (
+    Rule(
+        "",
+        f"self.metadata.name.size() <= {NAME_LIMIT}",
+        f"use at most {NAME_LIMIT} characters: the names of jobs and pods are longer by up to 27",
+        ".metadata.name",
+    ),
+    Rule(
+        "",
+        f"self.metadata.name.matches('{NAME_PATTERN}')",
+        "use lower-case letters, digits and dashes, beginning with a letter and ending with a letter or digit",
+        ".metadata.name",
+    ),
+)
+
+SWITCHES = (
+    Rule("spec", "!oldSelf.cancel || self.cancel", "one-way: a cancelled benchmark stays cancelled", ".cancel"),
+)
+
+DEVICES = (
+    Rule("spec.devices", "self.counts.all(c, self.counts.exists_one(d, d == c))", "write each count once", ".counts"),
+    Rule(
+        "spec.devices",
+        "self.counts.all(c, c <= self.perPod || c % self.perPod == 0)",
+        "a count above perPod must be a multiple of perPod",
+        ".counts",
+    ),
+    Rule(
+        "spec",
+        "self.devices.counts.all(c, c <= self.limits.maxDevices)",
+        "every count must be at most limits.maxDevices",
+        ".devices.counts",
+    ),
+)
+
+OTHERS = (
+    Rule(
+        "spec.data",
+        "!(has(self.remote) && has(self.claim))",
+        "set remote or claim, not both: shards come from one place",
+        ".claim",
+    ),
+    Rule("spec.trainer.ema", "double(self.smoothing) < 1.0", "must be at least 0 and below 1", ".smoothing"),
+    Rule("spec.trainer", "double(self.captionDropout) <= 1.0", "must be at least 0 and at most 1", ".captionDropout"),
+    Rule(
+        "spec.sweep.ema",
+        "!has(self.smoothing) || self.smoothing.all(v, double(v) < 1.0)",
+        "must be at least 0 and below 1",
+        ".smoothing",
+    ),
+    Rule(
+        "spec.sweep",
+        "!has(self.captionDropout) || self.captionDropout.all(v, double(v) <= 1.0)",
+        "must be at least 0 and at most 1",
+        ".captionDropout",
+    ),
+)
+
+
+def _immutable(spec: Schema) -> Iterator[Rule]:
+    for name, field in spec["properties"].items():
+        if name in MUTABLE:
+            continue
+        yield Rule(f"spec.{name}", "self == oldSelf", ANOTHER, reason="FieldValueForbidden")
+        if "default" not in field and name not in spec.get("required", ()):
+            guard = f"has(self.{name}) == has(oldSelf.{name})"
+            yield Rule("spec", guard, ANOTHER, f".{name}", "FieldValueForbidden")
+
+
+def _batch() -> Iterator[Rule]:
+    """The global batch divides by the devices, and each device's share by its microbatch.
+
+    Under Weak scaling the batch belongs to the smallest count, so that every device's share is that count's.
+    """
+    counts = "(self.scaling == 'Weak' ? [self.devices.counts.min()] : self.devices.counts)"
+    sizes, micros = _values("globalBatchSize"), _values("deviceMicrobatchSize")
+    divides = f"{sizes}.all(g, {counts}.all(c, g % c == 0))"
+    says = "must be a multiple of every count in devices.counts (under Weak: of the smallest)"
+    yield from _swept_or_not("globalBatchSize", divides, says)
+    shares = f"{sizes}.all(g, {counts}.all(c, g % c != 0 || {micros}.all(m, g / c <= m || (g / c) % m == 0)))"
+    says = "must divide globalBatchSize / devices for every count, or be larger"
+    yield from _swept_or_not("deviceMicrobatchSize", shares, says)
+
+
+def _values(knob: str) -> str:
+    """The values that a knob takes, as CEL at the spec."""
+    return f"(has(self.sweep) && has(self.sweep.{knob}) ? self.sweep.{knob} : [self.trainer.{knob}])"
+
+
+def _swept_or_not(knob: str, holds: str, message: str) -> Iterator[Rule]:
+    """The same rule at the field that the person wrote: the axis of the knob, or the knob."""
+    swept = f"has(self.sweep) && has(self.sweep.{knob})"
+    yield Rule("spec", f"({swept}) || {holds}", message, f".trainer.{knob}")
+    yield Rule("spec", f"!({swept}) || {holds}", message, f".sweep.{knob}")
+
+
+def _axes(sweep: Schema, path: str = "") -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Each axis below a part of the sweep: its path and the parents that may be absent."""
+    for name, part in sweep["properties"].items():
+        here = f"{path}.{name}"
+        if part["type"] == "array":
+            yield here, (here,)
+        else:
+            yield from ((axis, (here, *parents)) for axis, parents in _axes(part, here))
+
+
+def _size(sweep: Schema) -> Rule:
+    """Trials = counts x swept values x repeats."""
+    factors = ["self.devices.counts.size()", "self.repeats"]
+    for axis, parents in _axes(sweep):
+        present = " && ".join(f"has(self.sweep{parent})" for parent in ("", *parents) if parent)
+        factors.append(f"(has(self.sweep) && {present} ? self.sweep{axis}.size() : 1)")
+    says = f"counts x swept values x repeats must be at most {PLAN_LIMIT} trials"
+    return Rule("spec", f"{' * '.join(factors)} <= {PLAN_LIMIT}", says, ".sweep")
+
+
+def _distinct(sweep: Schema, where: str) -> Iterator[Rule]:
+    for name, part in sweep["properties"].items():
+        if part["type"] == "array":
+            holds = "self.all(v, self.exists_one(w, w == v))"
+            yield Rule(f"{where}.{name}", holds, "write each value once")
+        else:
+            yield from _distinct(part, f"{where}.{name}")

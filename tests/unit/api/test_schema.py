@@ -1,0 +1,104 @@
+"""Is the CRD what the types say, in a form that the API server and people's YAML readers take?"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from sdbench.api import schema
+from sdbench.api.structural import AXIS_LENGTH, at
+
+ROOT = Path(__file__).resolve().parents[3]
+COPIES = ("crds/stablediffusionbenchmarks.yaml", "charts/sdbench/files/crd.yaml")
+NOT_STRUCTURAL = {"$ref", "anyOf", "allOf", "title", "$defs"}
+BOOLEANS_TO_YAML = {"y", "n", "yes", "no", "on", "off", "true", "false"}
+
+SPEC = at(schema.root_schema(), "spec")
+STATUS = at(schema.root_schema(), "status")
+
+
+def parts(part: Any) -> Iterator[dict[str, Any]]:
+    """A schema and every schema below it."""
+    if isinstance(part, dict):
+        yield part
+        for below in part.values():
+            yield from parts(below)
+    elif isinstance(part, list):
+        for below in part:
+            yield from parts(below)
+
+
+@pytest.mark.parametrize("copy", COPIES)
+def test_the_generated_file_is_up_to_date(copy: str) -> None:
+    assert (ROOT / copy).read_text() == schema.text(), "run make generate"
+
+
+def test_the_file_says_in_its_first_lines_that_it_is_generated_and_how() -> None:
+    first, second, *_ = schema.text().splitlines()
+    assert "Generated" in first
+    assert "make generate" in second
+
+
+def test_a_yaml_reader_sees_the_same_document() -> None:
+    assert yaml.safe_load(schema.text()) == schema.definition()
+
+
+def test_no_keyword_is_left_that_a_structural_schema_must_not_have() -> None:
+    for part in parts(SPEC | STATUS):
+        assert not NOT_STRUCTURAL & part.keys()
+        assert part.get("additionalProperties") is not False
+
+
+def test_no_field_has_a_name_that_yaml_reads_as_a_boolean() -> None:
+    for part in parts(schema.root_schema()):
+        assert not BOOLEANS_TO_YAML & {str(name).lower() for name in part.get("properties", {})}
+
+
+def test_the_api_has_no_floats() -> None:
+    assert not [part for part in parts(schema.root_schema()) if part.get("type") == "number"]
+
+
+def test_every_list_is_atomic_but_the_conditions() -> None:
+    lists = [part for part in parts(schema.root_schema()) if part.get("type") == "array"]
+    maps = [part for part in lists if part["x-kubernetes-list-type"] == "map"]
+    assert maps == [at(STATUS, "conditions")]
+    assert maps[0]["x-kubernetes-list-map-keys"] == ["type"]
+    assert {part["x-kubernetes-list-type"] for part in lists} == {"atomic", "map"}
+
+
+def test_every_string_and_list_that_a_person_writes_is_bounded() -> None:
+    for part in parts(SPEC):
+        if part.get("type") == "array":
+            assert "maxItems" in part
+        if part.get("type") == "string":
+            assert "maxLength" in part or "enum" in part, part
+
+
+def test_every_field_that_a_person_writes_is_described() -> None:
+    for part in parts(SPEC):
+        for name, field in part.get("properties", {}).items():
+            assert isinstance(field, str) or field.get("description"), name
+
+
+def test_an_object_is_in_progress_from_birth() -> None:
+    assert STATUS["default"] == {"observedGeneration": -1, "phase": "Pending"}
+
+
+def test_each_knob_of_the_trainer_has_an_axis_of_its_own_values() -> None:
+    knob, axis = at(SPEC, "trainer.ema.smoothing"), at(SPEC, "sweep.ema.smoothing")
+    assert axis["type"] == "array"
+    assert (axis["minItems"], axis["maxItems"]) == (1, AXIS_LENGTH)
+    assert axis["items"] == {key: knob[key] for key in ("type", "pattern", "maxLength")}
+    assert at(SPEC, "sweep.model")["items"]["enum"] == at(SPEC, "trainer.model")["enum"]
+    assert at(SPEC, "sweep").get("default") is None
+
+
+def test_all_but_the_limits_and_the_switches_is_immutable() -> None:
+    frozen = {
+        name
+        for name, field in SPEC["properties"].items()
+        if any(rule["rule"] == "self == oldSelf" for rule in field.get("x-kubernetes-validations", ()))
+    }
+    assert SPEC["properties"].keys() - frozen == {"limits", "suspend", "cancel"}
