@@ -1,0 +1,51 @@
+{{/* How are the objects of a release named and labelled, and which images do they use? */}}
+
+{{- define "sdbench.name" -}}
+{{- default .Chart.Name .Values.nameOverride -}}
+{{- end -}}
+
+{{- define "sdbench.fullname" -}}
+{{- $name := include "sdbench.name" . -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride -}}
+{{- else if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 53 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 53 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* A cluster-wide name: two releases of one name in two namespaces do not collide. */}}
+{{- define "sdbench.clusterName" -}}
+{{- printf "%s:%s" .Release.Namespace (include "sdbench.fullname" .) -}}
+{{- end -}}
+
+{{- define "sdbench.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "sdbench.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: operator
+{{- end -}}
+
+{{- define "sdbench.labels" -}}
+{{ include "sdbench.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{- define "sdbench.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- default (include "sdbench.fullname" .) .Values.serviceAccount.name -}}
+{{- else -}}
+{{- required "serviceAccount.create is false: set serviceAccount.name to the account that the operator shall use" .Values.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
+{{/* An image reference, from a dict of `image` (repository, tag, digest) and `version` (the tag if none is set). */}}
+{{- define "sdbench.image" -}}
+{{- if .image.digest -}}
+{{- printf "%s@%s" .image.repository .image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" .image.repository (default .version .image.tag) -}}
+{{- end -}}
+{{- end -}}

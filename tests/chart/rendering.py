@@ -1,0 +1,75 @@
+"""What does Helm make of the chart? Renders it with values and reads the answer as objects or as a refusal."""
+
+import json
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+CHART = Path(__file__).resolve().parents[2] / "charts" / "sdbench"
+RELEASE = "sdbench"
+NAMESPACE = "sdbench-system"
+KUBERNETES = "1.35.4"
+"""Without a cluster, Helm 4.0.0 takes it for Kubernetes 1.20 unless it is told."""
+
+Values = Mapping[str, Any]
+Manifest = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Helm:
+    """The helm program, pointed at our chart."""
+
+    program: Path
+    chart: Path = CHART
+
+    def run(self, *arguments: str, values: Values | None = None) -> subprocess.CompletedProcess[str]:
+        """`helm ARGUMENTS`, with these values on its standard input."""
+        command = [str(self.program), *arguments, "--values", "-", "--kube-version", KUBERNETES]
+        return subprocess.run(command, input=json.dumps(values or {}), capture_output=True, text=True)
+
+    def lint(self, values: Values) -> subprocess.CompletedProcess[str]:
+        """What `helm lint --strict` finds."""
+        return self.run("lint", "--strict", str(self.chart), values=values)
+
+    def template(self, values: Values | None, *options: str) -> subprocess.CompletedProcess[str]:
+        """`helm template` under the tests' release and namespace."""
+        return self.run("template", RELEASE, str(self.chart), "--namespace", NAMESPACE, *options, values=values)
+
+    def render(self, values: Values | None = None, *options: str) -> tuple[Manifest, ...]:
+        """The objects that an installation with these values would apply."""
+        done = self.template(values, *options)
+        assert done.returncode == 0, done.stderr
+        return tuple(document for document in yaml.safe_load_all(done.stdout) if document)
+
+    def refusal(self, values: Values) -> str:
+        """What Helm says to values that it does not take."""
+        done = self.template(values)
+        assert done.returncode != 0, f"the chart took {values}"
+        return done.stderr
+
+
+def of_kind(objects: tuple[Manifest, ...], *kinds: str) -> tuple[Manifest, ...]:
+    """Those of these kinds, in order."""
+    return tuple(value for value in objects if value["kind"] in kinds)
+
+
+def the(objects: tuple[Manifest, ...], kind: str) -> Manifest:
+    """The only one of this kind."""
+    found = of_kind(objects, kind)
+    assert len(found) == 1, f"{len(found)} objects of kind {kind}"
+    return found[0]
+
+
+def pod_spec(objects: tuple[Manifest, ...]) -> Manifest:
+    """The pod of the operator's Deployment."""
+    spec: Manifest = the(objects, "Deployment")["spec"]["template"]["spec"]
+    return spec
+
+
+def chart_file(name: str) -> str:
+    """The text of a file of the chart."""
+    return (CHART / name).read_text()

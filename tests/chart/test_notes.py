@@ -1,0 +1,53 @@
+"""Do the notes after an installation name the next commands truly?"""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from chart.rendering import CHART, NAMESPACE, Helm, the
+from sdbench.api.benchmark import Benchmark
+from sdbench.api.names import API_VERSION, KIND
+
+WRAPPED = """\
+kind: Notes
+text: |
+  {{- include (print $.Template.BasePath "/NOTES.txt") . | nindent 2 }}
+"""
+"""Helm shows notes at a real installation only, so a copy of the chart carries them in an object."""
+
+
+@pytest.fixture(scope="module")
+def talkative(helm: Helm, tmp_path_factory: pytest.TempPathFactory) -> Helm:
+    chart = Path(shutil.copytree(CHART, tmp_path_factory.mktemp("notes") / "sdbench"))
+    (chart / "templates" / "notes.yaml").write_text(WRAPPED)
+    return replace(helm, chart=chart)
+
+
+def notes(helm: Helm, values: dict[str, Any], *options: str) -> str:
+    """What a person would read after installing with these values."""
+    return str(the(helm.render(values, *options), "Notes")["text"])
+
+
+def test_the_next_three_commands_name_the_release(talkative: Helm) -> None:
+    text = notes(talkative, {"watchNamespaces": ["team-a"], "fullnameOverride": "benchmarks"})
+    assert [line for line in text.splitlines() if line.startswith("kubectl")] == [
+        f"kubectl --namespace {NAMESPACE} rollout status deployment/benchmarks",
+        "kubectl --namespace team-a apply -f - <<'EOF'",
+        "kubectl --namespace team-a get sdb first --watch",
+    ]
+
+
+def test_the_first_question_is_a_valid_one(talkative: Helm) -> None:
+    question = yaml.safe_load(notes(talkative, {}).split("<<'EOF'\n")[1].split("\nEOF\n")[0])
+    assert (question["apiVersion"], question["kind"]) == (API_VERSION, KIND)
+    assert Benchmark.model_validate(question).spec.devices.counts == (1, 2)
+
+
+def test_a_missing_training_operator_is_told_and_a_present_one_is_not(talkative: Helm) -> None:
+    sentence = "This cluster has no PyTorchJob yet"
+    assert sentence in notes(talkative, {})
+    assert sentence not in notes(talkative, {}, "--api-versions", "kubeflow.org/v1/PyTorchJob")

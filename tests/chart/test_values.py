@@ -1,0 +1,76 @@
+"""Are wrong values refused by a sentence, and is every right one explained?"""
+
+import itertools
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+
+from chart.rendering import Helm, chart_file
+
+WRONG = [
+    ({"crd": {"enabled": False}}, ("additional properties 'crd' not allowed",)),
+    ({"crds": {"keep": "yes"}}, ("/crds/keep", "want boolean")),
+    ({"watchNamespaces": "team-a"}, ("/watchNamespaces", "want array")),
+    ({"watchNamespaces": ["Team A"]}, ("/watchNamespaces/0", "does not match pattern")),
+    ({"watchNamespaces": ["a", "a"]}, ("/watchNamespaces", "are equal")),
+    ({"image": {"tag": 0.1}}, ("/image/tag", "want string")),
+    ({"image": {"digest": "latest"}}, ("/image/digest", "does not match pattern")),
+    ({"image": {"pullPolicy": "Sometimes"}}, ("/image/pullPolicy", "must be one of")),
+    ({"monitoring": {"podMonitor": {"interval": "soon"}}}, ("/monitoring/podMonitor/interval",)),
+    ({"resources": {"limit": {}}}, ("/resources", "'limit' not allowed")),
+    ({"serviceAccount": {"create": False}}, ("set serviceAccount.name to the account that the operator shall use",)),
+]
+
+
+@pytest.mark.parametrize(("values", "words"), WRONG, ids=[json.dumps(values) for values, _ in WRONG])
+def test_a_wrong_value_is_refused_by_a_sentence_that_names_it(
+    helm: Helm, values: dict[str, Any], words: tuple[str, ...]
+) -> None:
+    sentence = helm.refusal(values)
+    for word in words:
+        assert word in sentence
+
+
+def test_every_value_is_in_the_schema_and_the_schema_has_no_other() -> None:
+    in_values = {path for path, _ in _paths(yaml.safe_load(chart_file("values.yaml")))}
+    schema = json.loads(chart_file("values.schema.json"))
+    assert in_values == set(_known(schema)) - {"global"}
+
+
+def test_every_value_is_explained_in_the_line_above_it() -> None:
+    lines = chart_file("values.yaml").splitlines()
+    groups = {path.split(".")[-1] for path, value in _paths(yaml.safe_load(chart_file("values.yaml"))) if value}
+    for above, line in itertools.pairwise(lines):
+        key = line.strip().split(":")[0]
+        opens_a_group = line.endswith(":") and key in groups
+        if (
+            line.strip()
+            and not line.strip().startswith("#")
+            and not opens_a_group
+            and key not in ("requests", "limits")
+        ):
+            assert above.strip().startswith("#"), f"no comment above `{line.strip()}`"
+
+
+OPEN = ("resources", "labels", "annotations")
+"""Maps that hold keys of the installer's own."""
+
+
+def _paths(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, bool]]:
+    """(dotted path, whether it is a group) of every value."""
+    for key, value in values.items():
+        group = isinstance(value, dict) and bool(value) and key not in OPEN
+        yield f"{prefix}{key}", group
+        if group:
+            yield from _paths(value, f"{prefix}{key}.")
+
+
+def _known(schema: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    """The dotted path of every property of the schema."""
+    for key, value in schema.get("properties", {}).items():
+        yield f"{prefix}{key}"
+        if key not in OPEN:
+            yield from _known(value, f"{prefix}{key}.")

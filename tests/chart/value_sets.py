@@ -1,0 +1,34 @@
+"""With which values is the chart tried? Each set is one way to install it."""
+
+from typing import Any
+
+VALUE_SETS: dict[str, dict[str, Any]] = {
+    "defaults": {},
+    "two namespaces": {"watchNamespaces": ["team-a", "team-b"]},
+    "monitored": {
+        "monitoring": {
+            "podMonitor": {"enabled": True, "interval": "5s", "labels": {"release": "kube-prometheus-stack"}},
+            "dashboards": {"enabled": True, "annotations": {"grafana_folder": "Benchmarks"}},
+        }
+    },
+    "monitored namespace": {
+        "watchNamespaces": ["team-a"],
+        "monitoring": {"podMonitor": {"enabled": True}, "dashboards": {"enabled": True}},
+    },
+    "an account that exists": {
+        "crds": {"enabled": False},
+        "rbac": {"create": False},
+        "serviceAccount": {"create": False, "name": "given"},
+    },
+    "placed": {
+        "imagePullSecrets": [{"name": "registry"}],
+        "priorityClassName": "system-cluster-critical",
+        "nodeSelector": {"pool": "control"},
+        "tolerations": [{"key": "control", "operator": "Exists"}],
+        "affinity": {"nodeAffinity": {}},
+        "podLabels": {"team": "research", "app.kubernetes.io/name": "not-this"},
+        "podAnnotations": {"example.org/note": "yes"},
+        "resources": {"requests": {"cpu": 1}, "limits": {"memory": "1Gi"}},
+        "fullnameOverride": "benchmarks",
+    },
+}
