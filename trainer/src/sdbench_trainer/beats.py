@@ -1,0 +1,96 @@
+"""Is a rank alive? Each rank beats into a small shared file; PID 1 reads it.
+
+One record for each local rank: phase, steps done, when the first step ended, when it last beat, its median step.
+Times are CLOCK_MONOTONIC, which all processes of a machine share.
+"""
+
+import mmap
+import struct
+import time
+from collections import deque
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+from statistics import median
+
+RECORD = struct.Struct("=qqddd")
+RECENT_STEPS = 31
+
+
+class Phase(IntEnum):
+    """What a rank is doing."""
+
+    STARTING = 0
+    RENDEZVOUS = 1
+    SETTING_UP = 2
+    TRAINING = 3
+    FINISHING = 4
+
+
+DOING = {
+    Phase.STARTING: "starting",
+    Phase.RENDEZVOUS: "waiting for the other ranks",
+    Phase.SETTING_UP: "preparing data and model",
+    Phase.TRAINING: "training",
+    Phase.FINISHING: "finishing",
+}
+
+
+@dataclass(frozen=True)
+class Beat:
+    """The last sign of life of one rank; times in seconds of CLOCK_MONOTONIC, 0 for never."""
+
+    phase: Phase
+    steps: int
+    first_step_at: float
+    at: float
+    median_step: float
+
+
+class Beats:
+    """The shared file, as PID 1 sees it."""
+
+    def __init__(self, path: Path, ranks: int, now: float) -> None:
+        path.write_bytes(RECORD.pack(Phase.STARTING, 0, 0.0, now, 0.0) * ranks)
+        with path.open("r+b") as file:
+            self._memory = mmap.mmap(file.fileno(), 0)
+
+    def of(self, local_rank: int) -> Beat:
+        """The last beat of a rank."""
+        phase, steps, first, at, middle = RECORD.unpack_from(self._memory, local_rank * RECORD.size)
+        return Beat(Phase(phase), steps, first, at, middle)
+
+
+class Pulse:
+    """The shared file, as a rank writes it. Without a path it writes nowhere."""
+
+    def __init__(self, path: Path | None, local_rank: int) -> None:
+        self._memory: mmap.mmap | None = None
+        self._offset = local_rank * RECORD.size
+        self.phase, self._steps, self._first = Phase.STARTING, 0, 0.0
+        self._recent: deque[float] = deque(maxlen=RECENT_STEPS)
+        self._last = 0.0
+        if path is not None:
+            with path.open("r+b") as file:
+                self._memory = mmap.mmap(file.fileno(), 0)
+
+    def enter(self, phase: Phase) -> None:
+        """Say what begins now. Entering the training is no progress: its first step is still to come."""
+        self.phase = phase
+        self._last = self._last if phase is Phase.TRAINING else time.monotonic()
+        self._write(self._last)
+
+    def step(self) -> None:
+        """Say that a step ended."""
+        now = time.monotonic()
+        if self._steps:
+            self._recent.append(now - self._last)
+        else:
+            self._first = now
+        self._steps, self._last = self._steps + 1, now
+        self._write(now)
+
+    def _write(self, now: float) -> None:
+        if self._memory is not None:
+            middle = median(self._recent) if self._recent else 0.0
+            RECORD.pack_into(self._memory, self._offset, self.phase, self._steps, self._first, now, middle)

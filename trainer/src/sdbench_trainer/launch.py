@@ -1,0 +1,226 @@
+"""What does PID 1 of a training pod do? Starts one rank for each device, watches, and says how it ended.
+
+    python -m sdbench_trainer.launch [-- COMMAND …]
+
+The exit code is that of the first cause (`report.ExitCode`, or 128 + signal); the Report is written once, at the end.
+After `--` stands what to run as a rank instead of the trainer. It imports neither torch nor Composer, and is there fast.
+"""
+
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sdbench_trainer import leftovers
+from sdbench_trainer.beats import Beats, Phase
+from sdbench_trainer.config import CREDENTIALS_FOLDER, RunConfig
+from sdbench_trainer.endings import failure_of, refusal, result_of, stalled, stopped
+from sdbench_trainer.ranks import Rank, reap, say, started
+from sdbench_trainer.report import Report, message
+from sdbench_trainer.topology import (
+    SCRATCH_VARIABLE,
+    Refused,
+    Topology,
+    credential_variables,
+    default_variables,
+    rank_variables,
+    run_in,
+    source_variables,
+    topology_in,
+)
+from sdbench_trainer.watchdog import End, Verdict, code_of, culprit, verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+REPORT_VARIABLE = "SDBENCH_REPORT"
+"""Environment variable with the file that takes the Report."""
+
+CREDENTIALS_VARIABLE = "SDBENCH_CREDENTIALS"
+"""Environment variable with the folder of the mounted Secret, if it is elsewhere than in a pod."""
+
+TRAINER = (sys.executable, "-m", "sdbench_trainer.train")
+HEARD = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
+GRACE_SECONDS = 7.0
+TICK_SECONDS = 0.25
+DUMP_SECONDS = 1.5
+NEWS_SECONDS = 10.0
+
+
+@dataclass
+class Pod:
+    """The ranks of this pod while they run."""
+
+    run: RunConfig
+    topology: Topology
+    ranks: list[Rank]
+    beats: Beats
+    scratch: Path
+    ends: list[End] = field(default_factory=list)
+    stop_signal: signal.Signals | None = None
+    news_at: float = 0.0
+
+    def running(self) -> list[Rank]:
+        """Ranks that have not ended."""
+        return [rank for rank in self.ranks if rank.status is None]
+
+    def hear(self, seconds: float = TICK_SECONDS) -> None:
+        """Wait for a signal, the end of a rank among them, and note what it says."""
+        heard = signal.sigtimedwait(HEARD, seconds)
+        if heard is not None and heard.si_signo != signal.SIGCHLD:
+            self.stop_signal = signal.Signals(heard.si_signo)
+        for rank in reap(self.ranks):
+            if rank.status:
+                self.ends.append(End(rank.number, code_of(rank.status), time.monotonic()))
+
+    def stop(self) -> None:
+        """End all ranks: politely, and after a grace by force."""
+        deadline = time.monotonic() + GRACE_SECONDS
+        for rank in self.running():
+            rank.signal(signal.SIGTERM)
+        while self.running() and time.monotonic() < deadline:
+            self.hear()
+        for rank in self.running():
+            rank.signal(signal.SIGKILL, group=True)
+        while self.running():
+            self.hear()
+
+    def dump(self) -> None:
+        """Have every rank write its stacks to its output."""
+        for rank in self.running():
+            rank.signal(signal.SIGUSR1)
+        deadline = time.monotonic() + DUMP_SECONDS
+        while time.monotonic() < deadline:
+            self.hear()
+
+    def news(self) -> None:
+        """From time to time, one line on how far the run is."""
+        now = time.monotonic()
+        beat = self.beats.of(0)
+        if beat.phase is Phase.TRAINING and beat.steps and now >= self.news_at:
+            self.news_at = now + NEWS_SECONDS
+            say(f"launch: step {beat.steps}, {beat.median_step:.3f} s a step")
+
+
+def rank_environment(run: RunConfig, topology: Topology, local_rank: int, scratch: Path) -> dict[str, str]:
+    """All variables of one rank."""
+    credentials = Path(os.environ.get(CREDENTIALS_VARIABLE, CREDENTIALS_FOLDER))
+    return {
+        **default_variables(topology),
+        **os.environ,
+        **source_variables(run.source),
+        **credential_variables(credentials),
+        **rank_variables(topology, local_rank, scratch),
+    }
+
+
+def pod(run: RunConfig, topology: Topology, scratch: Path, command: Sequence[str]) -> Pod:
+    """All ranks of this pod, started."""
+    (scratch / "tmp").mkdir()
+    beats = Beats(scratch / "beats", topology.per_node, time.monotonic())
+    ranks = [
+        started(command, topology.first_rank + number, rank_environment(run, topology, number, scratch))
+        for number in range(topology.per_node)
+    ]
+    for rank in ranks:
+        rank.listen()
+    return Pod(run, topology, ranks, beats, scratch)
+
+
+def first_cause(running: Pod) -> End | Verdict | signal.Signals | None:
+    """Watch until all ranks have ended well (None), or until it is known why they will not."""
+    while running.running():
+        running.hear()
+        now = time.monotonic()
+        if running.stop_signal is not None:
+            return running.stop_signal
+        if found := culprit(running.ends, now=now, running=len(running.running())):
+            return found
+        beats = [running.beats.of(number) for number in range(len(running.ranks))]
+        alive = [beat if rank.status is None else None for beat, rank in zip(beats, running.ranks, strict=True)]
+        if not running.ends and (late := verdict(alive, running.run.watchdog, now)):
+            return late
+        running.news()
+    return culprit(running.ends, now=time.monotonic(), running=0)
+
+
+def report_of(running: Pod, began: float) -> Report | None:
+    """Watch the pod to its end; None where another pod has the result."""
+    cause = first_cause(running)
+    if isinstance(cause, Verdict):
+        running.dump()
+    running.stop()
+    first_step = running.beats.of(0).first_step_at
+    seconds = first_step - began if first_step else None
+    if cause is None:
+        return result_of(running.run, running.topology, running.scratch, seconds)
+    if isinstance(cause, End):
+        error = failure_of(cause, running.ranks, running.topology, running.beats, running.scratch)
+    elif isinstance(cause, Verdict):
+        error = stalled(cause, running.ranks, running.topology, running.beats)
+    else:
+        error = stopped(cause, running.topology, running.beats)
+    return Report(attempt=running.run.attempt, error=error, seconds_to_first_step=seconds)
+
+
+@contextmanager
+def scratch_folder() -> "Iterator[Path]":
+    """A folder for this run, in SDBENCH_SCRATCH if that is set; gone afterwards, with what Streaming left."""
+    parent = os.environ.get(SCRATCH_VARIABLE)
+    if parent:
+        Path(parent).mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix="sdbench-", dir=parent))
+    try:
+        yield scratch
+    finally:
+        leftovers.remove_those_of(scratch / "tmp")
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def leave(report: Report) -> None:
+    """Write the Report into the file that is there: a termination message cannot be replaced."""
+    place = Path(os.environ.get(REPORT_VARIABLE, "/dev/termination-log"))
+    try:
+        place.write_text(message(report))
+    except OSError as error:
+        say(f"launch: the report cannot be written to {place}: {error}")
+
+
+def launched(command: Sequence[str]) -> Report | None:
+    """The whole life of PID 1."""
+    began = time.monotonic()
+    try:
+        run = run_in(os.environ)
+        topology = topology_in(os.environ, run.devices)
+    except Refused as refused:
+        return refusal(str(refused))
+    if os.getpid() == 1:
+        leftovers.remove_all()
+    say(f"launch: {run.attempt}: {topology.per_node} of {run.devices} ranks here")
+    with scratch_folder() as scratch:
+        return report_of(pod(run, topology, scratch, command), began)
+
+
+def main() -> None:
+    """Run to the end, leave the Report, and exit with the code of the first cause."""
+    arguments = sys.argv[1:]
+    command = arguments[arguments.index("--") + 1 :] if "--" in arguments else list(TRAINER)
+    signal.pthread_sigmask(signal.SIG_BLOCK, HEARD)
+    report = launched(command)
+    error = report.error if report else None
+    if report:
+        leave(report)
+    if error:
+        say(f"launch: exit {error.code}, rank {error.rank}, {error.where}: {error.tail.splitlines()[-1:] or ['']}")
+    sys.exit(error.code if error else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""How long did a rank wait for its images? Times `next()` of the loader it wraps, on the rank itself.
+
+Composer's own events cannot tell: AFTER_DATALOADER fires after an all-reduce and so blames every rank for one.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from sdbench_trainer.model import Batch
+
+
+class TimedLoader:
+    """A loader that counts the seconds its user waited; whatever else it is asked, the wrapped one answers."""
+
+    def __init__(self, loader: Any, clock: Callable[[], float] = time.perf_counter) -> None:
+        self.loader = loader
+        self.waited = 0.0
+        self._clock = clock
+
+    def __iter__(self) -> Iterator[Batch]:
+        began = self._clock()
+        batches = iter(self.loader)
+        self.waited += self._clock() - began
+        while True:
+            began = self._clock()
+            batch = next(batches, None)
+            self.waited += self._clock() - began
+            if batch is None:
+                return
+            yield batch
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def __getattr__(self, name: str) -> Any:
+        """batch_size, dataset, state_dict, load_state_dict, …: those of the wrapped loader, if it has them."""
+        if name == "loader":
+            raise AttributeError(name)
+        return getattr(self.loader, name)

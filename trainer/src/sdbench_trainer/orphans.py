@@ -1,0 +1,12 @@
+"""How does a process make sure that it does not outlive its parent? By asking the kernel (Linux)."""
+
+import ctypes
+import signal
+
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None)
+
+
+def die_with_parent(_worker: int = 0) -> None:
+    """Be killed when the thread that started this process ends. Fits as a loader's worker_init_fn."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

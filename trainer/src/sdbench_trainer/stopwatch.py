@@ -1,0 +1,134 @@
+"""How fast was the window? Pure: fed with the times of step ends and pauses, it knows nothing of Composer.
+
+           warm-up                       window                      done
+    ──┬───┬───┬───┬───╂───┬───┬─(pause)─┬───┬───┬───╂──►   each mark is the end of a step
+                    opened                        closed
+
+A step lasts from the end of the step before it to its own end, without the pauses in between. Waiting for data and
+starting an epoch are part of it; evaluation and checkpoints are pauses.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from statistics import fmean, median
+
+from sdbench_trainer.config import Window
+from sdbench_trainer.report import Measurement, StepSeconds
+
+
+class WindowState(IntEnum):
+    """Where the run is; the value is that of the metric sdbench_window_state."""
+
+    WARM_UP = 0
+    MEASURING = 1
+    COMPLETE = 2
+
+
+@dataclass
+class Stopwatch:
+    """Follows a run from step to step. All ranks open and close it at the same step."""
+
+    window: Window
+    state: WindowState = WindowState.WARM_UP
+    steps: list[float] = field(default_factory=list)
+    """Seconds of each measured step."""
+    warmup_steps: int = 0
+    _last_end: float = 0.0
+    _paused: float = 0.0
+    _pause_began: float | None = None
+
+    def opens(self, trained_seconds: float) -> bool:
+        """Whether the step that ends now is the last of the warm-up; `trained_seconds` is the same on all ranks."""
+        enough_steps = self.warmup_steps + 1 >= self.window.warmup_batches
+        return self.state is WindowState.WARM_UP and enough_steps and trained_seconds >= self.window.warmup_seconds
+
+    def closes(self) -> bool:
+        """Whether the step that ends now is the last of the window."""
+        return self.state is WindowState.MEASURING and len(self.steps) + 1 == self.window.batches
+
+    def step_ended(self, now: float, trained_seconds: float) -> float | None:
+        """Note the end of a step; its seconds, if it is measured."""
+        opens, closes = self.opens(trained_seconds), self.closes()
+        seconds = now - self._last_end - self._paused
+        self._last_end, self._paused = now, 0.0
+        if self.state is WindowState.WARM_UP:
+            self.warmup_steps += 1
+            self.state = WindowState.MEASURING if opens else self.state
+            return None
+        if self.state is WindowState.COMPLETE:
+            return None
+        self.steps.append(seconds)
+        self.state = WindowState.COMPLETE if closes else self.state
+        return seconds
+
+    def pause(self, now: float) -> None:
+        """Stop counting, until `resume`."""
+        if self._pause_began is None:
+            self._pause_began = now
+
+    def resume(self, now: float) -> None:
+        """Go on counting; without a pause, nothing happens."""
+        if self._pause_began is not None:
+            self._paused += now - self._pause_began
+            self._pause_began = None
+
+
+@dataclass(frozen=True)
+class RankWindow:
+    """What one rank saw of the window."""
+
+    wait_seconds: float
+    """Waited in its own loader."""
+    forward_seconds: float
+    """From the start of each forward pass to the start of its backward pass: before any rank waits for another."""
+    host_memory_peak_bytes: int
+    device_memory_peak_bytes: int | None = None
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value below which `share` of the values lie, linear between neighbours."""
+    ordered = sorted(values)
+    place = share * (len(ordered) - 1)
+    low = math.floor(place)
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
+
+
+def drift_ratio(steps: Sequence[float]) -> float:
+    """Mean step of the last third over that of the first, minus 1; a third has at least one step."""
+    third = max(1, len(steps) // 3)
+    return fmean(steps[-third:]) / fmean(steps[:third]) - 1.0
+
+
+def rank_skew_ratio(ranks: Sequence[RankWindow]) -> float:
+    """Own work before the first collective: the slowest rank over the median one."""
+    own = [rank.wait_seconds + rank.forward_seconds for rank in ranks]
+    middle = median(own)
+    return max(own) / middle if middle > 0 else 1.0
+
+
+def measurement(
+    steps: Sequence[float], global_batch_size: int, ranks: Sequence[RankWindow], loss: float
+) -> Measurement:
+    """The result of a complete window: its steps on rank 0 and what each rank saw."""
+    seconds = math.fsum(steps)
+    images = len(steps) * global_batch_size
+    waits = [rank.wait_seconds / seconds for rank in ranks]
+    device_peaks = [rank.device_memory_peak_bytes for rank in ranks if rank.device_memory_peak_bytes is not None]
+    return Measurement(
+        batches=len(steps),
+        images=images,
+        seconds=seconds,
+        images_per_second=images / seconds,
+        median_images_per_second=global_batch_size / median(steps),
+        step_seconds=StepSeconds(p5=percentile(steps, 0.05), p50=median(steps), p95=percentile(steps, 0.95)),
+        drift_ratio=drift_ratio(steps),
+        rank_skew_ratio=rank_skew_ratio(ranks),
+        data_wait_ratio_max=max(waits),
+        data_wait_ratio_mean=fmean(waits),
+        host_memory_peak_bytes=max(rank.host_memory_peak_bytes for rank in ranks),
+        device_memory_peak_bytes=max(device_peaks, default=None),
+        loss=loss,
+    )

@@ -1,0 +1,185 @@
+"""What does one rank do? Read it from top to bottom: seed, data, model, Trainer, fit, report.
+
+Started by `launch.py`, once for each device: `python -m sdbench_trainer.train`.
+"""
+
+import faulthandler
+import os
+import resource
+import signal
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import composer.utils.collect_env
+import torch
+from composer import Trainer
+from composer.core import Algorithm
+from composer.models import ComposerModel
+from composer.utils import dist, reproducibility
+
+from sdbench_trainer.beats import DOING, Phase, Pulse
+from sdbench_trainer.config import RUN_VARIABLE, RunConfig
+from sdbench_trainer.data import Share, SyntheticImages, shard_loader
+from sdbench_trainer.ema import ExponentialMovingAverage
+from sdbench_trainer.failures import exit_code, sentence
+from sdbench_trainer.loader import TimedLoader
+from sdbench_trainer.model import stable_diffusion
+from sdbench_trainer.provenance import environment
+from sdbench_trainer.remote import require_index
+from sdbench_trainer.report import BatchTruth, Measurement, Report, ReportError
+from sdbench_trainer.stopwatch import RankWindow, measurement
+from sdbench_trainer.telemetry import Telemetry, port, serve
+from sdbench_trainer.tokenizer import clip_tokenizer, token_ids
+from sdbench_trainer.watch import NEVER, Watch
+from sdbench_trainer.world import Place, device_of, meet, place_in
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What is trained, on what."""
+
+    model: ComposerModel
+    loader: Any
+    """Yields this rank's share of each global batch."""
+    optimizer: torch.optim.Optimizer
+    algorithms: tuple[Algorithm, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Further arguments of Composer's Trainer, such as evaluation and checkpoints."""
+
+
+def batch_truth(run: RunConfig) -> BatchTruth:
+    """How a global batch is divided."""
+    per_device = run.trainer.global_batch_size // run.devices
+    microbatch = min(run.trainer.device_microbatch_size, per_device)
+    return BatchTruth(
+        global_batch_size=run.trainer.global_batch_size, per_device=per_device, microbatches=per_device // microbatch
+    )
+
+
+def images(run: RunConfig, place: Place) -> Any:
+    """This rank's loader. Raises DataMissing."""
+    share = Share(run.trainer.image_size, batch_truth(run).per_device, place.rank, place.world, run.trainer.seed)
+    if run.source.remote is None and run.source.local is None:
+        return SyntheticImages(share, clip_tokenizer())
+    if place.local_rank == 0:
+        require_index(run.source)
+    cache = (place.scratch or Path.cwd()) / "shards"
+    return shard_loader(run.source, share, run.trainer.loader, clip_tokenizer(), place.nodes, cache)
+
+
+def parts_of(run: RunConfig, place: Place, device: torch.device) -> Parts:
+    """The Stable Diffusion that the run asks for, with its data, optimiser and average."""
+    config = run.trainer
+    loader = images(run, place)
+    empty = token_ids(clip_tokenizer(), [""])[0]
+    model = stable_diffusion(config.model, config.precision, float(config.caption_dropout), config.seed, empty, device)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=float(config.learning_rate), fused=True)
+    average = (ExponentialMovingAverage(float(config.ema.smoothing)),) if config.ema.enabled else ()
+    return Parts(model, loader, optimizer, average)
+
+
+def _no_subprocess() -> str:
+    """Composer asks py-cpuinfo for this, which costs a second and a process on every rank."""
+    return "not asked"
+
+
+def trainer_of(run: RunConfig, parts: Parts, loader: TimedLoader, watch: Watch) -> Trainer:
+    """Composer's Trainer with everything named that a benchmark must not leave to defaults."""
+    composer.utils.collect_env.get_cpu_model = _no_subprocess
+    truth = batch_truth(run)
+    return Trainer(
+        model=parts.model,
+        train_dataloader=loader,
+        optimizers=parts.optimizer,
+        algorithms=parts.algorithms,
+        callbacks=[watch],
+        max_duration=NEVER,
+        device="gpu" if run.accelerator else "cpu",
+        precision=run.trainer.precision.value,
+        device_train_microbatch_size=truth.per_device // truth.microbatches,
+        seed=run.trainer.seed,
+        run_name=run.attempt,
+        loggers=[],
+        progress_bar=False,
+        spin_dataloaders=False,
+        **parts.settings,
+    )
+
+
+def rank_window(watch: Watch) -> RankWindow:
+    """This rank's part of the window. Raises RuntimeError if the window is not complete."""
+    if watch.seen is None:
+        raise RuntimeError("the training ended before its window was complete")
+    return RankWindow(
+        wait_seconds=watch.seen.wait_seconds,
+        forward_seconds=watch.seen.forward_seconds,
+        host_memory_peak_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        device_memory_peak_bytes=torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None,
+    )
+
+
+def fit(run: RunConfig, parts: Parts, pulse: Pulse, telemetry: Telemetry | None) -> Measurement:
+    """Train until the window is complete; the same Measurement on every rank, its steps those of rank 0."""
+    loader = TimedLoader(parts.loader)
+    watch = Watch(run.trainer.window, loader, run.trainer.global_batch_size, pulse, telemetry)
+    trainer = trainer_of(run, parts, loader, watch)
+    trainer.fit()
+    pulse.enter(Phase.FINISHING)
+    ranks = dist.all_gather_object(rank_window(watch))
+    steps = dist.all_gather_object(watch.seen)[0]
+    trainer.close()
+    return measurement(steps.steps, run.trainer.global_batch_size, ranks, steps.loss)
+
+
+def trained(run: RunConfig, place: Place, pulse: Pulse) -> Report:
+    """The whole run of one rank."""
+    telemetry = None
+    if place.rank == 0:
+        telemetry = Telemetry(run.trainer.model.value, device_memory=run.accelerator)
+        serve(telemetry, port())
+    pulse.enter(Phase.RENDEZVOUS)
+    device = device_of(run, place)
+    meet(run, place)
+    pulse.enter(Phase.SETTING_UP)
+    reproducibility.seed_all(run.trainer.seed)
+    parts = parts_of(run, place, device)
+    result = fit(run, parts, pulse, telemetry)
+    return Report(attempt=run.attempt, measurement=result, batch=batch_truth(run), environment=environment(run))
+
+
+def failed(run: RunConfig, place: Place, pulse: Pulse, error: BaseException) -> Report:
+    """What a rank leaves that could not train."""
+    cause = ReportError(code=exit_code(error), rank=place.rank, where=DOING[pulse.phase], tail=sentence(error))
+    return Report(attempt=run.attempt, error=cause)
+
+
+def leave(report: Report, place: Place) -> None:
+    """Put the outcome where PID 1 finds it."""
+    if place.scratch is not None:
+        (place.scratch / f"outcome-{place.local_rank}.json").write_text(report.model_dump_json(by_alias=True))
+
+
+def main(program: Any = trained) -> None:
+    """Run one rank; the process ends with the exit code of its cause."""
+    faulthandler.enable()
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
+    run, place = RunConfig.model_validate_json(os.environ[RUN_VARIABLE]), place_in(os.environ)
+    pulse = Pulse(place.scratch / "beats" if place.scratch else None, place.local_rank)
+    try:
+        leave(program(run, place, pulse), place)
+    except Exception as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+        report = failed(run, place, pulse, error)
+        leave(report, place)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(exit_code(error))
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()

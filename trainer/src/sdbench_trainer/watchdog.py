@@ -1,0 +1,93 @@
+"""When is a run dead, and who is to blame? Pure decisions of PID 1 over ranks' ends and beats."""
+
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sdbench_trainer.beats import DOING, Beat, Phase
+from sdbench_trainer.config import Watchdog
+from sdbench_trainer.report import ExitCode
+
+PEER_SECONDS = 4.0
+"""A rank that lost a peer, or met a bug while doing so, is not believed until the culprit had this long to be heard."""
+
+RENDEZVOUS_MARGIN_SECONDS = 5.0
+"""The ranks' own timeout knows who is missing, so it comes first."""
+
+STALL_STEPS = 100
+STALL_FLOOR_SECONDS = 60.0
+
+
+def code_of(status: int) -> int:
+    """The exit code of a pod for the end of a rank: one of ExitCode, or 128 + signal."""
+    if status == -signal.SIGBUS:
+        return ExitCode.SHARED_MEMORY_FULL
+    if status < 0:
+        return 128 - status
+    return status if status in ExitCode.__members__.values() else ExitCode.BUG
+
+
+@dataclass(frozen=True)
+class End:
+    """A rank that ended by itself with something else than success."""
+
+    rank: int
+    code: int
+    at: float
+
+
+def _suspicion(end: End) -> tuple[int, int]:
+    """Causes that name themselves first, then signals, then bugs, then those who lost a peer; ties by rank."""
+    order = {ExitCode.BUG: 2, ExitCode.PEER_LOST: 3}.get(ExitCode(end.code), 0) if end.code < 128 else 1
+    return order, end.rank
+
+
+def culprit(ends: Sequence[End], *, now: float, running: int) -> End | None:
+    """Who failed first, once that can be told; None as long as nobody failed or a better culprit may be heard."""
+    if not ends:
+        return None
+    best = min(ends, key=_suspicion)
+    patient = best.code in (ExitCode.BUG, ExitCode.PEER_LOST) and running > 0
+    return None if patient and now - ends[0].at < PEER_SECONDS else best
+
+
+def stall_limit(beat: Beat, limits: Watchdog) -> float:
+    """Seconds a step may take: many times the median step, within bounds."""
+    return min(limits.stall_seconds, max(STALL_FLOOR_SECONDS, STALL_STEPS * beat.median_step))
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A run that will not go on by itself."""
+
+    code: ExitCode
+    local_rank: int
+    sentence: str
+
+
+def _overdue(beat: Beat, limits: Watchdog) -> tuple[ExitCode, float, str]:
+    if beat.phase is Phase.RENDEZVOUS:
+        limit = limits.rendezvous_seconds + RENDEZVOUS_MARGIN_SECONDS
+        return ExitCode.RENDEZVOUS_TIMEOUT, limit, "the other ranks did not come"
+    if beat.steps == 0:
+        return ExitCode.STALLED, limits.first_step_seconds, f"no first step while {DOING[beat.phase]}"
+    limit = limits.stall_seconds if beat.phase is Phase.FINISHING else stall_limit(beat, limits)
+    return ExitCode.STALLED, limit, f"no step after step {beat.steps}"
+
+
+def verdict(beats: Sequence[Beat | None], limits: Watchdog, now: float) -> Verdict | None:
+    """The rank that is furthest behind among those silent beyond their limit; None while all are in time.
+
+    `beats` has None for a rank that has ended.
+    """
+    late = []
+    for local_rank, beat in enumerate(beats):
+        if beat is None:
+            continue
+        code, limit, what = _overdue(beat, limits)
+        if now - beat.at > limit:
+            late.append((beat.steps, beat.at, local_rank, code, f"{what} for {limit:.0f} s"))
+    if not late:
+        return None
+    _, _, local_rank, code, sentence = min(late, key=lambda entry: entry[:3])
+    return Verdict(code, local_rank, sentence)
