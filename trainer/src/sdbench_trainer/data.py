@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from streaming import StreamingDataLoader, StreamingDataset
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer  # type: ignore[import-untyped]
 from torch import Tensor
+from torch.nn import functional
 
 from sdbench_trainer.config import Loader, Source
 from sdbench_trainer.failures import DataMissing
@@ -41,13 +41,13 @@ class Share:
 def square(image: Tensor, side: int) -> Tensor:
     """uint8 [side, side, 3] of uint8 [3, H, W]: the centre, its aspect kept.
 
-    `F.interpolate` on uint8 and not torchvision's resize, which goes through float32 on machines with AVX-512.
+    `interpolate` on uint8 and not torchvision's resize, which goes through float32 on machines with AVX-512.
     """
     height, width = image.shape[1:]
     edge = min(height, width)
     top, left = (height - edge) // 2, (width - edge) // 2
     centre = image[None, :, top : top + edge, left : left + edge]
-    scaled = F.interpolate(centre, (side, side), mode="bilinear", antialias=True) if edge != side else centre
+    scaled = functional.interpolate(centre, (side, side), mode="bilinear", antialias=True) if edge != side else centre
     return scaled[0].permute(1, 2, 0).contiguous()
 
 
@@ -55,7 +55,8 @@ def decoded(encoded: bytes) -> Tensor:
     """uint8 [3, H, W] of an image file's bytes."""
     from torchvision.io import ImageReadMode, decode_image
 
-    return decode_image(torch.frombuffer(bytearray(encoded), dtype=torch.uint8), mode=ImageReadMode.RGB)
+    image: Tensor = decode_image(torch.frombuffer(bytearray(encoded), dtype=torch.uint8), mode=ImageReadMode.RGB)
+    return image
 
 
 class ShardedImages(StreamingDataset):  # type: ignore[misc]

@@ -5,6 +5,8 @@ is updated at BATCH_END on cached local tensors, and saves and loads whole tenso
 size is right on every rank.
 """
 
+# ruff: noqa: ARG002 - Composer gives its hooks more than they need
+
 from collections.abc import Iterator
 from typing import Any
 
@@ -40,7 +42,7 @@ def _sharded_like(whole: Tensor, pattern: Tensor) -> Tensor:
     return distribute_tensor(whole, pattern.device_mesh, pattern.placements, src_data_rank=None).to_local()
 
 
-class ExponentialMovingAverage(Algorithm):
+class ExponentialMovingAverage(Algorithm):  # type: ignore[misc]
     """average ← smoothing · average + (1 − smoothing) · weights, after each optimiser step."""
 
     def __init__(self, smoothing: float) -> None:

@@ -9,7 +9,7 @@ from sdbench_trainer.report import ExitCode
 TAIL_CHARACTERS = 1_200
 
 
-class RunFailure(Exception):
+class RunFailure(Exception):  # noqa: N818 - it and its heirs are named for what happened
     """A failure whose cause is known; its text is a sentence for a person."""
 
     code = ExitCode.BUG
@@ -40,7 +40,7 @@ class LossNotFinite(RunFailure):
 
 
 _DEVICE_MEMORY = ("outofmemoryerror", "out of memory", "can't allocate memory", "defaultcpuallocator")
-_SHARED_MEMORY = ("insufficient shared memory", "unable to allocate shared memory", "/dev/shm", "killed by signal: bus")
+_SHARED_MEMORY = ("insufficient shared memory", "allocate shared memory", "dev/shm", "killed by signal: bus")
 _PEER_LOST = (
     "connection closed by peer",
     "connection reset by peer",

@@ -3,7 +3,7 @@
     python -m sdbench_trainer.launch [-- COMMAND …]
 
 The exit code is that of the first cause (`report.ExitCode`, or 128 + signal); the Report is written once, at the end.
-After `--` stands what to run as a rank instead of the trainer. It imports neither torch nor Composer, and is there fast.
+After `--` stands what to run as a rank instead of the trainer. It imports neither torch nor Composer, and so is quick.
 """
 
 import os
@@ -218,7 +218,8 @@ def main() -> None:
     if report:
         leave(report)
     if error:
-        say(f"launch: exit {error.code}, rank {error.rank}, {error.where}: {error.tail.splitlines()[-1:] or ['']}")
+        last = error.tail.splitlines()[-1] if error.tail else ""
+        say(f"launch: exit {error.code}, {error.where}: {last}")
     sys.exit(error.code if error else 0)
 
 

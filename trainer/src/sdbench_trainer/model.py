@@ -10,11 +10,11 @@ from importlib import resources
 from typing import Any, cast
 
 import torch
-import torch.nn.functional as F
 from composer.models import ComposerModel
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor, nn
+from torch.nn import functional
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from sdbench_trainer.config import Model, Precision
@@ -109,7 +109,7 @@ def alphas_cumulated(model: Model) -> Tensor:
     return torch.cumprod(1.0 - roots**2, dim=0).float()
 
 
-class StableDiffusion(ComposerModel):
+class StableDiffusion(ComposerModel):  # type: ignore[misc]
     """A UNet trained on the noise target. The frozen parts hang on a dataclass, out of PyTorch's sight."""
 
     def __init__(self, unet: nn.Module, frozen_parts: Frozen, *, caption_dropout: float, scaling_factor: float) -> None:
@@ -141,21 +141,22 @@ class StableDiffusion(ComposerModel):
         deviation = torch.exp(0.5 * log_variance.clamp(-30.0, 20.0))
         return cast(Tensor, (mean + deviation * posterior) * self.scaling_factor)
 
-    def loss(self, outputs: tuple[Tensor, Tensor], batch: Batch) -> Tensor:
+    def loss(self, outputs: tuple[Tensor, Tensor], batch: Batch) -> Tensor:  # noqa: ARG002 - Composer's signature
         """Mean squared error of the noise, in float32."""
         prediction, noise = outputs
-        return F.mse_loss(prediction.float(), noise)
+        return functional.mse_loss(prediction.float(), noise)
 
 
 def pixels(images: Tensor, dtype: torch.dtype) -> Tensor:
     """[B, 3, S, S] in [-1, 1] of uint8 [B, S, S, 3]."""
-    return images.permute(0, 3, 1, 2).to(dtype).div_(127.5).sub_(1.0)
+    return images.permute(0, 3, 1, 2).to(dtype) / 127.5 - 1.0
 
 
 def noised(latents: Tensor, drawn: Draws, alphas: Tensor) -> Tensor:
     """Latents with their share of noise at the drawn timesteps (Ho et al. 2020, eq. 4)."""
     signal = alphas[drawn.timesteps].view(-1, 1, 1, 1)
-    return signal.sqrt() * latents + (1.0 - signal).sqrt() * drawn.noise
+    noisy: Tensor = signal.sqrt() * latents + (1.0 - signal).sqrt() * drawn.noise
+    return noisy
 
 
 def stable_diffusion(

@@ -41,7 +41,7 @@ def _processor() -> str:
 
 
 def _nccl() -> str:
-    return ".".join(map(str, torch.cuda.nccl.version()))
+    return ".".join(map(str, torch.cuda.nccl.version()))  # type: ignore[no-untyped-call]
 
 
 def environment(run: RunConfig) -> Environment:

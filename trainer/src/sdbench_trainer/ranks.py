@@ -1,7 +1,7 @@
 """How are the ranks of a pod started, heard, reaped and killed? Their processes, as PID 1 holds them.
 
-Each rank leads a session of its own, so that its loader's processes end with it, and dies with PID 1 (the kernel sees to
-that). PID 1 also inherits strangers' zombies and reaps them.
+Each rank leads a session of its own, so that its loader's processes end with it, and is killed by the kernel when PID 1
+ends. PID 1 also inherits strangers' zombies and reaps them.
 """
 
 import os
@@ -78,7 +78,7 @@ def started(command: Sequence[str], number: int, environment: Mapping[str, str])
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,
-        preexec_fn=_before_exec,  # noqa: PLW1509 - no thread runs yet
+        preexec_fn=_before_exec,  # safe: no thread runs yet
     )
     return Rank(number, process)
 

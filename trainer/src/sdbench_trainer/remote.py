@@ -44,7 +44,7 @@ def _cause(error: Exception, endpoint: str | None) -> str:
 
 
 def require_index(source: Source) -> None:
-    """Raise DataMissing, naming the remote, unless its index can be read. Other schemes than s3 are left to Streaming."""
+    """Raise DataMissing, naming the remote, unless its index can be read. Only s3:// is asked; Streaming knows more."""
     if source.remote is None or not source.remote.startswith("s3://"):
         return
     address = urlparse(source.remote)

@@ -8,8 +8,14 @@ import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
-from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers, processors
-from tokenizers.models import BPE
+from tokenizers import (  # type: ignore[import-untyped]
+    Regex,
+    Tokenizer,
+    normalizers,
+    pre_tokenizers,
+    processors,
+)
+from tokenizers.models import BPE  # type: ignore[import-untyped]
 
 CONTEXT = 77
 MERGES = 49_152 - 256 - 2

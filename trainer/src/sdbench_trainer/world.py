@@ -1,4 +1,4 @@
-"""Which rank is this, and where are the others? Reads what PID 1 put into the environment, and brings the ranks together."""
+"""Which rank is this, and where are the others? Reads the variables that PID 1 set, and brings the ranks together."""
 
 import os
 from collections.abc import Mapping
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
+from torch._C._distributed_c10d import TCPStore
 
 from sdbench_trainer.config import RunConfig
 from sdbench_trainer.failures import ConfigInvalid, RendezvousTimeout
@@ -59,7 +60,7 @@ def meet(run: RunConfig, place: Place) -> None:
     address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     patience = timedelta(seconds=run.watchdog.rendezvous_seconds)
     try:
-        store = dist.TCPStore(address, port, place.world, is_master=place.rank == 0, timeout=patience)
+        store = TCPStore(address, port, place.world, is_master=place.rank == 0, timeout=patience)
     except RuntimeError as error:
         raise RendezvousTimeout(
             f"Not all of {place.world} ranks met at {address}:{port} within "
