@@ -69,6 +69,14 @@ class Reason(StrEnum):
     UNKNOWN = "Unknown"
 
 
+class Scope(StrEnum):
+    """How far the cause of a failure reaches: which other Trials are not worth a try."""
+
+    TRIAL = "Trial"
+    POINT = "Point"
+    SWEEP = "Sweep"
+
+
 class ConditionStatus(StrEnum):
     TRUE = "True"
     FALSE = "False"
@@ -130,14 +138,19 @@ class TrialRow(Boundary):
     job: str | None = Field(None, description="Name of the current or last Attempt and its PyTorchJob.")
     job_uid: str | None = Field(None, alias="jobUID")
     reason: Reason | None = None
+    scope: Scope | None = Field(None, description="Of a Failed row: whether its Point or the whole sweep ends with it.")
     message: str = Field("", max_length=512)
     queued_at: Time | None = Field(None, description="The Attempt was decided.")
     scheduled_at: Time | None = Field(None, description="Its last pod was bound to a node.")
     started_at: Time | None = Field(None, description="Its last container ran.")
     measured_at: Time | None = Field(None, description="Its result was stored.")
+    ended_at: Time | None = Field(None, description="The Attempt was first seen to end, well or not, or was given up.")
     released_at: Time | None = Field(None, description="None of its pods held a device any more.")
     measurement: RowMeasurement | None = None
     environment: int | None = Field(None, description="Index in `environments`.")
+    pods_checksum: str | None = Field(
+        None, description="CRC-32 of the UIDs of its pods, once all exist; another set is an interruption."
+    )
 
 
 class PointRow(Boundary):

@@ -1,0 +1,107 @@
+"""Which facts can be read off an AttemptState? Each is a function."""
+
+import zlib
+from datetime import datetime
+from math import isfinite
+
+from sdbench.api.status import TrialRow
+from sdbench.core.plan import Trial
+from sdbench.core.world import AttemptState, PodState
+from sdbench_trainer.report import Measurement, Report
+
+SLOWEST = 1e-6
+"""Images per second below which a rate is no number that could be shown."""
+
+
+def all_pods_exist(state: AttemptState) -> bool:
+    return sorted(pod.index for pod in state.pods) == list(range(state.planned_pods))
+
+
+def pods_checksum(state: AttemptState) -> str:
+    """Of the pods' UIDs: rows have no room for 32 UIDs."""
+    return f"{zlib.crc32(','.join(sorted(pod.uid for pod in state.pods)).encode()):08x}"
+
+
+def replaced(row: TrialRow, state: AttemptState) -> bool:
+    """Whether a pod has taken the place of another under the same job: their ranks did not see one run."""
+    indexes = [pod.index for pod in state.pods]
+    if len(set(indexes)) < len(indexes):
+        return True
+    return row.pods_checksum is not None and all_pods_exist(state) and row.pods_checksum != pods_checksum(state)
+
+
+def deleted_pod(row: TrialRow, state: AttemptState) -> str | None:
+    """A sentence about a pod that somebody deleted while the Attempt was wanted."""
+    for pod in state.pods:
+        if pod.deleting:
+            return f"Pod {pod.name} was deleted"
+    if row.pods_checksum is not None and not all_pods_exist(state):
+        return f"{state.planned_pods - len(state.pods)} of {state.planned_pods} pods were deleted"
+    return None
+
+
+def disrupted(state: AttemptState) -> PodState | None:
+    """The first pod that its node or the scheduler has put an end to."""
+    return next((pod for pod in _by_index(state) if pod.disruption), None)
+
+
+def vanished(row: TrialRow, state: AttemptState) -> bool:
+    """Whether the row's job is gone or going, though nobody here has asked for it."""
+    known = row.job_uid if row.job_uid is not None else state.job_uid
+    return state.job_uid is None or state.job_uid != known or state.deleting
+
+
+def all_exited_well(state: AttemptState) -> bool:
+    return all_pods_exist(state) and all(pod.exit is not None and pod.exit.code == 0 for pod in state.pods)
+
+
+def all_exited(state: AttemptState) -> bool:
+    return all(pod.exit is not None for pod in state.pods)
+
+
+def scheduled_at(state: AttemptState) -> datetime | None:
+    """When the last pod was bound to a node, once all are."""
+    return _last(state, [pod.scheduled_at for pod in state.pods])
+
+
+def started_at(state: AttemptState) -> datetime | None:
+    """When the last container ran, once all do or did."""
+    return _last(state, [pod.started_at for pod in state.pods])
+
+
+def _last(state: AttemptState, moments: list[datetime | None]) -> datetime | None:
+    known = [time for time in moments if time is not None]
+    return max(known) if all_pods_exist(state) and len(known) == state.planned_pods else None
+
+
+def valid_report(state: AttemptState, trial: Trial) -> Report | None:
+    """Rank 0's Report, if it is of this Attempt, complete, finite and of the batch that was asked for."""
+    for pod in state.pods:
+        report = pod.report
+        if pod.index == 0 and report is not None and report.attempt == state.name and report.error is None:
+            return report if _trusted(report, trial) else None
+    return None
+
+
+def _trusted(report: Report, trial: Trial) -> bool:
+    asked = trial.point.config
+    if report.measurement is None or not _complete(report.measurement):
+        return False
+    if report.measurement.batches != asked.window.batches:
+        return False
+    return report.batch is None or report.batch.global_batch_size == asked.global_batch_size
+
+
+def _complete(measured: Measurement) -> bool:
+    """Whether it may be shown: a number without its complete window is no number."""
+    steps = measured.step_seconds
+    rates = (measured.images_per_second, measured.median_images_per_second)
+    shares = (measured.seconds, steps.p5, steps.p50, steps.p95, measured.rank_skew_ratio, measured.mfu_ratio or 0.0)
+    waits = (measured.data_wait_ratio_max, measured.data_wait_ratio_mean)
+    if not all(isfinite(value) for value in (*rates, *shares, *waits, measured.drift_ratio, measured.loss)):
+        return False
+    return min(rates) >= SLOWEST and min(*shares, *waits) >= 0
+
+
+def _by_index(state: AttemptState) -> list[PodState]:
+    return sorted(state.pods, key=lambda pod: pod.index)

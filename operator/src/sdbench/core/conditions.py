@@ -1,0 +1,105 @@
+"""Which conditions hold? metav1.Conditions, for people, `kubectl wait` and kstatus.
+
+`Accepted`, `Running`, `Suspended` and `CleanedUp` are always there; `Complete` and `Failed` from the end on.
+`Reconciling` is there until everything is cleaned up, and stands before `Stalled`, which comes with `Failed`:
+kstatus takes the first that is True, and so sees progress until the devices are free.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from sdbench.api.status import Condition, ConditionStatus, ConditionType, TrialRow
+from sdbench.core.occupancy import in_the_way, overdue_teardown
+from sdbench.core.outcome import Outcome
+from sdbench.core.published import CONDITION_CHARACTERS, bounded, moment
+from sdbench.core.rows import LIVE, unreleased
+from sdbench.core.world import World
+
+REFUSED = "PlanRefused"
+
+
+@dataclass(frozen=True)
+class Fact:
+    """What a condition says, without its times."""
+
+    type: ConditionType
+    holds: bool
+    reason: str
+    message: str = ""
+
+
+def dated(
+    facts: tuple[Fact, ...], stored: tuple[Condition, ...], generation: int, now: datetime
+) -> tuple[Condition, ...]:
+    """The facts as conditions; lastTransitionTime moves only when the status does."""
+    before = {condition.type: condition for condition in stored}
+    return tuple(_dated(fact, before.get(fact.type), generation, now) for fact in facts)
+
+
+def _dated(fact: Fact, before: Condition | None, generation: int, now: datetime) -> Condition:
+    status = ConditionStatus.TRUE if fact.holds else ConditionStatus.FALSE
+    kept = before is not None and before.status is status
+    return Condition(
+        type=fact.type,
+        status=status,
+        reason=fact.reason,
+        message=bounded(fact.message, CONDITION_CHARACTERS),
+        last_transition_time=before.last_transition_time if before is not None and kept else moment(now),
+        observed_generation=generation,
+    )
+
+
+def refusal_facts(rows: tuple[TrialRow, ...], sentence: str, world: World) -> tuple[Fact, ...]:
+    """Of a question that cannot be asked: failed, and usually nothing is left to clean up."""
+    clean = not in_the_way(rows, world)
+    return (
+        Fact(ConditionType.ACCEPTED, False, REFUSED, sentence),
+        Fact(ConditionType.FAILED, True, REFUSED, sentence),
+        Fact(ConditionType.CLEANED_UP, clean, "DevicesFree" if clean else "CleaningUp"),
+        *(() if clean else (Fact(ConditionType.RECONCILING, True, "CleaningUp"),)),
+        Fact(ConditionType.STALLED, True, REFUSED, sentence),
+    )
+
+
+def facts(rows: tuple[TrialRow, ...], end: Outcome | None, plan: str, world: World) -> tuple[Fact, ...]:
+    """Of an accepted question; `plan` describes it in a sentence."""
+    clean = end is not None and not in_the_way(rows, world)
+    return (
+        Fact(ConditionType.ACCEPTED, True, "PlanAccepted", plan),
+        _running(rows, end),
+        _suspended(rows, end, world.benchmark.spec.suspend),
+        *_end(end),
+        _cleaned_up(rows, end, clean, world),
+        *(() if clean else (Fact(ConditionType.RECONCILING, True, "CleaningUp" if end else "InProgress"),)),
+        *((Fact(ConditionType.STALLED, True, end.reason, end.message),) if end and not end.complete else ()),
+    )
+
+
+def _running(rows: tuple[TrialRow, ...], end: Outcome | None) -> Fact:
+    live = [row for row in rows if row.phase in LIVE]
+    if live:
+        names = ", ".join(f"trial {row.trial} ({row.point}), attempt {row.attempt}" for row in live)
+        return Fact(ConditionType.RUNNING, True, "TrialsRunning", names)
+    return Fact(ConditionType.RUNNING, False, "Ended" if end else "Waiting")
+
+
+def _suspended(rows: tuple[TrialRow, ...], end: Outcome | None, asked: bool) -> Fact:
+    if not asked or end:
+        return Fact(ConditionType.SUSPENDED, False, "NotSuspended")
+    if any(unreleased(row) for row in rows):
+        return Fact(ConditionType.SUSPENDED, False, "Stopping", "The running attempts are being stopped")
+    return Fact(ConditionType.SUSPENDED, True, "AskedFor", "Set spec.suspend to false to go on")
+
+
+def _end(end: Outcome | None) -> Iterator[Fact]:
+    if end is not None:
+        yield Fact(ConditionType.COMPLETE if end.complete else ConditionType.FAILED, True, end.reason, end.message)
+
+
+def _cleaned_up(rows: tuple[TrialRow, ...], end: Outcome | None, clean: bool, world: World) -> Fact:
+    if clean:
+        return Fact(ConditionType.CLEANED_UP, True, "DevicesFree")
+    if overdue := overdue_teardown(rows, world):
+        return Fact(ConditionType.CLEANED_UP, False, "TeardownOverdue", overdue)
+    return Fact(ConditionType.CLEANED_UP, False, "CleaningUp" if end else "InProgress")

@@ -1,0 +1,64 @@
+"""What has just happened that a person wants to read? The difference of two statuses, so that each is said once."""
+
+from collections.abc import Iterator
+
+from sdbench.api.status import Condition, ConditionStatus, ConditionType, Reason, Status, TrialPhase, TrialRow
+from sdbench.core.world import Notice
+
+ANNOUNCED = {
+    ConditionType.ACCEPTED: "Accepted",
+    ConditionType.SUSPENDED: "Suspended",
+    ConditionType.COMPLETE: "Complete",
+    ConditionType.FAILED: "Failed",
+    ConditionType.CLEANED_UP: "CleanedUp",
+}
+"""Conditions that are announced when they become True."""
+
+
+def notices(before: Status, after: Status) -> tuple[Notice, ...]:
+    """What the change from one status to the next is worth saying, Trials first."""
+    if before == after:
+        return ()
+    rows = {row.trial: row for row in before.trials}
+    of_trials = [notice for row in after.trials for notice in _of_row(rows.get(row.trial), row)]
+    return (*of_trials, *_skipped(rows, after), *_of_conditions(before, after))
+
+
+def _of_row(before: TrialRow | None, row: TrialRow) -> Iterator[Notice]:
+    known = (before.phase, before.attempt) if before is not None else (TrialPhase.PENDING, 0)
+    if known == (row.phase, row.attempt):
+        return
+    name = f"Trial {row.trial} ({row.point}), attempt {row.attempt}"
+    if before is not None and row.attempt > before.attempt and row.failures > before.failures:
+        yield Notice(True, "AttemptLost", f"Trial {row.trial} ({row.point}), attempt {before.attempt}, is void")
+    if row.phase is TrialPhase.STARTING:
+        yield Notice(False, "AttemptStarted", f"{name}: job {row.job}")
+    elif row.phase is TrialPhase.SUCCEEDED and row.measurement is not None:
+        yield Notice(False, Reason.MEASURED, f"{name}: {row.measurement.images_per_second} images/s")
+    elif row.phase is TrialPhase.STOPPING and row.reason is not None:
+        yield Notice(row.reason is not Reason.SUSPENDED, row.reason, f"{name}: {row.message}; another attempt follows")
+    elif row.phase is TrialPhase.FAILED and row.reason not in {None, Reason.SKIPPED, Reason.CANCELLED}:
+        yield Notice(True, row.reason or Reason.UNKNOWN, f"{name}: {row.message}")
+
+
+def _skipped(before: dict[int, TrialRow], after: Status) -> Iterator[Notice]:
+    """Skipped Trials in one sentence: there may be hundreds."""
+    fresh = [row for row in after.trials if row.reason is Reason.SKIPPED and before[row.trial].reason != row.reason]
+    if fresh:
+        yield Notice(True, Reason.SKIPPED, f"{len(fresh)} trials are not tried: {fresh[0].message}")
+
+
+def _of_conditions(before: Status, after: Status) -> Iterator[Notice]:
+    held = {condition.type for condition in before.conditions if condition.status is ConditionStatus.TRUE}
+    for condition in after.conditions:
+        fresh = condition.status is ConditionStatus.TRUE and condition.type not in held
+        if fresh and condition.type in ANNOUNCED:
+            warning = condition.type is ConditionType.FAILED
+            yield Notice(warning, ANNOUNCED[condition.type], condition.message or condition.reason)
+    overdue = _overdue(after)
+    if overdue is not None and _overdue(before) is None:
+        yield Notice(True, overdue.reason, overdue.message)
+
+
+def _overdue(status: Status) -> Condition | None:
+    return next((condition for condition in status.conditions if condition.reason == "TeardownOverdue"), None)

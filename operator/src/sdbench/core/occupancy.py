@@ -1,0 +1,41 @@
+"""Who holds devices, or may? Nothing is started beside an Attempt that is no longer wanted."""
+
+from datetime import datetime, timedelta
+
+from sdbench.api.names import attempt_name
+from sdbench.api.status import TrialPhase, TrialRow
+from sdbench.core.rows import LIVE, unreleased
+from sdbench.core.world import AttemptState, World
+
+
+def ours(state: AttemptState, world: World) -> bool:
+    """Whether the Attempt is one of this very Benchmark, and not of a namesake before it."""
+    metadata = world.benchmark.metadata
+    return not state.foreign and state.name == attempt_name(metadata.name, metadata.uid, state.trial, state.attempt)
+
+
+def in_the_way(rows: tuple[TrialRow, ...], world: World) -> bool:
+    """Whether anything but a live row's Attempt may hold devices."""
+    wanted = {row.job for row in rows if row.phase in LIVE}
+    strays = (state for state in world.attempts if state.name not in wanted and not state.foreign)
+    void = (row for row in rows if row.phase not in LIVE and unreleased(row))
+    return any(state.holds_devices for state in strays) or any(void)
+
+
+def teardown_due(row: TrialRow, world: World) -> datetime | None:
+    """When a row's devices should be free; None if they are or the Attempt is wanted."""
+    if row.phase in LIVE or row.phase is TrialPhase.PENDING or not unreleased(row) or row.ended_at is None:
+        return None
+    return row.ended_at + timedelta(seconds=world.benchmark.spec.limits.teardown_seconds)
+
+
+def overdue_teardown(rows: tuple[TrialRow, ...], world: World) -> str:
+    """Which pods still hold devices after limits.teardownSeconds, and how to free them; empty: none."""
+    late = {row.job for row in rows if (due := teardown_due(row, world)) is not None and due <= world.now}
+    pods = [pod for state in world.attempts if state.name in late for pod in state.pods if pod.holds_devices]
+    if not late or not pods:
+        return f"Jobs that are still there: {', '.join(sorted(filter(None, late)))}" if late else ""
+    names = ", ".join(f"{pod.name} on {pod.node or 'no node'}" for pod in pods)
+    nodes = sorted({pod.node for pod in pods if pod.node})
+    command = "; ".join(f"kubectl taint nodes {node} node.kubernetes.io/out-of-service=:NoExecute" for node in nodes)
+    return f"Pods still hold devices: {names}. If a node is dead, free them: {command}"

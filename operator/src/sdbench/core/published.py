@@ -1,0 +1,49 @@
+"""How are values written into a status? Whole seconds, short decimals, bounded sentences."""
+
+from datetime import datetime
+from decimal import ROUND_HALF_UP, Decimal
+
+DECIMAL_CHARACTERS = 24
+"""The schema's maxLength of a decimal string."""
+
+ROW_CHARACTERS = 512
+CONDITION_CHARACTERS = 1024
+
+LARGEST = Decimal("9" * DECIMAL_CHARACTERS)
+
+
+def moment(time: datetime) -> datetime:
+    """The time as the status stores it: metav1.Time has whole seconds."""
+    return time.replace(microsecond=0)
+
+
+def bounded(text: str, characters: int = ROW_CHARACTERS) -> str:
+    """The text on one line, cut at its end."""
+    line = " ".join(text.split())
+    return line if len(line) <= characters else line[: characters - 1] + "…"
+
+
+def decimal(value: Decimal | float, places: int = 9) -> Decimal:
+    """A non-negative number with at most `places` decimals and 24 characters, without trailing zeros.
+
+    A longer string would have the API server refuse the whole status.
+    """
+    exact = value if isinstance(value, Decimal) else Decimal(repr(value))
+    if exact >= LARGEST:
+        return LARGEST
+    room = DECIMAL_CHARACTERS - 2 - max(0, exact.adjusted())
+    rounded = rounded_half_up(exact, min(places, max(0, room)))
+    return Decimal(format(rounded, "f").rstrip("0").rstrip(".")) if "." in format(rounded, "f") else rounded
+
+
+def rounded_half_up(value: Decimal, places: int) -> Decimal:
+    """The value with exactly `places` decimals, halves away from zero."""
+    with_room = value.adjusted() + places + 2
+    if with_room <= 0:
+        return Decimal(0).scaleb(-places)
+    return value.quantize(Decimal(1).scaleb(-places), rounding=ROUND_HALF_UP)
+
+
+def signed(value: float) -> str:
+    """A number that may be negative or small, in at most 9 significant digits."""
+    return f"{value:.9g}"
