@@ -1,0 +1,238 @@
+"""Which commands has `sdbench`? Options and exit codes; what a command does is in its room.
+
+Exit codes: 0 done and complete · 1 failed or partly measured · 2 bad usage, invalid file, refused · 130/143 stopped by
+a signal. Errors are sentences on stderr.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+
+from sdbench import __version__
+
+FAILED, INVALID = 1, 2
+
+app = typer.Typer(
+    name="sdbench",
+    help="How fast, in how many days and for how much money would your devices train Stable Diffusion?",
+    epilog="The documentation is in docs/command-line.md.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+class Format(StrEnum):
+    """How an answer is written."""
+
+    TABLE = "table"
+    JSON = "json"
+    HTML = "html"
+
+
+class NumberFormat(StrEnum):
+    """How a projection is written."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+def main() -> None:
+    """The entry point of the program."""
+    app()
+
+
+def fail(code: int, *sentences: str) -> NoReturn:
+    """Say why on stderr and leave."""
+    for sentence in sentences:
+        typer.echo(sentence, err=True)
+    raise typer.Exit(code)
+
+
+@contextmanager
+def problems_said(file: Path) -> Iterator[None]:
+    """A file that asks nothing answerable ends the command with its problems, not with a traceback."""
+    from sdbench.core.plan import PlanRefused
+    from sdbench.local.documents import InvalidFile
+    from sdbench.local.refusal import Refused
+
+    try:
+        yield
+    except InvalidFile as error:
+        fail(INVALID, *(f"{file}: {problem}" for problem in error.problems))
+    except PlanRefused as error:
+        fail(INVALID, f"{file}: {error}")
+    except Refused as error:
+        fail(INVALID, str(error))
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"sdbench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and leave.")
+    ] = False,
+) -> None:
+    del version
+
+
+@app.command()
+def run(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="YAML or JSON with one StableDiffusionBenchmark.")],
+    local: Annotated[bool, typer.Option("--local", help="Run on this machine, without a cluster.")] = False,
+    shards: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Read these shards in place of spec.data.")
+    ] = None,
+    results: Annotated[Path, typer.Option(metavar="FOLDER", help="Keep what is measured in FOLDER/NAME.")] = Path(
+        "results"
+    ),
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run that FOLDER/NAME holds.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Forget the run that FOLDER/NAME holds.")] = False,
+) -> None:
+    """Measure what FILE asks, and show the scaling table.
+
+    Ctrl-C stops cleanly: what was measured is kept, and --resume continues.
+    """
+    from sdbench.local.command import Wishes, answered, failure_lines
+    from sdbench.report.answer import complete
+    from sdbench.report.table import show
+
+    if not local:
+        fail(INVALID, f"To run it in the cluster: kubectl apply -f {file}. To run it on this machine: add --local.")
+    if resume and overwrite:
+        fail(INVALID, "--resume and --overwrite exclude each other.")
+    console = Console()
+    with problems_said(file):
+        answer = answered(file, Wishes(shards, results, overwrite, resume), console)
+    console.print()
+    show(answer.benchmark, console)
+    console.print(f"Stored in {answer.results.document}", markup=False, highlight=False, soft_wrap=True)
+    if answer.interrupted is not None:
+        fail(answer.interrupted, "Interrupted. To continue, give the same command with --resume.")
+    if not complete(answer.benchmark):
+        fail(FAILED, *failure_lines(answer))
+
+
+@app.command()
+def validate(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="YAML or JSON files.")],
+) -> None:
+    """Check files as the API server and the operator would, and show what would be measured."""
+    from sdbench.core.plan import plan
+    from sdbench.local.documents import contents
+    from sdbench.report.question import plan_lines
+
+    invalid = False
+    for file in files:
+        try:
+            with problems_said(file):
+                found = contents(file)
+                plans = [(benchmark, plan(benchmark.spec)) for benchmark in found.benchmarks]
+        except typer.Exit:
+            invalid = True
+            continue
+        for benchmark, trials in plans:
+            typer.echo("\n".join(plan_lines(benchmark, trials)))
+        for kind in found.others:
+            typer.echo(f"{file}: a {kind} is in it too, and was not checked")
+    if invalid:
+        raise typer.Exit(INVALID)
+
+
+@app.command()
+def report(
+    source: Annotated[
+        str, typer.Argument(metavar="NAME|FILE", help="A Benchmark of the cluster, or a file with its status.")
+    ],
+    form: Annotated[Format, typer.Option("--format", help="table, json, or html (one self-contained page).")] = (
+        Format.TABLE
+    ),
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write there, not to the terminal.")
+    ] = None,
+    namespace: Annotated[
+        str | None, typer.Option("--namespace", "-n", help="Of NAME; default: the kubeconfig's.")
+    ] = None,
+) -> None:
+    """Show what was measured, as a table, for programs, or as a page with plots."""
+    from sdbench.local.documents import only_benchmark
+    from sdbench.report import cluster, written
+
+    path = Path(source)
+    if path.exists() or "/" in source or "." in source:
+        with problems_said(path):
+            benchmark = only_benchmark(path)
+    else:
+        try:
+            benchmark = cluster.benchmark(source, namespace)
+        except cluster.NotRead as error:
+            fail(FAILED, str(error))
+    text = written.text(benchmark, form.value)
+    if output is None:
+        typer.echo(text, nl=False)
+        return
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        fail(FAILED, f"{output} cannot be written: {error.strerror}")
+
+
+@app.command()
+def project(
+    devices: Annotated[int, typer.Option(min=1, help="Devices that train.")],
+    price: Annotated[str, typer.Option(help="Of one device for one hour.")] = "0",
+    rate: Annotated[
+        str | None, typer.Option("--images-per-second", help="Rate of all devices together; with --images.")
+    ] = None,
+    images: Annotated[int | None, typer.Option(min=1, help="Images of the full training.")] = None,
+    stage: Annotated[
+        list[str] | None,
+        typer.Option(metavar="IMAGES:RATE", help="A part of the training at its own rate; give it for each part."),
+    ] = None,
+    seed_rounding: Annotated[
+        bool, typer.Option("--seed-rounding", help="Round as the table that this project starts from.")
+    ] = False,
+    form: Annotated[NumberFormat, typer.Option("--format", help="table or json.")] = NumberFormat.TABLE,
+) -> None:
+    """Extend a rate to a full training: days, device-hours and cost."""
+    from sdbench.report.projected import Unprojectable, projected, projection_lines, stages
+
+    try:
+        result = projected(stages(rate, images, stage or []), devices, price, seed_rounding)
+    except Unprojectable as error:
+        fail(INVALID, str(error))
+    if form is NumberFormat.JSON:
+        typer.echo(json.dumps(result))
+    else:
+        typer.echo("\n".join(projection_lines(result)))
+
+
+@app.command()
+def operator(
+    default_image: Annotated[str, typer.Option(help="Trainer image of Benchmarks that name none.")],
+    namespace: Annotated[
+        list[str] | None, typer.Option(help="Watch this namespace only; may be given again. Default: all.")
+    ] = None,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Serves /healthz and /metrics.")] = 8080,
+) -> None:
+    """Run the operator: what the chart's Deployment starts."""
+    from sdbench.controller.operator import Options, run
+
+    run(Options(default_image=default_image, namespaces=tuple(namespace or ()), port=port))
+
+
+if __name__ == "__main__":
+    main()

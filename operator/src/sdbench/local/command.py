@@ -1,0 +1,76 @@
+"""What does `sdbench run FILE --local` do, from the file to the stored answer?"""
+
+import os
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from sdbench.api.benchmark import Benchmark
+from sdbench.api.status import TrialPhase
+from sdbench.core.plan import PlanRefused, Trial, plan
+from sdbench.local.documents import InvalidFile, only_benchmark
+from sdbench.local.interruption import interruptible
+from sdbench.local.observe import TAIL_LINES, tail
+from sdbench.local.refusal import Refused, on_this_machine, warnings
+from sdbench.local.results import Results
+from sdbench.local.run import Surroundings, begun, run, steady_clock
+from sdbench.local.watch import watch_on
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """How the person wants it run."""
+
+    shards: Path | None
+    results: Path
+    overwrite: bool
+    resume: bool
+
+
+@dataclass(frozen=True)
+class Answered:
+    """The Benchmark as it was left, where it is stored, and the exit code when a signal ended the run."""
+
+    benchmark: Benchmark
+    results: Results
+    interrupted: int | None
+
+
+def answered(file: Path, wishes: Wishes, console: Console) -> Answered:
+    """Run the question in the file. Raises InvalidFile, PlanRefused or Refused before anything starts."""
+    asked = on_this_machine(only_benchmark(file), wishes.shards)
+    trials = plan(asked.spec)
+    results = Results(wishes.results / asked.metadata.name)
+    clock = steady_clock()
+    with results.held(), interruptible() as interruption:
+        stored = results.resumed(asked) if wishes.resume else results.fresh(asked, wishes.overwrite)
+        for sentence in warnings(asked.spec):
+            console.print(Text(f"Note: {sentence}"), soft_wrap=True)
+        console.print(Text(_announcement(trials, results)), soft_wrap=True)
+        with watch_on(console) as watch:
+            around = Surroundings(results, os.environ, clock, watch, interruption)
+            benchmark = run(begun(stored, str(uuid.uuid4()), clock()), around)
+        return Answered(benchmark, results, interruption.exit_code)
+
+
+def _announcement(trials: tuple[Trial, ...], results: Results) -> str:
+    counts = sorted({trial.point.devices for trial in trials})
+    devices = ", ".join(f"{count:,}" for count in counts)
+    return f"{len(trials)} Trials, one after the other, on {devices} devices of this machine → {results.folder}"
+
+
+def failure_lines(answer: Answered) -> Iterator[str]:
+    """For each failed Trial that ran: where its log lies, and how it ends."""
+    for row in answer.benchmark.status.trials:
+        if row.phase is TrialPhase.FAILED and row.job is not None:
+            log = answer.results.log_of(row.job)
+            if log.exists():
+                yield f"Log of Trial {row.trial}: {log}; its last {TAIL_LINES} lines:"
+                yield tail(log)
+
+
+__all__ = ["Answered", "InvalidFile", "PlanRefused", "Refused", "Wishes", "answered", "failure_lines"]

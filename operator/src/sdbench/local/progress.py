@@ -1,0 +1,63 @@
+"""How far is a Trial? Readings of its Attempt and its row of the status → a Step that can be shown."""
+
+from dataclasses import dataclass
+
+from sdbench.api.benchmark import Benchmark
+from sdbench.api.status import Reason, TrialPhase, TrialRow
+from sdbench.core.world import Start
+from sdbench.local.telemetry import Reading, WindowState
+
+
+@dataclass(frozen=True)
+class Step:
+    """A few words, batches of how many where that is known, and the present rate."""
+
+    words: str
+    done: int = 0
+    of: int | None = None
+    images_per_second: float | None = None
+
+    @property
+    def rate(self) -> str:
+        """As in `12.3 images/s`; empty while unknown."""
+        return f"{self.images_per_second:,.1f} images/s" if self.images_per_second else ""
+
+
+class Window:
+    """Turns the readings of one Attempt into batches done of batches asked."""
+
+    def __init__(self, start: Start) -> None:
+        self._batch = start.run.trainer.global_batch_size
+        self._asked = start.run.trainer.window
+        self._images_at_opening: float | None = None
+        self._heard = False
+
+    def step(self, reading: Reading | None) -> Step:
+        """How far the Attempt is by this reading."""
+        if reading is None:
+            return Step("finishing" if self._heard else "starting")
+        self._heard = True
+        rate = reading.images_per_second or None
+        if reading.window is WindowState.WARMING_UP:
+            done = min(int(reading.images // self._batch), self._asked.warmup_batches)
+            return Step("warm-up", done, self._asked.warmup_batches, rate)
+        if reading.window is WindowState.CLOSED:
+            return Step("measured", self._asked.batches, self._asked.batches, rate)
+        if self._images_at_opening is None:
+            self._images_at_opening = reading.images
+        done = int((reading.images - self._images_at_opening) // self._batch)
+        return Step("measuring", min(done, self._asked.batches), self._asked.batches, rate)
+
+
+def title(row: TrialRow, benchmark: Benchmark) -> str:
+    """Which Trial this is."""
+    repeat = f" repeat {row.repeat}" if benchmark.spec.repeats > 1 else ""
+    again = f" attempt {row.attempt}" if row.attempt > 1 else ""
+    return f"Trial {row.trial} {row.point}{repeat}{again}"
+
+
+def ending(row: TrialRow) -> str:
+    """How an ended Trial ended, in one line."""
+    if row.phase is TrialPhase.SUCCEEDED and row.measurement is not None:
+        return f"{row.measurement.images_per_second:,.2f} images/s"
+    return f"{(row.reason or Reason.UNKNOWN).value}: {row.message}"

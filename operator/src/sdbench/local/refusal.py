@@ -1,0 +1,77 @@
+"""What may not run on this machine? Every refusal is a sentence, said before anything starts."""
+
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from sdbench.api.benchmark import Benchmark
+from sdbench.api.spec import Data, Spec
+from sdbench.local.devices import available, cores, countable
+from sdbench_trainer.config import Source
+
+TRAINING_PACKAGES = ("torch", "composer", "streaming", "diffusers")
+
+
+class Refused(Exception):  # noqa: N818
+    """The run does not begin; the message says what to do."""
+
+
+def on_this_machine(benchmark: Benchmark, shards: Path | None) -> Benchmark:
+    """The question as this machine can answer it: local shards, one Trial at a time. Raises Refused."""
+    data = benchmark.spec.data if shards is None else Data(remote=shards.resolve().as_uri())
+    spec = benchmark.spec.model_copy(update={"data": data, "parallelism": 1})
+    for sentence in refusals(spec):
+        raise Refused(sentence)
+    return benchmark.model_copy(update={"spec": spec})
+
+
+def refusals(spec: Spec) -> Iterator[str]:
+    """Why this machine cannot answer; nothing when it can."""
+    missing = [name for name in TRAINING_PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        yield f"The trainer is not installed ({', '.join(missing)} missing): pip install 'sdbench-trainer[train]'."
+    if spec.suspend or spec.cancel:
+        yield f"spec.{'cancel' if spec.cancel else 'suspend'} is true, so there is nothing to run: set it to false."
+    if spec.data.claim is not None:
+        yield "spec.data.claim exists in a cluster only: name a local folder of shards with --shards."
+    folder = local_folder(spec.data.remote)
+    if folder is not None and not (folder / "index.json").is_file():
+        yield f"{folder} holds no shards (no index.json): make them with sdbench-trainer shards build IMAGES {folder}."
+    yield from _device_refusals(spec)
+
+
+def _device_refusals(spec: Spec) -> Iterator[str]:
+    resource, wanted = spec.devices.resource, max(spec.devices.counts)
+    if not countable(resource):
+        yield f"A local run can count nvidia.com/gpu and CPU processes, not {resource}: run it in a cluster."
+        return
+    present = available(resource)
+    if present is not None and present < wanted:
+        has = f"only {present}" if present else "none"
+        yield (
+            f"spec.devices.counts asks for {wanted} of {resource}, and this machine has {has}: lower the counts, or "
+            "delete spec.devices.resource to run on CPU processes."
+        )
+
+
+def warnings(spec: Spec) -> Iterator[str]:
+    """What will run, but differently from what a reader might think."""
+    wanted = max(spec.devices.counts)
+    if spec.devices.resource is None and wanted > cores():
+        yield f"{wanted} CPU processes share {cores()} cores here: the larger counts measure the sharing."
+    if spec.data.credentials_secret is not None:
+        yield "spec.data.credentialsSecret is not read here: AWS credentials come from your environment."
+
+
+def local_folder(remote: str | None) -> Path | None:
+    """The folder that a file:// address names; None for other addresses."""
+    if remote is None or not remote.startswith("file://"):
+        return None
+    return Path(unquote(urlsplit(remote).path))
+
+
+def read_in_place(source: Source) -> Source:
+    """Shards of this machine are read where they are, not copied to a cache first."""
+    folder = local_folder(source.remote)
+    return source if folder is None else Source(local=str(folder))

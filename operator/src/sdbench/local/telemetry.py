@@ -1,0 +1,56 @@
+"""How far is a running Attempt? Read from the /metrics of its rank 0 on the loopback address."""
+
+import http.client
+from contextlib import closing
+from dataclasses import dataclass
+from enum import IntEnum
+
+from prometheus_client.parser import text_string_to_metric_families
+
+PATIENCE_SECONDS = 1.0
+
+
+class WindowState(IntEnum):
+    """Of the measurement, as `sdbench_window_state` says it."""
+
+    WARMING_UP = 0
+    MEASURING = 1
+    CLOSED = 2
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What rank 0 said of itself at one moment."""
+
+    window: WindowState
+    images: float
+    """Images trained since the start."""
+    images_per_second: float
+
+
+def reading(port: int) -> Reading | None:
+    """The present reading; None while rank 0 does not serve."""
+    try:
+        # Not urllib: it would ask a proxy that the environment names.
+        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)) as connection:
+            connection.request("GET", "/metrics")
+            return reading_in(connection.getresponse().read().decode())
+    except (OSError, http.client.HTTPException, ValueError):
+        return None
+
+
+def reading_in(exposition: str) -> Reading | None:
+    """The reading in a text in Prometheus' format; None without the window's state. Raises ValueError on other text."""
+    values = {
+        sample.name: sample.value
+        for family in text_string_to_metric_families(exposition)
+        for sample in family.samples
+        if sample.name.startswith("sdbench_")
+    }
+    if "sdbench_window_state" not in values:
+        return None
+    return Reading(
+        WindowState(int(values["sdbench_window_state"])),
+        values.get("sdbench_images_total", 0.0),
+        values.get("sdbench_images_per_second", 0.0),
+    )

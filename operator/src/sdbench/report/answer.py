@@ -1,0 +1,148 @@
+"""What does a Benchmark answer, in words and cells? The one source of the table, the page and their numbers' form."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from sdbench.api.benchmark import Benchmark
+from sdbench.api.status import Condition, ConditionStatus, ConditionType, PointRow, Reason, TrialPhase, TrialRow
+
+NOTHING = "–"
+ENDED = (TrialPhase.SUCCEEDED, TrialPhase.FAILED)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A heading, and how a Point fills the cell below it."""
+
+    heading: str
+    cell: Callable[[PointRow], str]
+
+
+@dataclass(frozen=True)
+class Unmeasured:
+    """A Trial without a Measurement, and why."""
+
+    trial: int
+    point: str
+    repeat: int
+    why: str
+    sentence: str
+
+
+def number(value: Decimal, places: int | None = None) -> str:
+    """With thousands separators; without `places` as many digits as a person compares by (four or so)."""
+    return f"{value:,.{fitting_places(value) if places is None else places}f}"
+
+
+def fitting_places(value: Decimal) -> int:
+    """Decimals that leave about four digits."""
+    return 0 if value >= 10_000 else 1 if value >= 100 else 2 if value >= 1 else 3
+
+
+def percent(ratio: Decimal) -> str:
+    """A ratio as a percentage; an efficiency above 100 % is real and stays."""
+    return f"{ratio * 100:.1f} %"
+
+
+def images_per_second(row: PointRow) -> str:
+    """The mean, with half of its 95 % interval where there are repeats."""
+    if row.interval_low is None or row.interval_high is None:
+        return number(row.images_per_second)
+    half = (row.interval_high - row.interval_low) / 2
+    return f"{number(row.images_per_second)} ± {number(half, fitting_places(row.images_per_second))}"
+
+
+def columns(benchmark: Benchmark) -> tuple[Column, ...]:
+    """The columns of the seed's table, and what explains them."""
+    priced = benchmark.spec.devices.hourly_price > 0
+    point = Column("Point", lambda row: variant(row.point) or NOTHING)
+    every = (
+        Column("Devices", lambda row: f"{row.devices:,}"),
+        *((point,) if any(variant(row.point) for row in benchmark.status.points) else ()),
+        Column("Images/s", images_per_second),
+        Column("Per device", lambda row: number(row.images_per_second_per_device)),
+        Column("Efficiency", lambda row: percent(row.scaling_efficiency)),
+        Column("Days", lambda row: number(row.days, 2)),
+        Column("Device-hours", lambda row: number(row.device_hours, 0)),
+        Column("Cost", lambda row: number(row.cost, 0) if priced else NOTHING),
+        Column("Data wait", lambda row: percent(row.data_wait_ratio_max)),
+    )
+    utilised = any(row.mfu_ratio is not None for row in benchmark.status.points)
+    mfu = Column("MFU", lambda row: NOTHING if row.mfu_ratio is None else percent(row.mfu_ratio))
+    return (*every, mfu) if utilised else every
+
+
+def variant(point: str) -> str:
+    """A Point's label without its device count: what a sweep varies beside the scale."""
+    return ", ".join(part for part in point.split(",") if not part.startswith("devices="))
+
+
+def rows(benchmark: Benchmark) -> tuple[PointRow, ...]:
+    """The measured Points by device count."""
+    return tuple(sorted(benchmark.status.points, key=lambda row: (row.devices, row.point)))
+
+
+def cells(benchmark: Benchmark) -> Sequence[tuple[str, ...]]:
+    """The table's body."""
+    shown = columns(benchmark)
+    return tuple(tuple(column.cell(row) for column in shown) for row in rows(benchmark))
+
+
+def unmeasured(benchmark: Benchmark) -> tuple[Unmeasured, ...]:
+    """The Trials without a Measurement, in the order of the plan."""
+    return tuple(_unmeasured(row) for row in benchmark.status.trials if row.phase is not TrialPhase.SUCCEEDED)
+
+
+def _unmeasured(row: TrialRow) -> Unmeasured:
+    ended = row.phase is TrialPhase.FAILED
+    why = (row.reason or Reason.UNKNOWN).value if ended else row.phase.value
+    return Unmeasured(row.trial, row.point, row.repeat, why, row.message or ("" if ended else "It has not ended yet."))
+
+
+def complete(benchmark: Benchmark) -> bool:
+    """Whether every Point was measured."""
+    found = _true(benchmark.status.conditions, ConditionType.COMPLETE)
+    return found is not None and found.reason == Reason.MEASURED
+
+
+def ended_trials(benchmark: Benchmark) -> str:
+    """As in 18/54."""
+    trials = benchmark.status.trials
+    return f"{sum(row.phase in ENDED for row in trials)}/{len(trials)}"
+
+
+def state(benchmark: Benchmark) -> str:
+    """In a few words where the Benchmark stands, with the sentence of the condition that says so."""
+    telling = (ConditionType.FAILED, ConditionType.COMPLETE)
+    for condition in (_true(benchmark.status.conditions, kind) for kind in telling):
+        if condition is not None:
+            return f"{condition.reason}: {condition.message}" if condition.message else condition.reason
+    return f"{benchmark.status.phase.value}: {ended_trials(benchmark)} Trials have ended."
+
+
+def _true(conditions: Iterable[Condition], kind: ConditionType) -> Condition | None:
+    found = (c for c in conditions if c.type is kind and c.status is ConditionStatus.TRUE)
+    return next(found, None)
+
+
+def headline(benchmark: Benchmark) -> str:
+    """The answer in a sentence, for the largest measured count's fastest Point."""
+    if not benchmark.status.points:
+        return "Nothing was measured yet." if not complete(benchmark) else "Nothing was measured."
+    best = max(benchmark.status.points, key=lambda row: (row.devices, row.images_per_second))
+    cost = f" and cost {number(best.cost, 0)}" if benchmark.spec.devices.hourly_price > 0 else ""
+    devices = "1 device" if best.devices == 1 else f"{best.devices:,} devices"
+    trains = "trains" if best.devices == 1 else "train"
+    return (
+        f"{devices} {trains} {number(best.images_per_second)} images/s: a full training on "
+        f"{images(benchmark.spec.projection.images)} images would take {number(best.days, 2)} days{cost}."
+    )
+
+
+def images(count: int) -> str:
+    """A number of images as a person says it."""
+    for unit, name in ((10**9, "billion"), (10**6, "million")):
+        if count >= unit:
+            return f"{Decimal(count) / unit:.4g} {name}"
+    return f"{count:,}"

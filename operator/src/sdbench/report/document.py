@@ -1,0 +1,33 @@
+"""What does a program read of the answer? One JSON document; numbers stay the decimal strings of the status."""
+
+import json
+from typing import Any
+
+from sdbench.api.benchmark import Benchmark
+from sdbench.report.answer import complete, rows, unmeasured
+
+
+def answer_document(benchmark: Benchmark) -> dict[str, Any]:
+    """Name, whether it is complete, the Points by device count, the Trials without a Measurement, the environments."""
+    metadata, status = benchmark.metadata, benchmark.status
+    return {
+        "name": metadata.name,
+        "namespace": metadata.namespace,
+        "uid": metadata.uid,
+        "phase": status.phase.value,
+        "complete": complete(benchmark),
+        "projectionImages": benchmark.spec.projection.images,
+        "hourlyPrice": format(benchmark.spec.devices.hourly_price, "f"),
+        "points": [row.document() for row in rows(benchmark)],
+        "unmeasured": [
+            {"trial": row.trial, "point": row.point, "repeat": row.repeat, "reason": row.why, "message": row.sentence}
+            for row in unmeasured(benchmark)
+        ],
+        "environments": [row.document() for row in status.environments],
+        "resolved": None if status.resolved is None else status.resolved.document(),
+    }
+
+
+def as_json(benchmark: Benchmark) -> str:
+    """The document as text."""
+    return json.dumps(answer_document(benchmark), indent=2, ensure_ascii=False) + "\n"

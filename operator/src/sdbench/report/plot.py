@@ -1,0 +1,153 @@
+"""How does the rate scale? Two figures: images/s beside the ideal, and efficiency, over the device count."""
+
+from collections.abc import Iterator, Sequence
+from math import floor, log10
+from typing import Any
+
+import plotly.graph_objects as go
+from plotly.io import to_html
+
+from sdbench.api.benchmark import Benchmark
+from sdbench.api.status import PointRow
+from sdbench.report.answer import number, percent, rows, variant
+
+COLOURS = ("#1a56b0", "#c2410c", "#0f766e", "#7e22ce", "#a16207", "#be123c", "#4d7c0f", "#334155")
+INK, FAINT = "#1f2937", "#e5e7eb"
+IDEAL = "#9ca3af"
+FONT = {"family": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif", "size": 13, "color": INK}
+
+Series = tuple[str, tuple[PointRow, ...]]
+"""What a sweep varies beside the scale, and its Points by device count."""
+
+
+def series(benchmark: Benchmark) -> tuple[Series, ...]:
+    """The Points that differ in scale only, together."""
+    named: dict[str, list[PointRow]] = {}
+    for row in rows(benchmark):
+        named.setdefault(variant(row.point), []).append(row)
+    return tuple((name, tuple(points)) for name, points in named.items())
+
+
+def rate_figure(benchmark: Benchmark) -> go.Figure:
+    """Images/s over devices, both logarithmic: ideal scaling is a straight line of slope 1."""
+    everything = series(benchmark)
+    figure = _figure(benchmark, "Images per second")
+    for index, (name, points) in enumerate(everything):
+        figure.add_trace(_ideal(points, shown=index == 0))
+        figure.add_trace(_measured(name, points, COLOURS[index % len(COLOURS)]))
+    ticks = _ticks([value for trace in figure.data for value in trace.y])
+    figure.update_yaxes(type="log", tickvals=ticks, ticktext=[f"{tick:,.4g}" for tick in ticks])
+    return figure
+
+
+def efficiency_figure(benchmark: Benchmark) -> go.Figure:
+    """Scaling efficiency over devices; above 100 % is real and shown."""
+    figure = _figure(benchmark, "Scaling efficiency")
+    figure.add_hline(y=1, line={"color": IDEAL, "dash": "dash", "width": 1.5})
+    highest = 1.0
+    for index, (name, points) in enumerate(series(benchmark)):
+        values = [float(row.scaling_efficiency) for row in points]
+        highest = max(highest, *values)
+        figure.add_trace(
+            go.Scatter(
+                x=[row.devices for row in points],
+                y=values,
+                name=name or "measured",
+                text=[percent(row.scaling_efficiency) for row in points],
+                textposition="bottom center",
+                mode="lines+markers+text" if len(points) <= 8 and not name else "lines+markers",
+                line={"color": COLOURS[index % len(COLOURS)], "width": 2.5},
+                marker={"size": 8},
+                cliponaxis=False,
+                hovertemplate="%{x:,} devices: %{y:.1%}<extra></extra>",
+            )
+        )
+    figure.update_yaxes(tickformat=".0%", range=[0, highest * 1.12])
+    return figure
+
+
+def figure_html(figure: go.Figure, name: str) -> str:
+    """The figure as a fragment of a page that has plotly.js already."""
+    shown: str = to_html(
+        figure,
+        full_html=False,
+        include_plotlyjs=False,
+        div_id=name,
+        config={"displayModeBar": False, "responsive": True},
+        default_height="100%",
+    )
+    return shown
+
+
+def _ideal(points: tuple[PointRow, ...], shown: bool) -> go.Scatter:
+    """From the smallest count's rate per device on, as many times as there are devices."""
+    first = points[0]
+    each = float(first.images_per_second_per_device / (first.scaling_efficiency or 1))
+    counts = [row.devices for row in points]
+    return go.Scatter(
+        x=counts,
+        y=[each * count for count in counts],
+        name="ideal",
+        legendgroup="ideal",
+        showlegend=shown,
+        mode="lines",
+        line={"color": IDEAL, "dash": "dash", "width": 1.5},
+        hovertemplate="ideal: %{y:,.4~g}<extra></extra>",
+    )
+
+
+def _measured(name: str, points: tuple[PointRow, ...], colour: str) -> go.Scatter:
+    return go.Scatter(
+        x=[row.devices for row in points],
+        y=[float(row.images_per_second) for row in points],
+        name=name or "measured",
+        mode="lines+markers",
+        line={"color": colour, "width": 2.5},
+        marker={"size": 8},
+        error_y={"type": "data", "array": list(_half_intervals(points)), "color": colour, "thickness": 1.2},
+        text=[number(row.images_per_second) for row in points],
+        hovertemplate="%{x:,} devices: %{text} images/s<extra></extra>",
+    )
+
+
+def _half_intervals(points: tuple[PointRow, ...]) -> Iterator[float]:
+    for row in points:
+        known = row.interval_low is not None and row.interval_high is not None
+        yield float(row.interval_high - row.interval_low) / 2 if known else 0.0  # type: ignore[operator]
+
+
+def _ticks(rates: Sequence[float]) -> list[float]:
+    """Round numbers between the smallest and the largest rate, three or more of them."""
+    lowest, highest = min(rates) / 1.2, max(rates) * 1.2
+    for digits in ((1.0,), (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0)):
+        decades = range(floor(log10(lowest)), floor(log10(highest)) + 1)
+        ticks = [digit * 10.0**decade for decade in decades for digit in digits]
+        within = [tick for tick in ticks if lowest <= tick <= highest]
+        if len(within) >= 4:
+            break
+    return within
+
+
+def _figure(benchmark: Benchmark, title: str) -> go.Figure:
+    counts = sorted({row.devices for row in benchmark.status.points})
+    axis: dict[str, Any] = {"gridcolor": FAINT, "linecolor": IDEAL, "zeroline": False}
+    figure = go.Figure()
+    figure.update_layout(
+        title={"text": title, "font": {"size": 15, "weight": 600}, "x": 0, "xref": "paper", "xanchor": "left"},
+        font=FONT,
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        margin={"l": 8, "r": 16, "t": 44, "b": 8},
+        legend={"x": 0.02, "y": 0.98, "xanchor": "left", "yanchor": "top", "bgcolor": "rgba(255,255,255,0.7)"},
+        hovermode="closest",
+        xaxis={
+            **axis,
+            "type": "log",
+            "title": {"text": "devices"},
+            "tickvals": counts,
+            "ticktext": [f"{count:,}" for count in counts],
+            "automargin": True,
+        },
+        yaxis={**axis, "automargin": True, "rangemode": "tozero"},
+    )
+    return figure

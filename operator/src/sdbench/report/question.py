@@ -1,0 +1,32 @@
+"""What will be measured? A plan for a person, before it costs anything."""
+
+from collections.abc import Iterator
+from itertools import groupby
+
+from sdbench.api.benchmark import Benchmark
+from sdbench.core.plan import Point, Trial
+
+
+def plan_lines(benchmark: Benchmark, trials: tuple[Trial, ...]) -> Iterator[str]:
+    """How many Trials on how many devices, then a line for each Point."""
+    points = [trial.point for trial in trials if trial.repeat == 0]
+    name, devices = benchmark.metadata.name, benchmark.spec.devices
+    kind = devices.resource or "CPU processes"
+    yield (
+        f"{name}: {_counted(len(trials), 'Trial')} of {_counted(len(points), 'Point')}, "
+        f"on up to {max(devices.counts):,} {kind}"
+    )
+    for _, group in groupby(points, key=lambda point: point.devices):
+        yield from (f"  {_line(point, benchmark.spec.repeats)}" for point in group)
+
+
+def _line(point: Point, repeats: int) -> str:
+    config = point.config
+    return (
+        f"{point.label}: {_counted(point.pods, 'pod')} of {_counted(point.devices_per_pod, 'device')}, "
+        f"global batch {config.global_batch_size}, {_counted(repeats, 'repeat')}"
+    )
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")

@@ -1,0 +1,55 @@
+"""How does the answer look on a terminal? The table in the shape of the seed's, and what was not measured."""
+
+from collections.abc import Sequence
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from sdbench.api.benchmark import Benchmark
+from sdbench.report.answer import cells, columns, headline, state, unmeasured
+
+GAP = 2
+"""Characters between two columns."""
+
+WIDE = 1_000
+"""Wider than any table: a narrow terminal wraps its lines, but rich never cuts a cell."""
+
+
+def scaling_table(benchmark: Benchmark, room: int) -> Table:
+    """One row for each measured Point. Headings wrap when the room is short; no number is ever cut."""
+    headings = [column.heading for column in columns(benchmark)]
+    body = cells(benchmark)
+    widths = _widths(headings, body)
+    if sum(widths) + GAP * (len(widths) - 1) > room:
+        widths = _widths([max(heading.split(), key=len) for heading in headings], body)
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    for heading, width in zip(headings, widths, strict=True):
+        table.add_column(heading, justify="left" if heading == "Point" else "right", width=width)
+    for row in body:
+        table.add_row(*(Text(cell, no_wrap=True) for cell in row))
+    return table
+
+
+def _widths(headings: Sequence[str], body: Sequence[tuple[str, ...]]) -> list[int]:
+    return [max(len(cell) for cell in column) for column in zip(headings, *body, strict=True)]
+
+
+def unmeasured_lines(benchmark: Benchmark) -> tuple[str, ...]:
+    """A line for each Trial without a Measurement: which, why, what to do."""
+    return tuple(
+        f"Trial {row.trial} ({row.point}, repeat {row.repeat}): {row.why}. {row.sentence}".rstrip()
+        for row in unmeasured(benchmark)
+    )
+
+
+def show(benchmark: Benchmark, console: Console) -> None:
+    """Name and state, the table, the Trials that are missing from it, the answer in a sentence."""
+    console.print(Text.assemble((benchmark.metadata.name, "bold"), "  ", state(benchmark)), soft_wrap=True)
+    if benchmark.status.points:
+        table = scaling_table(benchmark, console.width)
+        console.print(table, width=WIDE, crop=False, no_wrap=True)
+    for line in unmeasured_lines(benchmark):
+        console.print(Text(line), soft_wrap=True)
+    console.print(Text(headline(benchmark)), soft_wrap=True)

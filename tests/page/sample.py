@@ -1,0 +1,131 @@
+"""What does a finished Benchmark look like? The seed's table as a StableDiffusionBenchmark, for tests of reports."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from sdbench.api.benchmark import Benchmark, Metadata
+from sdbench.api.names import API_VERSION, KIND
+from sdbench.api.spec import Devices, Spec
+from sdbench.api.status import (
+    Condition,
+    ConditionStatus,
+    ConditionType,
+    EnvironmentRow,
+    Phase,
+    PointRow,
+    Reason,
+    Resolved,
+    Status,
+    TrialPhase,
+    TrialRow,
+)
+from sdbench_trainer.config import TrainerConfig
+
+SEED = (
+    (8, "128.2", "258.83", "49696", "99392"),
+    (16, "254.0", "130.63", "50166", "100332"),
+    (32, "485.7", "68.33", "52470", "104940"),
+    (64, "912.2", "36.38", "55875", "111750"),
+    (128, "1618.4", "20.5", "62987", "125974"),
+    (256, "2589.4", "12.83", "78735", "157470"),
+)
+NOW = datetime(2026, 11, 24, 2, 0, tzinfo=UTC)
+HOSTILE = "</script><script>window.hostile = 1</script><b>"
+
+
+def point(devices: int, rate: str, days: str, hours: str, cost: str, interval: str = "0") -> PointRow:
+    """A Point with the numbers of the seed's table; `interval` is half of the 95 % interval."""
+    per_device = Decimal(rate) / devices
+    wide = Decimal(interval)
+    return PointRow(
+        point=f"devices={devices}",
+        devices=devices,
+        repeats=3 if wide else 1,
+        images_per_second=Decimal(rate),
+        median_images_per_second=Decimal(rate),
+        interval_low=Decimal(rate) - wide if wide else None,
+        interval_high=Decimal(rate) + wide if wide else None,
+        images_per_second_per_device=per_device,
+        scaling_efficiency=per_device / (Decimal("128.2") / 8),
+        data_wait_ratio_max=Decimal("0.012"),
+        global_batch_size=2048,
+        device_microbatch_size=4,
+        days=Decimal(days),
+        device_hours=Decimal(hours),
+        cost=Decimal(cost),
+    )
+
+
+def trial(index: int, devices: int, reason: Reason = Reason.MEASURED, message: str = "") -> TrialRow:
+    """The row of an ended Trial."""
+    phase = TrialPhase.SUCCEEDED if reason is Reason.MEASURED else TrialPhase.FAILED
+    point = f"devices={devices}"
+    return TrialRow(
+        trial=index, point=point, devices=devices, repeat=0, phase=phase, attempt=1, reason=reason, message=message
+    )
+
+
+def condition(kind: ConditionType, reason: str, message: str) -> Condition:
+    """A condition that is true."""
+    return Condition(
+        type=kind,
+        status=ConditionStatus.TRUE,
+        reason=reason,
+        message=message,
+        last_transition_time=NOW,
+        observed_generation=1,
+    )
+
+
+def benchmark(status: Status, name: str = "a100-scaling") -> Benchmark:
+    """A question over six counts, with this answer."""
+    return Benchmark(
+        api_version=API_VERSION,
+        kind=KIND,
+        metadata=Metadata(name=name, creation_timestamp=NOW),
+        spec=Spec(
+            devices=Devices(
+                counts=tuple(row[0] for row in SEED),
+                per_pod=8,
+                resource="nvidia.com/gpu",
+                hourly_price=Decimal("2.00"),
+            ),
+            trainer=TrainerConfig(),
+        ),
+        status=status,
+    )
+
+
+def complete() -> Benchmark:
+    """Every Point measured, with repeats."""
+    status = Status(
+        phase=Phase.SUCCEEDED,
+        resolved=Resolved(image="registry.example/sdbench-trainer:0.1.0", operator_version="0.1.0"),
+        trials=tuple(trial(index, row[0]) for index, row in enumerate(SEED)),
+        points=tuple(point(*row, interval="1.1") for row in SEED),
+        environments=(
+            EnvironmentRow(
+                config_hash="5d1f0c6a",
+                image_id="sha256:0123456789abcdef",
+                device="NVIDIA A100-SXM4-40GB",
+                device_count=8,
+                versions={"torch": "2.7.0", "composer": "0.32.1", "streaming": "0.13.0", "diffusers": "0.35.2"},
+                driver="550.54.15",
+                nccl="2.26.2",
+            ),
+        ),
+        conditions=(condition(ConditionType.COMPLETE, "Measured", "Every Point is measured."),),
+    )
+    return benchmark(status)
+
+
+def partly(message: str = "Rank 9 ran out of device memory: lower deviceMicrobatchSize.") -> Benchmark:
+    """Two Points measured, one failed with this message."""
+    failed = trial(2, 32, Reason.OUT_OF_MEMORY_DEVICE, message)
+    status = Status(
+        phase=Phase.SUCCEEDED,
+        trials=(trial(0, 8), trial(1, 16), failed),
+        points=tuple(point(*row) for row in SEED[:2]),
+        conditions=(condition(ConditionType.COMPLETE, "PartlyMeasured", "2 of 3 Trials were measured."),),
+    )
+    return benchmark(status, "partly")
