@@ -1,0 +1,114 @@
+"""Who is to blame when a run ends? The ranking of causes, and when silence is death."""
+
+import signal
+
+import pytest
+
+from sdbench_trainer.beats import Beat, Beats, Phase, Pulse
+from sdbench_trainer.config import Watchdog
+from sdbench_trainer.report import ExitCode
+from sdbench_trainer.watchdog import PEER_SECONDS, End, code_of, culprit, stall_limit, verdict
+
+LIMITS = Watchdog(rendezvous_seconds=20, first_step_seconds=30, stall_seconds=600)
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        *((int(code), int(code)) for code in ExitCode if code),
+        (1, ExitCode.BUG),
+        (3, ExitCode.BUG),
+        (-signal.SIGKILL, 137),
+        (-signal.SIGTERM, 143),
+        (-signal.SIGSEGV, 139),
+        (-signal.SIGBUS, ExitCode.SHARED_MEMORY_FULL),
+    ],
+)
+def test_the_end_of_a_rank_becomes_an_exit_code(status: int, code: int) -> None:
+    assert code_of(status) == code
+
+
+@pytest.mark.parametrize(
+    ("codes", "blamed"),
+    [
+        ({0: 69, 1: 137}, 1),
+        ({0: 70, 1: 137}, 1),
+        ({0: 69, 1: 70}, 1),
+        ({0: 137, 1: 67}, 1),
+        ({0: 70, 1: 68}, 1),
+        ({0: 68, 1: 68}, 0),
+        ({2: 65, 1: 64}, 1),
+        ({0: 69, 1: 69}, 0),
+    ],
+)
+def test_who_names_a_cause_goes_before_who_only_suffered_from_it(codes: dict[int, int], blamed: int) -> None:
+    ends = [End(rank, code, 0.0) for rank, code in codes.items()]
+    found = culprit(ends, now=0.1, running=0)
+    assert found is not None
+    assert found.rank == blamed
+
+
+def test_a_rank_that_lost_a_peer_is_not_believed_at_once() -> None:
+    ends = [End(0, ExitCode.PEER_LOST, 100.0)]
+    assert culprit(ends, now=100.5, running=1) is None
+    assert culprit([*ends, End(1, 137, 101.0)], now=101.0, running=0) == End(1, 137, 101.0)
+    assert culprit(ends, now=100.0 + PEER_SECONDS, running=1) == ends[0]
+
+
+def test_without_an_end_nobody_is_to_blame() -> None:
+    assert culprit([], now=0.0, running=2) is None
+
+
+def beat(phase: Phase, at: float, steps: int = 0, median_step: float = 0.0) -> Beat:
+    return Beat(phase, steps, 0.0, at, median_step)
+
+
+@pytest.mark.parametrize(
+    ("silent", "seconds", "code"),
+    [
+        (beat(Phase.RENDEZVOUS, 0.0), 24.0, None),
+        (beat(Phase.RENDEZVOUS, 0.0), 26.0, ExitCode.RENDEZVOUS_TIMEOUT),
+        (beat(Phase.SETTING_UP, 0.0), 29.0, None),
+        (beat(Phase.SETTING_UP, 0.0), 31.0, ExitCode.STALLED),
+        (beat(Phase.TRAINING, 0.0), 31.0, ExitCode.STALLED),
+        (beat(Phase.TRAINING, 0.0, steps=5, median_step=0.1), 59.0, None),
+        (beat(Phase.TRAINING, 0.0, steps=5, median_step=0.1), 61.0, ExitCode.STALLED),
+        (beat(Phase.TRAINING, 0.0, steps=5, median_step=2.0), 199.0, None),
+        (beat(Phase.TRAINING, 0.0, steps=5, median_step=2.0), 201.0, ExitCode.STALLED),
+        (beat(Phase.FINISHING, 0.0, steps=5), 599.0, None),
+    ],
+)
+def test_silence_beyond_the_limit_of_the_phase_is_death(silent: Beat, seconds: float, code: ExitCode | None) -> None:
+    found = verdict([silent, None], LIMITS, now=seconds)
+    assert (found.code if found else None) == code
+
+
+def test_a_stall_is_many_median_steps_bounded_by_the_limit() -> None:
+    assert stall_limit(beat(Phase.TRAINING, 0.0, 5, 100.0), LIMITS) == 600
+    assert stall_limit(beat(Phase.TRAINING, 0.0, 5, 0.001), Watchdog(stall_seconds=10)) == 10
+
+
+def test_of_several_silent_ranks_the_one_furthest_behind_is_named() -> None:
+    beats = [beat(Phase.TRAINING, 0.0, steps=7), beat(Phase.TRAINING, 0.5, steps=6)]
+    found = verdict(beats, LIMITS, now=10_000.0)
+    assert found is not None
+    assert found.local_rank == 1
+    assert "step 6" in found.sentence
+
+
+def test_what_a_rank_beats_is_what_pid_1_reads(tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = tmp_path_factory.mktemp("beats") / "beats"
+    beats = Beats(path, 2, now=1.0)
+    assert beats.of(1) == Beat(Phase.STARTING, 0, 0.0, 1.0, 0.0)
+    pulse = Pulse(path, 1)
+    pulse.enter(Phase.SETTING_UP)
+    began = beats.of(1).at
+    pulse.enter(Phase.TRAINING)
+    assert beats.of(1) == Beat(Phase.TRAINING, 0, 0.0, began, 0.0)
+    pulse.step()
+    pulse.step()
+    seen = beats.of(1)
+    assert seen.steps == 2
+    assert began <= seen.first_step_at <= seen.at
+    assert seen.median_step == pytest.approx(seen.at - seen.first_step_at)
+    assert beats.of(0).phase is Phase.STARTING
