@@ -1,0 +1,1 @@
+"""Carries decisions out in a cluster: kopf's triggers, the API server, the PyTorchJob, metrics."""

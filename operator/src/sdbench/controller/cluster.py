@@ -1,0 +1,180 @@
+"""What can be read from the cluster and written to it? The only place that knows the API server's requests."""
+
+import logging
+import zlib
+from collections.abc import Iterable
+from datetime import datetime
+from typing import NamedTuple
+
+from sdbench.api.benchmark import Benchmark
+from sdbench.api.names import API_VERSION, BENCHMARK_LABEL, GROUP, KIND
+from sdbench.api.status import Status
+from sdbench.controller import calls
+from sdbench.controller.errors import AlreadyExists, ApiError, Conflict, NotFound
+from sdbench.controller.transport import Document, Transport
+from sdbench.core.world import Notice, Stop
+
+REPORTER = f"{GROUP}/operator"
+PAGE = "500"
+
+log = logging.getLogger(__name__)
+
+
+class Key(NamedTuple):
+    """Which Benchmark."""
+
+    namespace: str
+    name: str
+
+
+class Cluster:
+    """The typed calls. Each may raise ApiError."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def now(self) -> datetime:
+        """The API server's time; at least one call must have been made."""
+        return self._transport.now()
+
+    async def benchmark(self, key: Key) -> Benchmark:
+        """The Benchmark as it is now. Raises NotFound."""
+        return Benchmark.model_validate(await self._transport.send(calls.READ_BENCHMARK, key._asdict()))
+
+    async def benchmark_documents(self, namespaces: tuple[str, ...]) -> tuple[Document, ...]:
+        """All Benchmarks in these namespaces; in all when there are none."""
+        if not namespaces:
+            return await self._listed(calls.LIST_ALL_BENCHMARKS, {})
+        found = [await self._listed(calls.LIST_BENCHMARKS, {"namespace": namespace}) for namespace in namespaces]
+        return tuple(document for some in found for document in some)
+
+    async def serves_jobs(self, namespaces: tuple[str, ...]) -> bool:
+        """Whether the cluster knows PyTorchJobs."""
+        try:
+            if namespaces:
+                await self._transport.send(calls.LIST_JOBS, {"namespace": namespaces[0]}, {"limit": "1"})
+            else:
+                await self._transport.send(calls.LIST_ALL_JOBS, {}, {"limit": "1"})
+        except NotFound:
+            return False
+        return True
+
+    async def store(self, benchmark: Benchmark, status: Status) -> None:
+        """Put the whole status. Raises Conflict when the Benchmark is not the one that was read any more."""
+        metadata = benchmark.metadata
+        body = {
+            "apiVersion": API_VERSION,
+            "kind": KIND,
+            "metadata": {
+                "name": metadata.name,
+                "namespace": metadata.namespace,
+                "uid": metadata.uid,
+                "resourceVersion": metadata.resource_version,
+            },
+            "status": status.document(),
+        }
+        await self._transport.send(calls.PUT_STATUS, key_of(benchmark)._asdict(), body=body)
+
+    async def jobs(self, key: Key) -> tuple[Document, ...]:
+        """The jobs of a Benchmark of this name, of any UID."""
+        return await self._listed(calls.LIST_JOBS, {"namespace": key.namespace}, _of(key))
+
+    async def job(self, namespace: str, name: str) -> Document | None:
+        """The job of this name, whoever owns it."""
+        try:
+            return await self._transport.send(calls.READ_JOB, {"namespace": namespace, "name": name})
+        except NotFound:
+            return None
+
+    async def create_job(self, namespace: str, job: Document) -> None:
+        """Create a job. Raises AlreadyExists."""
+        await self._transport.send(calls.POST_JOB, {"namespace": namespace}, body=job)
+
+    async def delete_job(self, namespace: str, stop: Stop) -> None:
+        """Delete this very job; its pods follow. One that is gone, or another of its name, is left as it is."""
+        body = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "preconditions": {"uid": stop.job_uid},
+            "propagationPolicy": "Background",
+        }
+        try:
+            await self._transport.send(calls.DELETE_JOB, {"namespace": namespace, "name": stop.name}, body=body)
+        except (NotFound, Conflict):
+            return
+
+    async def pods(self, key: Key) -> tuple[Document, ...]:
+        """The pods of a Benchmark of this name, of any UID."""
+        return await self._listed(calls.LIST_PODS, {"namespace": key.namespace}, _of(key))
+
+    async def warnings(self, namespace: str, uid: str) -> tuple[Document, ...]:
+        """The warning Events about one object."""
+        query = {"fieldSelector": f"involvedObject.uid={uid},type=Warning"}
+        return await self._listed(calls.LIST_EVENTS, {"namespace": namespace}, query)
+
+    async def tell(self, benchmark: Benchmark, notices: Iterable[Notice]) -> None:
+        """Write notices among the Events of the Benchmark. One that cannot be written is no reason to stop."""
+        for notice in notices:
+            body = _event(benchmark, notice, self.now())
+            try:
+                await self._transport.send(calls.POST_EVENT, {"namespace": benchmark.metadata.namespace}, body=body)
+            except AlreadyExists:
+                continue
+            except ApiError as error:
+                log.warning("%s/%s: no Event could be written: %s", *key_of(benchmark), error)
+
+    async def _listed(
+        self, call: calls.Call, path: dict[str, str], query: dict[str, str] | None = None
+    ) -> tuple[Document, ...]:
+        """Every item, page by page."""
+        items: list[Document] = []
+        more = ""
+        while True:
+            page = await self._transport.send(call, path, {"limit": PAGE, "continue": more, **(query or {})})
+            items.extend(page.get("items") or ())
+            more = page.get("metadata", {}).get("continue", "")
+            if not more:
+                return tuple(items)
+
+
+def key_of(benchmark: Benchmark) -> Key:
+    """The Benchmark's namespace and name."""
+    return Key(benchmark.metadata.namespace, benchmark.metadata.name)
+
+
+def _of(key: Key) -> dict[str, str]:
+    return {"labelSelector": f"{BENCHMARK_LABEL}={key.name}"}
+
+
+def _fingerprint(benchmark: Benchmark, notice: Notice) -> str:
+    """The same for the same notice of an unchanged Benchmark: what is tried again and again is told once."""
+    metadata = benchmark.metadata
+    said = (metadata.uid, metadata.resource_version, notice.reason, notice.message)
+    return f"{zlib.crc32(repr(said).encode()):08x}"
+
+
+def _event(benchmark: Benchmark, notice: Notice, now: datetime) -> Document:
+    metadata = benchmark.metadata
+    moment = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": f"{metadata.name}.{_fingerprint(benchmark, notice)}", "namespace": metadata.namespace},
+        "involvedObject": {
+            "apiVersion": API_VERSION,
+            "kind": KIND,
+            "name": metadata.name,
+            "namespace": metadata.namespace,
+            "uid": metadata.uid,
+            "resourceVersion": metadata.resource_version,
+        },
+        "type": "Warning" if notice.warning else "Normal",
+        "reason": notice.reason,
+        "message": notice.message[:1024],
+        "source": {"component": REPORTER},
+        "reportingComponent": REPORTER,
+        "reportingInstance": "",
+        "firstTimestamp": moment,
+        "lastTimestamp": moment,
+        "count": 1,
+    }

@@ -1,0 +1,60 @@
+"""How can a request to the API server fail? Each way has its own class, and says what happens next."""
+
+import json
+from collections.abc import Mapping
+
+
+class ApiError(Exception):
+    """A request that was refused; the text is the API server's sentence."""
+
+
+class NotFound(ApiError):
+    """It does not exist."""
+
+
+class Conflict(ApiError):
+    """It has changed, or is another object: look again."""
+
+
+class AlreadyExists(ApiError):
+    """An object has that name: look whose it is."""
+
+
+class Forbidden(ApiError):
+    """A right, quota or admission rule refuses it: wait, and tell a person."""
+
+
+class Invalid(ApiError):
+    """The object itself is refused: a bug, or a CRD of another version."""
+
+
+class Unavailable(ApiError):
+    """The API server cannot answer now: wait."""
+
+    def __init__(self, sentence: str, retry_after: float | None = None) -> None:
+        super().__init__(sentence)
+        self.retry_after = retry_after
+
+
+_BY_STATUS: dict[int, type[ApiError]] = {400: Invalid, 403: Forbidden, 404: NotFound, 409: Conflict, 422: Invalid}
+
+
+def error_in(status: int, body: str, headers: Mapping[str, str]) -> ApiError:
+    """The error that a response with a status of 400 or more means."""
+    sentence, reason = _said(body)
+    text = f"{status}: {sentence or 'no explanation'}"
+    if status == 409 and reason == "AlreadyExists":
+        return AlreadyExists(text)
+    if status in _BY_STATUS:
+        return _BY_STATUS[status](text)
+    after = headers.get("Retry-After", "")
+    return Unavailable(text, float(after) if after.isdigit() else None)
+
+
+def _said(body: str) -> tuple[str, str]:
+    """Message and reason of a metav1.Status."""
+    try:
+        status = json.loads(body)
+        return str(status["message"]), str(status.get("reason", ""))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return body.strip()[:500], ""

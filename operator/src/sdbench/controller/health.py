@@ -1,0 +1,27 @@
+"""Is the operator alive? Only if it does what it is for: passes end while work waits, and the cluster is listed."""
+
+from dataclasses import dataclass
+
+PASS_LIMIT = 120.0
+"""Seconds that work may wait while no pass ends."""
+
+LIST_LIMIT = 180.0
+"""Seconds that the last successful full list may be old."""
+
+
+@dataclass
+class Pulse:
+    """Monotonic moments of the last signs of life; at the start they are the start."""
+
+    last_pass: float
+    last_list: float
+
+    def complaint(self, now: float, overdue: float) -> str:
+        """A sentence about what is wrong; empty while all is well. `overdue`: how long work has been waiting."""
+        quiet = now - self.last_pass
+        if overdue > PASS_LIMIT and quiet > PASS_LIMIT:
+            return f"work has been waiting for {overdue:.0f} s, and no pass has ended for {quiet:.0f} s"
+        age = now - self.last_list
+        if age > LIST_LIMIT:
+            return f"the last successful list of benchmarks is {age:.0f} s old"
+        return ""

@@ -1,0 +1,182 @@
+"""What does the cluster run for an Attempt? One PyTorchJob; nobody else knows its shape.
+
+Failure is owned by the operator, so nothing restarts or cleans up by itself. Every string of the Benchmark is data:
+there is no shell, no argument, and the configuration is one JSON value in which `$` never stands, because the
+kubelet would expand it.
+"""
+
+import json
+from typing import Any
+
+from sdbench.api.benchmark import Benchmark
+from sdbench.api.names import (
+    API_VERSION,
+    ATTEMPT_LABEL,
+    BENCHMARK_LABEL,
+    BENCHMARK_UID_LABEL,
+    KIND,
+    TRIAL_LABEL,
+)
+from sdbench.api.spec import Data, Devices
+from sdbench.controller.calls import JOB_API_VERSION, JOB_KIND
+from sdbench.controller.quantities import multiplied, whole_cores
+from sdbench.core.world import Start
+from sdbench_trainer.config import CREDENTIALS_FOLDER, METRICS_PORT, RUN_VARIABLE, SHARDS_FOLDER, RunConfig
+
+CONTAINER = "pytorch"
+"""The training-operator looks for a container of this name."""
+
+RENDEZVOUS_PORT = 23456
+NOBODY = 65532
+GRACE_SECONDS = 10
+SCRATCH_LIMIT = "64Gi"
+"""Most that a pod may write below /tmp: shards on their way, caches."""
+
+Part = dict[str, Any]
+
+
+def pytorchjob(benchmark: Benchmark, start: Start) -> Part:
+    """The job of an Attempt."""
+    labels = _labels(benchmark, start)
+    template = {"metadata": {"labels": labels}, "spec": _pod(benchmark, start)}
+    replicas = {"Master": _replica(1, template)}
+    if start.pods > 1:
+        replicas["Worker"] = _replica(start.pods - 1, template)
+    return {
+        "apiVersion": JOB_API_VERSION,
+        "kind": JOB_KIND,
+        "metadata": {
+            "name": start.name,
+            "namespace": benchmark.metadata.namespace,
+            "labels": labels,
+            "ownerReferences": [_owner(benchmark)],
+        },
+        "spec": {
+            "nprocPerNode": str(start.devices_per_pod),
+            "runPolicy": {"cleanPodPolicy": "None", "backoffLimit": 0},
+            "pytorchReplicaSpecs": replicas,
+        },
+    }
+
+
+def run_text(run: RunConfig) -> str:
+    """The run's configuration as JSON without `$`, which the kubelet would expand in $(NAME)."""
+    return json.dumps(run.document(), separators=(",", ":"), sort_keys=True).replace("$", "\\u0024")
+
+
+def _labels(benchmark: Benchmark, start: Start) -> dict[str, str]:
+    return {
+        "app.kubernetes.io/name": "sdbench-trainer",
+        "app.kubernetes.io/instance": start.name,
+        "app.kubernetes.io/component": "trainer",
+        "app.kubernetes.io/part-of": "sdbench",
+        "app.kubernetes.io/managed-by": "sdbench",
+        BENCHMARK_LABEL: benchmark.metadata.name,
+        BENCHMARK_UID_LABEL: benchmark.metadata.uid,
+        TRIAL_LABEL: str(start.trial),
+        ATTEMPT_LABEL: str(start.attempt),
+    }
+
+
+def _owner(benchmark: Benchmark) -> Part:
+    return {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "name": benchmark.metadata.name,
+        "uid": benchmark.metadata.uid,
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+
+
+def _replica(replicas: int, template: Part) -> Part:
+    return {"replicas": replicas, "restartPolicy": "Never", "template": template}
+
+
+def _pod(benchmark: Benchmark, start: Start) -> Part:
+    spec = benchmark.spec
+    pod: Part = {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": GRACE_SECONDS,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": NOBODY,
+            "runAsGroup": NOBODY,
+            "fsGroup": NOBODY,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [_container(benchmark, start)],
+        "volumes": _volumes(spec.data, spec.devices, start.devices_per_pod),
+    }
+    if spec.image_pull_secrets:
+        pod["imagePullSecrets"] = [{"name": name} for name in spec.image_pull_secrets]
+    return pod
+
+
+def _container(benchmark: Benchmark, start: Start) -> Part:
+    devices = benchmark.spec.devices
+    amounts = _amounts(devices, start.devices_per_pod)
+    return {
+        "name": CONTAINER,
+        "image": start.image,
+        "env": [
+            {"name": RUN_VARIABLE, "value": run_text(start.run)},
+            # Nobody's home is the root folder, which is read-only.
+            {"name": "HOME", "value": "/tmp"},  # noqa: S108 (an emptyDir of the pod's own)
+            # Without it every rank would start a thread for every core of the node.
+            {"name": "OMP_NUM_THREADS", "value": str(whole_cores(devices.per_device.cpu))},
+        ],
+        "ports": [
+            {"name": "metrics", "containerPort": METRICS_PORT, "protocol": "TCP"},
+            {"name": "pytorchjob-port", "containerPort": RENDEZVOUS_PORT, "protocol": "TCP"},
+        ],
+        "resources": {"requests": amounts, "limits": amounts},
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "privileged": False,
+            "readOnlyRootFilesystem": True,
+            "runAsNonRoot": True,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "terminationMessagePolicy": "File",
+        "volumeMounts": _mounts(benchmark.spec.data),
+    }
+
+
+def _amounts(devices: Devices, each_pod: int) -> dict[str, str]:
+    """Requests and limits of a pod: what the devices need, times the devices in it."""
+    amounts = {
+        "cpu": multiplied(devices.per_device.cpu, each_pod),
+        "memory": multiplied(devices.per_device.memory, each_pod),
+    }
+    return amounts | ({devices.resource: str(each_pod)} if devices.resource else {})
+
+
+def _volumes(data: Data, devices: Devices, each_pod: int) -> list[Part]:
+    shared = multiplied(devices.per_device.shared_memory, each_pod)
+    volumes: list[Part] = [
+        {"name": "shared-memory", "emptyDir": {"medium": "Memory", "sizeLimit": shared}},
+        {"name": "scratch", "emptyDir": {"sizeLimit": SCRATCH_LIMIT}},
+    ]
+    if data.credentials_secret:
+        # Readable by the group, which fsGroup makes ours. Missing, the pod must not start: it costs devices.
+        secret = {"secretName": data.credentials_secret, "defaultMode": 0o440, "optional": False}
+        volumes.append({"name": "credentials", "secret": secret})
+    if data.claim:
+        volumes.append({"name": "shards", "persistentVolumeClaim": {"claimName": data.claim, "readOnly": True}})
+    return volumes
+
+
+def _mounts(data: Data) -> list[Part]:
+    mounts: list[Part] = [
+        {"name": "shared-memory", "mountPath": "/dev/shm"},  # noqa: S108
+        {"name": "scratch", "mountPath": "/tmp"},  # noqa: S108
+    ]
+    if data.credentials_secret:
+        mounts.append({"name": "credentials", "mountPath": CREDENTIALS_FOLDER, "readOnly": True})
+    if data.claim:
+        mounts.append({"name": "shards", "mountPath": SHARDS_FOLDER, "readOnly": True})
+    return mounts

@@ -1,0 +1,118 @@
+"""What is one pass? Look at one Benchmark, decide, store the status, and only then start and stop.
+
+    live GET ─► observe ─► World ─► decide ─► PUT status ─► POST and DELETE jobs, Events
+
+A crash after any step is harmless: the next pass sees what was done and does what is missing. A Benchmark that was
+changed meanwhile makes the PUT fail, and the pass is dropped before it has done anything.
+"""
+
+import logging
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from sdbench.api.benchmark import Benchmark
+from sdbench.controller import observe
+from sdbench.controller.cluster import Cluster, Key
+from sdbench.controller.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound
+from sdbench.controller.pytorchjob import pytorchjob
+from sdbench.core.decide import decide
+from sdbench.core.world import AttemptState, Complaint, Decision, Defaults, Notice, Start, World
+
+SOON = timedelta(seconds=1)
+"""After something was started or stopped: its effect is to be seen."""
+
+AT_ONCE = timedelta(milliseconds=50)
+PODS_ASKED = 4
+"""Most pods of one Attempt whose Events are read in one pass: they complain about the same."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What a pass found and when the next one is due; without a Benchmark it is gone."""
+
+    benchmark: Benchmark | None
+    look_again: timedelta | None = None
+
+
+async def reconcile(cluster: Cluster, defaults: Defaults, key: Key) -> Pass:
+    """One pass over one Benchmark. Raises ApiError; it is then to be tried again."""
+    try:
+        benchmark = await cluster.benchmark(key)
+    except NotFound:
+        return Pass(None)
+    if benchmark.metadata.deletion_timestamp is not None:
+        # Its jobs and pods go by their owner references.
+        return Pass(benchmark)
+    world = World(benchmark, await _attempts(cluster, benchmark, key), defaults, cluster.now())
+    decision = decide(world)
+    try:
+        shown = await _stored(cluster, benchmark, decision)
+    except (Conflict, NotFound):
+        return Pass(benchmark, AT_ONCE)
+    await cluster.tell(shown, decision.notices)
+    await _carry_out(cluster, shown, decision)
+    return Pass(shown, _next(world, decision))
+
+
+def _next(world: World, decision: Decision) -> timedelta | None:
+    """When to look again: what keeps pods from starting is said in Events, which are not watched."""
+    if decision.starts or decision.stops:
+        return SOON
+    wishes = [decision.look_again] if decision.look_again is not None else []
+    if any(observe.starting(state) for state in world.attempts):
+        wishes.append(observe.PATIENCE)
+    return min(wishes, default=None)
+
+
+async def _attempts(cluster: Cluster, benchmark: Benchmark, key: Key) -> tuple[AttemptState, ...]:
+    """What is known of every Attempt, read live.
+
+    The jobs are read before the pods: only then does an empty list of pods mean that no job can have made one.
+    """
+    jobs = await cluster.jobs(key)
+    pods = await cluster.pods(key)
+    asked = [await cluster.job(key.namespace, name) for name in observe.unconfirmed(benchmark, jobs, pods)]
+    seen = observe.attempts(benchmark, (*jobs, *(job for job in asked if job is not None)), pods)
+    return tuple([await _with_complaints(cluster, state, key) for state in seen])
+
+
+async def _with_complaints(cluster: Cluster, state: AttemptState, key: Key) -> AttemptState:
+    if state.job_uid is None or not observe.stuck(state, cluster.now()):
+        return state
+    late = [pod.uid for pod in state.pods if pod.started_at is None][:PODS_ASKED]
+    said: list[Complaint] = []
+    for uid in (state.job_uid, *late):
+        said.extend(observe.complaints(await cluster.warnings(key.namespace, uid)))
+    return replace(state, complaints=tuple(said))
+
+
+async def _stored(cluster: Cluster, benchmark: Benchmark, decision: Decision) -> Benchmark:
+    """The Benchmark with the decided status, which is written only if it differs."""
+    if decision.status.document() != benchmark.status.document():
+        await cluster.store(benchmark, decision.status)
+    return benchmark.model_copy(update={"status": decision.status})
+
+
+async def _carry_out(cluster: Cluster, benchmark: Benchmark, decision: Decision) -> None:
+    namespace = benchmark.metadata.namespace
+    for stop in decision.stops:
+        log.info("%s/%s: stopping %s: %s %s", namespace, benchmark.metadata.name, stop.name, stop.reason, stop.message)
+        await cluster.delete_job(namespace, stop)
+    for start in decision.starts:
+        await _start(cluster, benchmark, start)
+
+
+async def _start(cluster: Cluster, benchmark: Benchmark, start: Start) -> None:
+    """Create the Attempt's job; one that exists is judged when it is next seen."""
+    namespace = benchmark.metadata.namespace
+    try:
+        await cluster.create_job(namespace, pytorchjob(benchmark, start))
+        log.info("%s/%s: started %s", namespace, benchmark.metadata.name, start.name)
+    except AlreadyExists:
+        log.info("%s/%s: %s exists already", namespace, benchmark.metadata.name, start.name)
+    except (Forbidden, Invalid) as error:
+        refusal = Notice(warning=True, reason="JobRefused", message=f"The cluster refuses {start.name}: {error}")
+        await cluster.tell(benchmark, (refusal,))
+        raise

@@ -1,0 +1,74 @@
+"""Which key is looked at next? Each key at most once at a time, not before it is due, failures ever later."""
+
+import asyncio
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+
+FIRST_BACKOFF = 0.5
+LONGEST_BACKOFF = 60.0
+
+
+class WorkQueue(Generic[K]):
+    """Keys with the monotonic moments at which they are due. For one event loop."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._due: dict[K, float] = {}
+        self._busy: set[K] = set()
+        self._failures: dict[K, int] = {}
+        self._changed = asyncio.Event()
+
+    def add(self, key: K, delay: float = 0.0) -> None:
+        """Look at the key after `delay` seconds, or earlier if that was wanted already."""
+        due = self._clock() + delay
+        self._due[key] = min(due, self._due.get(key, due))
+        self._changed.set()
+
+    async def take(self) -> K:
+        """The key that is due longest, once there is one; it is busy until `done` or `failed`."""
+        while True:
+            self._changed.clear()
+            free = [(due, key) for key, due in self._due.items() if key not in self._busy]
+            due, key = min(free, key=lambda item: item[0], default=(None, None))
+            if key is not None and due is not None and due <= self._clock():
+                del self._due[key]
+                self._busy.add(key)
+                return key
+            await self._until_changed(None if due is None else due - self._clock())
+
+    def done(self, key: K) -> None:
+        """The look at the key has succeeded."""
+        self._failures.pop(key, None)
+        self._free(key)
+
+    def failed(self, key: K, at_least: float = 0.0) -> float:
+        """The look has failed: it is repeated after a delay, twice as long each time, which is returned."""
+        count = self._failures.get(key, 0)
+        self._failures[key] = count + 1
+        delay = max(at_least, min(FIRST_BACKOFF * 2.0 ** min(count, 16), LONGEST_BACKOFF))
+        # What was added meanwhile must wait, too: a failure makes events, and they would undo the delay.
+        self._due[key] = self._clock() + delay
+        self._free(key)
+        return delay
+
+    def overdue(self) -> float:
+        """How many seconds the key that waits longest is late; 0 if none is."""
+        now = self._clock()
+        return max((now - due for due in self._due.values() if due <= now), default=0.0)
+
+    def depth(self) -> int:
+        """How many keys are due now."""
+        now = self._clock()
+        return sum(due <= now for due in self._due.values())
+
+    def _free(self, key: K) -> None:
+        self._busy.discard(key)
+        self._changed.set()
+
+    async def _until_changed(self, seconds: float | None) -> None:
+        try:
+            await asyncio.wait_for(self._changed.wait(), seconds)
+        except TimeoutError:
+            return
