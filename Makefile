@@ -37,14 +37,15 @@ format: environment  ## Rewrite the Python files in the house's format
 	@$(BIN)/ruff check --fix --quiet .
 	@$(BIN)/ruff format --quiet .
 
-generate: environment  ## Write every generated copy: the CRD, the RBAC rules
+generate: environment  ## Write every generated copy: CRD, RBAC rules, reference pages
 	@mkdir -p charts/sdbench/files
 	@$(BIN)/python -m sdbench.api.schema > crds/stablediffusionbenchmarks.yaml
 	@cp crds/stablediffusionbenchmarks.yaml charts/sdbench/files/crd.yaml
 	@$(BIN)/python -m sdbench.controller.rights > charts/sdbench/files/rules.yaml
+	@$(BIN)/python docs/generate.py
 
 verify: generate  ## Generate, then demand that nothing differs from what is committed
-	@git diff --exit-code -- crds charts/sdbench/files || { echo "Generated files are stale: commit what make generate wrote." >&2; exit 1; }
+	@git diff --exit-code -- crds charts/sdbench/files docs || { echo "Generated files are stale: commit what make generate wrote." >&2; exit 1; }
 
 requirements: environment  ## Compile requirements/*.in to pinned and hashed requirements/*.txt
 	@sh requirements/compile.sh $(BIN)/uv
