@@ -82,6 +82,13 @@ DEVICES = (
 
 OTHERS = (
     Rule(
+        "spec.devices.perDevice",
+        "!(isQuantity(self.memory) && isQuantity(self.sharedMemory))"
+        " || quantity(self.sharedMemory).isLessThan(quantity(self.memory))",
+        "must be less than memory: it counts as memory",
+        ".sharedMemory",
+    ),
+    Rule(
         "spec.data",
         "!(has(self.remote) && has(self.claim))",
         "set remote or claim, not both: shards come from one place",

@@ -46,7 +46,7 @@ class OperatorSeries:
     """Series of the operator itself, and the registry that serves all."""
 
     def __init__(self, benchmarks: Callable[[], Iterable[Benchmark]], depth: Callable[[], int]) -> None:
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         self.registry.register(BenchmarkSeries(benchmarks))
         self.duration = Histogram(*_definition(series.DURATION), registry=self.registry, buckets=PASS_SECONDS)

@@ -26,7 +26,6 @@ from sdbench_trainer.config import CREDENTIALS_FOLDER, METRICS_PORT, RUN_VARIABL
 CONTAINER = "pytorch"
 """The training-operator looks for a container of this name."""
 
-RENDEZVOUS_PORT = 23456
 NOBODY = 65532
 GRACE_SECONDS = 10
 SCRATCH_LIMIT = "64Gi"
@@ -34,14 +33,18 @@ SCRATCH_LIMIT = "64Gi"
 
 Part = dict[str, Any]
 
+METRICS: Part = {"name": "metrics", "containerPort": METRICS_PORT, "protocol": "TCP"}
+RENDEZVOUS: Part = {"name": "pytorchjob-port", "containerPort": 23456, "protocol": "TCP"}
+"""The training-operator looks for a port of this name."""
+
 
 def pytorchjob(benchmark: Benchmark, start: Start) -> Part:
     """The job of an Attempt."""
     labels = _labels(benchmark, start)
-    template = {"metadata": {"labels": labels}, "spec": _pod(benchmark, start)}
-    replicas = {"Master": _replica(1, template)}
+    replicas = {"Master": _replica(1, labels, _pod(benchmark, start, (METRICS, RENDEZVOUS)))}
     if start.pods > 1:
-        replicas["Worker"] = _replica(start.pods - 1, template)
+        # Only rank 0 serves metrics: a port of that name on the others would be a target that is always down.
+        replicas["Worker"] = _replica(start.pods - 1, labels, _pod(benchmark, start, (RENDEZVOUS,)))
     return {
         "apiVersion": JOB_API_VERSION,
         "kind": JOB_KIND,
@@ -89,11 +92,12 @@ def _owner(benchmark: Benchmark) -> Part:
     }
 
 
-def _replica(replicas: int, template: Part) -> Part:
+def _replica(replicas: int, labels: dict[str, str], pod: Part) -> Part:
+    template = {"metadata": {"labels": labels}, "spec": pod}
     return {"replicas": replicas, "restartPolicy": "Never", "template": template}
 
 
-def _pod(benchmark: Benchmark, start: Start) -> Part:
+def _pod(benchmark: Benchmark, start: Start, ports: tuple[Part, ...]) -> Part:
     spec = benchmark.spec
     pod: Part = {
         "restartPolicy": "Never",
@@ -107,7 +111,7 @@ def _pod(benchmark: Benchmark, start: Start) -> Part:
             "fsGroup": NOBODY,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "containers": [_container(benchmark, start)],
+        "containers": [_container(benchmark, start, ports)],
         "volumes": _volumes(spec.data, spec.devices, start.devices_per_pod),
     }
     if spec.image_pull_secrets:
@@ -115,7 +119,7 @@ def _pod(benchmark: Benchmark, start: Start) -> Part:
     return pod
 
 
-def _container(benchmark: Benchmark, start: Start) -> Part:
+def _container(benchmark: Benchmark, start: Start, ports: tuple[Part, ...]) -> Part:
     devices = benchmark.spec.devices
     amounts = _amounts(devices, start.devices_per_pod)
     return {
@@ -128,10 +132,7 @@ def _container(benchmark: Benchmark, start: Start) -> Part:
             # Without it every rank would start a thread for every core of the node.
             {"name": "OMP_NUM_THREADS", "value": str(whole_cores(devices.per_device.cpu))},
         ],
-        "ports": [
-            {"name": "metrics", "containerPort": METRICS_PORT, "protocol": "TCP"},
-            {"name": "pytorchjob-port", "containerPort": RENDEZVOUS_PORT, "protocol": "TCP"},
-        ],
+        "ports": list(ports),
         "resources": {"requests": amounts, "limits": amounts},
         "securityContext": {
             "allowPrivilegeEscalation": False,

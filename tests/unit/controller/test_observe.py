@@ -1,0 +1,162 @@
+"""Does what the API server says become the right AttemptStates?"""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from sdbench.api.status import Status, TrialPhase, TrialRow
+from sdbench.controller import observe
+from sdbench.controller.podstate import pod_state
+from sdbench_trainer.report import Report, message
+from unit.controller.shapes import benchmark, container, job, pod
+
+BIRTH = datetime(2026, 1, 1, tzinfo=UTC)
+OTHER_UID = "99999999-0000-0000-0000-000000000000"
+RUNNING = {"running": {"startedAt": "2026-01-01T00:00:09Z"}}
+CREATING = {"waiting": {"reason": "ContainerCreating"}}
+OK = {"terminated": {"exitCode": 0, "reason": "Completed", "startedAt": "2026-01-01T00:00:09Z"}}
+
+
+@pytest.mark.parametrize(
+    ("phase", "status", "holds"),
+    [
+        ("Pending", {}, True),
+        ("Pending", {"containerStatuses": [container(CREATING)]}, True),
+        ("Running", {"containerStatuses": [container(RUNNING)]}, True),
+        ("Running", {"containerStatuses": [container(OK)]}, False),
+        ("Running", {"containerStatuses": [container(OK), container(RUNNING, "sidecar")]}, True),
+        ("Succeeded", {"containerStatuses": [container(OK)]}, False),
+        ("Failed", {}, False),
+        ("Failed", {"containerStatuses": [container(CREATING)]}, False),
+        ("Failed", {"containerStatuses": [container(RUNNING)]}, True),
+    ],
+)
+def test_a_pod_holds_devices_until_all_of_it_is_known_to_have_ended(phase: str, status: Any, holds: bool) -> None:
+    assert pod_state(pod(phase=phase, **status)).holds_devices is holds
+
+
+def test_the_master_is_0_and_worker_n_is_n_plus_1() -> None:
+    assert [pod_state(pod(index)).index for index in (0, 1, 7)] == [0, 1, 7]
+
+
+def test_a_report_is_read_from_the_termination_message() -> None:
+    report = Report(attempt="tiny-40d0b-0-1")
+    ended = {"terminated": {"exitCode": 0, "reason": "Completed", "message": message(report)}}
+    assert pod_state(pod(containerStatuses=[container(ended)])).report == report
+
+
+def test_a_cut_report_is_none() -> None:
+    cut = message(Report(attempt="tiny-40d0b-0-1"))[:-3]
+    ended = {"terminated": {"exitCode": 0, "message": cut}}
+    assert pod_state(pod(containerStatuses=[container(ended)])).report is None
+
+
+def test_a_container_that_could_not_be_started_has_not_started() -> None:
+    ended = {"terminated": {"exitCode": 128, "reason": "StartError", "startedAt": "1970-01-01T00:00:00Z"}}
+    state = pod_state(pod(phase="Failed", containerStatuses=[container(ended)]))
+    assert state.started_at is None
+    assert state.exit is not None
+    assert state.exit.code == 128
+
+
+def test_a_failed_init_container_is_how_the_pod_ended() -> None:
+    failed = container({"terminated": {"exitCode": 1, "reason": "Error"}}, "init-pytorch")
+    waiting = container({"waiting": {"reason": "PodInitializing"}})
+    state = pod_state(pod(phase="Failed", initContainerStatuses=[failed], containerStatuses=[waiting]))
+    assert state.exit is not None
+    assert "init-pytorch" in state.exit.message
+    assert state.waiting_reason == ""
+
+
+@pytest.mark.parametrize(
+    ("status", "fact", "value"),
+    [
+        ({"conditions": [{"type": "PodScheduled", "status": "False", "message": "0/3"}]}, "unschedulable", "0/3"),
+        (
+            {"conditions": [{"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}]},
+            "disruption",
+            "EvictionByEvictionAPI",
+        ),
+        ({"phase": "Failed", "reason": "Evicted"}, "disruption", "Evicted"),
+        (
+            {"containerStatuses": [container({"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}})]},
+            "waiting_message",
+            "no such image",
+        ),
+        ({"containerStatuses": [container(CREATING)]}, "waiting_reason", ""),
+    ],
+)
+def test_a_pod_says_what_is_in_its_way(status: dict[str, Any], fact: str, value: str) -> None:
+    document = pod()
+    document["status"] |= status
+    assert getattr(pod_state(document), fact) == value
+
+
+def test_an_attempt_is_its_job_with_its_pods() -> None:
+    ended = {"type": "Failed", "status": "True"}
+    (state,) = observe.attempts(benchmark(), [job(workers=2, conditions=[ended])], [pod(1), pod(0)])
+    assert (state.name, state.trial, state.attempt, state.job_uid) == ("tiny-40d0b-0-1", 0, 1, "job-0-1")
+    assert (state.planned_pods, state.job_ended, state.created_at) == (3, True, BIRTH)
+    assert [one.index for one in state.pods] == [0, 1]
+
+
+def test_an_attempt_remains_while_pods_of_it_do() -> None:
+    (state,) = observe.attempts(benchmark(), [], [pod(1)])
+    assert (state.job_uid, state.planned_pods, state.holds_devices) == (None, 2, True)
+
+
+def test_pods_of_a_namesake_that_was_deleted_are_seen() -> None:
+    (state,) = observe.attempts(benchmark(), [], [pod(uid=OTHER_UID)])
+    assert state.name == "tiny-99999-0-1"
+    assert state.holds_devices
+
+
+def test_objects_that_only_bear_our_labels_are_nothing_to_us() -> None:
+    impostor = job()
+    impostor["metadata"]["ownerReferences"] = []
+    mislabelled = pod()
+    mislabelled["metadata"]["labels"]["sdbench.dev/trial"] = "first"
+    assert observe.attempts(benchmark(), [impostor], [mislabelled]) == ()
+
+
+@pytest.mark.parametrize("owners", [[], [{"kind": "CronThing", "uid": "x", "name": "y", "controller": True}]])
+def test_a_job_of_another_owner_with_an_expected_name_is_foreign(owners: list[dict[str, Any]]) -> None:
+    row = TrialRow(
+        trial=0, point="devices=1", devices=1, repeat=0, phase=TrialPhase.STARTING, attempt=1, job="tiny-40d0b-0-1"
+    )
+    one = benchmark().model_copy(update={"status": Status(trials=(row,))})
+    stranger = job()
+    stranger["metadata"]["ownerReferences"] = owners
+    assert observe.unconfirmed(one, [], []) == ("tiny-40d0b-0-1",)
+    (state,) = observe.attempts(one, [stranger], [])
+    assert state.foreign
+    assert not state.holds_devices
+
+
+def test_a_pod_whose_job_was_not_listed_has_its_job_asked_for() -> None:
+    assert observe.unconfirmed(benchmark(), [], [pod()]) == ("tiny-40d0b-0-1",)
+    assert observe.unconfirmed(benchmark(), [job()], [pod()]) == ()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "pods", "is_stuck"),
+    [
+        (1, [], False),
+        (9, [], True),
+        (9, [pod(containerStatuses=[container(RUNNING)])], False),
+        (9, [pod(containerStatuses=[container(CREATING)])], True),
+    ],
+)
+def test_an_attempt_is_stuck_when_it_should_have_started(seconds: int, pods: Any, is_stuck: bool) -> None:
+    (state,) = observe.attempts(benchmark(), [job()], pods)
+    assert observe.stuck(state, BIRTH + timedelta(seconds=seconds)) is is_stuck
+
+
+def test_complaints_are_told_once_and_the_newest_first() -> None:
+    def event(at: str, said: str) -> dict[str, Any]:
+        about = {"name": "tiny-40d0b-0-1"}
+        return {"involvedObject": about, "reason": "FailedCreatePod", "message": said, "lastTimestamp": at}
+
+    told = observe.complaints([event("1", "quota"), event("3", "quota"), event("2", "security")])
+    assert [complaint.message for complaint in told] == ["quota", "security"]

@@ -1,0 +1,130 @@
+"""Are time, errors, health, rights and series what they claim to be?"""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from prometheus_client import generate_latest
+
+from sdbench.api.status import Status
+from sdbench.controller import calls, errors, rights, series
+from sdbench.controller.board import Board, settled
+from sdbench.controller.clock import ServerClock
+from sdbench.controller.cluster import Key, key_of
+from sdbench.controller.errors import error_in
+from sdbench.controller.health import LIST_LIMIT, PASS_LIMIT, Pulse
+from sdbench.controller.metrics import OperatorSeries
+from unit.controller.shapes import benchmark
+
+ROOT = Path(__file__).resolve().parents[3]
+NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def date(seconds: int) -> str:
+    return (NEW_YEAR + timedelta(seconds=seconds)).strftime("%a, %d %b %Y %H:%M:%S GMT")
+
+
+def test_the_clock_runs_on_between_two_responses() -> None:
+    clock = ServerClock()
+    clock.seen(date(0), 100.0)
+    assert clock.now(102.5) == NEW_YEAR + timedelta(seconds=2.5)
+
+
+def test_the_clock_does_not_step_back_within_the_second_of_a_header() -> None:
+    clock = ServerClock()
+    clock.seen(date(0), 100.0)
+    clock.seen(date(1), 101.9)
+    assert clock.now(101.9) == NEW_YEAR + timedelta(seconds=1.9)
+
+
+@pytest.mark.parametrize(("server", "told"), [(50, 50), (-50, -49)])
+def test_the_clock_follows_a_server_that_jumps(server: int, told: int) -> None:
+    clock = ServerClock()
+    clock.seen(date(0), 100.0)
+    clock.seen(date(server), 100.0)
+    assert clock.now(100.0) == NEW_YEAR + timedelta(seconds=told)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (404, '{"message": "gone", "reason": "NotFound"}', errors.NotFound),
+        (409, '{"message": "there", "reason": "AlreadyExists"}', errors.AlreadyExists),
+        (409, '{"message": "changed", "reason": "Conflict"}', errors.Conflict),
+        (403, '{"message": "exceeded quota"}', errors.Forbidden),
+        (422, '{"message": "invalid"}', errors.Invalid),
+        (503, "upstream connect error", errors.Unavailable),
+        (429, "[]", errors.Unavailable),
+    ],
+)
+def test_an_error_is_of_the_kind_that_says_what_happens_next(status: int, body: str, kind: type) -> None:
+    error = error_in(status, body, {"Retry-After": "3"})
+    assert type(error) is kind
+    assert str(status) in str(error)
+    if isinstance(error, errors.Unavailable):
+        assert error.retry_after == 3
+
+
+@pytest.mark.parametrize(
+    ("quiet", "age", "overdue", "word"),
+    [
+        (0, 0, 0, ""),
+        (PASS_LIMIT * 9, 0, 0, ""),
+        (PASS_LIMIT + 1, 0, PASS_LIMIT + 1, "pass"),
+        (0, 0, PASS_LIMIT + 1, ""),
+        (0, LIST_LIMIT + 1, 0, "list"),
+    ],
+)
+def test_the_operator_is_ill_when_work_waits_or_nothing_is_listed(
+    quiet: float, age: float, overdue: float, word: str
+) -> None:
+    now = 10_000.0
+    said = Pulse(last_pass=now - quiet, last_list=now - age).complaint(now, overdue)
+    assert word in said
+    assert bool(said) == bool(word)
+
+
+def test_the_rules_in_the_chart_are_up_to_date() -> None:
+    assert (ROOT / "charts/sdbench/files/rules.yaml").read_text() == rights.text(), "run make generate"
+
+
+def test_nothing_of_secrets_and_no_wildcard_is_asked_for() -> None:
+    asked = rights.rules(rights.rights())
+    assert not any("secrets" in rule["resources"] or "*" in str(rule) for rule in asked)
+    assert all("patch" not in rule["verbs"] for rule in asked)
+
+
+def test_every_call_is_in_the_table_that_makes_the_rights() -> None:
+    defined = {value for value in vars(calls).values() if isinstance(value, calls.Call)}
+    assert defined == set(calls.CALLS)
+
+
+def test_series_are_served_while_their_benchmark_exists() -> None:
+    board = Board()
+    one = benchmark().model_copy(update={"status": Status(spent_device_seconds=7)})
+    board.put(one)
+    served = OperatorSeries(board.benchmarks, lambda: 3)
+    text = generate_latest(served.registry).decode()
+    assert 'sdbench_benchmark_spent_device_seconds_total{benchmark="tiny",namespace="lab"} 7.0' in text
+    assert 'sdbench_benchmark_phase{benchmark="tiny",namespace="lab",phase="Pending"} 1.0' in text
+    assert "sdbench_operator_queue_depth 3.0" in text
+    board.drop(key_of(one))
+    assert 'benchmark="tiny"' not in generate_latest(served.registry).decode()
+
+
+def test_every_series_is_in_the_table_and_every_one_of_the_table_is_served() -> None:
+    served = OperatorSeries(lambda: (), lambda: 0)
+    names = {family.name: family.documentation for family in served.registry.collect()}
+    assert names == {one.name.removesuffix("_total"): one.help for one in series.ALL}
+
+
+def test_the_board_forgets_what_a_full_list_does_not_name() -> None:
+    board = Board()
+    board.put(benchmark())
+    board.replace(())
+    assert board.benchmarks() == ()
+
+
+def test_nothing_is_settled_before_the_operator_has_seen_it() -> None:
+    assert not settled(benchmark())
+    assert key_of(benchmark()) == Key("lab", "tiny")

@@ -1,0 +1,112 @@
+"""Does the queue give each key once at a time, when it is due, and failures later and later?"""
+
+import asyncio
+from collections.abc import Awaitable
+from dataclasses import dataclass
+
+import pytest
+
+from sdbench.controller.workqueue import LONGEST_BACKOFF, WorkQueue
+
+
+@dataclass
+class Clock:
+    """Stands still unless it is set."""
+
+    now: float = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def idle(waiting: Awaitable[str]) -> bool:
+    """Whether nothing comes although every task had its turn."""
+    task = asyncio.ensure_future(waiting)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    still = not task.done()
+    task.cancel()
+    return still
+
+
+async def test_a_key_that_was_added_often_comes_once() -> None:
+    queue = WorkQueue[str](Clock())
+    queue.add("a")
+    queue.add("a")
+    assert await queue.take() == "a"
+    queue.done("a")
+    assert await idle(queue.take())
+
+
+async def test_a_key_that_is_busy_comes_again_only_when_it_is_done() -> None:
+    queue = WorkQueue[str](Clock())
+    queue.add("a")
+    await queue.take()
+    queue.add("a")
+    assert await idle(queue.take())
+    queue.done("a")
+    assert await queue.take() == "a"
+
+
+async def test_a_waiting_worker_is_woken() -> None:
+    queue = WorkQueue[str](Clock())
+    taken = asyncio.ensure_future(queue.take())
+    await asyncio.sleep(0)
+    queue.add("a")
+    assert await asyncio.wait_for(taken, 5) == "a"
+
+
+async def test_the_earliest_wish_counts_and_the_key_that_is_late_longest_comes_first() -> None:
+    clock = Clock()
+    queue = WorkQueue[str](clock)
+    queue.add("a", 10)
+    queue.add("a", 5)
+    queue.add("b", 3)
+    clock.now = 4
+    assert await queue.take() == "b"
+    assert await idle(queue.take())
+    clock.now = 6
+    assert (queue.depth(), queue.overdue()) == (1, 1)
+    assert await queue.take() == "a"
+
+
+async def test_failures_are_repeated_ever_later_up_to_a_bound_and_a_success_forgets_them() -> None:
+    clock = Clock()
+    queue = WorkQueue[str](clock)
+    delays = []
+    for _ in range(12):
+        queue.add("a")
+        await queue.take()
+        delays.append(queue.failed("a"))
+        clock.now += delays[-1]
+        await queue.take()
+        queue.add("a")
+        delays.append(queue.failed("a"))
+        clock.now += delays[-1]
+    assert delays == sorted(delays)
+    assert delays[0] < 1
+    assert delays[-1] == LONGEST_BACKOFF
+    await queue.take()
+    queue.done("a")
+    queue.add("a")
+    await queue.take()
+    assert queue.failed("a") == delays[0]
+
+
+async def test_events_that_a_failure_causes_do_not_shorten_its_delay() -> None:
+    queue = WorkQueue[str](Clock())
+    queue.add("a")
+    await queue.take()
+    queue.add("a")
+    assert queue.failed("a", at_least=9) == 9
+    assert await idle(queue.take())
+
+
+@pytest.mark.parametrize("workers", [4])
+async def test_several_workers_share_the_keys(workers: int) -> None:
+    queue = WorkQueue[int](Clock())
+    tasks = [asyncio.ensure_future(queue.take()) for _ in range(workers)]
+    await asyncio.sleep(0)
+    for key in range(workers):
+        queue.add(key)
+    assert {await asyncio.wait_for(task, 5) for task in tasks} == set(range(workers))
