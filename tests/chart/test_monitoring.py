@@ -35,10 +35,15 @@ def test_the_operators_own_labels_win_over_the_targets(helm: Helm) -> None:
 
 def test_the_trainers_series_get_the_names_of_benchmark_and_trial(helm: Helm) -> None:
     spec = _monitor(helm.render(MONITORED), "trainer")["spec"]
-    assert spec["selector"] == {"matchExpressions": [{"key": BENCHMARK_LABEL, "operator": "Exists"}]}
+    assert spec["selector"]["matchExpressions"] == [{"key": BENCHMARK_LABEL, "operator": "Exists"}]
     (endpoint,) = spec["podMetricsEndpoints"]
     taken = {rule["targetLabel"]: rule["sourceLabels"] for rule in endpoint["relabelings"] if "targetLabel" in rule}
     assert taken == {"benchmark": [_discovered(BENCHMARK_LABEL)], "trial": [_discovered(TRIAL_LABEL)]}
+
+
+def test_of_a_job_the_master_alone_is_a_target(helm: Helm) -> None:
+    spec = _monitor(helm.render(MONITORED), "trainer")["spec"]
+    assert spec["selector"]["matchLabels"] == {"training.kubeflow.org/replica-type": "master"}
 
 
 def test_finished_pods_are_no_targets(helm: Helm) -> None:
