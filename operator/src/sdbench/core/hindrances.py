@@ -4,6 +4,7 @@
 |---|---|---|---|
 | pods are refused by Pod Security | FailedCreatePod, pods missing | PodsForbidden | 20 s after creation |
 | pods exceed a quota | FailedCreatePod, pods missing | PodsForbidden (its Point) | 20 s after creation |
+| pods cannot be made otherwise | FailedCreatePod, pods missing | PodsForbidden | limits.queuedSeconds after creation |
 | a claim does not exist | unschedulable: persistentvolumeclaim not found | DataMissing | 20 s after creation |
 | no place for a pod | unschedulable, pods missing | Unschedulable | limits.queuedSeconds after creation |
 | a wrong or forbidden image name | InvalidImageName, ErrImageNeverPull | ImagePull | 20 s after scheduling |
@@ -56,7 +57,7 @@ class Hindrance:
 
 def hindrances(state: AttemptState, limits: Limits, image: str) -> tuple[Hindrance, ...]:
     """Everything in the way, the most telling first."""
-    before_start = (*_before_pods(state), *_in_the_queue(state, limits), *_at_the_start(state, limits, image))
+    before_start = (*_before_pods(state, limits), *_in_the_queue(state, limits), *_at_the_start(state, limits, image))
     return (*before_start, *_total(state, limits))
 
 
@@ -64,16 +65,19 @@ def _hindrance(reason: Reason, brief: str, detail: str, since: datetime, seconds
     return Hindrance(reason, brief, detail, since + timedelta(seconds=seconds), CONSEQUENCES[reason])
 
 
-def _before_pods(state: AttemptState) -> Iterator[Hindrance]:
+def _before_pods(state: AttemptState, limits: Limits) -> Iterator[Hindrance]:
     """Refused pods show nowhere but in Events."""
     if len(state.pods) >= state.planned_pods:
         return
     for complaint in state.complaints:
         if complaint.reason == "FailedCreatePod":
-            yield _refusal(state, complaint.message)
+            yield _refusal(state, complaint.message, limits)
 
 
-def _refusal(state: AttemptState, said: str) -> Hindrance:
+def _refusal(state: AttemptState, said: str, limits: Limits) -> Hindrance:
+    if "forbidden" not in said and "quota" not in said:
+        brief = "The pods cannot be created"
+        return _hindrance(Reason.PODS_FORBIDDEN, brief, said, state.created_at, limits.queued_seconds)
     due = state.created_at + timedelta(seconds=STUCK_SECONDS)
     if "exceeded quota" in said or "failed quota" in said:
         brief = "A quota of the namespace has no room for the pods; raise it or ask for fewer devices"

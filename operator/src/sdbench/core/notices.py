@@ -29,8 +29,9 @@ def _of_row(before: TrialRow | None, row: TrialRow) -> Iterator[Notice]:
     if known == (row.phase, row.attempt):
         return
     name = f"Trial {row.trial} ({row.point}), attempt {row.attempt}"
-    if before is not None and row.attempt > before.attempt and row.failures > before.failures:
-        yield Notice(True, "AttemptLost", f"Trial {row.trial} ({row.point}), attempt {before.attempt}, is void")
+    if before is not None and row.failures > before.failures and row.attempt > before.attempt:
+        void = f"Trial {row.trial} ({row.point}), attempt {before.attempt}, is void; another follows"
+        yield Notice(True, row.reason or Reason.UNKNOWN, void)
     if row.phase is TrialPhase.STARTING:
         yield Notice(False, "AttemptStarted", f"{name}: job {row.job}")
     elif row.phase is TrialPhase.SUCCEEDED and row.measurement is not None:
@@ -43,7 +44,8 @@ def _of_row(before: TrialRow | None, row: TrialRow) -> Iterator[Notice]:
 
 def _skipped(before: dict[int, TrialRow], after: Status) -> Iterator[Notice]:
     """Skipped Trials in one sentence: there may be hundreds."""
-    fresh = [row for row in after.trials if row.reason is Reason.SKIPPED and before[row.trial].reason != row.reason]
+    known = {trial for trial, row in before.items() if row.reason is Reason.SKIPPED}
+    fresh = [row for row in after.trials if row.reason is Reason.SKIPPED and row.trial not in known]
     if fresh:
         yield Notice(True, Reason.SKIPPED, f"{len(fresh)} trials are not tried: {fresh[0].message}")
 

@@ -37,7 +37,7 @@ def unreleased(row: TrialRow) -> bool:
 
 
 def started(row: TrialRow, world: World) -> TrialRow:
-    """The row with a new Attempt, which may be created once this is stored."""
+    """The row with a new Attempt, which may be created once this is stored; it keeps why the last one was void."""
     metadata, attempt = world.benchmark.metadata, row.attempt + 1
     return TrialRow(
         trial=row.trial,
@@ -47,6 +47,7 @@ def started(row: TrialRow, world: World) -> TrialRow:
         phase=TrialPhase.STARTING,
         attempt=attempt,
         failures=row.failures,
+        reason=row.reason,
         job=attempt_name(metadata.name, metadata.uid, row.trial, attempt),
         queued_at=moment(world.now),
     )
@@ -140,6 +141,8 @@ def concluded(row: TrialRow, end: Ending, world: World) -> TrialRow:
     changes |= {"failures": failures, "message": bounded(end.message)}
     if end.consequence is Consequence.RESUMED or _another_try(end, failures, world):
         return row.model_copy(update={**changes, "phase": TrialPhase.STOPPING})
+    if end.consequence is Consequence.RETRIED and failures > 1:
+        changes["message"] = bounded(f"After {failures} failed attempts: {end.message}")
     return row.model_copy(update={**changes, "phase": TrialPhase.FAILED, "scope": SCOPES[end.consequence]})
 
 
