@@ -1,0 +1,97 @@
+"""Does the page show its numbers in a real browser, alone, on a desk, on a phone and on paper?"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from page import sample
+from sdbench.api.benchmark import Benchmark
+from sdbench.report.page import page
+
+CHROMIUM = "/usr/bin/chromium"
+FLAGS = (
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync"),
+)
+DESK, PHONE = {"width": 1200, "height": 900}, {"width": 390, "height": 844}
+
+
+@dataclass
+class Heard:
+    """What a page asked for and complained of."""
+
+    requests: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One headless Chromium for all tests."""
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        yield chromium
+        chromium.close()
+
+
+def opened(browser: Browser, benchmark: Benchmark, folder: Path, size: dict[str, int]) -> tuple[Page, Heard]:
+    """The Benchmark's page, drawn."""
+    file, heard = folder / "report.html", Heard()
+    file.write_text(page(benchmark), encoding="utf-8")
+    shown = browser.new_page(viewport={"width": size["width"], "height": size["height"]})
+    shown.on("request", lambda request: heard.requests.append(request.url))
+    shown.on("console", lambda message: heard.complaints.append(message.text))
+    shown.on("pageerror", lambda error: heard.complaints.append(str(error)))
+    shown.goto(file.as_uri())
+    if benchmark.status.points:
+        shown.wait_for_selector("#efficiency .scatterlayer .points path")
+    return shown, heard
+
+
+def test_the_table_and_both_plots_are_there(browser: Browser, tmp_path: Path) -> None:
+    shown, heard = opened(browser, sample.complete(), tmp_path, DESK)
+    cells = [row.locator("td").all_inner_texts() for row in shown.locator("table.scaling tbody tr").all()]
+    assert cells[0] == ["8", "128.2 ± 1.1", "16.02", "100.0 %", "258.83", "49,696", "99,392", "1.2 %"]
+    assert [row[0] for row in cells] == ["8", "16", "32", "64", "128", "256"]
+    assert shown.locator("#rate .scatterlayer .trace").count() == 2
+    assert shown.locator("#rate .points path").count() == len(sample.SEED)
+    assert shown.locator("#efficiency .points path").count() == len(sample.SEED)
+    assert "12.83 days" in shown.locator(".headline").inner_text()
+    assert "NVIDIA A100-SXM4-40GB" in shown.locator("dl").last.inner_text()
+    assert heard.complaints == []
+    shown.close()
+
+
+def test_no_request_leaves_the_page(browser: Browser, tmp_path: Path) -> None:
+    shown, heard = opened(browser, sample.complete(), tmp_path, DESK)
+    shown.locator("#rate .points path").last.hover(force=True)
+    shown.wait_for_load_state("networkidle")
+    assert heard.requests == [(tmp_path / "report.html").as_uri()]
+    shown.close()
+
+
+def test_what_was_not_measured_is_told_and_hostile_texts_do_nothing(browser: Browser, tmp_path: Path) -> None:
+    shown, heard = opened(browser, sample.partly(sample.HOSTILE), tmp_path, DESK)
+    row = shown.locator("table.missing tbody tr td").all_inner_texts()
+    assert row == ["devices=32", "0", "OutOfMemoryDevice", sample.HOSTILE]
+    assert shown.evaluate("window.hostile") is None
+    assert heard.complaints == []
+    shown.close()
+
+
+def test_a_phone_needs_no_sideways_scrolling(browser: Browser, tmp_path: Path) -> None:
+    shown, _ = opened(browser, sample.complete(), tmp_path, PHONE)
+    assert shown.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    assert not shown.locator("table.scaling thead").is_visible()
+    label = shown.locator("table.scaling tbody td").nth(1)
+    assert label.evaluate("cell => getComputedStyle(cell, '::before').content") == '"Images/s"'
+    shown.close()
+
+
+def test_the_page_prints_on_few_sheets(browser: Browser, tmp_path: Path) -> None:
+    shown, _ = opened(browser, sample.complete(), tmp_path, DESK)
+    printed = shown.pdf(format="A4", path=tmp_path / "report.pdf")
+    assert 1 <= printed.count(b"/Type /Page\n") <= 3
+    shown.close()

@@ -1,0 +1,68 @@
+"""Does what a person sees follow from what rank 0 says?"""
+
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from page import sample
+from sdbench.core.world import Start
+from sdbench.local.progress import Step, Window
+from sdbench.local.telemetry import Reading, WindowState, reading, reading_in
+from sdbench.local.watch import Lines
+from sdbench_trainer.config import RunConfig, TrainerConfig
+from sdbench_trainer.config import Window as Asked
+
+EXPOSITION = """
+# TYPE sdbench_images counter
+sdbench_images_total 96.0
+# TYPE sdbench_images_per_second gauge
+sdbench_images_per_second 12.5
+# TYPE sdbench_window_state gauge
+sdbench_window_state {state}
+"""
+
+
+def start() -> Start:
+    """An Attempt with batches of 8, 3 for the warm-up and 10 measured."""
+    trainer = TrainerConfig(global_batch_size=8, window=Asked(warmup_batches=3, batches=10))
+    return Start("tiny-00000-0-1", 0, 1, "local", RunConfig(attempt="a", devices=1, trainer=trainer), 1, 1)
+
+
+@pytest.mark.parametrize("state", list(WindowState))
+def test_a_reading_is_taken_from_the_exposition(state: WindowState) -> None:
+    assert reading_in(EXPOSITION.format(state=float(state))) == Reading(state, 96.0, 12.5)
+
+
+@pytest.mark.parametrize("text", ["", "other_metric 1.0\n"])
+def test_an_exposition_without_a_window_is_no_reading(text: str) -> None:
+    assert reading_in(text) is None
+
+
+def test_a_port_where_nobody_serves_is_no_reading() -> None:
+    assert reading(1) is None
+
+
+def test_a_window_counts_its_batches_from_its_opening() -> None:
+    window = Window(start())
+    told = [
+        (None, Step("starting")),
+        (Reading(WindowState.WARMING_UP, 16, 0.0), Step("warm-up", 2, 3)),
+        (Reading(WindowState.WARMING_UP, 80, 5.0), Step("warm-up", 3, 3, 5.0)),
+        (Reading(WindowState.MEASURING, 88, 6.0), Step("measuring", 0, 10, 6.0)),
+        (Reading(WindowState.MEASURING, 128, 6.0), Step("measuring", 5, 10, 6.0)),
+        (Reading(WindowState.CLOSED, 168, 6.0), Step("measured", 10, 10, 6.0)),
+        (None, Step("finishing")),
+    ]
+    assert [window.step(said) for said, _ in told] == [step for _, step in told]
+
+
+def test_lines_say_each_change_once_and_how_a_trial_ended() -> None:
+    paper = StringIO()
+    partly = sample.partly("Lower [the] batch.")
+    with Lines(Console(file=paper, width=200)) as lines:
+        lines.show(partly, {})
+        lines.show(partly, {})
+    said = paper.getvalue().splitlines()
+    assert len(said) == 3
+    assert said[2] == "Trial 2 devices=32: OutOfMemoryDevice: Lower [the] batch."

@@ -1,0 +1,68 @@
+"""Is what was measured never lost by a second run?"""
+
+from pathlib import Path
+
+import pytest
+
+from page import sample
+from sdbench.api.spec import Limits
+from sdbench.local.refusal import Refused
+from sdbench.local.results import Results
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Results:
+    """A folder with a stored answer and a log."""
+    found = Results(tmp_path)
+    found.store(sample.partly())
+    found.log_of("attempt").parent.mkdir()
+    found.log_of("attempt").touch()
+    return found
+
+
+def test_a_fresh_run_is_refused_where_there_is_an_answer(results: Results) -> None:
+    with pytest.raises(Refused, match="add --resume to continue it, --overwrite to start anew"):
+        results.fresh(sample.complete(), overwrite=False)
+    assert results.document.exists()
+
+
+def test_overwriting_forgets_the_answer_and_its_logs(results: Results) -> None:
+    assert results.fresh(sample.complete(), overwrite=True) == sample.complete()
+    assert not results.document.exists()
+    assert not results.log_of("attempt").exists()
+
+
+def test_a_resumed_run_keeps_the_status_and_the_uid(results: Results) -> None:
+    old = sample.partly()
+    resumed = results.resumed(old.model_copy(update={"status": sample.benchmark(old.status).status}))
+    assert resumed.status == old.status
+    assert resumed.metadata == old.metadata
+
+
+def test_limits_may_change_before_a_run_is_resumed(results: Results) -> None:
+    old = sample.partly()
+    wider = old.spec.model_copy(update={"limits": Limits(total_seconds=5)})
+    assert results.resumed(old.model_copy(update={"spec": wider})).spec.limits.total_seconds == 5
+
+
+def test_another_question_cannot_resume_a_run(results: Results) -> None:
+    old = sample.partly()
+    other = old.model_copy(update={"spec": old.spec.model_copy(update={"repeats": 7})})
+    with pytest.raises(Refused, match="answers another spec"):
+        results.resumed(other)
+
+
+def test_resuming_nothing_is_a_fresh_run(tmp_path: Path) -> None:
+    assert Results(tmp_path).resumed(sample.partly()) == sample.partly()
+
+
+def test_two_runs_never_share_a_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "tiny"
+    with (
+        Results(folder).held(),
+        pytest.raises(Refused, match="Another sdbench run"),
+        Results(folder).held(),
+    ):
+        pass
+    with Results(folder).held():
+        pass

@@ -1,0 +1,96 @@
+"""Are the numbers and sentences of an answer those of its status?"""
+
+import json
+from decimal import Decimal
+
+import pytest
+
+from page import sample
+from sdbench.api.benchmark import Benchmark
+from sdbench.api.status import Phase, Status
+from sdbench.report.answer import complete, headline, images, number, percent, state
+from sdbench.report.written import text
+
+TABLE = """\
+a100-scaling  Measured: Every Point is measured.
+Devices       Images/s  Per device  Efficiency    Days  Device-hours     Cost  Data wait
+────────────────────────────────────────────────────────────────────────────────────────
+      8    128.2 ± 1.1       16.02     100.0 %  258.83        49,696   99,392      1.2 %
+     16    254.0 ± 1.1       15.88      99.1 %  130.63        50,166  100,332      1.2 %
+     32    485.7 ± 1.1       15.18      94.7 %   68.33        52,470  104,940      1.2 %
+     64    912.2 ± 1.1       14.25      88.9 %   36.38        55,875  111,750      1.2 %
+    128  1,618.4 ± 1.1       12.64      78.9 %   20.50        62,987  125,974      1.2 %
+    256  2,589.4 ± 1.1       10.11      63.1 %   12.83        78,735  157,470      1.2 %
+256 devices train 2,589.4 images/s: a full training on 2.867 billion images would take 12.83 days and cost 157,470.
+"""
+
+
+def lines(benchmark: Benchmark) -> list[str]:
+    return [line.rstrip() for line in text(benchmark, "table").splitlines()]
+
+
+def test_the_table_has_the_shape_of_the_seeds() -> None:
+    assert lines(sample.complete()) == TABLE.splitlines()
+
+
+def test_what_was_not_measured_stands_below_the_table_with_its_reason() -> None:
+    said = lines(sample.partly("Lower [bold]deviceMicrobatchSize[/]."))
+    assert "Trial 2 (devices=32, repeat 0): OutOfMemoryDevice. Lower [bold]deviceMicrobatchSize[/]." in said, (
+        "the sentence is text, not markup"
+    )
+    assert said[0] == "partly  PartlyMeasured: 2 of 3 Trials were measured."
+
+
+def test_nothing_measured_yet_is_said() -> None:
+    begun = sample.benchmark(Status(phase=Phase.RUNNING, trials=(sample.trial(0, 8),)))
+    assert headline(begun) == "Nothing was measured yet."
+    assert state(begun) == "Running: 1/1 Trials have ended."
+    assert "Devices" not in text(begun, "table")
+
+
+def test_a_free_device_has_no_cost() -> None:
+    paid = sample.complete()
+    devices = paid.spec.devices.model_copy(update={"hourly_price": Decimal(0)})
+    free = paid.model_copy(update={"spec": paid.spec.model_copy(update={"devices": devices})})
+    assert "cost" not in headline(free)
+    assert "99,392" not in text(free, "table")
+
+
+def test_a_sweep_tells_its_points_apart() -> None:
+    swept = sample.complete()
+    rows = tuple(row.model_copy(update={"point": f"{row.point},seed=3"}) for row in swept.status.points)
+    swept = swept.model_copy(update={"status": swept.status.model_copy(update={"points": rows})})
+    assert "seed=3" in text(swept, "table")
+
+
+def test_json_keeps_the_decimal_strings_and_the_reasons() -> None:
+    document = json.loads(text(sample.partly(), "json"))
+    assert document["complete"] is False
+    assert document["points"][0]["imagesPerSecond"] == "128.2"
+    assert [row["reason"] for row in document["unmeasured"]] == ["OutOfMemoryDevice"]
+    assert json.loads(text(sample.complete(), "json"))["complete"] is True
+
+
+def test_only_a_benchmark_with_every_point_is_complete() -> None:
+    assert complete(sample.complete())
+    assert not complete(sample.partly())
+    assert not complete(sample.benchmark(Status()))
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [("0.12345", "0.123"), ("9.876", "9.88"), ("128.2", "128.2"), ("9999.96", "10,000.0"), ("49696.65", "49,697")],
+)
+def test_a_number_shows_about_four_digits(value: str, shown: str) -> None:
+    assert number(Decimal(value)) == shown
+
+
+def test_an_efficiency_above_one_is_not_clamped() -> None:
+    assert percent(Decimal("1.034")) == "103.4 %"
+
+
+@pytest.mark.parametrize(
+    ("count", "said"), [(2_867_200_000, "2.867 billion"), (1_000_000, "1 million"), (12_345, "12,345")]
+)
+def test_images_are_counted_as_a_person_says_it(count: int, said: str) -> None:
+    assert images(count) == said

@@ -1,0 +1,54 @@
+"""Is the page whole in itself, and is every text of the Benchmark only text in it?"""
+
+import re
+
+from page import sample
+from sdbench.report.page import page
+from sdbench.report.plot import efficiency_figure, rate_figure, series
+
+
+def test_the_page_names_no_address_to_load_from() -> None:
+    text = page(sample.complete())
+    outside = re.sub(r"<script\b[^>]*>.*?</script>", "", text, flags=re.DOTALL)
+    assert "plotly.js v" in text
+    assert not re.search(r"""(src|href)\s*=|url\(|@import""", outside)
+    assert "default-src 'none'" in text
+
+
+def test_hostile_texts_stay_texts() -> None:
+    hostile = sample.partly(sample.HOSTILE)
+    rows = tuple(row.model_copy(update={"point": f"{row.point},x={sample.HOSTILE}"}) for row in hostile.status.points)
+    metadata = hostile.metadata.model_copy(update={"name": sample.HOSTILE})
+    status = hostile.status.model_copy(update={"points": rows})
+    text = page(hostile.model_copy(update={"metadata": metadata, "status": status}))
+    assert sample.HOSTILE not in text
+    assert "&lt;script&gt;window.hostile" in text
+
+
+def test_a_page_without_numbers_is_small_and_says_so() -> None:
+    nothing = sample.partly()
+    nothing = nothing.model_copy(update={"status": nothing.status.model_copy(update={"points": ()})})
+    text = page(nothing)
+    assert len(text) < 20_000
+    assert "Nothing was measured" in text
+    assert "OutOfMemoryDevice" in text
+
+
+def test_the_ideal_begins_at_the_smallest_count() -> None:
+    ideal, measured = rate_figure(sample.complete()).data
+    assert ideal.name == "ideal"
+    assert ideal.y[0] == measured.y[0] == 128.2
+    assert round(ideal.y[-1], 6) == 128.2 * 32
+    assert set(measured.error_y.array) == {1.1}
+
+
+def test_efficiency_is_drawn_for_each_variant_of_a_sweep() -> None:
+    swept = sample.complete()
+    more = tuple(
+        row.model_copy(update={"point": f"{row.point},deviceMicrobatchSize={size}"})
+        for row in swept.status.points
+        for size in (2, 4)
+    )
+    swept = swept.model_copy(update={"status": swept.status.model_copy(update={"points": more})})
+    assert [name for name, _ in series(swept)] == ["deviceMicrobatchSize=2", "deviceMicrobatchSize=4"]
+    assert len(efficiency_figure(swept).data) == 2
