@@ -56,7 +56,7 @@ TRAINING_OPERATOR = Module(
 _COREDNS, _RCLONE = "github.com/coredns/coredns", "github.com/rclone/rclone"
 COREDNS = Module("coredns", _COREDNS, "v1.12.4", {"coredns": _COREDNS}, minutes=2)
 RCLONE = Module("rclone", _RCLONE, "v1.71.0", {"rclone": _RCLONE}, minutes=2)
-HELM = Module("helm", "helm.sh/helm/v4", "v4.0.0", {"helm": "helm.sh/helm/v4/cmd/helm"}, minutes=2)
+HELM = Module("helm", "helm.sh/helm/v4", "v4.3.1", {"helm": "helm.sh/helm/v4/cmd/helm"}, minutes=2)
 
 ALL = (KUBERNETES, ETCD, TRAINING_OPERATOR, COREDNS, RCLONE, HELM)
 
@@ -127,7 +127,7 @@ def _go(module: Module, *arguments: str) -> str:
     if go is None:
         raise HarnessError(
             f"{module.name} {module.version} is not in the cache and cannot be built: there is no `go` on the PATH. "
-            "Install Go 1.25 or newer, or name a folder with kube-apiserver, etcd and kubectl in KUBEBUILDER_ASSETS."
+            "Install Go 1.26 or newer, or name a folder with kube-apiserver, etcd and kubectl in KUBEBUILDER_ASSETS."
         )
     environment = {**os.environ, "CGO_ENABLED": "0"}
     run = subprocess.run([go, *arguments], cwd=module.folder, env=environment, capture_output=True, text=True)
