@@ -59,7 +59,7 @@ def report(attempt: str, images_per_second: float = 100.0, batch: int = 8, **cha
     measured = Measurement(
         batches=WINDOW,
         images=WINDOW * batch,
-        seconds=WINDOW * batch / images_per_second,
+        seconds=WINDOW * batch / 100,
         images_per_second=images_per_second,
         median_images_per_second=images_per_second,
         step_seconds=StepSeconds(p5=0.1, p50=0.1, p95=0.1),

@@ -153,14 +153,13 @@ def _unknown_to_the_trainer(error: ValidationError) -> PlanRefused:
 
 
 def _scaled(spec: Spec, count: int, config: TrainerConfig) -> TrainerConfig:
-    """With Weak scaling globalBatchSize belongs to the smallest count and grows with the devices."""
+    """With Weak scaling globalBatchSize belongs to the smallest count and grows with the devices.
+
+    Counts ascend, so that a batch that does not divide over the smallest was refused before it is scaled.
+    """
     if spec.scaling is Scaling.STRONG:
         return config
-    smallest = min(spec.devices.counts)
-    size, rest = divmod(config.global_batch_size * count, smallest)
-    if rest:
-        sentence = f"{config.global_batch_size} images for {smallest} devices do not scale to {count} devices"
-        raise PlanRefused("spec.trainer.globalBatchSize", sentence)
+    size = config.global_batch_size * count // min(spec.devices.counts)
     try:
         return TrainerConfig.model_validate({**config.document(), "globalBatchSize": size})
     except ValidationError:
