@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from cluster.harness import kubeconfig
+from cluster.harness import addresses, kubeconfig
 from cluster.harness.certificates import Authority
 from cluster.harness.daemons import Daemon, daemon
 from cluster.harness.failure import HarnessError
@@ -18,8 +18,8 @@ from cluster.harness.runs import Run, new_run
 from cluster.harness.tools import TRAINING_OPERATOR, binary, module_source
 
 LOOPBACK = "127.0.0.1"
-SERVICE_RANGE = "10.231.128.0/17"
-SERVICE_ADDRESS_OF_API = "10.231.128.1"
+
+
 PYTORCHJOB_CRD = "manifests/base/crds/kubeflow.org_pytorchjobs.yaml"
 
 
@@ -88,7 +88,9 @@ class ControlPlane:
         etcd_port, peer_port, controllers_port, scheduler_port = free_ports(4)
         (api_port,) = free_ports(1, self._address)
         self.server = f"https://{self._address}:{api_port}"
-        self.kubeconfig = self.client_kubeconfig("admin", ("system:masters",))
+        self.administrator = self.authority.issue("admin", "admin", ("system:masters",))
+        path = self.folder / "admin.kubeconfig"
+        self.kubeconfig = kubeconfig.with_certificate(path, self.server, self.authority.certificate, self.administrator)
         self._start_etcd(stack, etcd_port, peer_port)
         api = stack.enter_context(daemon(self._run, "kube-apiserver", self._api_command(api_port, etcd_port)))
         api.wait_until(self._api_ready)
@@ -118,7 +120,7 @@ class ControlPlane:
         etcd.wait_until(lambda: accepts(LOOPBACK, port))
 
     def _api_command(self, port: int, etcd_port: int) -> list[str | Path]:
-        hosts = ("localhost", LOOPBACK, self._address, SERVICE_ADDRESS_OF_API, "kubernetes.default.svc")
+        hosts = ("localhost", LOOPBACK, self._address, addresses.SERVICE_OF_API, "kubernetes.default.svc")
         serving = self.authority.issue("apiserver", "kube-apiserver", hosts=hosts)
         to_kubelet = self.authority.issue("apiserver-kubelet", "kube-apiserver-kubelet", ("system:masters",))
         tokens = self._tokens = self.authority.signing_key("service-accounts")
@@ -141,7 +143,7 @@ class ControlPlane:
             "--service-account-issuer=https://kubernetes.default.svc",
             f"--service-account-key-file={tokens.certificate}",
             f"--service-account-signing-key-file={tokens.key}",
-            f"--service-cluster-ip-range={SERVICE_RANGE}",
+            f"--service-cluster-ip-range={addresses.SERVICES}",
             "--authorization-mode=Node,RBAC",
             "--enable-aggregator-routing",  # webhooks are called at their pods, so this side needs no kube-proxy
             "--allow-privileged",

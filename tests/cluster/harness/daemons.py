@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cluster.harness.failure import HarnessError, last_lines
 from cluster.harness.polling import until
-from cluster.harness.runs import Run
+from cluster.harness.runs import Run, group_alive
 
 STOP_SECONDS = 10
 
@@ -46,21 +46,32 @@ class Daemon:
         if code is not None:
             raise HarnessError(f"{self.name} ended with exit code {code}; its log ends with:\n{self.log_tail()}")
 
-    def stop(self) -> None:
-        """SIGTERM to the group, SIGKILL after some seconds; returns when the process is gone."""
-        for number in (signal.SIGTERM, signal.SIGKILL):
+    def stop(self, gently: bool) -> None:
+        """End the process group and return when all of it is gone; gently is with a chance to close its files."""
+        for number in (signal.SIGTERM, signal.SIGKILL) if gently else (signal.SIGKILL,):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, number)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(STOP_SECONDS)
+            with contextlib.suppress(HarnessError):
+                until(self._gone, STOP_SECONDS, f"{self.name} to end")
                 return
+
+    def _gone(self) -> bool:
+        self.process.poll()
+        return not group_alive(self.process.pid)
 
 
 @contextlib.contextmanager
 def daemon(
-    run: Run, name: str, command: Sequence[str | Path], environment: Mapping[str, str] | None = None
+    run: Run,
+    name: str,
+    command: Sequence[str | Path],
+    environment: Mapping[str, str] | None = None,
+    gently: bool = False,
 ) -> Iterator[Daemon]:
-    """A running daemon, stopped on the way out. Its log is `<name>.log` in the run's folder."""
+    """A running daemon, ended on the way out. Its log is `<name>.log` in the run's folder.
+
+    The end is a kill, since all that a run writes is thrown away, unless `gently` says that files shall survive it.
+    """
     log = run.folder / f"{name}.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -76,7 +87,7 @@ def daemon(
     try:
         yield started
     finally:
-        started.stop()
+        started.stop(gently)
 
 
 def _dies_with_us() -> tuple[str, ...]:

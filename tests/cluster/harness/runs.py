@@ -54,11 +54,22 @@ class Run:
 
 def start_time(pid: int) -> int | None:
     """Clock ticks from boot to the start of a process; None if there is no such process (a zombie counts as none)."""
+    fields = _stat(Path(f"/proc/{pid}/stat"))
+    return int(fields[19]) if fields else None
+
+
+def group_alive(group: int) -> bool:
+    """Whether a process group has a process that is not a zombie: who must bury those may take its time."""
+    return any(fields[2] == str(group) for path in Path("/proc").glob("[0-9]*/stat") if (fields := _stat(path)))
+
+
+def _stat(path: Path) -> list[str]:
+    """The fields of a process's stat file from its state on; nothing if it is dead."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        fields = path.read_text().rpartition(")")[2].split()
     except OSError:
-        return None
-    return None if fields[0] == "Z" else int(fields[19])
+        return []
+    return [] if fields[0] in "ZX" else fields
 
 
 @contextlib.contextmanager

@@ -1,0 +1,41 @@
+# syntax=docker/dockerfile:1
+# The image of a training pod: torch, composer and streaming in one layer, this project's code in a thin one above it.
+#
+#   docker build -f docker/trainer.Dockerfile -t sdbench-trainer .
+#
+# The base needs Python 3.11 with its venv module, and nothing else. The build arguments without a default are for networks with a proxy or an
+# authority of their own; the image does not keep them.
+ARG BASE_IMAGE=python:3.11-slim-bookworm
+
+FROM ${BASE_IMAGE}
+ARG HTTP_PROXY HTTPS_PROXY NO_PROXY SSL_CERT_FILE SSL_CERT_DIR PIP_CERT PIP_INDEX_URL
+COPY requirements/trainer.txt /opt/requirements.txt
+# One step, so that neither pip nor a second copy of the packages is in any layer.
+RUN python3 -m venv /tmp/installer \
+ && python3 -m venv --without-pip /opt/venv \
+ && /tmp/installer/bin/pip --python /opt/venv/bin/python3 install \
+      --no-deps --require-hashes --only-binary=:all: --no-cache-dir -r /opt/requirements.txt \
+ && rm -rf /tmp/installer
+
+# Numeric, because Kubernetes can check runAsNonRoot on numbers only. What libraries write goes to /tmp: the root
+# file system may be read-only, with an emptyDir there.
+ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONPATH=/opt/sdbench \
+    PYTHONUNBUFFERED=1 \
+    HF_HUB_OFFLINE=1 \
+    HOME=/tmp \
+    XDG_CACHE_HOME=/tmp/.cache \
+    HF_HOME=/tmp/.cache/huggingface \
+    TORCH_HOME=/tmp/.cache/torch \
+    TORCHINDUCTOR_CACHE_DIR=/tmp/.cache/inductor \
+    TRITON_CACHE_DIR=/tmp/.cache/triton \
+    MPLCONFIGDIR=/tmp/.cache/matplotlib
+
+COPY trainer/src/sdbench_trainer /opt/sdbench/sdbench_trainer
+RUN python3 -m compileall -q /opt/sdbench \
+ && printf '#!/opt/venv/bin/python3\nimport sys\nfrom sdbench_trainer.cli import main\nsys.exit(main())\n' > /opt/venv/bin/sdbench-trainer \
+ && chmod 755 /opt/venv/bin/sdbench-trainer
+
+USER 65532:65532
+WORKDIR /tmp
+ENTRYPOINT ["python3", "-m", "sdbench_trainer.launch"]

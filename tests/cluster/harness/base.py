@@ -1,0 +1,64 @@
+"""What do our images stand on? A Debian with Python by debootstrap, because no registry need be reachable."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from cluster.harness.buildah import buildah, present
+from cluster.harness.cache import cache_folder, held, say
+from cluster.harness.failure import HarnessError, last_lines
+
+SUITE = "bookworm"
+INCLUDED = "python3,python3-venv,ca-certificates"
+VERSION = "2"
+"""Count up when the recipe below changes."""
+
+BASE_IMAGE = f"localhost/sdbench-base:{SUITE}-{VERSION}"
+MIRROR = "SDBENCH_DEBIAN_MIRROR"
+
+
+def base_image() -> str:
+    """The base's reference in our container storage, built if it is missing."""
+    with held("base-image", "another process is building the base image"):
+        if not present(BASE_IMAGE):
+            say(f"building the base image by debootstrap ({SUITE}), about 1 min")
+            with tempfile.TemporaryDirectory(dir=cache_folder(), prefix="debootstrap-") as folder:
+                root = Path(folder) / "root"
+                _bootstrapped(root)
+                _emptied_of_downloads(root)
+                _committed(root)
+    return BASE_IMAGE
+
+
+def _bootstrapped(root: Path) -> None:
+    command = ["debootstrap", "--variant=minbase", f"--include={INCLUDED}", SUITE, str(root)]
+    if os.environ.get(MIRROR):
+        command.append(os.environ[MIRROR])
+    run = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    if run.returncode != 0:
+        raise HarnessError(
+            f"debootstrap failed (another mirror can be named in {MIRROR}):\n{last_lines(run.stdout + run.stderr)}"
+        )
+
+
+def _emptied_of_downloads(root: Path) -> None:
+    for folder in (
+        root / "var/cache/apt",
+        root / "var/lib/apt/lists",
+        root / "usr/share/doc",
+        root / "usr/share/locale",
+    ):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+
+
+def _committed(root: Path) -> None:
+    container = buildah("from", "scratch").strip()
+    try:
+        buildah("add", container, root, "/")
+        buildah("config", "--cmd", "python3", "--env", "LANG=C.UTF-8", container)
+        buildah("commit", container, BASE_IMAGE)
+    finally:
+        buildah("rm", container)

@@ -1,0 +1,113 @@
+"""What is a cluster? A control plane, one real node, the training-operator, our images, S3 and Prometheus."""
+
+import contextlib
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from cluster.harness import addresses
+from cluster.harness.cache import held, say
+from cluster.harness.control_plane import ControlPlane
+from cluster.harness.discovery import pod_discovery, trust_of
+from cluster.harness.failure import HarnessError
+from cluster.harness.kubelet import start_node
+from cluster.harness.namespaces import node_namespaces
+from cluster.harness.packages import demand_packages, demand_root
+from cluster.harness.prometheus import Prometheus, prometheus_server
+from cluster.harness.runs import Run, new_run
+from cluster.harness.s3 import S3, s3_server
+from cluster.harness.supplies import Images, supplied_containerd
+from cluster.harness.tools import all_binaries, binary
+from cluster.harness.traces import demand_no_other_node, leftovers, remove_control_groups
+from cluster.harness.training_operator import install_training_operator
+
+
+class Cluster:
+    """A context manager that starts as one thing and stops as one thing, and then has left nothing behind.
+
+    One at a time on a machine: a second one waits for the first to stop.
+    """
+
+    def __init__(self) -> None:
+        self._stack = contextlib.ExitStack()
+        self.plane: ControlPlane
+        self.s3: S3
+        self.prometheus: Prometheus
+        self.images: Images
+
+    def __enter__(self) -> Self:
+        demand_root()
+        demand_packages()
+        all_binaries()
+        with contextlib.ExitStack() as starting:
+            self._start(starting)
+            self._stack = starting.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    @property
+    def folder(self) -> Path:
+        """Logs, keys and whatever tests want to put there; gone at the end."""
+        return self.plane.folder
+
+    @property
+    def kubeconfig(self) -> Path:
+        return self.plane.kubeconfig
+
+    @property
+    def server(self) -> str:
+        return self.plane.server
+
+    @property
+    def base_image(self) -> str:
+        """A Debian with Python, for pods that tests invent."""
+        return self.images.base
+
+    def kubectl(self, *arguments: str | Path, input: str | None = None, check: bool = True) -> str:
+        """The standard output of kubectl as cluster administrator; with `check`, a failure raises with its stderr."""
+        return self.plane.kubectl(*arguments, input=input, check=check)
+
+    def helm(self, *arguments: str | Path, input: str | None = None, check: bool = True) -> str:
+        """The standard output of helm as cluster administrator; with `check`, a failure raises with its stderr."""
+        command = [str(part) for part in (binary("helm"), *arguments)]
+        homes = {f"HELM_{name}_HOME": str(self.folder / "helm" / name.lower()) for name in ("CACHE", "CONFIG", "DATA")}
+        environment = {**os.environ, **homes, "KUBECONFIG": str(self.kubeconfig)}
+        run = subprocess.run(command, env=environment, input=input, capture_output=True, text=True)
+        if check and run.returncode != 0:
+            raise HarnessError(f"helm {' '.join(map(str, arguments))} failed: {run.stderr.strip()}")
+        return run.stdout
+
+    def _start(self, stack: contextlib.ExitStack) -> None:
+        stack.enter_context(held("cluster", "another cluster runs on this machine, and there can be one at a time"))
+        run = stack.enter_context(_clean_run())
+        namespaces = stack.enter_context(node_namespaces(run))
+        containers, self.images = stack.enter_context(supplied_containerd(run, namespaces))
+        self.plane = stack.enter_context(ControlPlane(addresses.MACHINE, run))
+        start_node(stack, run, self.plane, containers)
+        install_training_operator(self.plane, self.images.base)
+        self.s3 = stack.enter_context(s3_server(run, addresses.MACHINE))
+        trust = trust_of(self.plane.administrator, self.plane.authority.certificate)
+        pods = stack.enter_context(pod_discovery(addresses.MACHINE, self.server, trust))
+        self.prometheus = stack.enter_context(prometheus_server(run, addresses.MACHINE, pods))
+
+
+@contextlib.contextmanager
+def _clean_run() -> Iterator[Run]:
+    """A run that begins on a clean machine, and says so if it does not leave one."""
+    with contextlib.ExitStack() as stack:
+        run = stack.enter_context(new_run("cluster"))
+        demand_no_other_node()
+        try:
+            yield run
+        finally:
+            remove_control_groups()
+            stack.close()
+            for line in leftovers(run.folder):
+                say(f"left behind: {line}")

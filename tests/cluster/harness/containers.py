@@ -1,0 +1,141 @@
+"""What runs containers on the node? containerd with a configuration, a state and a socket of its own.
+
+Its content lies in the cache, so that a large image is brought in once and found again by every later run.
+"""
+
+import contextlib
+import json
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from cluster.harness import addresses
+from cluster.harness.cache import cache_folder
+from cluster.harness.daemons import daemon
+from cluster.harness.failure import HarnessError
+from cluster.harness.namespaces import Namespaces
+from cluster.harness.runs import Run
+
+CNI_PLUGINS = "/usr/lib/cni"
+
+CONFIG = """\
+version = 2
+root = "{root}"
+state = "{state}"
+[grpc]
+  address = "{socket}"
+[plugins."io.containerd.internal.v1.opt"]
+  path = "{state}/opt"
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "{pause}"
+  # Without this line each sandbox dies where CAP_SYS_RESOURCE is missing.
+  restrict_oom_score_adj = true
+  [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+    runtime_type = "io.containerd.runc.v2"
+    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
+      SystemdCgroup = false
+  [plugins."io.containerd.grpc.v1.cri".cni]
+    bin_dir = "{plugins}"
+    conf_dir = "{cni}"
+"""
+
+
+@dataclass(frozen=True)
+class Containerd:
+    """A running containerd; `ctr` speaks to it as the kubelet does, in the k8s.io namespace."""
+
+    socket: Path
+    namespaces: Namespaces
+
+    def command(self, *arguments: str | Path) -> list[str]:
+        """The command line of a ctr command."""
+        return self.namespaces.inside("ctr", "--address", self.socket, "--namespace", "k8s.io", *arguments)
+
+    def ctr(self, *arguments: str | Path) -> str:
+        """The standard output of a ctr command; a failure raises with its stderr."""
+        command = self.command(*arguments)
+        run = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        if run.returncode != 0:
+            raise HarnessError(f"ctr {' '.join(map(str, arguments))} failed: {run.stderr.strip()}")
+        return run.stdout
+
+    def images(self) -> frozenset[str]:
+        return frozenset(self.ctr("images", "list", "--quiet").split())
+
+    def content(self) -> dict[str, int]:
+        """Digest → size of every blob that is here."""
+        blobs = cache_folder("containerd") / "io.containerd.content.v1.content/blobs"
+        digests = self.ctr("content", "list", "--quiet").split()
+        return {digest: (blobs / digest.replace(":", "/")).stat().st_size for digest in digests}
+
+    def forget_images(self, repository: str, kept: str) -> None:
+        """Drop the other versions of an image, and so the layers that nobody else uses."""
+        rows = [line.split() for line in self.ctr("images", "list").splitlines()[1:]]
+        digests = {name: digest for name, _, digest, *_ in rows}
+        old = {digest for name, digest in digests.items() if name.startswith(f"{repository}:") and name != kept}
+        # The kubelet's side knows each image a second time, by its configuration's digest.
+        gone = sorted(name for name, digest in digests.items() if digest in old - {digests[kept]})
+        if gone:
+            self.ctr("images", "delete", *gone)
+
+    def forget_containers(self) -> None:
+        """Drop what a killed node knew of its containers; their processes are long gone."""
+        containers = self.ctr("containers", "list", "--quiet").split()
+        if containers:
+            self.ctr("containers", "delete", *containers)
+
+
+@contextlib.contextmanager
+def containerd(run: Run, namespaces: Namespaces, pause_image: str) -> Iterator[Containerd]:
+    """containerd inside the node's namespaces, without any container."""
+    socket = run.folder / "containerd.sock"
+    config = _configured(run.folder, socket, pause_image)
+    command = namespaces.inside("containerd", "--config", config)
+    server = Containerd(socket, namespaces)
+    with daemon(run, "containerd-recovery", command, gently=True) as process:
+        process.wait_until(lambda: _answers(server))
+        server.forget_containers()
+    # The second start sees no container at all, so that the kubelet begins with an empty node.
+    with daemon(run, "containerd", command, gently=True) as process:
+        process.wait_until(lambda: _answers(server))
+        yield server
+
+
+def _answers(server: Containerd) -> bool:
+    with contextlib.suppress(HarnessError):
+        return server.socket.exists() and bool(server.ctr("version"))
+    return False
+
+
+def _configured(folder: Path, socket: Path, pause_image: str) -> Path:
+    cni = folder / "cni"
+    cni.mkdir()
+    (cni / "10-sdbench.conflist").write_text(json.dumps(_network(folder)))
+    path = folder / "containerd.toml"
+    path.write_text(
+        CONFIG.format(
+            root=cache_folder("containerd"),
+            state=folder / "containerd",
+            socket=socket,
+            pause=pause_image,
+            plugins=CNI_PLUGINS,
+            cni=cni,
+        )
+    )
+    return path
+
+
+def _network(folder: Path) -> dict[str, object]:
+    addressing = {
+        "type": "host-local",
+        "dataDir": str(folder / "ipam"),
+        "ranges": [[{"subnet": addresses.PODS}]],
+        "routes": [{"dst": "0.0.0.0/0"}],
+    }
+    bridge = {"type": "bridge", "bridge": addresses.BRIDGE, "isGateway": True, "hairpinMode": True, "ipam": addressing}
+    return {
+        "cniVersion": "0.4.0",
+        "name": "sdbench",
+        "plugins": [bridge],
+    }

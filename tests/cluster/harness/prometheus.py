@@ -1,0 +1,126 @@
+"""Who reads the metrics? A real Prometheus that finds pods by the API server, as a PodMonitor would have it."""
+
+import contextlib
+import json
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from cluster.harness.daemons import daemon
+from cluster.harness.failure import HarnessError
+from cluster.harness.ports import free_ports
+from cluster.harness.runs import Run
+
+SCRAPE_INTERVAL = "1s"
+TRAINER_LABELS = {"benchmark": "sdbench_dev_benchmark", "trial": "sdbench_dev_trial"}
+"""Label of the series → label of the pod, as Prometheus writes its name."""
+
+
+@dataclass(frozen=True)
+class Prometheus:
+    """A Prometheus server; answers are lists of series as its HTTP API has them."""
+
+    url: str
+
+    def query(self, promql: str) -> list[dict[str, Any]]:
+        """The instant vector: `[{"metric": {label: value}, "value": [time, "number"]}]`."""
+        return self._series("query", query=promql)
+
+    def query_range(self, promql: str, start: float, end: float, step: float) -> list[dict[str, Any]]:
+        """The matrix between two Unix times: `[{"metric": {…}, "values": [[time, "number"], …]}]`."""
+        return self._series("query_range", query=promql, start=str(start), end=str(end), step=str(step))
+
+    def series(self, selector: str) -> list[dict[str, str]]:
+        """The label sets that match, also of series that have ended."""
+        found: list[dict[str, str]] = self._data("series", **{"match[]": selector})
+        return found
+
+    def targets(self) -> list[dict[str, Any]]:
+        """What is scraped now, with health and last error."""
+        active: list[dict[str, Any]] = self._data("targets", state="active")["activeTargets"]
+        return active
+
+    def _series(self, path: str, **parameters: str) -> list[dict[str, Any]]:
+        result: list[dict[str, Any]] = self._data(path, **parameters)["result"]
+        return result
+
+    def _data(self, path: str, **parameters: str) -> Any:
+        url = f"{self.url}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
+        try:
+            return json.loads(_fetched(url))["data"]
+        except urllib.error.HTTPError as error:
+            raise HarnessError(f"Prometheus refused {path}: {error.read().decode(errors='replace')}") from error
+
+
+@contextlib.contextmanager
+def prometheus_server(run: Run, address: str, discovery: str) -> Iterator[Prometheus]:
+    """A server at `address`; `discovery` is the URL that names the pods."""
+    (port,) = free_ports(1, address)
+    config = run.folder / "prometheus.json"
+    config.write_text(json.dumps(_config(discovery)))  # JSON is YAML
+    command = [
+        "prometheus",
+        f"--config.file={config}",
+        f"--storage.tsdb.path={run.folder / 'prometheus'}",
+        f"--web.listen-address={address}:{port}",
+    ]
+    server = Prometheus(f"http://{address}:{port}")
+    with daemon(run, "prometheus", command) as process:
+        process.wait_until(lambda: _ready(server))
+        yield server
+
+
+def _config(discovery: str) -> dict[str, Any]:
+    pods = [{"url": discovery, "refresh_interval": SCRAPE_INTERVAL}]
+    trainer = [
+        _kept("__meta_kubernetes_pod_labelpresent_sdbench_dev_benchmark", "true"),
+        *(_copied(f"__meta_kubernetes_pod_label_{pod}", label) for label, pod in TRAINER_LABELS.items()),
+    ]
+    operator = [_kept("__meta_kubernetes_pod_label_app_kubernetes_io_name", "sdbench")]
+    return {
+        "global": {"scrape_interval": SCRAPE_INTERVAL, "scrape_timeout": SCRAPE_INTERVAL, "evaluation_interval": "1s"},
+        "scrape_configs": [
+            {"job_name": "trainer", "http_sd_configs": pods, "relabel_configs": [*_common(), *trainer]},
+            {
+                "job_name": "operator",
+                "honor_labels": True,  # its series carry the namespace of the Benchmark, not of the operator
+                "http_sd_configs": pods,
+                "relabel_configs": [*_common(), *operator],
+            },
+        ],
+    }
+
+
+def _common() -> list[dict[str, Any]]:
+    ended = {"source_labels": ["__meta_kubernetes_pod_phase"], "regex": "Succeeded|Failed", "action": "drop"}
+    return [
+        _kept("__meta_kubernetes_pod_container_port_name", "metrics"),
+        ended,
+        _copied("__meta_kubernetes_namespace", "namespace"),
+        _copied("__meta_kubernetes_pod_name", "pod"),
+    ]
+
+
+def _kept(label: str, value: str) -> dict[str, Any]:
+    return {"source_labels": [label], "regex": value, "action": "keep"}
+
+
+def _copied(source: str, target: str) -> dict[str, Any]:
+    return {"source_labels": [source], "target_label": target}
+
+
+def _ready(server: Prometheus) -> bool:
+    with contextlib.suppress(OSError):
+        return bool(_fetched(f"{server.url}/-/ready"))
+    return False
+
+
+def _fetched(url: str) -> bytes:
+    """No proxy stands between this machine and itself."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(url, timeout=10) as answer:
+        content: bytes = answer.read()
+    return content

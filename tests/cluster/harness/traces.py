@@ -1,0 +1,80 @@
+"""What is left of a cluster that has stopped? Nothing, is the promise; here is the question, and the last broom.
+
+Namespaces take mounts, links, firewall rules and processes with them. Control groups alone are the whole machine's.
+"""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from cluster.harness import addresses
+from cluster.harness.failure import HarnessError
+from cluster.harness.polling import until
+
+CONTROL_GROUPS = Path("/sys/fs/cgroup")
+PODS_GROUP = "kubepods"
+FIREWALL_MARKS = ("KUBE-", "CNI-")
+
+
+def leftovers(folder: Path) -> tuple[str, ...]:
+    """A line for each thing that the cluster with this run folder has left on the machine."""
+    return (
+        *(f"process {line}" for line in _processes(str(folder))),
+        *(f"mount {line}" for line in Path("/proc/mounts").read_text().splitlines() if str(folder) in line),
+        *(f"link {name}" for name in _links()),
+        *(f"firewall {line}" for line in _firewall()),
+        *(f"control group {path}" for path in _pod_groups()),
+        *(f"folder {path}" for path in (folder,) if path.exists()),
+    )
+
+
+def demand_no_other_node() -> None:
+    """Two kubelets would fight over the pods' control groups."""
+    for group in _pod_groups():
+        if any(procs.read_text().strip() for procs in group.rglob("cgroup.procs")):
+            raise HarnessError(f"another kubelet runs pods on this machine (processes under {group}): stop it first")
+    remove_control_groups()
+
+
+def remove_control_groups() -> None:
+    """Remove the pods' groups, whose processes are dead or dying."""
+    until(lambda: not any(not _removed(group) for group in _pod_groups()), 20, "the pods' control groups to be empty")
+
+
+def _removed(group: Path) -> bool:
+    """Remove a tree of groups from its leaves up; whether that was possible, which it is once all is dead."""
+    folders = sorted((path for path in group.rglob("*") if path.is_dir()), reverse=True)
+    try:
+        for folder in (*folders, group):
+            folder.rmdir()
+    except OSError:
+        return not group.exists()
+    return True
+
+
+def _pod_groups() -> tuple[Path, ...]:
+    """One group where versions are unified, else one in each hierarchy."""
+    return tuple(sorted({*CONTROL_GROUPS.glob(PODS_GROUP), *CONTROL_GROUPS.glob(f"*/{PODS_GROUP}")}))
+
+
+def _processes(folder: str) -> Iterator[str]:
+    """Processes that name the run folder, and those of pods."""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_text().replace("\0", " ").strip()
+            group = (process / "cgroup").read_text()
+        except OSError:
+            continue
+        if folder in command or f"/{PODS_GROUP}/" in group:
+            yield f"{process.name}: {command}"
+
+
+def _links() -> tuple[str, ...]:
+    wanted = (addresses.MACHINE_LINK, addresses.BRIDGE)
+    return tuple(name for name in wanted if Path("/sys/class/net", name).exists())
+
+
+def _firewall() -> Iterator[str]:
+    for program in ("iptables-save", "ip6tables-save"):
+        rules = subprocess.run([program], stdin=subprocess.DEVNULL, capture_output=True, text=True).stdout
+        yield from (line for line in rules.splitlines() if any(mark in line for mark in FIREWALL_MARKS))
