@@ -14,7 +14,8 @@ SLOWEST = 1e-6
 
 
 def all_pods_exist(state: AttemptState) -> bool:
-    return sorted(pod.index for pod in state.pods) == list(range(state.planned_pods))
+    indexes = sorted(pod.index for pod in state.pods)
+    return bool(indexes) and indexes == list(range(state.planned_pods))
 
 
 def pods_checksum(state: AttemptState) -> str:

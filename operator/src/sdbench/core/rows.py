@@ -72,7 +72,7 @@ def observed(row: TrialRow, state: AttemptState | None, trial: Trial, world: Wor
         return row, None
     end = _absent(row, world) if state is None else None
     if state is not None:
-        row = _seen(row, state, world)
+        row = row if state.foreign else _seen(row, state, world)
         end = ending(row, state, trial, world.benchmark.spec, image(world), world.now)
     if end is None:
         return row, None
