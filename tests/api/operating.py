@@ -1,0 +1,105 @@
+"""How is an operator run and killed? As a process of its own, as the ServiceAccount that the chart would bind."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from cluster.harness.control_plane import ControlPlane
+from cluster.harness.polling import until
+from cluster.harness.ports import free_ports
+from sdbench.controller import rights
+
+ROOT = Path(__file__).resolve().parents[2]
+ACCOUNT = "sdbench"
+IMAGE = "registry.example/trainer:1"
+
+
+class OperatorProcess:
+    """A context manager: inside, an operator of one namespace runs, and is ready."""
+
+    def __init__(self, kubeconfig: Path, namespace: str, log: Path, wait: bool = True) -> None:
+        self._kubeconfig, self._namespace, self._log, self._wait = kubeconfig, namespace, log, wait
+        (self.port,) = free_ports(1)
+
+    def __enter__(self) -> Self:
+        options = ["--default-image", IMAGE, "--port", str(self.port), "--namespace", self._namespace]
+        paths = os.pathsep.join(str(ROOT / part / "src") for part in ("operator", "trainer"))
+        environment = {**os.environ, "KUBECONFIG": str(self._kubeconfig), "PYTHONPATH": paths}
+        environment.pop("KUBERNETES_SERVICE_HOST", None)
+        with self._log.open("a") as log:
+            command = [sys.executable, "-m", "sdbench.cli", "operator", *options]
+            self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
+        if self._wait:
+            until(lambda: self.process.poll() is not None or self.answer("/healthz")[0] == 200, 60, self.said())
+            assert self.process.poll() is None, self.said()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+        try:
+            self.process.wait(15)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        if error is not None:
+            error.add_note(self.said())
+
+    def kill(self) -> None:
+        """SIGKILL: no time for anything."""
+        self.process.send_signal(signal.SIGKILL)
+
+    def answer(self, path: str) -> tuple[int, str]:
+        """Status and text of a GET; status 0 while nobody listens."""
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            with opener.open(f"http://127.0.0.1:{self.port}{path}", timeout=5) as response:
+                return response.status, response.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+        except OSError:
+            return 0, ""
+
+    def said(self) -> str:
+        """The end of its log."""
+        return f"the operator said:\n{self._log.read_text()[-3000:]}"
+
+
+def account(plane: ControlPlane, namespace: str) -> Path:
+    """A kubeconfig of a ServiceAccount that has exactly the generated rights, in its namespace only."""
+    subject = {"kind": "ServiceAccount", "name": ACCOUNT, "namespace": namespace}
+    named = {"metadata": {"name": ACCOUNT, "namespace": namespace}}
+    group = "rbac.authorization.k8s.io"
+    apply(plane, {"apiVersion": "v1", "kind": "ServiceAccount", **named})
+    rules = rights.rules(rights.rights())
+    apply(plane, {"apiVersion": f"{group}/v1", "kind": "Role", **named, "rules": rules})
+    role = {"apiGroup": group, "kind": "Role", "name": ACCOUNT}
+    binding = {"apiVersion": f"{group}/v1", "kind": "RoleBinding", **named, "roleRef": role, "subjects": [subject]}
+    apply(plane, binding)
+    return plane.service_account_kubeconfig(namespace, ACCOUNT)
+
+
+def apply(plane: ControlPlane, document: dict[str, Any], *options: str) -> None:
+    """`kubectl apply` of one object."""
+    plane.kubectl("apply", "-f", "-", *options, input=json.dumps(document))
+
+
+def read(plane: ControlPlane, namespace: str, *what: str) -> dict[str, Any]:
+    """What `kubectl get` finds."""
+    found: dict[str, Any] = json.loads(plane.kubectl("get", *what, "-n", namespace, "-o", "json"))
+    return found
+
+
+def condition(benchmark: dict[str, Any], kind: str) -> dict[str, Any]:
+    """A condition of a Benchmark; empty when it has none of that type."""
+    conditions = benchmark.get("status", {}).get("conditions", ())
+    return next((one for one in conditions if one["type"] == kind), {})

@@ -1,0 +1,196 @@
+"""Who are the training-operator and the kubelet where there is no node? A thread that plays both, by a script.
+
+For each PyTorchJob it makes the pods that the real one makes (names, labels, owner), lets them run, and ends them as
+the script says. A pod that is deleted while it runs is let go, as a kubelet would.
+"""
+
+import contextlib
+import json
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+from kubernetes import client, config
+
+from sdbench_trainer.config import RUN_VARIABLE, RunConfig
+from sdbench_trainer.report import Environment, Measurement, Report, StepSeconds, message
+
+NODE = "played"
+BEAT_SECONDS = 0.15
+JOBS = ("kubeflow.org", "v1")
+PLURAL = "pytorchjobs"
+
+
+@dataclass(frozen=True)
+class End:
+    """How the training container of a pod ends."""
+
+    code: int
+    message: str = ""
+    reason: str = "Completed"
+
+
+Script = Callable[[RunConfig, int], End | None]
+"""From what an Attempt is told, and the index of a pod, to its end; None: it runs on."""
+
+
+def measured(run: RunConfig, index: int) -> End:
+    """Everything goes well: 10 images/s for the first device, 8 for each further one."""
+    return End(0, message(report(run)) if index == 0 else "")
+
+
+def report(run: RunConfig) -> Report:
+    """The same measurement whenever the same is asked."""
+    rate, window = 10.0 + 8.0 * (run.devices - 1), run.trainer.window
+    step = run.trainer.global_batch_size / rate
+    return Report(
+        attempt=run.attempt,
+        measurement=Measurement(
+            batches=window.batches,
+            images=window.batches * run.trainer.global_batch_size,
+            seconds=window.batches * step,
+            images_per_second=rate,
+            median_images_per_second=rate,
+            step_seconds=StepSeconds(p5=step, p50=step, p95=step),
+            drift_ratio=0.0,
+            rank_skew_ratio=1.0,
+            data_wait_ratio_max=0.0,
+            data_wait_ratio_mean=0.0,
+            host_memory_peak_bytes=1,
+            loss=1.0,
+        ),
+        environment=Environment(config_hash="0", device="cpu", device_count=run.devices, versions={"torch": "2.7.0"}),
+    )
+
+
+@dataclass
+class Player:
+    """A context manager: inside, the jobs of one namespace are played."""
+
+    kubeconfig: Path
+    namespace: str
+    script: Script = measured
+    makes_pods: bool = True
+    jobs: dict[str, str] = field(default_factory=dict)
+    """Every job that was ever seen: name and UID."""
+    pods: dict[str, str] = field(default_factory=dict)
+
+    def __enter__(self) -> Self:
+        api = config.new_client_from_config(str(self.kubeconfig))
+        self._core, self._objects = client.CoreV1Api(api), client.CustomObjectsApi(api)
+        with contextlib.suppress(client.ApiException):
+            self._core.create_node({"metadata": {"name": NODE}})
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._play, name=f"player of {self.namespace}")
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _play(self) -> None:
+        while not self._over.wait(BEAT_SECONDS):
+            # An object may have gone or changed since it was listed: the next beat sees it.
+            with contextlib.suppress(client.ApiException):
+                self._beat()
+
+    def _beat(self) -> None:
+        jobs = self._objects.list_namespaced_custom_object(*JOBS, self.namespace, PLURAL)["items"]
+        pods = self._core.list_namespaced_pod(self.namespace, _preload_content=False)
+        by_name = {pod["metadata"]["name"]: pod for pod in json.loads(pods.data)["items"]}
+        for job in jobs:
+            self.jobs[job["metadata"]["name"]] = job["metadata"]["uid"]
+            if self.makes_pods and "deletionTimestamp" not in job["metadata"]:
+                self._play_job(job, by_name)
+        for pod in by_name.values():
+            self._let_go(pod)
+
+    def _play_job(self, job: dict[str, Any], existing: dict[str, Any]) -> None:
+        shapes = list(_pods(job))
+        for index, shape in enumerate(shapes):
+            pod = existing.get(shape["metadata"]["name"])
+            if pod is None:
+                if not _ended(job):
+                    self._core.create_namespaced_pod(self.namespace, shape)
+            elif "deletionTimestamp" not in pod["metadata"]:
+                self.pods[pod["metadata"]["name"]] = pod["metadata"]["uid"]
+                self._play_pod(pod, index)
+        phases = [existing.get(shape["metadata"]["name"], {}).get("status", {}).get("phase") for shape in shapes]
+        if "Failed" in phases:
+            self._tell_job(job, "Failed")
+        elif phases and phases[0] == "Succeeded":
+            self._tell_job(job, "Succeeded")
+
+    def _play_pod(self, pod: dict[str, Any], index: int) -> None:
+        phase = pod["status"].get("phase")
+        if phase == "Pending":
+            self._set(pod, "Running", {"running": {"startedAt": _now()}})
+        elif phase == "Running":
+            end = self.script(_run_of(pod), index)
+            if end is not None:
+                ended = {"exitCode": end.code, "reason": end.reason, "message": end.message}
+                times = {"startedAt": _now(), "finishedAt": _now()}
+                self._set(pod, "Failed" if end.code else "Succeeded", {"terminated": ended | times})
+
+    def _set(self, pod: dict[str, Any], phase: str, state: dict[str, Any]) -> None:
+        scheduled = {"type": "PodScheduled", "status": "True", "lastTransitionTime": _now()}
+        image = {"image": "played", "imageID": "played@sha256:1", "ready": False, "restartCount": 0}
+        container = {"name": "pytorch", "state": state, **image}
+        status = {"phase": phase, "conditions": [scheduled], "containerStatuses": [container]}
+        self._core.patch_namespaced_pod_status(pod["metadata"]["name"], self.namespace, {"status": status})
+
+    def _tell_job(self, job: dict[str, Any], what: str) -> None:
+        if not _ended(job):
+            condition = {"type": what, "status": "True", "lastTransitionTime": _now(), "reason": "Played"}
+            status = {"status": {"conditions": [condition], "replicaStatuses": {}}}
+            self._objects.patch_namespaced_custom_object_status(
+                *JOBS, self.namespace, PLURAL, job["metadata"]["name"], status
+            )
+
+    def _let_go(self, pod: dict[str, Any]) -> None:
+        if "deletionTimestamp" in pod["metadata"]:
+            self._core.delete_namespaced_pod(pod["metadata"]["name"], self.namespace, grace_period_seconds=0)
+
+
+def _pods(job: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The pods that the real training-operator makes of a job, bound to a node as the scheduler would."""
+    name = job["metadata"]["name"]
+    for role, replica in sorted(job["spec"]["pytorchReplicaSpecs"].items()):
+        for number in range(replica["replicas"]):
+            training = {
+                "training.kubeflow.org/job-name": name,
+                "training.kubeflow.org/replica-type": role.lower(),
+                "training.kubeflow.org/replica-index": str(number),
+            }
+            template = replica["template"]
+            yield {
+                "metadata": {
+                    "name": f"{name}-{role.lower()}-{number}",
+                    "labels": template["metadata"].get("labels", {}) | training,
+                    "ownerReferences": [_owner(job)],
+                },
+                "spec": template["spec"] | {"nodeName": NODE, "restartPolicy": replica["restartPolicy"]},
+            }
+
+
+def _owner(job: dict[str, Any]) -> dict[str, Any]:
+    identity = {"name": job["metadata"]["name"], "uid": job["metadata"]["uid"]}
+    return {"apiVersion": "kubeflow.org/v1", "kind": "PyTorchJob", "controller": True, **identity}
+
+
+def _run_of(pod: dict[str, Any]) -> RunConfig:
+    variables = {one["name"]: one.get("value", "") for one in pod["spec"]["containers"][0]["env"]}
+    return RunConfig.model_validate_json(variables[RUN_VARIABLE])
+
+
+def _ended(job: dict[str, Any]) -> bool:
+    conditions = (job.get("status") or {}).get("conditions") or ()
+    return any(one["type"] in ("Succeeded", "Failed") and one["status"] == "True" for one in conditions)
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,167 @@
+"""Which questions does the API server take, which does it refuse, and with which words?"""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api.operating import apply, read
+from api.places import ROOT, Asked, question
+from cluster.harness.control_plane import ControlPlane
+from cluster.harness.failure import HarnessError
+from sdbench.api.benchmark import Benchmark
+
+pytest_plugins = ["api.places"]
+
+IMMUTABLE = "Forbidden: immutable: create another benchmark"
+
+
+def changed(document: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
+    """The document with another value at a path such as spec.devices.counts; None takes the field away."""
+    result = copy.deepcopy(document)
+    *parents, last = path.split(".")
+    place = result
+    for name in parents:
+        place = place.setdefault(name, {})
+    if value is None:
+        place.pop(last, None)
+    else:
+        place[last] = value
+    return result
+
+
+def refusal(plane: ControlPlane, namespace: str, document: dict[str, Any]) -> str:
+    """What kubectl says when it is refused; empty when it is not."""
+    document = changed(document, "metadata.namespace", namespace)
+    try:
+        apply(plane, document, "--dry-run=server")
+    except HarnessError as error:
+        return str(error)
+    return ""
+
+
+REFUSED = [
+    ("spec.devices.foo", 1, 'unknown field "spec.devices.foo"'),
+    ("spec.devices.counts", ["2"], "spec.devices.counts[0]: Invalid value"),
+    ("spec.devices.counts", [], "spec.devices.counts: Invalid value"),
+    ("spec.devices.counts", [2, 1, 2], "spec.devices.counts: Invalid value: write each count once"),
+    ("spec.devices.perPod", 100, "spec.devices.perPod: Invalid value"),
+    ("spec.devices", {"counts": [12], "perPod": 8}, "spec.devices.counts: Invalid value: a count above perPod must"),
+    ("spec.devices.hourlyPrice", 2, "spec.devices.hourlyPrice: Invalid value"),
+    ("spec.devices.perDevice.sharedMemory", "3Gi", "perDevice.sharedMemory: Invalid value: must be less than memory"),
+    ("spec.trainer.globalBatchSize", 9, "spec.trainer.globalBatchSize: Invalid value: must be a multiple of every"),
+    ("spec.trainer.deviceMicrobatchSize", 3, "spec.trainer.deviceMicrobatchSize: Invalid value: must divide"),
+    ("spec.trainer.learningRate", 0.1, "spec.trainer.learningRate: Invalid value"),
+    ("spec.trainer.captionDropout", "1.5", "spec.trainer.captionDropout: Invalid value: must be at least 0"),
+    ("spec.trainer.ema.smoothing", "1", "spec.trainer.ema.smoothing: Invalid value: must be at least 0 and below 1"),
+    ("spec.trainer.model", "sdxl", 'spec.trainer.model: Unsupported value: "sdxl"'),
+    ("spec.trainer.imageSize", 65, "spec.trainer.imageSize: Invalid value"),
+    ("spec.trainer", None, "spec.trainer: Required value"),
+    ("spec.sweep.deviceMicrobatchSize", [2, 2], "spec.sweep.deviceMicrobatchSize: Invalid value: write each value"),
+    ("spec.sweep.deviceMicrobatchSize", [2, 3], "spec.sweep.deviceMicrobatchSize: Invalid value: must divide"),
+    ("spec.sweep.globalBatchSize", [8, 9], "spec.sweep.globalBatchSize: Invalid value: must be a multiple"),
+    ("spec.sweep.ema.smoothing", ["1.0"], "spec.sweep.ema.smoothing: Invalid value: must be at least 0 and below 1"),
+    ("spec.sweep.seed", list(range(33)), "spec.sweep.seed: Too many: 33"),
+    ("spec.sweep.momentum", [1], 'unknown field "spec.sweep.momentum"'),
+    ("spec.data", {"remote": "s3://a/b", "claim": "c"}, "spec.data.claim: Invalid value: set remote or claim"),
+    ("spec.data.remote", "s3://key:secret@bucket/x", "spec.data.remote: Invalid value"),
+    ("spec.limits.maxDevices", 1, "spec.devices.counts: Invalid value: every count must be at most limits.maxDevices"),
+    ("metadata.name", "x" * 37, "metadata.name: Invalid value: use at most 36 characters"),
+    ("metadata.name", "8gpu", "metadata.name: Invalid value: use lower-case letters"),
+    ("metadata.name", "a.b", "metadata.name: Invalid value: use lower-case letters"),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "said"), REFUSED, ids=[f"{path}={value}"[:60] for path, value, _ in REFUSED])
+def test_a_wrong_question_is_refused_with_the_path_of_the_field(
+    plane: ControlPlane, namespace: str, path: str, value: Any, said: str
+) -> None:
+    assert said in refusal(plane, namespace, changed(question(), path, value))
+
+
+def test_a_plan_of_more_than_512_trials_is_refused(plane: ControlPlane, namespace: str) -> None:
+    large = changed(changed(question(), "spec.sweep.seed", list(range(26))), "spec.repeats", 10)
+    assert "must be at most 512 trials" in refusal(plane, namespace, large)
+    assert refusal(plane, namespace, changed(large, "spec.repeats", 9)) == ""
+
+
+def test_under_weak_scaling_the_batch_belongs_to_the_smallest_count(plane: ControlPlane, namespace: str) -> None:
+    odd = changed(changed(question(), "spec.devices.counts", [1, 3]), "spec.trainer.deviceMicrobatchSize", 4)
+    assert "spec.trainer.globalBatchSize" in refusal(plane, namespace, odd)
+    assert refusal(plane, namespace, changed(odd, "spec.scaling", "Weak")) == ""
+
+
+@pytest.mark.parametrize("example", sorted((ROOT / "crds/examples").glob("*.yaml")), ids=lambda path: path.name)
+def test_every_example_is_accepted(plane: ControlPlane, namespace: str, example: Path) -> None:
+    plane.kubectl("apply", "-f", example, "-n", namespace, "--dry-run=server")
+
+
+def test_defaults_are_written_into_the_object_and_it_is_in_progress_from_birth(
+    plane: ControlPlane, namespace: str
+) -> None:
+    minimal = {"devices": {"counts": [1]}, "trainer": {}}
+    apply(plane, question() | {"metadata": {"name": "least", "namespace": namespace}, "spec": minimal})
+    found = read(plane, namespace, "sdb", "least")
+    assert found["status"] == {"observedGeneration": -1, "phase": "Pending"}
+    spec = found["spec"]
+    assert (spec["repeats"], spec["scaling"], spec["suspend"]) == (1, "Strong", False)
+    assert spec["devices"]["perDevice"] == {"cpu": "1", "memory": "4Gi", "sharedMemory": "1Gi"}
+    assert spec["trainer"]["ema"] == {"enabled": True, "smoothing": "0.99"}
+    assert spec["trainer"]["globalBatchSize"] == 2048
+    assert spec["limits"]["totalSeconds"] == 86400
+    assert spec["data"] == {}
+    assert "sweep" not in spec
+
+
+EDITS = [
+    ("spec.devices.counts", [2, 1]),
+    ("spec.trainer.seed", 18),
+    ("spec.image", "registry.example/other:1"),
+    ("spec.sweep.seed", [1, 2]),
+    ("spec.repeats", 2),
+    ("spec.retries", 0),
+    ("spec.data.region", "eu"),
+]
+
+
+@pytest.mark.parametrize(("path", "value"), EDITS, ids=[path for path, _ in EDITS])
+def test_the_question_cannot_be_edited(
+    plane: ControlPlane, namespace: str, asked: Asked, path: str, value: Any
+) -> None:
+    field = ".".join(path.split(".")[:2])
+    assert f"{field}: {IMMUTABLE}" in refusal(plane, namespace, changed(asked(), path, value))
+
+
+@pytest.mark.parametrize(
+    ("path", "value"), [("spec.suspend", True), ("spec.cancel", True), ("spec.limits.totalSeconds", 5)]
+)
+def test_limits_and_switches_can_be_edited(
+    plane: ControlPlane, namespace: str, asked: Asked, path: str, value: Any
+) -> None:
+    assert refusal(plane, namespace, changed(asked(), path, value)) == ""
+
+
+def test_a_cancelled_benchmark_stays_cancelled(plane: ControlPlane, namespace: str, asked: Asked) -> None:
+    document = asked(cancel=True)
+    assert "spec.cancel: Invalid value: one-way" in refusal(plane, namespace, changed(document, "spec.cancel", False))
+
+
+def test_benchmarks_can_be_selected_by_phase(plane: ControlPlane, namespace: str, asked: Asked) -> None:
+    asked()
+    found = read(plane, namespace, "sdb", "--field-selector", "status.phase=Pending")
+    assert [one["metadata"]["name"] for one in found["items"]] == ["tiny"]
+    assert read(plane, namespace, "sdb", "--field-selector", "status.phase=Failed")["items"] == []
+
+
+def test_the_columns_have_the_names_that_the_docs_use(plane: ControlPlane, namespace: str, asked: Asked) -> None:
+    asked()
+    shown = plane.kubectl("get", "sdb", "-n", namespace, "-o", "wide").splitlines()[0].split()
+    assert shown == ["NAME", "PHASE", "TRIALS", "DEVICES", "IMG/S", "EFF", "DAYS", "COST", "AGE", "MFU", "CV", "SPENT"]
+
+
+def test_what_is_accepted_locally_is_what_is_accepted_here(plane: ControlPlane, namespace: str) -> None:
+    document = question()
+    apply(plane, changed(document, "metadata.namespace", namespace))
+    stored = read(plane, namespace, "sdb", "tiny")
+    assert Benchmark.model_validate(stored).spec == Benchmark.model_validate(document).spec

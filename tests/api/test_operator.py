@@ -1,0 +1,200 @@
+"""Does the operator, with exactly the rights of the chart, turn a question into an answer and clean up?"""
+
+import json
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api.operating import IMAGE, OperatorProcess, apply, condition, read
+from api.places import Asked, question
+from api.played import End, Player, measured
+from cluster.harness.control_plane import ControlPlane
+from cluster.harness.polling import until
+from sdbench_trainer.config import RunConfig
+
+pytest_plugins = ["api.places"]
+
+SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Place:
+    """A namespace in which an operator runs."""
+
+    plane: ControlPlane
+    namespace: str
+    operator: OperatorProcess
+
+    def benchmark(self, name: str = "tiny") -> dict[str, Any]:
+        return read(self.plane, self.namespace, "sdb", name)
+
+    def wait_for(self, kind: str, name: str = "tiny") -> dict[str, Any]:
+        """The Benchmark once a condition is True."""
+
+        def found() -> dict[str, Any] | None:
+            one = self.benchmark(name)
+            return one if condition(one, kind).get("status") == "True" else None
+
+        return until(found, SECONDS, f"{kind} of {name}")
+
+    def names(self, what: str) -> list[str]:
+        return [one["metadata"]["name"] for one in read(self.plane, self.namespace, what)["items"]]
+
+    def reasons(self) -> list[str]:
+        """Reasons of the Events of Benchmarks, in the order of their times."""
+        events = read(self.plane, self.namespace, "events")["items"]
+        ours = [one for one in events if one["involvedObject"]["kind"] == "StableDiffusionBenchmark"]
+        return [one["reason"] for one in sorted(ours, key=lambda one: str(one["lastTimestamp"]))]
+
+
+@pytest.fixture
+def place(plane: ControlPlane, namespace: str, kubeconfig: Path, tmp_path: Path) -> Iterator[Place]:
+    with OperatorProcess(kubeconfig, namespace, tmp_path / "operator.log") as operator:
+        yield Place(plane, namespace, operator)
+        assert "a bug in this version" not in operator.said()
+
+
+def test_a_question_is_answered_and_everything_is_cleaned_up(place: Place, asked: Asked) -> None:
+    with Player(place.plane.kubeconfig, place.namespace) as player:
+        asked()
+        place.wait_for("Complete")
+        answer = place.wait_for("CleanedUp")
+        until(lambda: not place.names("pytorchjobs") and not place.names("pods"), SECONDS, "jobs and pods to go")
+    status = answer["status"]
+    assert status["phase"] == "Succeeded"
+    assert status["observedGeneration"] == answer["metadata"]["generation"]
+    assert status["resolved"]["image"] == IMAGE
+    assert [row["phase"] for row in status["trials"]] == ["Succeeded", "Succeeded"]
+    assert [row["attempt"] for row in status["trials"]] == [1, 1]
+    assert [(row["devices"], float(row["imagesPerSecond"])) for row in status["points"]] == [(1, 10.0), (2, 18.0)]
+    assert [float(row["scalingEfficiency"]) for row in status["points"]] == [1.0, 0.9]
+    assert (len(player.jobs), len(player.pods)) == (2, 3)
+    assert condition(answer, "Reconciling") == {} or condition(answer, "Reconciling")["status"] == "False"
+    line = place.plane.kubectl("get", "sdb", "tiny", "-n", place.namespace, "--no-headers").split()
+    assert line[:5] == ["tiny", "Succeeded", "2/2", "2", "18.0"] or line[4].startswith("18")
+    assert {"Accepted", "AttemptStarted", "Measured", "Complete", "CleanedUp"} <= set(place.reasons())
+    assert_nothing_of_ours_can_block(place)
+    assert_the_series_go_with_the_benchmark(place)
+
+
+def assert_nothing_of_ours_can_block(place: Place) -> None:
+    """No finalizer and no annotation but kubectl's own."""
+    metadata = place.benchmark()["metadata"]
+    assert "finalizers" not in metadata
+    assert set(metadata.get("annotations", {})) <= {"kubectl.kubernetes.io/last-applied-configuration"}
+
+
+def assert_the_series_go_with_the_benchmark(place: Place) -> None:
+    who = f'benchmark="tiny",devices="2",namespace="{place.namespace}",point="devices=2"'
+    served = place.operator.answer("/metrics")[1]
+    assert f"sdbench_point_images_per_second{{{who}}} 18.0" in served
+    assert f"sdbench_point_scaling_efficiency_ratio{{{who}}} 0.9" in served
+    place.plane.kubectl("delete", "sdb", "tiny", "-n", place.namespace)
+    until(lambda: who not in place.operator.answer("/metrics")[1], SECONDS, "the series to go")
+
+
+def test_the_job_belongs_to_its_benchmark_and_goes_with_it(place: Place, asked: Asked) -> None:
+    asked()
+    (name,) = until(lambda: place.names("pytorchjobs"), SECONDS, "a job")
+    job, benchmark = read(place.plane, place.namespace, "pytorchjob", name), place.benchmark()
+    (owner,) = job["metadata"]["ownerReferences"]
+    assert (owner["uid"], owner["controller"]) == (benchmark["metadata"]["uid"], True)
+    place.plane.kubectl("delete", "sdb", "tiny", "-n", place.namespace)
+    until(lambda: not place.names("pytorchjobs"), SECONDS, "the job to be collected")
+
+
+def test_the_operator_need_not_be_there_for_a_deletion(place: Place, asked: Asked) -> None:
+    asked()
+    until(lambda: place.names("pytorchjobs"), SECONDS, "a job")
+    place.operator.kill()
+    place.plane.kubectl("delete", "sdb", "tiny", "-n", place.namespace, "--cascade=foreground", "--timeout=30s")
+    assert place.names("pytorchjobs") == []
+
+
+def test_a_job_of_another_owner_is_left_alone(place: Place, asked: Asked) -> None:
+    asked(suspend=True)
+    until(lambda: place.benchmark()["status"]["observedGeneration"] == 1, SECONDS, "the first pass")
+    uid = place.benchmark()["metadata"]["uid"]
+    name = f"tiny-{uid[:5]}-0-1"
+    replica = {"replicas": 1, "template": {"spec": {"containers": [{"name": "pytorch", "image": "x"}]}}}
+    stranger = {"apiVersion": "kubeflow.org/v1", "kind": "PyTorchJob", "metadata": {"name": name}}
+    document = stranger | {"spec": {"pytorchReplicaSpecs": {"Master": replica}}}
+    apply(place.plane, document, "-n", place.namespace)
+    before = read(place.plane, place.namespace, "pytorchjob", name)
+    place.plane.kubectl(
+        *("patch", "sdb", "tiny", "-n", place.namespace, "--type=merge", "-p", json.dumps({"spec": {"suspend": False}}))
+    )
+    until(lambda: "NameConflict" in place.reasons(), SECONDS, "the conflict to be told")
+    until(lambda: f"tiny-{uid[:5]}-0-2" in place.names("pytorchjobs"), SECONDS, "another attempt")
+    after = read(place.plane, place.namespace, "pytorchjob", name)
+    assert after["metadata"] == before["metadata"]
+
+
+def test_a_suspended_question_costs_nothing_and_is_resumed(place: Place, asked: Asked) -> None:
+    asked(suspend=True, devices=question()["spec"]["devices"] | {"counts": [1]})
+    found = place.wait_for("Suspended")
+    assert found["status"]["phase"] == "Suspended"
+    assert found["status"]["plan"]["trials"] == 1
+    assert place.names("pytorchjobs") == []
+    with Player(place.plane.kubeconfig, place.namespace):
+        resume = ("patch", "sdb", "tiny", "-n", place.namespace, "--type=merge", "-p", '{"spec": {"suspend": false}}')
+        place.plane.kubectl(*resume)
+        place.wait_for("Complete")
+
+
+def test_refused_pods_are_told_with_the_words_of_the_cluster(place: Place, asked: Asked) -> None:
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}}
+    apply(place.plane, quota, "-n", place.namespace)
+    asked(devices=question()["spec"]["devices"] | {"counts": [1]})
+    (name,) = until(lambda: place.names("pytorchjobs"), SECONDS, "a job")
+    job = read(place.plane, place.namespace, "pytorchjob", name)
+    about = {"kind": "PyTorchJob", "apiVersion": "kubeflow.org/v1", "name": name, "uid": job["metadata"]["uid"]}
+    complaint = {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": "refused", "namespace": place.namespace},
+        "involvedObject": about | {"namespace": place.namespace},
+        "type": "Warning",
+        "reason": "FailedCreatePod",
+        "message": 'pods "x" is forbidden: exceeded quota: none, requested: pods=1, used: pods=0, limited: pods=0',
+        "lastTimestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+    apply(place.plane, complaint)
+    failed = place.wait_for("Failed")
+    (row,) = failed["status"]["trials"]
+    assert (row["phase"], row["reason"]) == ("Failed", "PodsForbidden")
+    assert "exceeded quota: none" in row["message"]
+    until(lambda: not place.names("pytorchjobs"), SECONDS, "the job to go")
+
+
+def test_a_culprit_ends_the_run_with_its_reason(place: Place, asked: Asked) -> None:
+    def out_of_memory_on_two(run: RunConfig, index: int) -> End | None:
+        if run.devices == 1:
+            return measured(run, index)
+        return End(67, "out of memory", "Error") if index == 1 else None
+
+    with Player(place.plane.kubeconfig, place.namespace, out_of_memory_on_two):
+        asked()
+        done = place.wait_for("CleanedUp")
+    assert done["status"]["phase"] == "Succeeded"
+    assert condition(done, "Complete")["reason"] == "PartlyMeasured"
+    last = done["status"]["trials"][1]
+    assert (last["phase"], last["reason"]) == ("Failed", "OutOfMemoryDevice")
+    assert place.names("pods") == []
+
+
+def test_sigterm_ends_the_operator_cleanly_within_seconds(place: Place, asked: Asked) -> None:
+    asked()
+    until(lambda: place.names("pytorchjobs"), SECONDS, "a job")
+    place.operator.process.send_signal(signal.SIGTERM)
+    assert place.operator.process.wait(10) == 0
+
+
+def test_the_operator_says_that_it_is_alive(place: Place) -> None:
+    assert place.operator.answer("/healthz") == (200, "ok\n")
+    assert 'sdbench_build_info{component="operator"' in place.operator.answer("/metrics")[1]
