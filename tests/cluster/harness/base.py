@@ -3,12 +3,12 @@
 import os
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 
 from cluster.harness.buildah import buildah, present
-from cluster.harness.cache import cache_folder, held, say
+from cluster.harness.cache import held, say
 from cluster.harness.failure import HarnessError, last_lines
+from cluster.harness.runs import scratch
 
 SUITE = "bookworm"
 INCLUDED = "python3,python3-venv,ca-certificates"
@@ -24,8 +24,8 @@ def base_image() -> str:
     with held("base-image", "another process is building the base image"):
         if not present(BASE_IMAGE):
             say(f"building the base image by debootstrap ({SUITE}), about 1 min")
-            with tempfile.TemporaryDirectory(dir=cache_folder(), prefix="debootstrap-") as folder:
-                root = Path(folder) / "root"
+            with scratch("base") as folder:
+                root = folder / "root"
                 _bootstrapped(root)
                 _emptied_of_downloads(root)
                 _committed(root)

@@ -10,6 +10,7 @@ from typing import Self
 
 from cluster.harness import addresses
 from cluster.harness.cache import held, say
+from cluster.harness.containers import Containerd
 from cluster.harness.control_plane import ControlPlane
 from cluster.harness.discovery import pod_discovery, trust_of
 from cluster.harness.failure import HarnessError
@@ -39,9 +40,6 @@ class Cluster:
         self.images: Images
 
     def __enter__(self) -> Self:
-        demand_root()
-        demand_packages()
-        all_binaries()
         with contextlib.ExitStack() as starting:
             self._start(starting)
             self._stack = starting.pop_all()
@@ -85,22 +83,46 @@ class Cluster:
         return run.stdout
 
     def _start(self, stack: contextlib.ExitStack) -> None:
-        stack.enter_context(held("cluster", "another cluster runs on this machine, and there can be one at a time"))
-        run = stack.enter_context(_clean_run())
-        namespaces = stack.enter_context(node_namespaces(run))
-        containers, self.images = stack.enter_context(supplied_containerd(run, namespaces))
+        run, containers, self.images = stack.enter_context(_supplied())
+        say("starting the control plane")
         self.plane = stack.enter_context(ControlPlane(addresses.MACHINE, run))
+        say("starting the node")
         start_node(stack, run, self.plane, containers)
+        say("installing the training-operator")
         install_training_operator(self.plane, self.images.base)
+        self._start_observers(stack, run)
+
+    def _start_observers(self, stack: contextlib.ExitStack, run: Run) -> None:
         self.s3 = stack.enter_context(s3_server(run, addresses.MACHINE))
         trust = trust_of(self.plane.administrator, self.plane.authority.certificate)
         pods = stack.enter_context(pod_discovery(addresses.MACHINE, self.server, trust))
         self.prometheus = stack.enter_context(prometheus_server(run, addresses.MACHINE, pods))
 
 
+def supplies_made() -> Images:
+    """Build everything that a cluster needs, and start nothing that stays."""
+    with _supplied() as (_, _, images):
+        return images
+
+
+@contextlib.contextmanager
+def _supplied() -> Iterator[tuple[Run, Containerd, Images]]:
+    """What a control plane and a node are put on: programs, a clean machine, namespaces, containerd with the images."""
+    demand_root()
+    demand_packages()
+    all_binaries()
+    with (
+        held("cluster", "another cluster runs on this machine, and there can be one at a time"),
+        _clean_run() as run,
+        node_namespaces(run) as namespaces,
+        supplied_containerd(run, namespaces) as (containers, images),
+    ):
+        yield run, containers, images
+
+
 @contextlib.contextmanager
 def _clean_run() -> Iterator[Run]:
-    """A run that begins on a clean machine, and says so if it does not leave one."""
+    """A run that begins on a clean machine, and fails if it does not leave one."""
     with contextlib.ExitStack() as stack:
         run = stack.enter_context(new_run("cluster"))
         demand_no_other_node()
@@ -109,5 +131,6 @@ def _clean_run() -> Iterator[Run]:
         finally:
             remove_control_groups()
             stack.close()
-            for line in leftovers(run.folder):
-                say(f"left behind: {line}")
+            left = leftovers(run.folder)
+            if left:
+                raise HarnessError("the cluster has stopped, but has left behind:\n" + "\n".join(left))

@@ -3,14 +3,14 @@
 import contextlib
 import hashlib
 import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from cluster.harness.base import BASE_IMAGE, base_image
 from cluster.harness.buildah import buildah, built, present, storage_tags
-from cluster.harness.cache import cache_folder, held, say
+from cluster.harness.cache import held, say
+from cluster.harness.runs import scratch
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -72,9 +72,10 @@ class Build:
     def make(self) -> str:
         """The image's name in our storage, built if it is not there; older versions are dropped afterwards."""
         name = self.image.name
-        with held(f"image-{name}", f"another process is building {name}"):
+        with held("images", "another process is building an image"):
             if not present(self.stored):
                 base = base_image()
+                buildah("rm", "--all")  # what a build that was killed has left
                 say(f"building {name} (seconds, or about {self.image.minutes} min if its dependencies changed)")
                 built(self.context / self.image.dockerfile, self.context, self.stored, base)
                 self._drop_others()
@@ -90,8 +91,7 @@ class Build:
 @contextlib.contextmanager
 def planned(image: Image) -> Iterator[Build]:
     """What would be built from the checkout as it is now."""
-    with tempfile.TemporaryDirectory(dir=cache_folder(), prefix="context-") as folder:
-        context = Path(folder)
+    with scratch("context") as context:
         for name in image.inputs():
             _copy(ROOT / name, context / name)
         yield Build(image, context, _version(context))

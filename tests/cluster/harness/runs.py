@@ -84,8 +84,26 @@ def new_run(kind: str) -> Iterator[Run]:
         _forget(run)
 
 
+@contextlib.contextmanager
+def scratch(kind: str) -> Iterator[Path]:
+    """A folder in the cache for large passing things; the sweep finds it by its owner's number if we are killed."""
+    owner = os.getpid()
+    with tempfile.TemporaryDirectory(
+        dir=cache_folder("scratch"), prefix=f"{kind}-{owner}-{start_time(owner)}-"
+    ) as folder:
+        yield Path(folder)
+
+
+def _sweep_scratch() -> None:
+    for folder in cache_folder("scratch").iterdir():
+        _, pid, started, _ = folder.name.split("-", 3)
+        if not ProcessId(int(pid), int(started)).alive():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def sweep() -> tuple[str, ...]:
     """End what the runs of dead owners left behind; the names of those runs."""
+    _sweep_scratch()
     swept = []
     for record in sorted(cache_folder("runs").glob("*.json")):
         with contextlib.suppress(OSError, ValueError, KeyError):

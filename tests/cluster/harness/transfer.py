@@ -6,23 +6,22 @@ A 6 GB layer of dependencies is so brought in once; afterwards a change of code 
 import json
 import subprocess
 import tarfile
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from cluster.harness.archives import add
 from cluster.harness.buildah import storage_name, succeeded
-from cluster.harness.cache import cache_folder, say
+from cluster.harness.cache import say
 from cluster.harness.containers import Containerd
 from cluster.harness.failure import HarnessError
+from cluster.harness.runs import scratch
 
 
 def bring_in(containers: Containerd, stored: str, reference: str) -> None:
     """Give containerd the image `stored` of our storage under the name `reference`."""
     say(f"importing {reference}")
-    with tempfile.TemporaryDirectory(dir=cache_folder(), prefix="layout-") as folder:
-        layout = Path(folder)
+    with scratch("layout") as layout:
         skipped = _placeholders(layout, containers.content(), _layers(stored))
         # As they are: to compress six gigabytes takes minutes, and the digest of a layer is then that of its files.
         flags = ("--quiet", "--dest-oci-accept-uncompressed-layers")

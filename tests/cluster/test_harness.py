@@ -1,0 +1,49 @@
+"""Is the harness a real cluster, and does it see what it would have to clear away?"""
+
+import json
+from typing import Any
+
+from cluster.harness.cluster import Cluster
+from cluster.harness.polling import until
+from cluster.harness.traces import leftovers
+
+RESTRICTED = {
+    "runAsNonRoot": True,
+    "runAsUser": 65532,
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+
+
+def test_a_restricted_pod_runs_and_its_last_words_are_in_its_status(cluster: Cluster) -> None:
+    container = {
+        "name": "speaker",
+        "image": cluster.base_image,
+        "command": ["sh", "-c", "getent hosts kubernetes.default.svc && echo -n farewell > /dev/termination-log"],
+        "securityContext": RESTRICTED,
+    }
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "speaker", "namespace": "default"},
+        "spec": {"restartPolicy": "Never", "containers": [container]},
+    }
+    cluster.kubectl("apply", "-f", "-", input=json.dumps(pod))
+    until(lambda: _status(cluster)["phase"] in ("Succeeded", "Failed"), 60, "the pod to end")
+    (ended,) = _status(cluster)["containerStatuses"]
+    assert ended["state"]["terminated"]["message"] == "farewell"
+    assert ended["state"]["terminated"]["exitCode"] == 0
+    assert cluster.kubectl("logs", "speaker").split()[0].startswith("10.")
+
+
+def test_what_a_running_cluster_would_leave_is_seen(cluster: Cluster) -> None:
+    """The cluster itself demands at its end that nothing is left; that is worth something if the question can see."""
+    kinds = {line.partition(" ")[0] for line in leftovers(cluster.folder)}
+    assert {"process", "link", "folder"} <= kinds
+
+
+def _status(cluster: Cluster) -> dict[str, Any]:
+    status: dict[str, Any] = json.loads(cluster.kubectl("get", "pod", "speaker", "-o", "json"))["status"]
+    return status
