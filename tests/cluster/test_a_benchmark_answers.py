@@ -4,7 +4,6 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -110,9 +109,7 @@ def test_prometheus_held_the_live_series_of_each_trial(cluster: Cluster, answer:
 
 def test_prometheus_holds_the_final_series_from_the_operator(cluster: Cluster, answer: Answer) -> None:
     query = f'sdbench_point_images_per_second{{namespace="{NAMESPACE}",benchmark="tiny"}}'
-    final = until(
-        lambda: found if len(found := cluster.prometheus.query(query)) == 2 else None, 30, "the final series"
-    )
+    final = until(lambda: found if len(found := cluster.prometheus.query(query)) == 2 else None, 30, "the final series")
     shown = {series["metric"]["devices"]: float(series["value"][1]) for series in final}
     stored = {str(p["devices"]): float(p["imagesPerSecond"]) for p in answer.benchmark["status"]["points"]}
     assert shown == pytest.approx(stored)
@@ -155,5 +152,3 @@ def test_deleting_the_benchmark_removes_everything_with_and_without_the_operator
             wait_until_gone(cluster, NAMESPACE, kind, 60)
     finally:
         install_operator(cluster)
-
-

@@ -4,7 +4,7 @@ All the questions are asked at once, each in a namespace of its own, so that the
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -84,7 +84,7 @@ SITUATIONS = (
 @pytest.fixture(scope="module")
 def told(
     cluster: Cluster, prepared: None, crashing_image: str, make_namespace_once: Any
-) -> Iterator[dict[str, tuple[dict[str, Any], float]]]:
+) -> dict[str, tuple[dict[str, Any], float]]:
     """Each situation's Benchmark once it has failed, and after how many seconds it was seen."""
     began = time.monotonic()
     for situation in SITUATIONS:
@@ -100,7 +100,7 @@ def told(
         remaining = situation.seconds + GRACE_SECONDS - (time.monotonic() - began)
         benchmark = wait_for(cluster, situation.name, situation.name, "Failed", max(1, round(remaining)))
         seen[situation.name] = benchmark, time.monotonic() - began
-    yield seen
+    return seen
 
 
 @pytest.mark.parametrize("situation", SITUATIONS, ids=lambda situation: situation.name)

@@ -21,7 +21,8 @@ class Watch:
 
     def events(self) -> list[dict[str, Any]]:
         """All whole events so far."""
-        text, decoder, found, position = self.file.read_text(), json.JSONDecoder(), [], 0
+        text, decoder, position = self.file.read_text(), json.JSONDecoder(), 0
+        found: list[dict[str, Any]] = []
         while True:
             while position < len(text) and text[position].isspace():
                 position += 1

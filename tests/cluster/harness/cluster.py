@@ -38,6 +38,7 @@ class Cluster:
         self.s3: S3
         self.prometheus: Prometheus
         self.images: Images
+        self.containers: Containerd
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as starting:
@@ -83,11 +84,11 @@ class Cluster:
         return run.stdout
 
     def _start(self, stack: contextlib.ExitStack) -> None:
-        run, containers, self.images = stack.enter_context(_supplied())
+        run, self.containers, self.images = stack.enter_context(_supplied())
         say("starting the control plane")
         self.plane = stack.enter_context(ControlPlane(addresses.MACHINE, run))
         say("starting the node")
-        start_node(stack, run, self.plane, containers)
+        start_node(stack, run, self.plane, self.containers)
         say("installing the training-operator")
         install_training_operator(self.plane, self.images.base)
         self._start_observers(stack, run)
