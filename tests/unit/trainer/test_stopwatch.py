@@ -17,6 +17,7 @@ from sdbench_trainer.stopwatch import (
     rank_skew_ratio,
 )
 
+
 @dataclass
 class Clock:
     """A clock that is moved by hand."""

@@ -1,0 +1,39 @@
+"""What do the trainer's tests share? Shards of real photographs, and an S3 server that serves them."""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import photographs
+import pytest
+
+from cluster.harness.runs import new_run
+from cluster.harness.s3 import S3, s3_server
+from sdbench_trainer.shards import build
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of real photographs with captions."""
+    folder = tmp_path_factory.mktemp("pictures")
+    assert photographs.write(folder) >= 96, sys.path
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shards(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The photographs as shards."""
+    out = tmp_path_factory.mktemp("built") / "shards"
+    build(pictures, out, overwrite=False)
+    return out
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3]:
+    """A real S3 server with credentials."""
+    with new_run("trainer-tests") as run, s3_server(run, "127.0.0.1") as server:
+        yield server

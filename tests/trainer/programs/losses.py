@@ -1,0 +1,57 @@
+"""Which losses does a run have, and which samples does each step see? The real trainer, step by step.
+
+Each rank prints `step LOSS` (mean of all ranks) and `draws …` (the seeds of its samples) for each step.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from composer.core import Algorithm, Event, State
+from composer.loggers import Logger
+
+from sdbench_trainer.beats import Phase, Pulse
+from sdbench_trainer.config import RunConfig
+from sdbench_trainer.model import Batch
+from sdbench_trainer.provenance import environment
+from sdbench_trainer.report import Report
+from sdbench_trainer.train import batch_truth, fit, main, parts_of
+from sdbench_trainer.world import Place, device_of, meet
+
+
+class Diary(Algorithm):
+    """Prints the loss of each step."""
+
+    def match(self, event: Event, state: State) -> bool:
+        return event == Event.BATCH_END
+
+    def apply(self, event: Event, state: State, logger: Logger) -> None:
+        assert state.total_loss_dict is not None
+        print("step", repr(next(iter(state.total_loss_dict.values()))))
+
+
+class Shown:
+    """A loader that prints which samples it hands out."""
+
+    def __init__(self, loader: Any) -> None:
+        self.loader = loader
+        self.batch_size = loader.batch_size
+
+    def __iter__(self) -> Iterator[Batch]:
+        for batch in self.loader:
+            print("draws", *batch["draw"].tolist())
+            yield batch
+
+
+def losses(run: RunConfig, place: Place, pulse: Pulse) -> Report:
+    device = device_of(run, place)
+    meet(run, place)
+    pulse.enter(Phase.SETTING_UP)
+    parts = parts_of(run, place, device)
+    shown = replace(parts, loader=Shown(parts.loader), algorithms=(*parts.algorithms, Diary()))
+    measured = fit(run, shown, pulse, None)
+    return Report(attempt=run.attempt, measurement=measured, batch=batch_truth(run), environment=environment(run))
+
+
+if __name__ == "__main__":
+    main(losses)

@@ -1,0 +1,158 @@
+"""Is the measured speed the true one? A rank that trains a model paced to a known period, through the real Composer.
+
+    paced.py PERIOD [slow=RANK]        an evaluation, a checkpoint and an epoch boundary fall into the window
+
+Each forward pass ends on a grid of absolute deadlines, so that the loop's own cost is inside the period. Evaluations and
+checkpoints are slow, and move the grid by what they took as seen from inside the model. Warm-up steps are slower.
+"""
+
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from composer.core import Evaluator
+from composer.models import ComposerModel
+from torch import Tensor, nn
+
+from sdbench_trainer.beats import Phase, Pulse
+from sdbench_trainer.config import RunConfig
+from sdbench_trainer.ema import ExponentialMovingAverage
+from sdbench_trainer.provenance import environment
+from sdbench_trainer.report import Report
+from sdbench_trainer.train import Parts, batch_truth, fit, main
+from sdbench_trainer.world import Place, meet
+
+EPOCH_BATCHES = 17
+SLOW_WARMUP = 2.0
+LOADER_SECONDS = 0.06
+EVALUATION_SECONDS = 0.15
+CHECKPOINT_SECONDS = 0.2
+
+
+class Pacer:
+    """The grid of deadlines."""
+
+    def __init__(self, period: float, warmup: int) -> None:
+        self.period = period
+        self.warmup = warmup
+        self.deadline = 0.0
+        self.began: float | None = None
+        self.paused = 0.0
+
+    def wait(self) -> None:
+        """Sleep until this step's deadline."""
+        slow = SLOW_WARMUP if self.warmup > 0 else 1.0
+        self.warmup -= 1
+        moved = agreed(self.paused) if self.paused else 0.0
+        self.deadline = (self.deadline or time.monotonic()) + self.period * slow + moved
+        self.paused = 0.0
+        time.sleep(max(0.0, self.deadline - time.monotonic()))
+
+    def pause(self) -> None:
+        """Something that is no training begins."""
+        if self.began is None:
+            self.began = time.monotonic()
+
+    def resume(self) -> None:
+        """Training goes on."""
+        if self.began is not None:
+            self.paused += time.monotonic() - self.began
+            self.began = None
+
+
+def agreed(seconds: float) -> float:
+    """What rank 0 says, so that all ranks keep one grid: it is rank 0's pauses that are taken out."""
+    said = torch.tensor([seconds], dtype=torch.float64)
+    if dist.is_initialized():
+        dist.broadcast(said, src=0)
+    return float(said)
+
+
+class Paced(ComposerModel):
+    """A linear model whose forward pass ends on the grid."""
+
+    def __init__(self, pacer: Pacer) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 4)
+        self.pacer = pacer
+
+    def forward(self, batch: dict[str, Tensor]) -> Tensor:
+        result: Tensor = self.linear(batch["x"])
+        self.pacer.wait()
+        return result
+
+    def loss(self, outputs: Tensor, batch: dict[str, Tensor]) -> Tensor:
+        return (outputs - batch["x"]).square().mean()
+
+    def eval_forward(self, batch: dict[str, Tensor], outputs: Any = None) -> Tensor:
+        self.pacer.pause()
+        time.sleep(EVALUATION_SECONDS)
+        result: Tensor = self.linear(batch["x"])
+        return result
+
+    def state_dict(self, *arguments: Any, **options: Any) -> Any:
+        self.pacer.pause()
+        time.sleep(CHECKPOINT_SECONDS)
+        return super().state_dict(*arguments, **options)
+
+
+class Loader:
+    """Batches of an epoch, each of which takes a while to come if this loader is the slow one."""
+
+    def __init__(self, pacer: Pacer, batch_size: int, seconds: float) -> None:
+        self.pacer = pacer
+        self.batch_size = batch_size
+        self.seconds = seconds
+
+    def __len__(self) -> int:
+        return EPOCH_BATCHES
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        for _ in range(EPOCH_BATCHES):
+            self.pacer.resume()
+            time.sleep(self.seconds)
+            yield {"x": torch.ones(self.batch_size, 4)}
+
+
+class Evaluated:
+    """Two batches to evaluate."""
+
+    batch_size = 1
+
+    def __len__(self) -> int:
+        return 2
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        return iter([{"x": torch.ones(1, 4)}] * 2)
+
+
+def paced(run: RunConfig, place: Place, pulse: Pulse) -> Report:
+    pulse.enter(Phase.RENDEZVOUS)
+    meet(run, place)
+    pulse.enter(Phase.SETTING_UP)
+    pacer = Pacer(float(sys.argv[1]), run.trainer.window.warmup_batches)
+    slow = f"slow={place.rank}" in sys.argv
+    loader = Loader(pacer, batch_truth(run).per_device, LOADER_SECONDS if slow else 0.0)
+    model = Paced(pacer)
+    assert place.scratch is not None
+    settings = {
+        "eval_dataloader": Evaluator(
+            label="eval",
+            dataloader=Evaluated(),
+            metric_names=[],
+        ),
+        "eval_interval": "19ba",
+        "save_folder": str(place.scratch / "checkpoints"),
+        "save_interval": "26ba",
+    }
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
+    parts = Parts(model, loader, optimizer, (ExponentialMovingAverage(0.9),), settings)
+    measured = fit(run, parts, pulse, None)
+    return Report(attempt=run.attempt, measurement=measured, batch=batch_truth(run), environment=environment(run))
+
+
+if __name__ == "__main__":
+    main(paced)

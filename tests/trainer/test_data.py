@@ -1,0 +1,157 @@
+"""Are the batches right, and is missing data named? Loaders in this process, on real photographs and a real S3 server."""
+
+import shutil
+import socket
+from itertools import islice
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from cluster.harness.s3 import S3
+from sdbench_trainer import data
+from sdbench_trainer.config import Loader, Source
+from sdbench_trainer.data import POOL, Share, SyntheticImages, canonical_nodes, shard_loader, square
+from sdbench_trainer.failures import DataMissing
+from sdbench_trainer.loader import TimedLoader
+from sdbench_trainer.model import Batch
+from sdbench_trainer.remote import require_index
+from sdbench_trainer.tokenizer import clip_tokenizer
+
+
+def share(rank: int = 0, world: int = 1, per_device: int = 4) -> Share:
+    return Share(image_size=64, per_device=per_device, rank=rank, world=world, seed=7)
+
+
+def test_a_batch_of_photographs_is_uint8_with_tokens_and_draws(
+    shards: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    cache = tmp_path_factory.mktemp("cache")
+    loader = shard_loader(Source(local=str(shards)), share(), Loader(), clip_tokenizer(), 1, cache)
+    first, second = islice(iter(loader), 2)
+    assert (first["image"].dtype, tuple(first["image"].shape)) == (torch.uint8, (4, 64, 64, 3))
+    assert (first["tokens"].dtype, tuple(first["tokens"].shape)) == (torch.int64, (4, 77))
+    assert len({*first["draw"].tolist(), *second["draw"].tolist()}) == 8
+    assert first["image"].float().std() > 10
+
+
+def test_shards_with_fewer_images_than_a_global_batch_are_refused_with_both_numbers(
+    shards: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    cache = tmp_path_factory.mktemp("cache")
+    with pytest.raises(DataMissing, match=r"hold \d+ images, fewer than one global batch of 4096"):
+        shard_loader(Source(local=str(shards)), share(per_device=4096), Loader(), clip_tokenizer(), 1, cache)
+
+
+def test_a_folder_without_shards_is_named(tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("empty")
+    with pytest.raises(DataMissing, match=f"No shards at {folder}"):
+        shard_loader(Source(local=str(folder)), share(), Loader(), clip_tokenizer(), 1, folder)
+
+
+def test_the_picture_keeps_its_aspect_and_loses_its_edges() -> None:
+    image = torch.zeros(3, 100, 300, dtype=torch.uint8)
+    image[:, :, 100:200] = 200
+    cropped = square(image, 64)
+    assert tuple(cropped.shape) == (64, 64, 3)
+    assert cropped.is_contiguous()
+    assert bool((cropped == 200).all())
+
+
+def test_downscaling_is_antialiased_as_pillow_does_it(pictures: Path) -> None:
+    with Image.open(next(iter(sorted(pictures.glob("chelsea*.jpg"))))) as picture:
+        wanted = torch.frombuffer(
+            bytearray(picture.resize((64, 64), Image.Resampling.BILINEAR).tobytes()), dtype=torch.uint8
+        )
+        whole = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8).view(256, 256, 3).permute(2, 0, 1)
+    found = square(whole, 64).flatten()
+    assert (found.int() - wanted.int()).abs().max() <= 2
+
+
+def taken(loader: SyntheticImages, steps: int) -> list[Batch]:
+    return list(islice(iter(loader), steps))
+
+
+def joined(batches: list[Batch], name: str) -> Tensor:
+    return torch.cat([batch[name] for batch in batches])
+
+
+def test_synthetic_images_are_the_same_on_any_number_of_ranks() -> None:
+    tokenizer = clip_tokenizer()
+    alone = taken(SyntheticImages(share(per_device=48), tokenizer), 3)
+    ranks = [taken(SyntheticImages(share(rank, 2, 24), tokenizer), 3) for rank in (0, 1)]
+    for step in range(3):
+        for name in ("image", "tokens", "draw"):
+            assert torch.equal(alone[step][name], joined([rank[step] for rank in ranks], name))
+    assert len(set(joined(alone, "draw").tolist())) == 3 * 48
+    assert torch.equal(
+        alone[0]["image"][0], taken(SyntheticImages(share(per_device=POOL), tokenizer), 2)[1]["image"][0]
+    )
+
+
+@pytest.mark.parametrize(("nodes", "canonical"), [(1, 64), (2, 64), (32, 64), (128, 64), (3, 3), (96, 96)])
+def test_usual_node_counts_divide_the_shards_alike(nodes: int, canonical: int) -> None:
+    assert canonical_nodes(nodes) == canonical
+
+
+def test_the_wrapper_counts_waiting_for_the_first_batch_the_next_and_the_end() -> None:
+    clock = iter(range(0, 1000, 10))
+    loader = TimedLoader([1, 2], clock=lambda: float(next(clock)))
+    assert list(iter(loader)) == [1, 2]
+    assert loader.waited == 40.0
+    assert len(loader) == 2
+
+
+def test_the_wrapper_answers_as_what_it_wraps() -> None:
+    pool = SyntheticImages(share(), clip_tokenizer())
+    loader = TimedLoader(pool)
+    assert loader.batch_size == 4
+    assert not hasattr(loader, "state_dict")
+    with pytest.raises(TypeError):
+        len(loader)
+
+
+@pytest.fixture
+def remote(s3: S3, shards: Path, monkeypatch: pytest.MonkeyPatch) -> Source:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", s3.access_key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", s3.secret_key)
+    shutil.copytree(shards, s3.folder / "data" / "photographs", dirs_exist_ok=True)
+    return Source(remote="s3://data/photographs", endpoint=s3.endpoint, region="here")
+
+
+def test_an_index_that_is_there_is_found(remote: Source) -> None:
+    require_index(remote)
+    require_index(remote.model_copy(update={"remote": "s3://data/photographs/"}))
+
+
+@pytest.mark.parametrize("place", ["s3://nowhere/photographs", "s3://data/empty", "s3://data"])
+def test_an_index_that_is_not_there_is_named_with_its_place(remote: Source, place: str) -> None:
+    with pytest.raises(DataMissing, match=f"^No shards at {place}: "):
+        require_index(remote.model_copy(update={"remote": place}))
+
+
+def test_wrong_credentials_are_called_so(remote: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    with pytest.raises(DataMissing, match="check the credentials"):
+        require_index(remote)
+
+
+def test_a_server_that_is_down_is_named(remote: Source) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        endpoint = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(DataMissing, match=endpoint):
+            require_index(remote.model_copy(update={"endpoint": endpoint}))
+
+
+def test_a_broken_picture_in_the_shards_is_named_by_its_number(tmp_path_factory: pytest.TempPathFactory) -> None:
+    from streaming import MDSWriter
+
+    folder = tmp_path_factory.mktemp("broken")
+    with MDSWriter(columns={"image": "bytes", "caption": "str"}, out=str(folder / "shards")) as writer:
+        writer.write({"image": b"no picture", "caption": "x"})
+    dataset = data.ShardedImages(64, 7, local=str(folder / "shards"), batch_size=1)
+    with pytest.raises(DataMissing, match="Sample 0"):
+        dataset[0]
