@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = os.pathsep.join((str(ROOT / "operator/src"), str(ROOT / "trainer/src")))
 
@@ -44,6 +46,19 @@ def question(
         )
     )
     return file
+
+
+def shards(folder: Path) -> Path:
+    """Shards of many coloured pictures with captions, made by the trainer's own command."""
+    pictures, made = folder / "pictures", folder / "shards"
+    pictures.mkdir()
+    for number in range(80):
+        picture = Image.new("RGB", (80, 72), (number * 3, 255 - number * 3, 128))
+        picture.save(pictures / f"{number}.jpg")
+        (pictures / f"{number}.txt").write_text(f"colour number {number}")
+    build = [sys.executable, "-m", "sdbench_trainer.cli", "shards", "build", str(pictures), str(made)]
+    subprocess.run(build, env=environment(), check=True, capture_output=True, timeout=300)
+    return made
 
 
 def command(*arguments: str | Path) -> list[str]:

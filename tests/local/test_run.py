@@ -6,16 +6,23 @@ from pathlib import Path
 
 import pytest
 
-from local.runs import Running, document, processes_of, question, sdbench
+from local.runs import Running, document, processes_of, question, sdbench, shards
 
 
 @pytest.fixture(scope="module")
 def answered(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A finished run for one and two devices: its results folder and what it said."""
+    """A finished run for one and two devices on local shards: its results folder and what it said."""
     folder = tmp_path_factory.mktemp("answered")
-    done = sdbench("run", question(folder, counts="[2, 1]"), "--local", "--results", folder / "results")
+    file, made = question(folder, counts="[2, 1]"), shards(folder)
+    done = sdbench("run", file, "--local", "--shards", made, "--results", folder / "results")
     assert done.returncode == 0, done.stdout + done.stderr
     return folder / "results", done.stdout
+
+
+def asked_again(results: Path) -> tuple[str | Path, ...]:
+    """The arguments of the run that made these results."""
+    folder = results.parent
+    return ("run", folder / "question.yaml", "--local", "--shards", folder / "shards", "--results", results)
 
 
 def test_the_stored_benchmark_is_complete_and_has_both_points(answered: tuple[Path, str]) -> None:
@@ -38,6 +45,12 @@ def test_progress_and_the_table_are_said_in_plain_lines_where_there_is_no_termin
     assert "\x1b" not in said
 
 
+def test_local_shards_take_the_place_of_the_data_and_are_read_in_place(answered: tuple[Path, str]) -> None:
+    folder = answered[0].parent / "shards"
+    assert document(answered[0])["spec"]["data"] == {"remote": folder.as_uri()}
+    assert sorted(path.name for path in folder.iterdir()) == ["index.json", "shard.00000.mds"]
+
+
 def test_nothing_runs_on_after_the_end(answered: tuple[Path, str]) -> None:
     assert processes_of(answered[0]) == []
 
@@ -45,7 +58,7 @@ def test_nothing_runs_on_after_the_end(answered: tuple[Path, str]) -> None:
 def test_a_second_run_into_the_same_folder_is_refused_with_a_sentence(answered: tuple[Path, str]) -> None:
     results, _ = answered
     before = document(results)
-    again = sdbench("run", results.parent / "question.yaml", "--local", "--results", results)
+    again = sdbench(*asked_again(results))
     assert again.returncode == 2
     assert "--resume" in again.stderr
     assert "--overwrite" in again.stderr
@@ -55,7 +68,7 @@ def test_a_second_run_into_the_same_folder_is_refused_with_a_sentence(answered: 
 def test_resuming_a_complete_run_shows_the_answer_and_starts_nothing(answered: tuple[Path, str]) -> None:
     results, _ = answered
     before = document(results)
-    again = sdbench("run", results.parent / "question.yaml", "--local", "--resume", "--results", results)
+    again = sdbench(*asked_again(results), "--resume")
     assert again.returncode == 0, again.stderr
     assert document(results)["status"]["trials"] == before["status"]["trials"]
 

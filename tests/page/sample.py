@@ -46,7 +46,7 @@ def point(devices: int, rate: str, days: str, hours: str, cost: str, interval: s
         interval_low=Decimal(rate) - wide if wide else None,
         interval_high=Decimal(rate) + wide if wide else None,
         images_per_second_per_device=per_device,
-        scaling_efficiency=per_device / (Decimal("128.2") / 8),
+        scaling_efficiency=round(per_device / (Decimal("128.2") / 8), 9),
         data_wait_ratio_max=Decimal("0.012"),
         global_batch_size=2048,
         device_microbatch_size=4,

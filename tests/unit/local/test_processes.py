@@ -108,11 +108,10 @@ def test_a_stop_is_polite_and_then_forceful(
     workshop.sweep(patience=0.0)
     assert not workshop.launchers
     assert launcher.exit_code == code
-    assert not launcher.scratch.exists()
 
 
 def test_all_devices_of_a_trial_are_ranks_of_one_launcher(tmp_path: Path) -> None:
-    told = launcher_environment({"OMP_NUM_THREADS": "3"}, START, tmp_path / "report", tmp_path, 1234)
+    told = launcher_environment({"OMP_NUM_THREADS": "3"}, START, tmp_path / "report", 1234)
     assert (told["PET_NNODES"], told["PET_NODE_RANK"], told["PET_NPROC_PER_NODE"]) == ("1", "0", "2")
     assert told["OMP_NUM_THREADS"] == "3"
     assert RunConfig.model_validate_json(told["SDBENCH_RUN"]) == START.run

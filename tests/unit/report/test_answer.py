@@ -12,7 +12,7 @@ from sdbench.report.answer import complete, headline, images, number, percent, s
 from sdbench.report.written import text
 
 TABLE = """\
-a100-scaling  Measured: Every Point is measured.
+a100-scaling  Measured: 6 of 6 Points are measured.
 Devices       Images/s  Per device  Efficiency    Days  Device-hours     Cost  Data wait
 ────────────────────────────────────────────────────────────────────────────────────────
       8    128.2 ± 1.1       16.02     100.0 %  258.83        49,696   99,392      1.2 %
@@ -38,13 +38,13 @@ def test_what_was_not_measured_stands_below_the_table_with_its_reason() -> None:
     assert "Trial 2 (devices=32, repeat 0): OutOfMemoryDevice. Lower [bold]deviceMicrobatchSize[/]." in said, (
         "the sentence is text, not markup"
     )
-    assert said[0] == "partly  PartlyMeasured: 2 of 3 Trials were measured."
+    assert said[0] == "partly  PartlyMeasured: 2 of 3 Points are measured."
 
 
 def test_nothing_measured_yet_is_said() -> None:
     begun = sample.benchmark(Status(phase=Phase.RUNNING, trials=(sample.trial(0, 8),)))
     assert headline(begun) == "Nothing was measured yet."
-    assert state(begun) == "Running: 1/1 Trials have ended."
+    assert state(begun) == "Running: 1 of 1 Points are measured."
     assert "Devices" not in text(begun, "table")
 
 

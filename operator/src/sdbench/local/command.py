@@ -60,7 +60,8 @@ def answered(file: Path, wishes: Wishes, console: Console) -> Answered:
 def _announcement(trials: tuple[Trial, ...], results: Results) -> str:
     counts = sorted({trial.point.devices for trial in trials})
     devices = ", ".join(f"{count:,}" for count in counts)
-    return f"{len(trials)} Trials, one after the other, on {devices} devices of this machine → {results.folder}"
+    many = "1 Trial" if len(trials) == 1 else f"{len(trials):,} Trials, one after the other,"
+    return f"{many} on {devices} {'device' if counts == [1] else 'devices'} of this machine → {results.folder}"
 
 
 def failure_lines(answer: Answered) -> Iterator[str]:

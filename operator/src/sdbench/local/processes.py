@@ -5,12 +5,10 @@ started ──exit──► ended ──stop──► gone
 """
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -37,7 +35,6 @@ class Launcher:
     process: subprocess.Popen[bytes]
     report: Path
     log: Path
-    scratch: Path
     metrics_port: int
     stop_asked: float | None = field(default=None)
     """Monotonic time of the SIGTERM."""
@@ -78,8 +75,8 @@ class Workshop:
         logs.mkdir(parents=True, exist_ok=True)
         log, report = logs / f"{start.name}.log", logs / f"{start.name}.report.json"
         report.unlink(missing_ok=True)
-        scratch, port = Path(tempfile.mkdtemp(prefix="sdbench-")), _free_port()
-        environment = launcher_environment(self._environment, start, report, scratch, port)
+        port = _free_port()
+        environment = launcher_environment(self._environment, start, report, port)
         with log.open("wb") as output:
             process = subprocess.Popen(
                 [*_TETHER, str(os.getpid()), *_LAUNCHER],
@@ -90,7 +87,7 @@ class Workshop:
                 start_new_session=True,
             )
         uid = f"process-{process.pid}-{now:%Y%m%dT%H%M%S%f}"
-        self._launchers[start.name] = Launcher(start, uid, now, process, report, log, scratch, port)
+        self._launchers[start.name] = Launcher(start, uid, now, process, report, log, port)
 
     def stop(self, name: str) -> None:
         """Ask a launcher to end; `sweep` forgets it when it has."""
@@ -109,7 +106,6 @@ class Workshop:
                 _kill_group(launcher.process.pid)
                 launcher.process.wait()
             if not launcher.alive:
-                shutil.rmtree(launcher.scratch, ignore_errors=True)
                 del self._launchers[name]
 
     def close(self) -> None:
@@ -123,9 +119,7 @@ class Workshop:
         self.sweep(patience=0.0)
 
 
-def launcher_environment(
-    inherited: Mapping[str, str], start: Start, report: Path, scratch: Path, port: int
-) -> dict[str, str]:
+def launcher_environment(inherited: Mapping[str, str], start: Start, report: Path, port: int) -> dict[str, str]:
     """What a launcher is told: the pod's variables for one node that holds all devices."""
     return {
         **inherited,
@@ -135,7 +129,6 @@ def launcher_environment(
         "PET_NPROC_PER_NODE": str(start.run.devices),
         "SDBENCH_REPORT": str(report),
         "SDBENCH_METRICS_PORT": str(port),
-        "SDBENCH_SCRATCH": str(scratch),
     }
 
 

@@ -97,14 +97,17 @@ class Bars:
             if trial in self._bars:
                 self._progress.remove_task(self._bars.pop(trial))
             return
+        batches = f"{step.done}/{step.of} batches" if step.of else ""
         if trial not in self._bars:
-            self._bars[trial] = self._progress.add_task("", total=None, words="", batches="", rate="")
+            self._bars[trial] = self._progress.add_task(
+                escape(name), total=step.of, words=step.words, batches=batches, rate=step.rate
+            )
         self._progress.update(
             self._bars[trial],
             description=escape(name),
             total=step.of,
             completed=step.done,
             words=step.words,
-            batches=f"{step.done}/{step.of} batches" if step.of else "",
+            batches=batches,
             rate=step.rate,
         )

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from sdbench.api.benchmark import Benchmark
-from sdbench.api.status import Condition, ConditionStatus, ConditionType, PointRow, Reason, TrialPhase, TrialRow
+from sdbench.api.status import Condition, ConditionStatus, ConditionType, Phase, PointRow, Reason, TrialPhase, TrialRow
 
 NOTHING = "–"
-ENDED = (TrialPhase.SUCCEEDED, TrialPhase.FAILED)
 
 
 @dataclass(frozen=True)
@@ -106,19 +105,16 @@ def complete(benchmark: Benchmark) -> bool:
     return found is not None and found.reason == Reason.MEASURED
 
 
-def ended_trials(benchmark: Benchmark) -> str:
-    """As in 18/54."""
-    trials = benchmark.status.trials
-    return f"{sum(row.phase in ENDED for row in trials)}/{len(trials)}"
-
-
 def state(benchmark: Benchmark) -> str:
-    """In a few words where the Benchmark stands, with the sentence of the condition that says so."""
-    telling = (ConditionType.FAILED, ConditionType.COMPLETE)
-    for condition in (_true(benchmark.status.conditions, kind) for kind in telling):
-        if condition is not None:
-            return f"{condition.reason}: {condition.message}" if condition.message else condition.reason
-    return f"{benchmark.status.phase.value}: {ended_trials(benchmark)} Trials have ended."
+    """In a few words where the Benchmark stands; why a Trial failed is told for each Trial, not here."""
+    status = benchmark.status
+    rows, conditions = status.trials, status.conditions
+    end = _true(conditions, ConditionType.FAILED) or _true(conditions, ConditionType.COMPLETE)
+    if end is not None and not rows:
+        return f"{end.reason}: {end.message}"
+    points = {row.point for row in rows}
+    measured = {row.point for row in rows if row.phase is TrialPhase.SUCCEEDED}
+    return f"{end.reason if end else status.phase.value}: {len(measured)} of {len(points)} Points are measured."
 
 
 def _true(conditions: Iterable[Condition], kind: ConditionType) -> Condition | None:
@@ -129,7 +125,7 @@ def _true(conditions: Iterable[Condition], kind: ConditionType) -> Condition | N
 def headline(benchmark: Benchmark) -> str:
     """The answer in a sentence, for the largest measured count's fastest Point."""
     if not benchmark.status.points:
-        return "Nothing was measured yet." if not complete(benchmark) else "Nothing was measured."
+        return "Nothing was measured." if _ended(benchmark) else "Nothing was measured yet."
     best = max(benchmark.status.points, key=lambda row: (row.devices, row.images_per_second))
     cost = f" and cost {number(best.cost, 0)}" if benchmark.spec.devices.hourly_price > 0 else ""
     devices = "1 device" if best.devices == 1 else f"{best.devices:,} devices"
@@ -138,6 +134,10 @@ def headline(benchmark: Benchmark) -> str:
         f"{devices} {trains} {number(best.images_per_second)} images/s: a full training on "
         f"{images(benchmark.spec.projection.images)} images would take {number(best.days, 2)} days{cost}."
     )
+
+
+def _ended(benchmark: Benchmark) -> bool:
+    return benchmark.status.phase in (Phase.SUCCEEDED, Phase.FAILED)
 
 
 def images(count: int) -> str:

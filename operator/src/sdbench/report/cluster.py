@@ -53,6 +53,8 @@ def _refusal(error: Any, name: str, namespace: str) -> str:
             f'There is no StableDiffusionBenchmark "{name}" in namespace "{namespace}", or the resource is not '
             f"installed: kubectl get sdb -A lists those that are. If {name} is meant to be a file, it doesn't exist."
         )
+    if error.status in (401, 403):
+        return f'You may not read {PLURAL}.{GROUP} in namespace "{namespace}": the API server says {error.reason}.'
     return f"The API server refused: {error.status} {error.reason}."
 
 
