@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from typing import Any, Self
 
 from cluster.harness.control_plane import ControlPlane
 from cluster.harness.polling import until
-from cluster.harness.ports import free_ports
+from cluster.harness.ports import accepts
 from sdbench.controller import rights
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,23 +23,23 @@ IMAGE = "registry.example/trainer:1"
 
 
 class OperatorProcess:
-    """A context manager: inside, an operator of one namespace runs, and is ready."""
+    """A context manager: inside, an operator runs and is ready: that of one namespace, or of all."""
 
-    def __init__(self, kubeconfig: Path, namespace: str, log: Path, wait: bool = True) -> None:
-        self._kubeconfig, self._namespace, self._log, self._wait = kubeconfig, namespace, log, wait
-        (self.port,) = free_ports(1)
+    def __init__(self, kubeconfig: Path, namespace: str | None, log: Path) -> None:
+        self._kubeconfig, self._namespace, self._log = kubeconfig, namespace, log
+        self.port = quiet_port()
 
     def __enter__(self) -> Self:
-        options = ["--default-image", IMAGE, "--port", str(self.port), "--namespace", self._namespace]
+        options = ["--default-image", IMAGE, "--port", str(self.port)]
+        options += ["--namespace", self._namespace] if self._namespace else []
         paths = os.pathsep.join(str(ROOT / part / "src") for part in ("operator", "trainer"))
         environment = {**os.environ, "KUBECONFIG": str(self._kubeconfig), "PYTHONPATH": paths}
         environment.pop("KUBERNETES_SERVICE_HOST", None)
         with self._log.open("a") as log:
             command = [sys.executable, "-m", "sdbench.cli", "operator", *options]
             self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
-        if self._wait:
-            until(lambda: self.process.poll() is not None or self.answer("/healthz")[0] == 200, 60, self.said())
-            assert self.process.poll() is None, self.said()
+        until(lambda: self.process.poll() is not None or self.answer("/healthz")[0] == 200, 60, self.said())
+        assert self.process.poll() is None, self.said()
         return self
 
     def __exit__(
@@ -74,17 +75,23 @@ class OperatorProcess:
         return f"the operator said:\n{self._log.read_text()[-3000:]}"
 
 
-def account(plane: ControlPlane, namespace: str) -> Path:
-    """A kubeconfig of a ServiceAccount that has exactly the generated rights, in its namespace only."""
-    subject = {"kind": "ServiceAccount", "name": ACCOUNT, "namespace": namespace}
-    named = {"metadata": {"name": ACCOUNT, "namespace": namespace}}
+def quiet_port() -> int:
+    """A port that no outgoing connection takes while the operator starts: below the ephemeral ones, and free."""
+    return next(port for port in random.sample(range(20_000, 30_000), 100) if not accepts("127.0.0.1", port))
+
+
+def account(plane: ControlPlane, namespace: str, everywhere: bool = False) -> Path:
+    """A kubeconfig of a ServiceAccount that has exactly the generated rights: in its namespace only, or everywhere."""
+    scope = "Cluster" if everywhere else ""
+    name = namespace if everywhere else ACCOUNT
+    place = {} if everywhere else {"namespace": namespace}
     group = "rbac.authorization.k8s.io"
-    apply(plane, {"apiVersion": "v1", "kind": "ServiceAccount", **named})
-    rules = rights.rules(rights.rights())
-    apply(plane, {"apiVersion": f"{group}/v1", "kind": "Role", **named, "rules": rules})
-    role = {"apiGroup": group, "kind": "Role", "name": ACCOUNT}
-    binding = {"apiVersion": f"{group}/v1", "kind": "RoleBinding", **named, "roleRef": role, "subjects": [subject]}
-    apply(plane, binding)
+    role = {"apiGroup": group, "kind": f"{scope}Role", "name": name}
+    subject = {"kind": "ServiceAccount", "name": ACCOUNT, "namespace": namespace}
+    api, named = {"apiVersion": f"{group}/v1"}, {"metadata": {"name": name, **place}}
+    apply(plane, {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": ACCOUNT, "namespace": namespace}})
+    apply(plane, {**api, "kind": f"{scope}Role", **named, "rules": rights.rules(rights.rights())})
+    apply(plane, {**api, "kind": f"{scope}RoleBinding", **named, "roleRef": role, "subjects": [subject]})
     return plane.service_account_kubeconfig(namespace, ACCOUNT)
 
 

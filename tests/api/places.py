@@ -1,19 +1,16 @@
 """Where do the API tests happen? The CRD, a namespace for each test, an account with the operator's rights."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
-import yaml
 
-from api.operating import account, apply
+from api.namespaces import made_namespace
+from api.operating import ROOT, account, apply
+from api.questions import Asked, question
 from cluster.harness.control_plane import ControlPlane
 from cluster.harness.polling import until
 
-ROOT = Path(__file__).resolve().parents[2]
-EXAMPLE = ROOT / "crds/examples/tiny.yaml"
 CRD = ROOT / "crds/stablediffusionbenchmarks.yaml"
 
 
@@ -31,21 +28,20 @@ def plane(control_plane: ControlPlane) -> ControlPlane:
 
 @pytest.fixture
 def namespace(plane: ControlPlane) -> str:
-    """A namespace of its own, in which pods can be made."""
-    name = f"test-{uuid4().hex[:8]}"
-    apply(plane, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-    found = ("get", "serviceaccount", "default", "-n", name, "--ignore-not-found", "-o", "name")
-    until(lambda: bool(plane.kubectl(*found).strip()), 30, "the namespace's default ServiceAccount")
-    return name
+    """A namespace of the test's own, in which pods can be made."""
+    return made_namespace(plane)
+
+
+@pytest.fixture(scope="session")
+def nowhere(plane: ControlPlane) -> str:
+    """A namespace for questions that are only tried (dry-run)."""
+    return made_namespace(plane)
 
 
 @pytest.fixture
 def kubeconfig(plane: ControlPlane, namespace: str) -> Path:
     """Of the operator's ServiceAccount in the namespace."""
     return account(plane, namespace)
-
-
-Asked = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
@@ -59,11 +55,3 @@ def asked(plane: ControlPlane, namespace: str) -> Asked:
         return document
 
     return ask
-
-
-def question(name: str = "tiny", **spec: Any) -> dict[str, Any]:
-    """The example as a document, under this name and with these parts of its spec replaced."""
-    document: dict[str, Any] = yaml.safe_load(EXAMPLE.read_text())
-    document["metadata"]["name"] = name
-    document["spec"] |= {"data": {}} | spec
-    return document

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from api.operating import apply, read
-from api.places import ROOT, Asked, question
+from api.operating import ROOT, apply, read
+from api.questions import Asked, question
 from cluster.harness.control_plane import ControlPlane
 from cluster.harness.failure import HarnessError
 from sdbench.api.benchmark import Benchmark
@@ -75,26 +75,26 @@ REFUSED = [
 
 @pytest.mark.parametrize(("path", "value", "said"), REFUSED, ids=[f"{path}={value}"[:60] for path, value, _ in REFUSED])
 def test_a_wrong_question_is_refused_with_the_path_of_the_field(
-    plane: ControlPlane, namespace: str, path: str, value: Any, said: str
+    plane: ControlPlane, nowhere: str, path: str, value: Any, said: str
 ) -> None:
-    assert said in refusal(plane, namespace, changed(question(), path, value))
+    assert said in refusal(plane, nowhere, changed(question(), path, value))
 
 
-def test_a_plan_of_more_than_512_trials_is_refused(plane: ControlPlane, namespace: str) -> None:
+def test_a_plan_of_more_than_512_trials_is_refused(plane: ControlPlane, nowhere: str) -> None:
     large = changed(changed(question(), "spec.sweep.seed", list(range(26))), "spec.repeats", 10)
-    assert "must be at most 512 trials" in refusal(plane, namespace, large)
-    assert refusal(plane, namespace, changed(large, "spec.repeats", 9)) == ""
+    assert "must be at most 512 trials" in refusal(plane, nowhere, large)
+    assert refusal(plane, nowhere, changed(large, "spec.repeats", 9)) == ""
 
 
-def test_under_weak_scaling_the_batch_belongs_to_the_smallest_count(plane: ControlPlane, namespace: str) -> None:
+def test_under_weak_scaling_the_batch_belongs_to_the_smallest_count(plane: ControlPlane, nowhere: str) -> None:
     odd = changed(changed(question(), "spec.devices.counts", [1, 3]), "spec.trainer.deviceMicrobatchSize", 4)
-    assert "spec.trainer.globalBatchSize" in refusal(plane, namespace, odd)
-    assert refusal(plane, namespace, changed(odd, "spec.scaling", "Weak")) == ""
+    assert "spec.trainer.globalBatchSize" in refusal(plane, nowhere, odd)
+    assert refusal(plane, nowhere, changed(odd, "spec.scaling", "Weak")) == ""
 
 
 @pytest.mark.parametrize("example", sorted((ROOT / "crds/examples").glob("*.yaml")), ids=lambda path: path.name)
-def test_every_example_is_accepted(plane: ControlPlane, namespace: str, example: Path) -> None:
-    plane.kubectl("apply", "-f", example, "-n", namespace, "--dry-run=server")
+def test_every_example_is_accepted(plane: ControlPlane, nowhere: str, example: Path) -> None:
+    plane.kubectl("apply", "-f", example, "-n", nowhere, "--dry-run=server")
 
 
 def test_defaults_are_written_into_the_object_and_it_is_in_progress_from_birth(

@@ -1,62 +1,35 @@
 """Does the operator, with exactly the rights of the chart, turn a question into an answer and clean up?"""
 
 import json
-import signal
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from api.operating import IMAGE, OperatorProcess, apply, condition, read
-from api.places import Asked, question
+from api.namespaces import made_namespace
+from api.operating import IMAGE, OperatorProcess, account, apply, condition, read
 from api.played import End, Player, measured
+from api.questions import Asked, question
+from api.seen import SECONDS, Place
 from cluster.harness.control_plane import ControlPlane
 from cluster.harness.polling import until
 from sdbench_trainer.config import RunConfig
 
 pytest_plugins = ["api.places"]
 
-SECONDS = 60
 
-
-@dataclass(frozen=True)
-class Place:
-    """A namespace in which an operator runs."""
-
-    plane: ControlPlane
-    namespace: str
-    operator: OperatorProcess
-
-    def benchmark(self, name: str = "tiny") -> dict[str, Any]:
-        return read(self.plane, self.namespace, "sdb", name)
-
-    def wait_for(self, kind: str, name: str = "tiny") -> dict[str, Any]:
-        """The Benchmark once a condition is True."""
-
-        def found() -> dict[str, Any] | None:
-            one = self.benchmark(name)
-            return one if condition(one, kind).get("status") == "True" else None
-
-        return until(found, SECONDS, f"{kind} of {name}")
-
-    def names(self, what: str) -> list[str]:
-        return [one["metadata"]["name"] for one in read(self.plane, self.namespace, what)["items"]]
-
-    def reasons(self) -> list[str]:
-        """Reasons of the Events of Benchmarks, in the order of their times."""
-        events = read(self.plane, self.namespace, "events")["items"]
-        ours = [one for one in events if one["involvedObject"]["kind"] == "StableDiffusionBenchmark"]
-        return [one["reason"] for one in sorted(ours, key=lambda one: str(one["lastTimestamp"]))]
+@pytest.fixture(scope="module")
+def operator(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorProcess]:
+    """An operator of the whole cluster."""
+    kubeconfig = account(plane, made_namespace(plane), everywhere=True)
+    with OperatorProcess(kubeconfig, None, tmp_path_factory.mktemp("operator") / "log") as operator:
+        yield operator
+        assert "a bug in this version" not in operator.said()
 
 
 @pytest.fixture
-def place(plane: ControlPlane, namespace: str, kubeconfig: Path, tmp_path: Path) -> Iterator[Place]:
-    with OperatorProcess(kubeconfig, namespace, tmp_path / "operator.log") as operator:
-        yield Place(plane, namespace, operator)
-        assert "a bug in this version" not in operator.said()
+def place(plane: ControlPlane, namespace: str, operator: OperatorProcess) -> Place:
+    return Place(plane, namespace, operator)
 
 
 def test_a_question_is_answered_and_everything_is_cleaned_up(place: Place, asked: Asked) -> None:
@@ -106,14 +79,6 @@ def test_the_job_belongs_to_its_benchmark_and_goes_with_it(place: Place, asked: 
     assert (owner["uid"], owner["controller"]) == (benchmark["metadata"]["uid"], True)
     place.plane.kubectl("delete", "sdb", "tiny", "-n", place.namespace)
     until(lambda: not place.names("pytorchjobs"), SECONDS, "the job to be collected")
-
-
-def test_the_operator_need_not_be_there_for_a_deletion(place: Place, asked: Asked) -> None:
-    asked()
-    until(lambda: place.names("pytorchjobs"), SECONDS, "a job")
-    place.operator.kill()
-    place.plane.kubectl("delete", "sdb", "tiny", "-n", place.namespace, "--cascade=foreground", "--timeout=30s")
-    assert place.names("pytorchjobs") == []
 
 
 def test_a_job_of_another_owner_is_left_alone(place: Place, asked: Asked) -> None:
@@ -186,13 +151,6 @@ def test_a_culprit_ends_the_run_with_its_reason(place: Place, asked: Asked) -> N
     last = done["status"]["trials"][1]
     assert (last["phase"], last["reason"]) == ("Failed", "OutOfMemoryDevice")
     assert place.names("pods") == []
-
-
-def test_sigterm_ends_the_operator_cleanly_within_seconds(place: Place, asked: Asked) -> None:
-    asked()
-    until(lambda: place.names("pytorchjobs"), SECONDS, "a job")
-    place.operator.process.send_signal(signal.SIGTERM)
-    assert place.operator.process.wait(10) == 0
 
 
 def test_the_operator_says_that_it_is_alive(place: Place) -> None:

@@ -21,7 +21,8 @@ async def served(port: int, registry: CollectorRegistry, complaint: Callable[[],
 
     application = web.Application()
     application.add_routes([web.get("/metrics", metrics), web.get("/healthz", health)])
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=1)
+    # A connection that is kept open is a task, which kopf would wait for when it ends.
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=1, keepalive_timeout=1)
     await runner.setup()
     try:
         await web.TCPSite(runner, port=port).start()

@@ -1,0 +1,37 @@
+"""Can the operator go at any moment, and be missing, without anybody being kept waiting?"""
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from api.operating import OperatorProcess
+from api.questions import Asked
+from api.seen import SECONDS, Place
+from cluster.harness.control_plane import ControlPlane
+from cluster.harness.polling import until
+
+pytest_plugins = ["api.places"]
+
+
+@pytest.fixture
+def place(plane: ControlPlane, namespace: str, kubeconfig: Path, tmp_path: Path) -> Iterator[Place]:
+    """With an operator of its own, which has rights in its namespace only."""
+    with OperatorProcess(kubeconfig, namespace, tmp_path / "log") as operator:
+        yield Place(plane, namespace, operator)
+
+
+def test_the_operator_need_not_be_there_for_a_deletion(place: Place, asked: Asked) -> None:
+    asked()
+    until(lambda: place.names("pytorchjobs"), SECONDS, "a job")
+    place.operator.kill()
+    place.plane.kubectl("delete", "sdb", "tiny", "-n", place.namespace, "--cascade=foreground", "--timeout=30s")
+    assert place.names("pytorchjobs") == []
+
+
+def test_sigterm_ends_the_operator_cleanly_within_seconds(place: Place, asked: Asked) -> None:
+    asked()
+    until(lambda: place.names("pytorchjobs"), SECONDS, "a job")
+    place.operator.process.send_signal(signal.SIGTERM)
+    assert place.operator.process.wait(10) == 0
