@@ -5,9 +5,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import photographs
 import pytest
 
+import photographs
 from cluster.harness.runs import new_run
 from cluster.harness.s3 import S3, s3_server
 from sdbench_trainer.shards import build

@@ -1,4 +1,4 @@
-"""Are the batches right, and is missing data named? Loaders in this process, on real photographs and a real S3 server."""
+"""Are the batches right, and is missing data named? Loaders in this process, real photographs, a real S3 server."""
 
 import shutil
 import socket
@@ -98,8 +98,9 @@ def test_usual_node_counts_divide_the_shards_alike(nodes: int, canonical: int) -
 
 def test_the_wrapper_counts_waiting_for_the_first_batch_the_next_and_the_end() -> None:
     clock = iter(range(0, 1000, 10))
-    loader = TimedLoader([1, 2], clock=lambda: float(next(clock)))
-    assert list(iter(loader)) == [1, 2]
+    batches: list[Batch] = [{}, {}]
+    loader = TimedLoader(batches, clock=lambda: float(next(clock)))
+    assert list(iter(loader)) == batches
     assert loader.waited == 40.0
     assert len(loader) == 2
 

@@ -1,4 +1,4 @@
-"""Is the moving average right on every rank, and after a resumption? Closed form in float64, every rank's part checked."""
+"""Is the moving average right on every rank, and after a resumption? Every rank checks its own part."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Does PID 1 keep its promises? Every row of the exit-code table, signals, orphans and zombies, with ranks without torch."""
+"""Does PID 1 keep its promises? Every row of the exit-code table, signals and orphans, with ranks without torch."""
 
 import os
 import signal
@@ -182,7 +182,7 @@ def test_the_report_is_written_into_the_file_that_is_there() -> None:
 
 
 def test_pid_1_is_quick_because_it_imports_neither_torch_nor_composer() -> None:
-    ended = launched("{", **{"PYTHONPROFILEIMPORTTIME": "1"})
+    ended = launched("{", PYTHONPROFILEIMPORTTIME="1")
     assert ended.code == ExitCode.CONFIG_INVALID
     imported = {line.rpartition("|")[2].strip() for line in ended.output.splitlines() if line.startswith("import time")}
     assert "sdbench_trainer.launch" in imported or "pydantic" in imported

@@ -69,7 +69,7 @@ def test_the_frozen_parts_stay_in_eval_mode_without_gradients(model: StableDiffu
 
 def test_a_step_gives_gradients_to_every_weight_of_the_unet(model: StableDiffusion) -> None:
     loss = model.loss(model(batch()), batch())
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     assert loss.item() == pytest.approx(1.0, abs=0.5)
     assert all(parameter.grad is not None for parameter in model.parameters())
     model.zero_grad()

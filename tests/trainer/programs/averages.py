@@ -31,7 +31,7 @@ SMOOTHING = 0.9
 STEPS = 10
 
 
-class Small(ComposerModel):
+class Small(ComposerModel):  # type: ignore[misc]
     """Two layers, of which FSDP2 shards each by itself."""
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ def local(tensor: Tensor) -> Tensor:
     return part.detach().double().clone()
 
 
-class ClosedForm(Callback):
+class ClosedForm(Callback):  # type: ignore[misc]
     """smoothing^n · w₀ + (1 − smoothing) · Σ smoothing^(n−k) · w_k, from the weights seen after each step."""
 
     def __init__(self) -> None:

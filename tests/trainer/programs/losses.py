@@ -19,11 +19,11 @@ from sdbench_trainer.train import batch_truth, fit, main, parts_of
 from sdbench_trainer.world import Place, device_of, meet
 
 
-class Diary(Algorithm):
+class Diary(Algorithm):  # type: ignore[misc]
     """Prints the loss of each step."""
 
     def match(self, event: Event, state: State) -> bool:
-        return event == Event.BATCH_END
+        return bool(event == Event.BATCH_END)
 
     def apply(self, event: Event, state: State, logger: Logger) -> None:
         assert state.total_loss_dict is not None

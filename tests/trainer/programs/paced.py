@@ -1,9 +1,9 @@
 """Is the measured speed the true one? A rank that trains a model paced to a known period, through the real Composer.
 
-    paced.py PERIOD [slow=RANK]        an evaluation, a checkpoint and an epoch boundary fall into the window
+    paced.py PERIOD [slow=RANK]     an evaluation, a checkpoint and an epoch boundary fall into the window
 
-Each forward pass ends on a grid of absolute deadlines, so that the loop's own cost is inside the period. Evaluations and
-checkpoints are slow, and move the grid by what they took as seen from inside the model. Warm-up steps are slower.
+Each forward pass ends on a grid of absolute deadlines, so that the loop's own cost is inside the period. Evaluations
+and checkpoints are slow, and move the grid by what they took, seen from inside the model. Warm-up steps are slower.
 """
 
 import sys
@@ -71,7 +71,7 @@ def agreed(seconds: float) -> float:
     return float(said)
 
 
-class Paced(ComposerModel):
+class Paced(ComposerModel):  # type: ignore[misc]
     """A linear model whose forward pass ends on the grid."""
 
     def __init__(self, pacer: Pacer) -> None:

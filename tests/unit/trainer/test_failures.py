@@ -36,21 +36,21 @@ def test_an_exception_is_known_by_what_it_says(error: Exception, code: int) -> N
     assert exit_code(error) == code
 
 
-def test_a_known_cause_is_found_under_what_it_led_to() -> None:
+def gave_up() -> None:
     try:
-        try:
-            raise DataMissing("No shards at s3://b.")
-        except DataMissing as cause:
-            raise ValueError("the loader gave up") from cause
-    except ValueError as error:
-        assert exit_code(error) == ExitCode.DATA_MISSING
-        assert sentence(error) == "No shards at s3://b."
+        raise DataMissing("No shards at s3://b.")
+    except DataMissing as cause:
+        raise ValueError("the loader gave up") from cause
+
+
+def test_a_known_cause_is_found_under_what_it_led_to() -> None:
+    with pytest.raises(ValueError, match="gave up") as raised:
+        gave_up()
+    assert exit_code(raised.value) == ExitCode.DATA_MISSING
+    assert sentence(raised.value) == "No shards at s3://b."
 
 
 def test_a_bug_is_told_by_the_end_of_its_traceback() -> None:
-    try:
-        raise KeyError("x" * 5_000)
-    except KeyError as error:
-        told = sentence(error)
+    told = sentence(KeyError("x" * 5_000))
     assert len(told) <= 1_200
     assert told.endswith("x'")

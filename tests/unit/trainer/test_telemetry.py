@@ -1,8 +1,8 @@
 """Do the metrics say what their table says? And are they there before the first step?"""
 
+from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from prometheus_client import generate_latest
 from sdbench_trainer.stopwatch import WindowState
 from sdbench_trainer.telemetry import METRICS, Telemetry
 

@@ -20,6 +20,7 @@ from sdbench_trainer.config import Loader, Source
 from sdbench_trainer.failures import DataMissing
 from sdbench_trainer.model import Batch
 from sdbench_trainer.noise import draw_seed
+from sdbench_trainer.orphans import die_with_parent
 from sdbench_trainer.tokenizer import token_ids
 
 CANONICAL_NODES = 64
@@ -112,7 +113,11 @@ def shard_loader(source: Source, share: Share, knobs: Loader, tokenizer: Tokeniz
         raise DataMissing(f"The shards at {place} hold {dataset.size} images, fewer than one global batch of {wanted}.")
     workers: dict[str, Any] = {"num_workers": knobs.workers}
     if knobs.workers:
-        workers |= {"prefetch_factor": knobs.prefetch_batches, "persistent_workers": True}
+        workers |= {
+            "prefetch_factor": knobs.prefetch_batches,
+            "persistent_workers": True,
+            "worker_init_fn": die_with_parent,
+        }
     return StreamingDataLoader(
         dataset,
         batch_size=share.per_device,

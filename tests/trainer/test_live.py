@@ -1,0 +1,70 @@
+"""What does a run show while it trains, and who is blamed when a rank of the real trainer is killed?"""
+
+import os
+import signal
+import socket
+import urllib.request
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from trainer.launching import Launch, launching, run_config
+
+LONG = {"globalBatchSize": 4, "window": {"warmupBatches": 1, "batches": 100_000}}
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def scraped(port: int) -> dict[str, float]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+            text = answer.read().decode()
+    except OSError:
+        return {}
+    families = text_string_to_metric_families(text)
+    return {sample.name: sample.value for family in families for sample in family.samples}
+
+
+def rank_process(launch: Launch, rank: int) -> int:
+    """The process id of a rank, by its environment."""
+    pid = launch.process.pid
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    (found,) = (child for child in children if f"RANK={rank}\0" in _environment(child).replace("_RANK=", "_rank="))
+    return int(found)
+
+
+def _environment(pid: str) -> str:
+    return Path(f"/proc/{pid}/environ").read_text()
+
+
+def test_metrics_are_served_from_before_the_first_step_and_a_killed_rank_is_the_culprit() -> None:
+    port = free_port()
+    with launching(run_config(2, LONG), SDBENCH_METRICS_PORT=str(port)) as launch:
+        launch.wait_for(lambda: scraped(port) != {}, "metrics")
+        assert scraped(port)["sdbench_build_info"] == 1
+        launch.wait_for(lambda: scraped(port).get("sdbench_window_state") == 1, "an open window")
+        launch.wait_for(lambda: scraped(port)["sdbench_images_total"] >= 40, "forty images")
+        seen = scraped(port)
+        assert seen["sdbench_images_total"] == 4 * seen["sdbench_step_duration_seconds_count"]
+        assert seen["sdbench_images_per_second"] > 0
+        assert 0 < seen["sdbench_loss"] < 10
+        assert "sdbench_device_memory_peak_bytes" not in seen
+        os.kill(rank_process(launch, 1), signal.SIGKILL)
+        ended = launch.ended()
+    assert ended.code == 137, ended.output
+    assert ended.report is not None
+    assert ended.report.error is not None
+    assert (ended.report.error.rank, ended.report.error.where) == (1, "training")
+    assert ended.report.measurement is None
+
+
+def test_the_real_trainer_ends_within_the_grace_of_a_pod_when_told_to() -> None:
+    with launching(run_config(1, LONG)) as launch:
+        launch.wait_for_output("launch: step")
+        launch.process.send_signal(signal.SIGTERM)
+        launch.process.wait(10)
+        assert launch.ended().error_code == 143
