@@ -119,10 +119,11 @@ def run(
     console.print()
     show(answer.benchmark, console)
     console.print(f"Stored in {answer.results.document}", markup=False, highlight=False, soft_wrap=True)
+    if complete(answer.benchmark):
+        return
     if answer.interrupted is not None:
         fail(answer.interrupted, "Interrupted. To continue, give the same command with --resume.")
-    if not complete(answer.benchmark):
-        fail(FAILED, *failure_lines(answer))
+    fail(FAILED, *failure_lines(answer))
 
 
 @app.command()
