@@ -134,7 +134,8 @@ def test_the_question_cannot_be_edited(
 
 
 @pytest.mark.parametrize(
-    ("path", "value"), [("spec.suspend", True), ("spec.cancel", True), ("spec.limits.totalSeconds", 5)]
+    ("path", "value"),
+    [("spec.suspend", True), ("spec.cancel", True), ("spec.limits.totalSeconds", 5), ("spec.limits.maxDevices", 1)],
 )
 def test_limits_and_switches_can_be_edited(
     plane: ControlPlane, namespace: str, asked: Asked, path: str, value: Any

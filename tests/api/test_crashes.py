@@ -38,12 +38,29 @@ def test_a_killed_operator_changes_nothing(
         else:
             done = cleaned_up(plane, namespace)
         pods = read(plane, namespace, "pods")["items"]
+    assert_undisturbed(done, player)
+    assert not [pod for pod in pods if pod["status"]["phase"] in ("Pending", "Running")]
+
+
+def test_a_second_operator_by_mistake_changes_nothing(
+    plane: ControlPlane, namespace: str, kubeconfig: Path, asked: Asked, tmp_path: Path
+) -> None:
+    with (
+        Player(plane.kubeconfig, namespace) as player,
+        OperatorProcess(kubeconfig, namespace, tmp_path / "one.log"),
+        OperatorProcess(kubeconfig, namespace, tmp_path / "other.log"),
+    ):
+        asked()
+        assert_undisturbed(cleaned_up(plane, namespace), player)
+
+
+def assert_undisturbed(done: dict[str, Any], player: Player) -> None:
+    """The answer is the usual one, and each Trial had one job, of the UID in its row, and one set of pods."""
     assert answer(done) == EXPECTED
     prefix = f"tiny-{done['metadata']['uid'][:5]}"
     assert sorted(player.jobs) == [f"{prefix}-0-1", f"{prefix}-1-1"]
     assert sorted(player.pods) == [f"{prefix}-0-1-master-0", f"{prefix}-1-1-master-0", f"{prefix}-1-1-worker-0"]
     assert [row["jobUID"] for row in done["status"]["trials"]] == [player.jobs[name] for name in sorted(player.jobs)]
-    assert not [pod for pod in pods if pod["status"]["phase"] in ("Pending", "Running")]
 
 
 EXPECTED = {

@@ -26,11 +26,14 @@ class Rule:
     message: str
     field: str = ""
     reason: str = "FieldValueInvalid"
+    only_at_creation: bool = False
+    """Then oldSelf is an optional, and the rule says that it holds when that has a value."""
 
     def document(self) -> dict[str, Any]:
         """Itself as one of x-kubernetes-validations."""
         written = {"rule": self.holds, "message": self.message, "reason": self.reason}
-        return written | ({"fieldPath": self.field} if self.field else {})
+        more = {"fieldPath": self.field} if self.field else {}
+        return written | more | ({"optionalOldSelf": True} if self.only_at_creation else {})
 
 
 def rules(schema: Schema) -> Iterator[Rule]:
@@ -74,9 +77,10 @@ DEVICES = (
     ),
     Rule(
         "spec",
-        "self.devices.counts.all(c, c <= self.limits.maxDevices)",
+        "oldSelf.hasValue() || self.devices.counts.all(c, c <= self.limits.maxDevices)",
         "every count must be at most limits.maxDevices",
         ".devices.counts",
+        only_at_creation=True,  # lowered later, it is a brake: what is too large is skipped
     ),
 )
 

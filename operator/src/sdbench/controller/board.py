@@ -29,9 +29,6 @@ class Board:
         """All of them, by namespace and name."""
         return tuple(self._benchmarks[key] for key in sorted(self._benchmarks))
 
-    def keys(self) -> frozenset[Key]:
-        return frozenset(self._benchmarks)
-
 
 def settled(benchmark: Benchmark) -> bool:
     """Whether nothing can happen any more unless the Benchmark is changed."""
