@@ -48,7 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, act, sentence in _commands():
         commands.add_parser(name, help=sentence, description=sentence).set_defaults(act=act)
     chosen: Callable[[], None] = parser.parse_args(arguments).act
-    signal.signal(signal.SIGTERM, _leave)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job ignores SIGINT unless told otherwise
+        signal.signal(number, _leave)
     try:
         chosen()
     except HarnessError as error:
@@ -108,7 +109,7 @@ def clean() -> None:
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
-    """Let SIGTERM do what Ctrl-C does."""
+    """Ctrl-C and SIGTERM unwind everything that was started."""
     raise KeyboardInterrupt
 
 
