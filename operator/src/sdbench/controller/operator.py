@@ -9,6 +9,7 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import kopf
 from pydantic import ValidationError
@@ -30,6 +31,10 @@ from sdbench.core.world import Defaults
 WORKERS = 8
 RESYNC_SECONDS = 45.0
 RETRY_SECONDS = 5.0
+
+IDENTITY: Any = "sdbench"
+"""Our name among kopf's peers, of which there are none. Without one kopf asks for the user's name, and dies where the
+uid has none: in a container with any uid."""
 
 log = logging.getLogger(__name__)
 
@@ -89,6 +94,7 @@ class Operator:
             settings=triggers.settings(),
             clusterwide=not namespaces,
             namespaces=namespaces,
+            identity=IDENTITY,
         )
 
     async def work(self, cluster: Cluster) -> None:
