@@ -1,7 +1,5 @@
 """How can a request to the API server fail? Each way has its own class, and says what happens next."""
 
-# ruff: noqa: N818 (named as the API server names its reasons)
-
 import json
 from collections.abc import Mapping
 
