@@ -9,7 +9,7 @@ from sdbench_trainer.report import ExitCode
 TAIL_CHARACTERS = 1_200
 
 
-class RunFailure(Exception):  # noqa: N818 - it and its heirs are named for what happened
+class RunFailure(Exception):
     """A failure whose cause is known; its text is a sentence for a person."""
 
     code = ExitCode.BUG

@@ -21,7 +21,7 @@ SHARD_BYTES = 1 << 26
 EXIF_ORIENTATION = 0x0112
 
 
-class ShardsRefused(Exception):  # noqa: N818 - named for what happened
+class ShardsRefused(Exception):
     """Nothing can be written; the text is a sentence that says why."""
 
 

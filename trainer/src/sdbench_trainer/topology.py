@@ -26,7 +26,7 @@ CREDENTIAL_PATHS = {
 """Keys of a Secret whose paths become variables."""
 
 
-class Refused(Exception):  # noqa: N818 - named for what happened
+class Refused(Exception):
     """The run cannot be done as asked; the text is a sentence that names the field."""
 
 

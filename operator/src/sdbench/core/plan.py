@@ -25,7 +25,7 @@ Knobs = tuple[tuple[str, Any], ...]
 """One cell of the grid: dotted names with their values, sorted by name."""
 
 
-class PlanRefused(ValueError):  # noqa: N818 - the word of the design
+class PlanRefused(ValueError):
     """The question cannot be asked: the path of the field, and a sentence that says why."""
 
     def __init__(self, path: str, sentence: str) -> None:

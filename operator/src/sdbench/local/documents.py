@@ -21,7 +21,7 @@ from sdbench.api.names import API_VERSION, KIND, NAME_LIMIT, NAME_PATTERN
 ROOT_FIELDS = frozenset({"apiVersion", "kind", "metadata", "spec", "status"})
 
 
-class InvalidFile(Exception):  # noqa: N818
+class InvalidFile(Exception):
     """A file that asks nothing that can be answered; a sentence for each problem."""
 
     def __init__(self, *problems: str) -> None:

@@ -13,7 +13,7 @@ from sdbench_trainer.config import Source
 TRAINING_PACKAGES = ("torch", "composer", "streaming", "diffusers")
 
 
-class Refused(Exception):  # noqa: N818
+class Refused(Exception):
     """The run does not begin; the message says what to do."""
 
 

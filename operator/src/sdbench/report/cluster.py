@@ -10,7 +10,7 @@ from sdbench.api.names import GROUP, PLURAL, VERSION
 TIMEOUT_SECONDS = 30
 
 
-class NotRead(Exception):  # noqa: N818
+class NotRead(Exception):
     """The Benchmark could not be read; the message says what to do."""
 
 

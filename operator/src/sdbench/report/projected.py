@@ -7,7 +7,7 @@ from sdbench.core.projection import Rounding, Stage, projection
 from sdbench.report.answer import number
 
 
-class Unprojectable(Exception):  # noqa: N818
+class Unprojectable(Exception):
     """What was given makes no training; the message says what to give."""
 
 
