@@ -1,7 +1,6 @@
 """What is a cluster? A control plane, one real node, the training-operator, our images, S3 and Prometheus."""
 
 import contextlib
-import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from cluster.harness import addresses
 from cluster.harness.cache import held, say
 from cluster.harness.containers import Containerd
 from cluster.harness.control_plane import ControlPlane
+from cluster.harness.daemons import direct_environment
 from cluster.harness.discovery import pod_discovery, trust_of
 from cluster.harness.failure import HarnessError
 from cluster.harness.kubelet import start_node
@@ -77,7 +77,7 @@ class Cluster:
         """The standard output of helm as cluster administrator; with `check`, a failure raises with its stderr."""
         command = [str(part) for part in (binary("helm"), *arguments)]
         homes = {f"HELM_{name}_HOME": str(self.folder / "helm" / name.lower()) for name in ("CACHE", "CONFIG", "DATA")}
-        environment = {**os.environ, **homes, "KUBECONFIG": str(self.kubeconfig)}
+        environment = direct_environment(**homes, KUBECONFIG=str(self.kubeconfig))
         run = subprocess.run(command, env=environment, input=input, capture_output=True, text=True)
         if check and run.returncode != 0:
             raise HarnessError(f"helm {' '.join(map(str, arguments))} failed: {run.stderr.strip()}")

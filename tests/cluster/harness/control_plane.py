@@ -10,7 +10,7 @@ from typing import Self
 
 from cluster.harness import addresses, kubeconfig
 from cluster.harness.certificates import Authority
-from cluster.harness.daemons import Daemon, daemon
+from cluster.harness.daemons import Daemon, daemon, direct_environment
 from cluster.harness.failure import HarnessError
 from cluster.harness.polling import until
 from cluster.harness.ports import accepts, free_ports
@@ -56,7 +56,7 @@ class ControlPlane:
         """The standard output of kubectl as cluster administrator; with `check`, a failure raises with its stderr."""
         program = [binary("kubectl"), "--kubeconfig", self.kubeconfig, "--cache-dir", self.folder / "kubectl"]
         command = [str(part) for part in (*program, *arguments)]
-        run = subprocess.run(command, input=input, capture_output=True, text=True)
+        run = subprocess.run(command, env=direct_environment(), input=input, capture_output=True, text=True)
         if check and run.returncode != 0:
             raise HarnessError(f"kubectl {' '.join(map(str, arguments))} failed: {run.stderr.strip()}")
         return run.stdout

@@ -5,7 +5,7 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,7 +65,6 @@ def daemon(
     run: Run,
     name: str,
     command: Sequence[str | Path],
-    environment: Mapping[str, str] | None = None,
     gently: bool = False,
 ) -> Iterator[Daemon]:
     """A running daemon, ended on the way out. Its log is `<name>.log` in the run's folder.
@@ -79,7 +78,7 @@ def daemon(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=None if environment is None else dict(environment),
+            env=direct_environment(),
             start_new_session=True,
         )
     run.note(process.pid)
@@ -88,6 +87,11 @@ def daemon(
         yield started
     finally:
         started.stop(gently)
+
+
+def direct_environment(**more: str) -> dict[str, str]:
+    """This process's environment without proxies: what the cluster talks to is on this machine."""
+    return {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")} | more
 
 
 def _dies_with_us() -> tuple[str, ...]:

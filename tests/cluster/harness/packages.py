@@ -64,8 +64,7 @@ def _search_path() -> str:
 
 
 def _apt(*arguments: str) -> None:
-    # Packages start their services on installation; a policy that forbids it keeps the machine as it was.
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     command = ["apt-get", "-q", *arguments]
     run = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if run.returncode != 0:

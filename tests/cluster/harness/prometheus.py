@@ -77,6 +77,7 @@ def _config(discovery: str) -> dict[str, Any]:
     pods = [{"url": discovery, "refresh_interval": SCRAPE_INTERVAL}]
     trainer = [
         _kept("__meta_kubernetes_pod_labelpresent_sdbench_dev_benchmark", "true"),
+        _kept("__meta_kubernetes_pod_label_training_kubeflow_org_replica_type", "master"),
         *(_copied(f"__meta_kubernetes_pod_label_{pod}", label) for label, pod in TRAINER_LABELS.items()),
     ]
     operator = [_kept("__meta_kubernetes_pod_label_app_kubernetes_io_name", "sdbench")]
