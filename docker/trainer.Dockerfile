@@ -3,8 +3,9 @@
 #
 #   docker build -f docker/trainer.Dockerfile -t sdbench-trainer .
 #
-# The base needs Python 3.11 with its venv module, and nothing else. The build arguments without a default are for networks with a proxy or an
-# authority of their own; the image does not keep them.
+# The base needs Python 3.11 with its venv module, and nothing else. The build arguments without a default are for
+# networks with a proxy or an authority of their own: they are not in the image's environment, but in its history, so
+# put no password into them.
 ARG BASE_IMAGE=python:3.11-slim-bookworm
 
 FROM ${BASE_IMAGE}
