@@ -144,7 +144,7 @@ def test_deleting_the_benchmark_removes_everything_with_and_without_the_operator
     long = question("left-behind", NAMESPACE, data=None)
     long["spec"]["trainer"]["window"] = {"warmupBatches": 5, "batches": 100000}
     apply(cluster, long)
-    until(lambda: pods_holding_devices(cluster, NAMESPACE), 120, "the pods of left-behind")
+    until(lambda: bool(pods_holding_devices(cluster, NAMESPACE)), 120, "the pods of left-behind")
     cluster.helm("uninstall", RELEASE, "--namespace", OPERATOR_NAMESPACE, "--wait")
     try:
         cluster.kubectl("delete", "sdb", "left-behind", "-n", NAMESPACE, "--cascade=foreground", "--timeout=120s")
