@@ -29,7 +29,7 @@ def test_a_batch_of_photographs_is_uint8_with_tokens_and_draws(
     shards: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     cache = tmp_path_factory.mktemp("cache")
-    loader = shard_loader(Source(local=str(shards)), share(), Loader(), clip_tokenizer(), 1, cache)
+    loader = shard_loader(Source(local=str(shards)), share(), Loader(), clip_tokenizer(), nodes=1, cache=cache)
     first, second = islice(iter(loader), 2)
     assert (first["image"].dtype, tuple(first["image"].shape)) == (torch.uint8, (4, 64, 64, 3))
     assert (first["tokens"].dtype, tuple(first["tokens"].shape)) == (torch.int64, (4, 77))
@@ -42,13 +42,15 @@ def test_shards_with_fewer_images_than_a_global_batch_are_refused_with_both_numb
 ) -> None:
     cache = tmp_path_factory.mktemp("cache")
     with pytest.raises(DataMissing, match=r"hold \d+ images, fewer than one global batch of 4096"):
-        shard_loader(Source(local=str(shards)), share(per_device=4096), Loader(), clip_tokenizer(), 1, cache)
+        shard_loader(
+            Source(local=str(shards)), share(per_device=4096), Loader(), clip_tokenizer(), nodes=1, cache=cache
+        )
 
 
 def test_a_folder_without_shards_is_named(tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("empty")
     with pytest.raises(DataMissing, match=f"No shards at {folder}"):
-        shard_loader(Source(local=str(folder)), share(), Loader(), clip_tokenizer(), 1, folder)
+        shard_loader(Source(local=str(folder)), share(), Loader(), clip_tokenizer(), nodes=1, cache=folder)
 
 
 def test_the_picture_keeps_its_aspect_and_loses_its_edges() -> None:

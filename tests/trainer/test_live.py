@@ -8,7 +8,8 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from trainer.launching import Launch, launching, run_config
+from sdbench_trainer.report import ExitCode
+from trainer.launching import Launch, launched, launching, run_config
 
 LONG = {"globalBatchSize": 4, "window": {"warmupBatches": 1, "batches": 100_000}}
 
@@ -68,3 +69,24 @@ def test_the_real_trainer_ends_within_the_grace_of_a_pod_when_told_to() -> None:
         launch.process.send_signal(signal.SIGTERM)
         launch.process.wait(10)
         assert launch.ended().error_code == 143
+
+
+def pod(rank: int, port: int) -> dict[str, str]:
+    job = {"PET_NNODES": "2", "PET_NPROC_PER_NODE": "1", "PET_MASTER_ADDR": "127.0.0.1"}
+    return {**job, "PET_NODE_RANK": str(rank), "PET_MASTER_PORT": str(port)}
+
+
+def test_a_pod_that_lost_another_pod_exits_69() -> None:
+    port, config = free_port(), run_config(2, LONG)
+    with launching(config, **pod(0, port)) as master, launching(config, **pod(1, port)) as worker:
+        master.wait_for_output("launch: step")
+        os.kill(worker.process.pid, signal.SIGKILL)
+        ended = master.ended()
+    assert ended.code == ended.error_code == ExitCode.PEER_LOST, ended.output
+
+
+def test_a_pod_whose_peers_never_come_exits_66_and_says_how_many_there_were() -> None:
+    config = run_config(2, watchdog={"rendezvousSeconds": 5, "firstStepSeconds": 300, "stallSeconds": 300})
+    ended = launched(config, **pod(0, free_port()))
+    assert ended.code == ended.error_code == ExitCode.RENDEZVOUS_TIMEOUT, ended.output
+    assert "1/2 clients joined" in ended.tail

@@ -12,6 +12,13 @@ class OutOfMemoryError(RuntimeError):
     """Named as PyTorch's."""
 
 
+class ClientError(Exception):
+    """Named as botocore's."""
+
+
+ClientError.__module__ = "botocore.exceptions"
+
+
 class DistBackendError(RuntimeError):
     """Named as PyTorch's."""
 
@@ -27,6 +34,7 @@ ROWS = [
     (OSError(errno.ENOSPC, "No space left on device", "/dev/shm/torch_1"), ExitCode.SHARED_MEMORY_FULL),
     (RuntimeError("DataLoader worker (pid 7) is killed by signal: Bus error."), ExitCode.SHARED_MEMORY_FULL),
     (FileNotFoundError(errno.ENOENT, "No such file", "/dev/shm/000000_locals"), ExitCode.BUG),
+    (ClientError("An error occurred (404) when calling HeadObject"), ExitCode.DATA_MISSING),
     (ValueError("nonsense"), ExitCode.BUG),
 ]
 

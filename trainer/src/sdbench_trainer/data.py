@@ -92,7 +92,9 @@ def canonical_nodes(nodes: int) -> int:
     return CANONICAL_NODES if CANONICAL_NODES % nodes == 0 or nodes % CANONICAL_NODES == 0 else nodes
 
 
-def shard_loader(source: Source, share: Share, knobs: Loader, tokenizer: Tokenizer, nodes: int, cache: Path) -> Any:
+def shard_loader(
+    source: Source, share: Share, knobs: Loader, tokenizer: Tokenizer, *, nodes: int, cache: Path, pinned: bool = False
+) -> Any:
     """A loader over the source's shards; remote ones are kept in the cache folder. Raises DataMissing."""
     place = source.remote or source.local
     try:
@@ -123,7 +125,7 @@ def shard_loader(source: Source, share: Share, knobs: Loader, tokenizer: Tokeniz
         batch_size=share.per_device,
         drop_last=True,
         collate_fn=partial(collated, tokenizer=tokenizer),
-        pin_memory=torch.cuda.is_available(),
+        pin_memory=pinned,
         **workers,
     )
 

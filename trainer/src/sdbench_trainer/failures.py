@@ -39,6 +39,9 @@ class LossNotFinite(RunFailure):
     code = ExitCode.LOSS_NOT_FINITE
 
 
+_STORAGE = ("botocore.", "google.api_core.", "azure.core.", "oci.")
+"""Packages whose exceptions say that a shard could not be fetched."""
+
 _DEVICE_MEMORY = ("outofmemoryerror", "out of memory", "can't allocate memory", "defaultcpuallocator")
 _SHARED_MEMORY = ("insufficient shared memory", "allocate shared memory", "dev/shm", "killed by signal: bus")
 _PEER_LOST = (
@@ -70,6 +73,8 @@ def chain(error: BaseException) -> Iterator[BaseException]:
 def _code_of_one(error: BaseException) -> ExitCode | None:
     if isinstance(error, RunFailure):
         return error.code
+    if type(error).__module__.startswith(_STORAGE):
+        return ExitCode.DATA_MISSING
     text = f"{type(error).__name__}: {error}".lower()
     shared = any(word in text for word in _SHARED_MEMORY)
     if shared and (not isinstance(error, OSError) or error.errno == errno.ENOSPC):

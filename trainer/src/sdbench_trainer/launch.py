@@ -49,6 +49,8 @@ CREDENTIALS_VARIABLE = "SDBENCH_CREDENTIALS"
 TRAINER = (sys.executable, "-m", "sdbench_trainer.train")
 HEARD = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
 GRACE_SECONDS = 7.0
+KILL_SECONDS = 2.0
+"""What the kernel does not end in this time ends with the pod."""
 TICK_SECONDS = 0.25
 DUMP_SECONDS = 1.5
 NEWS_SECONDS = 10.0
@@ -89,7 +91,8 @@ class Pod:
             self.hear()
         for rank in self.running():
             rank.signal(signal.SIGKILL, group=True)
-        while self.running():
+        deadline = time.monotonic() + KILL_SECONDS
+        while self.running() and time.monotonic() < deadline:
             self.hear()
 
     def dump(self) -> None:
@@ -104,7 +107,7 @@ class Pod:
         """From time to time, one line on how far the run is."""
         now = time.monotonic()
         beat = self.beats.of(0)
-        if beat.phase is Phase.TRAINING and beat.steps and now >= self.news_at:
+        if beat.phase is Phase.TRAINING and beat.median_step and now >= self.news_at:
             self.news_at = now + NEWS_SECONDS
             say(f"launch: step {beat.steps}, {beat.median_step:.3f} s a step")
 

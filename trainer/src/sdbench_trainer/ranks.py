@@ -4,6 +4,7 @@ Each rank leads a session of its own, so that its loader's processes end with it
 ends. PID 1 also inherits strangers' zombies and reaps them.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -23,8 +24,8 @@ _stdout = threading.Lock()
 
 
 def say(line: str) -> None:
-    """One whole line on the standard output."""
-    with _stdout:
+    """One whole line on the standard output; nobody reading it must not stop a run."""
+    with _stdout, contextlib.suppress(OSError):
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
 

@@ -67,7 +67,15 @@ def images(run: RunConfig, place: Place) -> Any:
     if place.local_rank == 0:
         require_index(run.source)
     cache = (place.scratch or Path.cwd()) / "shards"
-    return shard_loader(run.source, share, run.trainer.loader, clip_tokenizer(), place.nodes, cache)
+    return shard_loader(
+        run.source,
+        share,
+        run.trainer.loader,
+        clip_tokenizer(),
+        nodes=place.nodes,
+        cache=cache,
+        pinned=run.accelerator,
+    )
 
 
 def parts_of(run: RunConfig, place: Place, device: torch.device) -> Parts:
@@ -109,6 +117,11 @@ def trainer_of(run: RunConfig, parts: Parts, loader: TimedLoader, watch: Watch) 
     )
 
 
+def _device_memory_peak() -> int | None:
+    used = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    return torch.cuda.max_memory_allocated() if used else None
+
+
 def rank_window(watch: Watch) -> RankWindow:
     """This rank's part of the window. Raises RuntimeError if the window is not complete."""
     if watch.seen is None:
@@ -117,7 +130,7 @@ def rank_window(watch: Watch) -> RankWindow:
         wait_seconds=watch.seen.wait_seconds,
         forward_seconds=watch.seen.forward_seconds,
         host_memory_peak_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-        device_memory_peak_bytes=torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None,
+        device_memory_peak_bytes=_device_memory_peak(),
     )
 
 

@@ -1,0 +1,83 @@
+"""Does `fit` end when the window is complete, and refuse numbers that are none? In this process, on one rank."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from composer.models import ComposerModel
+from torch import Tensor, nn
+
+from sdbench_trainer.beats import Pulse
+from sdbench_trainer.config import RunConfig
+from sdbench_trainer.failures import LossNotFinite
+from sdbench_trainer.train import Parts, fit
+from trainer.launching import run_config
+
+
+class Line(ComposerModel):  # type: ignore[misc]
+    """One weight; counts its forward passes, and gives no number after so many."""
+
+    def __init__(self, good: int) -> None:
+        super().__init__()
+        self.line = nn.Linear(1, 1)
+        self.good = good
+        self.passes = 0
+
+    def forward(self, batch: dict[str, Tensor]) -> Tensor:
+        self.passes += 1
+        result: Tensor = self.line(batch["x"])
+        return result if self.passes <= self.good else result * float("nan")
+
+    def loss(self, outputs: Tensor, batch: dict[str, Tensor]) -> Tensor:
+        return outputs.square().mean()
+
+
+class Ones:
+    """Epochs of three batches."""
+
+    batch_size = 4
+
+    def __len__(self) -> int:
+        return 3
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        return iter([{"x": torch.ones(4, 1)}] * 3)
+
+
+def run(**trainer: Any) -> RunConfig:
+    return RunConfig.model_validate(run_config(1, trainer))
+
+
+def parts(good: int = 10**9) -> Parts:
+    model = Line(good)
+    return Parts(model, Ones(), torch.optim.SGD(model.parameters(), lr=0.01))
+
+
+def test_training_ends_with_the_last_step_of_the_window() -> None:
+    made = parts()
+    result = fit(run(window={"warmupBatches": 4, "batches": 7}), made, Pulse(None, 0), None)
+    assert result.batches == 7
+    assert result.images == 28
+    assert made.model.passes == 11
+    assert result.rank_skew_ratio == 1.0
+
+
+def test_microbatches_are_parts_of_one_step() -> None:
+    made = parts()
+    window = {"warmupBatches": 1, "batches": 2}
+    result = fit(run(window=window, deviceMicrobatchSize=2), made, Pulse(None, 0), None)
+    assert (result.batches, result.images, made.model.passes) == (2, 8, 6)
+
+
+def test_the_window_waits_for_the_seconds_of_warm_up() -> None:
+    made = parts()
+    window = {"warmupBatches": 1, "warmupSeconds": 1, "batches": 2}
+    result = fit(run(window=window), made, Pulse(None, 0), None)
+    assert result.batches == 2
+    assert made.model.passes > 10
+
+
+def test_a_loss_that_is_no_number_ends_the_run_and_names_the_step() -> None:
+    with pytest.raises(LossNotFinite, match="The loss is nan after step 3"):
+        fit(run(window={"warmupBatches": 1, "batches": 7}), parts(good=2), Pulse(None, 0), None)
