@@ -67,6 +67,10 @@ class Cluster:
         self.serial = 0
         self.rates: dict[float, str] = {}
         """Every rate that was ever reported, with the Attempt that did."""
+        self.known: set[str] = set()
+        """Names of jobs that a stored status has seen: they are not used again."""
+        self.mixed: set[str] = set()
+        """Attempts one of whose pods was replaced after all of them had been seen."""
 
     def snapshot(self) -> Snapshot:
         of = benchmark(self.spec, Status.model_validate(self.status.document()), generation=self.generation)
@@ -82,6 +86,7 @@ class Cluster:
             self.status = Status.model_validate(made.status.document())
             assert self.status == made.status, "a status must survive being stored"
             self.version += 1
+            self.known |= {row.job for row in self.status.trials if row.job and row.job_uid}
         return True
 
     def done(self, act: Start | Stop) -> None:
@@ -98,6 +103,7 @@ class Cluster:
 
     def _created(self, start: Start) -> None:
         if start.name not in self.jobs:
+            assert start.name not in self.known, "a name is used again"
             job = Job(start, self.fresh("job"), self.now)
             job.pods = [self.new_pod(start.name, index) for index in range(start.pods)]
             self.jobs[start.name] = job
@@ -127,6 +133,14 @@ class Cluster:
 
     def new_pod(self, name: str, index: int) -> PodState:
         return PodState(name=f"{name}-{index}", uid=self.fresh("pod"), index=index, holds_devices=True)
+
+    def replace_pod(self, job: Job, index: int) -> None:
+        """The training-operator makes a pod anew under the same name."""
+        row = self.status.trials[job.start.trial]
+        if row.job == job.start.name and row.phase in LIVE and row.pods_checksum is not None:
+            self.mixed.add(job.start.name)
+        job.pods[index] = self.new_pod(job.start.name, job.pods[index].index)
+        job.touched = True
 
     def run(self, job: Job, index: int) -> None:
         """A pod is scheduled and its container runs."""
@@ -201,6 +215,7 @@ class Cluster:
         for row in self.status.trials:
             if row.measurement is not None:
                 assert self.rates[float(row.measurement.images_per_second)] == row.job, "a result of another Attempt"
+                assert row.job not in self.mixed, "a result of pods that did not see one run"
 
     def carried_on(self) -> None:
         """Without further trouble: every pod runs and ends well, what is deleted goes, time passes."""

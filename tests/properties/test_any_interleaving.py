@@ -106,9 +106,7 @@ class Interleaving(RuleBasedStateMachine):
     def a_pod_is_replaced(self, number: int, index: int) -> None:
         job = self.job(number)
         if job.pods and job.uid is not None:
-            place = job.pods[index % len(job.pods)].index
-            job.pods[index % len(job.pods)] = self.cluster.new_pod(job.start.name, place)
-            job.touched = True
+            self.cluster.replace_pod(job, index % len(job.pods))
 
     @precondition(unclean)
     @rule(number=numbers, index=numbers, why=st.sampled_from(WAITING))

@@ -251,6 +251,24 @@ def test_a_job_that_was_seen_and_is_gone_is_never_run_again_under_its_name() -> 
     assert [start.name for start in made.starts] == ["tiny-0a1b2-0-2"]
 
 
+def test_a_job_that_was_made_anew_by_somebody_else_is_not_ours_to_count() -> None:
+    made, at = running(spec(devices=ONE))
+    other = attempt(exited(of=report(NAME)), job_uid="another")
+    at = after(made, at, other)
+    made = decide(at)
+    assert phases(made) == ["Stopping:JobVanished"]
+    assert [stop.job_uid for stop in decide(after(made, at, other)).stops] == ["another"]
+
+
+def test_a_result_is_void_if_a_pod_was_replaced_since_all_were_seen() -> None:
+    asked = spec(devices={"counts": [2], "perPod": 1})
+    at = world(benchmark(asked))
+    at = after(decide(at), at, attempt(pod(0), pod(1)))
+    made = decide(at)
+    done = (exited(0, of=report(NAME)), replace(exited(1), uid="another"))
+    assert phases(decide(after(made, at, attempt(*done)))) == ["Stopping:Interrupted"]
+
+
 def test_a_job_that_cannot_be_created_is_given_up() -> None:
     at = world(benchmark(spec(devices=ONE, limits={"queuedSeconds": 60})))
     at = after(decide(at), at, seconds=60)

@@ -46,10 +46,14 @@ def disrupted(state: AttemptState) -> PodState | None:
     return next((pod for pod in _by_index(state) if pod.disruption), None)
 
 
+def remade(row: TrialRow, state: AttemptState) -> bool:
+    """Whether another job has the name of the one that was seen."""
+    return None not in (row.job_uid, state.job_uid) and row.job_uid != state.job_uid
+
+
 def vanished(row: TrialRow, state: AttemptState) -> bool:
     """Whether the row's job is gone or going, though nobody here has asked for it."""
-    known = row.job_uid if row.job_uid is not None else state.job_uid
-    return state.job_uid is None or state.job_uid != known or state.deleting
+    return state.job_uid is None or state.deleting or remade(row, state)
 
 
 def all_exited_well(state: AttemptState) -> bool:

@@ -73,6 +73,7 @@ def ending(row: TrialRow, state: AttemptState, trial: Trial, spec: Spec, image: 
     """Why the live row's Attempt has ended, the strongest cause first; None while it runs."""
     return (
         _name_conflict(state)
+        or _remade(row, state)
         or _replaced(row, state)
         or _measured(state, trial)
         or _culprit(state, spec, {STRONG})
@@ -103,6 +104,11 @@ def _name_conflict(state: AttemptState) -> Ending | None:
     if not state.foreign:
         return None
     return ended(Reason.NAME_CONFLICT, f"Another owner's object is called {state.name}; it is left alone")
+
+
+def _remade(row: TrialRow, state: AttemptState) -> Ending | None:
+    """What another job of the same name left does not count."""
+    return _vanished(row, state) if attempts.remade(row, state) else None
 
 
 def _replaced(row: TrialRow, state: AttemptState) -> Ending | None:
