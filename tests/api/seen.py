@@ -33,6 +33,11 @@ class Place:
     def names(self, what: str) -> list[str]:
         return [one["metadata"]["name"] for one in read(self.plane, self.namespace, what)["items"]]
 
+    def first_job(self) -> str:
+        """The name of the only job, once there is one."""
+        (name,) = until(lambda: self.names("pytorchjobs") or None, SECONDS, "a job")
+        return name
+
     def reasons(self) -> list[str]:
         """Reasons of the Events of Benchmarks, in the order of their times."""
         events = read(self.plane, self.namespace, "events")["items"]

@@ -8,9 +8,8 @@ import pytest
 
 from api.operating import OperatorProcess
 from api.questions import Asked
-from api.seen import SECONDS, Place
+from api.seen import Place
 from cluster.harness.control_plane import ControlPlane
-from cluster.harness.polling import until
 
 pytest_plugins = ["api.places"]
 
@@ -24,7 +23,7 @@ def place(plane: ControlPlane, namespace: str, kubeconfig: Path, tmp_path: Path)
 
 def test_the_operator_need_not_be_there_for_a_deletion(place: Place, asked: Asked) -> None:
     asked()
-    until(lambda: place.names("pytorchjobs"), SECONDS, "a job")
+    place.first_job()
     place.operator.kill()
     place.plane.kubectl("delete", "sdb", "tiny", "-n", place.namespace, "--cascade=foreground", "--timeout=30s")
     assert place.names("pytorchjobs") == []
@@ -32,6 +31,6 @@ def test_the_operator_need_not_be_there_for_a_deletion(place: Place, asked: Aske
 
 def test_sigterm_ends_the_operator_cleanly_within_seconds(place: Place, asked: Asked) -> None:
     asked()
-    until(lambda: place.names("pytorchjobs"), SECONDS, "a job")
+    place.first_job()
     place.operator.process.send_signal(signal.SIGTERM)
     assert place.operator.process.wait(10) == 0

@@ -73,7 +73,7 @@ def assert_the_series_go_with_the_benchmark(place: Place) -> None:
 
 def test_the_job_belongs_to_its_benchmark_and_goes_with_it(place: Place, asked: Asked) -> None:
     asked()
-    (name,) = until(lambda: place.names("pytorchjobs"), SECONDS, "a job")
+    name = place.first_job()
     job, benchmark = read(place.plane, place.namespace, "pytorchjob", name), place.benchmark()
     (owner,) = job["metadata"]["ownerReferences"]
     assert (owner["uid"], owner["controller"]) == (benchmark["metadata"]["uid"], True)
@@ -116,7 +116,7 @@ def test_refused_pods_are_told_with_the_words_of_the_cluster(place: Place, asked
     quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}}
     apply(place.plane, quota, "-n", place.namespace)
     asked(devices=question()["spec"]["devices"] | {"counts": [1]})
-    (name,) = until(lambda: place.names("pytorchjobs"), SECONDS, "a job")
+    name = place.first_job()
     job = read(place.plane, place.namespace, "pytorchjob", name)
     about = {"kind": "PyTorchJob", "apiVersion": "kubeflow.org/v1", "name": name, "uid": job["metadata"]["uid"]}
     complaint = {
