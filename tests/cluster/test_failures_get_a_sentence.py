@@ -1,15 +1,17 @@
 """What is a person told when the cluster can't do what was asked? A reason, a sentence with the offender, free devices.
 
-All the questions are asked at once, each in a namespace of its own, so that their deadlines run side by side.
+The questions are asked at once, each in a namespace of its own, so that their deadlines run side by side.
 """
 
+import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
+from cluster.harness import training_operator
 from cluster.harness.cluster import Cluster
 from cluster.scene import apply, condition, pods_holding_devices, question, read, wait_for
 
@@ -118,3 +120,42 @@ def test_no_pod_that_is_not_terminated_is_left(situation: Situation, told: dict[
     wait_for(cluster, situation.name, situation.name, "CleanedUp", 60)
     assert pods_holding_devices(cluster, situation.name) == []
     assert read(cluster, situation.name, "pytorchjobs")["items"] == []
+
+
+@pytest.fixture
+def careless_training_operator(cluster: Cluster, prepared: None) -> Iterator[None]:
+    """A training-operator whose init container in the workers is, as upstream has it, not restricted."""
+    described = training_operator.INIT_CONTAINER
+    before, after = described.split("  securityContext:\n")
+    careless = before + "  command:" + after.split("  command:")[1]
+    _restart_training_operator(cluster, careless)
+    yield
+    _restart_training_operator(cluster, described)
+
+
+def _restart_training_operator(cluster: Cluster, init_container: str) -> None:
+    namespace = training_operator.NAMESPACE
+    template = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "init-container", "namespace": namespace},
+        "data": {"initContainer.yaml": init_container},
+    }
+    cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", input=json.dumps(template))
+    cluster.kubectl("rollout", "restart", "deployment/training-operator", "-n", namespace)
+    cluster.kubectl("rollout", "status", "deployment/training-operator", "-n", namespace, "--timeout=120s")
+
+
+def test_pod_securitys_refusal_is_told_though_no_job_says_so(
+    cluster: Cluster, careless_training_operator: None, make_namespace_once: Any
+) -> None:
+    make_namespace_once("pod-security")
+    asked = question("pod-security", "pod-security", data=None, limits=LIMITS)
+    asked["spec"]["devices"]["counts"] = [2]
+    apply(cluster, asked)
+    benchmark = wait_for(cluster, "pod-security", "pod-security", "Failed", LIMITS["startSeconds"] + GRACE_SECONDS)
+    failed = condition(benchmark, "Failed")
+    assert failed["reason"] == "PodsForbidden", failed
+    assert "violates PodSecurity" in failed["message"]
+    wait_for(cluster, "pod-security", "pod-security", "CleanedUp", 60)
+    assert pods_holding_devices(cluster, "pod-security") == []
