@@ -5,6 +5,17 @@ from collections.abc import Iterator
 import pytest
 
 from cluster.harness.control_plane import ControlPlane
+from cluster.harness.tools import build_control_plane
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Build what is missing before the first test, whose time limit a build would break."""
+    if not session.config.option.collectonly and any("control_plane" in _fixtures(item) for item in session.items):
+        build_control_plane()
+
+
+def _fixtures(item: pytest.Item) -> tuple[str, ...]:
+    return tuple(getattr(item, "fixturenames", ()))
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cluster import scene
-from cluster.harness.cluster import Cluster
+from cluster.harness.cluster import Cluster, build_everything
 from cluster.harness.derived import trainer_with
 
 BAD_WEATHER = """
@@ -16,6 +16,16 @@ def _bad_weather(*_: object) -> None:
 
 StableDiffusion.forward = _bad_weather
 """
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Build what is missing before the first test, whose time limit a build would break."""
+    if not session.config.option.collectonly and any("cluster" in _fixtures(item) for item in session.items):
+        build_everything()
+
+
+def _fixtures(item: pytest.Item) -> tuple[str, ...]:
+    return tuple(getattr(item, "fixturenames", ()))
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from cluster.harness.buildah import buildah, present
+from cluster.harness.buildah import buildah, present, storage_tags
 from cluster.harness.cache import held, say
 from cluster.harness.failure import HarnessError, last_lines
 from cluster.harness.runs import scratch
@@ -29,7 +29,14 @@ def base_image() -> str:
                 _bootstrapped(root)
                 _emptied_of_downloads(root)
                 _committed(root)
+            _drop_others()
     return BASE_IMAGE
+
+
+def _drop_others() -> None:
+    for tag in storage_tags("localhost/sdbench-base"):
+        if tag != BASE_IMAGE:
+            buildah("rmi", tag)
 
 
 def _bootstrapped(root: Path) -> None:

@@ -14,6 +14,7 @@ from cluster.harness.control_plane import ControlPlane
 from cluster.harness.daemons import direct_environment
 from cluster.harness.discovery import pod_discovery, trust_of
 from cluster.harness.failure import HarnessError
+from cluster.harness.images import OPERATOR, TRAINER, planned
 from cluster.harness.kubelet import start_node
 from cluster.harness.namespaces import node_namespaces
 from cluster.harness.packages import demand_packages, demand_root
@@ -100,8 +101,18 @@ class Cluster:
         self.prometheus = stack.enter_context(prometheus_server(run, addresses.MACHINE, pods))
 
 
+def build_everything() -> None:
+    """Build every program and image that a cluster needs, and start nothing."""
+    demand_root()
+    demand_packages()
+    all_binaries()
+    for image in (OPERATOR, TRAINER):
+        with planned(image) as build:
+            build.make()
+
+
 def supplies_made() -> Images:
-    """Build everything that a cluster needs, and start nothing that stays."""
+    """Build everything that a cluster needs and give containerd the images; nothing stays started."""
     with _supplied() as (_, _, images):
         return images
 
@@ -109,9 +120,7 @@ def supplies_made() -> Images:
 @contextlib.contextmanager
 def _supplied() -> Iterator[tuple[Run, Containerd, Images]]:
     """What a control plane and a node are put on: programs, a clean machine, namespaces, containerd with the images."""
-    demand_root()
-    demand_packages()
-    all_binaries()
+    build_everything()
     with (
         held("cluster", "another cluster runs on this machine, and there can be one at a time"),
         _clean_run() as run,

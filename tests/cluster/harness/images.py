@@ -9,7 +9,8 @@ from pathlib import Path
 
 from cluster.harness.base import BASE_IMAGE, base_image
 from cluster.harness.buildah import buildah, built, present, storage_tags
-from cluster.harness.cache import held, say
+from cluster.harness.cache import cache_folder, held, say
+from cluster.harness.failure import HarnessError
 from cluster.harness.runs import scratch
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -24,6 +25,8 @@ class Image:
     requirements: str
     sources: tuple[str, ...]
     minutes: int
+    gigabytes: int
+    """What its first build takes in passing: storage, the stream to containerd, content and snapshot there."""
 
     @property
     def repository(self) -> str:
@@ -41,6 +44,7 @@ OPERATOR = Image(
     requirements="requirements/operator.txt",
     sources=("operator/src/sdbench", "trainer/src/sdbench_trainer"),
     minutes=1,
+    gigabytes=2,
 )
 TRAINER = Image(
     name="sdbench-trainer",
@@ -48,6 +52,7 @@ TRAINER = Image(
     requirements="requirements/trainer.txt",
     sources=("trainer/src/sdbench_trainer",),
     minutes=4,
+    gigabytes=30,
 )
 
 
@@ -74,12 +79,22 @@ class Build:
         name = self.image.name
         with held("images", "another process is building an image"):
             if not present(self.stored):
+                self._demand_space()
                 base = base_image()
                 buildah("rm", "--all")  # what a build that was killed has left
                 say(f"building {name} (seconds, or about {self.image.minutes} min if its dependencies changed)")
                 built(self.context / self.image.dockerfile, self.context, self.stored, base)
                 self._drop_others()
         return self.stored
+
+    def _demand_space(self) -> None:
+        """The first build moves gigabytes, those after it share its layers."""
+        free = shutil.disk_usage(cache_folder()).free // 10**9
+        if free < self.image.gigabytes and not storage_tags(f"localhost/{self.image.name}"):
+            raise HarnessError(
+                f"the first build of {self.image.name} needs {self.image.gigabytes} GB below {cache_folder()}, "
+                f"and {free} GB are free: make room, or name another folder in SDBENCH_CACHE"
+            )
 
     def _drop_others(self) -> None:
         """The layers that the kept version shares with the older ones stay."""

@@ -75,6 +75,13 @@ def binary(name: str) -> Path:
     return path
 
 
+def build_control_plane() -> None:
+    """Have what a control plane without a node needs, the training-operator's CRDs among it."""
+    for name in (*KUBERNETES.packages, *ETCD.packages):
+        binary(name)
+    module_source(TRAINING_OPERATOR)
+
+
 def all_binaries() -> tuple[Path, ...]:
     return tuple(binary(name) for module in ALL for name in module.packages)
 

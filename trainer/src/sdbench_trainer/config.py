@@ -4,6 +4,7 @@
 as one JSON value in the environment variable `RUN_VARIABLE`.
 """
 
+import re
 from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any
@@ -26,18 +27,25 @@ SHARDS_FOLDER = "/var/lib/sdbench/shards"
 DECIMAL_PATTERN = r"^[0-9]+(\.[0-9]+)?$"
 
 
-def _text(value: Any) -> Any:
+DECIMAL_LIMIT = 24
+"""Longest decimal string."""
+
+
+def _decimal(value: Any) -> Decimal:
     """Refuse numbers: 0.1 as a JSON number has already lost its decimal meaning."""
-    if isinstance(value, Decimal | str):
+    if isinstance(value, Decimal):
         return value
-    raise ValueError(f'write it as a decimal string, as in "{value}"')
+    if isinstance(value, str) and len(value) <= DECIMAL_LIMIT and re.fullmatch(DECIMAL_PATTERN, value):
+        return Decimal(value)
+    example = value if isinstance(value, int | float) and value >= 0 else "0.25"
+    raise ValueError(f'write it as a decimal string, as in "{example}"')
 
 
 DecimalString = Annotated[
     Decimal,
-    BeforeValidator(_text),
+    BeforeValidator(_decimal),
     PlainSerializer(lambda value: format(value, "f"), return_type=str),
-    WithJsonSchema({"type": "string", "pattern": DECIMAL_PATTERN, "maxLength": 24}),
+    WithJsonSchema({"type": "string", "pattern": DECIMAL_PATTERN, "maxLength": DECIMAL_LIMIT}),
 ]
 """A number that travels as a decimal string, because the Kubernetes API has no floats."""
 

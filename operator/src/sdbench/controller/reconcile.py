@@ -89,8 +89,12 @@ async def _with_complaints(cluster: Cluster, state: AttemptState, key: Key) -> A
 
 
 async def _stored(cluster: Cluster, benchmark: Benchmark, decision: Decision) -> Benchmark:
-    """The Benchmark with the decided status, which is written only if it differs."""
-    if decision.status.document() != benchmark.status.document():
+    """The Benchmark with the decided status, which is written if it differs, and before anything is started or stopped.
+
+    A status that is written as it was leaves no trace, but it is refused if this Benchmark was changed meanwhile: so
+    a slow second operator never acts on what is no longer true.
+    """
+    if decision.starts or decision.stops or decision.status.document() != benchmark.status.document():
         await cluster.store(benchmark, decision.status)
     return benchmark.model_copy(update={"status": decision.status})
 
