@@ -6,8 +6,8 @@ import sys
 from collections.abc import Callable, Sequence
 from types import FrameType
 
-from cluster.harness.cache import cache_folder, say
-from cluster.harness.cluster import Cluster, supplies_made
+from cluster.harness.cache import cache_folder, is_held, say
+from cluster.harness.cluster import CLUSTER_LOCK, Cluster, supplies_made
 from cluster.harness.failure import HarnessError
 from cluster.harness.runs import sweep
 from cluster.harness.tools import all_binaries
@@ -104,7 +104,8 @@ def tools() -> None:
 
 def clean() -> None:
     swept = sweep()
-    remove_control_groups()
+    if not is_held(CLUSTER_LOCK):
+        remove_control_groups()
     print(f"cleared away: {', '.join(swept) or 'nothing was left'} (the cache itself is {cache_folder()})")
 
 

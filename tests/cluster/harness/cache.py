@@ -32,6 +32,16 @@ def held(name: str, meaning: str) -> Iterator[None]:
         yield
 
 
+def is_held(name: str) -> bool:
+    """Whether a process holds the lock now."""
+    with (cache_folder("locks") / name).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
 def say(sentence: str) -> None:
     """Tell the person at the terminal what is going on."""
     print(f"harness: {sentence}", file=sys.stderr, flush=True)

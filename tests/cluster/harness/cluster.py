@@ -26,6 +26,8 @@ from cluster.harness.tools import all_binaries, binary
 from cluster.harness.traces import demand_no_other_node, leftovers, remove_control_groups
 from cluster.harness.training_operator import install_training_operator
 
+CLUSTER_LOCK = "cluster"
+
 
 class Cluster:
     """A context manager that starts as one thing and stops as one thing, and then has left nothing behind.
@@ -122,7 +124,7 @@ def _supplied() -> Iterator[tuple[Run, Containerd, Images]]:
     """What a control plane and a node are put on: programs, a clean machine, namespaces, containerd with the images."""
     build_everything()
     with (
-        held("cluster", "another cluster runs on this machine, and there can be one at a time"),
+        held(CLUSTER_LOCK, "another cluster runs on this machine, and there can be one at a time"),
         _clean_run() as run,
         node_namespaces(run) as namespaces,
         supplied_containerd(run, namespaces) as (containers, images),

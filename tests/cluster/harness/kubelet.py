@@ -84,8 +84,6 @@ def _kubelet_config(folder: Path, serving: KeyPair, authority: Path, socket: Pat
         "imageGCHighThresholdPercent": 100,
         "maxPods": 110,
         "serializeImagePulls": False,
-        # Nodes on one shared disk are slow now and then; a pod's end is seen at once through events anyway.
-        "nodeStatusUpdateFrequency": "5s",
     }
 
 
