@@ -23,7 +23,7 @@ from cluster.harness.runs import Run, new_run
 from cluster.harness.s3 import S3, s3_server
 from cluster.harness.supplies import Images, supplied_containerd
 from cluster.harness.tools import all_binaries, binary
-from cluster.harness.traces import demand_no_other_node, leftovers, remove_control_groups
+from cluster.harness.traces import demand_no_other_node, firewall_rules, leftovers, remove_control_groups
 from cluster.harness.training_operator import install_training_operator
 
 CLUSTER_LOCK = "cluster"
@@ -138,11 +138,12 @@ def _clean_run() -> Iterator[Run]:
     with contextlib.ExitStack() as stack:
         run = stack.enter_context(new_run("cluster"))
         demand_no_other_node()
+        others = firewall_rules()
         try:
             yield run
         finally:
             remove_control_groups()
             stack.close()
-            left = leftovers(run.folder)
+            left = leftovers(run.folder, others)
             if left:
                 raise HarnessError("the cluster has stopped, but has left behind:\n" + "\n".join(left))

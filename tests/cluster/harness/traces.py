@@ -16,16 +16,29 @@ PODS_GROUP = "kubepods"
 FIREWALL_MARKS = ("KUBE-", "CNI-")
 
 
-def leftovers(folder: Path) -> tuple[str, ...]:
-    """A line for each thing that the cluster with this run folder has left on the machine."""
+def leftovers(folder: Path, others: frozenset[str] = frozenset()) -> tuple[str, ...]:
+    """A line for each thing that the cluster with this run folder has left on the machine.
+
+    `others` are firewall rules that were there before it.
+    """
     return (
         *(f"process {line}" for line in _processes(str(folder))),
         *(f"mount {line}" for line in Path("/proc/mounts").read_text().splitlines() if str(folder) in line),
         *(f"link {name}" for name in _links()),
-        *(f"firewall {line}" for line in _firewall()),
+        *(f"firewall {line}" for line in sorted(firewall_rules() - others)),
         *(f"control group {path}" for path in _pod_groups()),
         *(f"folder {path}" for path in (folder,) if path.exists()),
     )
+
+
+def firewall_rules() -> frozenset[str]:
+    """The rules and chains on this machine such as nodes make; other container engines may have made some too."""
+    found: set[str] = set()
+    for program in ("iptables-save", "ip6tables-save"):
+        rules = subprocess.run([program], stdin=subprocess.DEVNULL, capture_output=True, text=True).stdout
+        lines = (line.partition(" [")[0] for line in rules.splitlines())  # without the counters, which grow
+        found |= {line for line in lines if any(mark in line for mark in FIREWALL_MARKS)}
+    return frozenset(found)
 
 
 def demand_no_other_node() -> None:
@@ -72,9 +85,3 @@ def _processes(folder: str) -> Iterator[str]:
 def _links() -> tuple[str, ...]:
     wanted = (addresses.MACHINE_LINK, addresses.BRIDGE)
     return tuple(name for name in wanted if Path("/sys/class/net", name).exists())
-
-
-def _firewall() -> Iterator[str]:
-    for program in ("iptables-save", "ip6tables-save"):
-        rules = subprocess.run([program], stdin=subprocess.DEVNULL, capture_output=True, text=True).stdout
-        yield from (line for line in rules.splitlines() if any(mark in line for mark in FIREWALL_MARKS))
