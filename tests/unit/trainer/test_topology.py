@@ -29,7 +29,7 @@ def environment(**changes: Any) -> dict[str, str]:
 def test_the_second_of_two_pods_with_four_devices_has_ranks_four_to_seven() -> None:
     pod = topology_in({**JOB, "PET_MASTER_PORT": "23456", "RANK": "1", "WORLD_SIZE": "2"}, devices=8)
     assert pod == Topology(2, 1, 4, "job-master-0", 23456)
-    variables = rank_variables(pod, 3, Path("/scratch"))
+    variables = rank_variables(pod, 3, Path("/scratch"), Path("/t"))
     assert variables["RANK"] == "7"
     assert variables["WORLD_SIZE"] == "8"
     assert variables["LOCAL_RANK"] == "3"

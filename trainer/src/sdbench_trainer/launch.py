@@ -52,6 +52,8 @@ GRACE_SECONDS = 7.0
 KILL_SECONDS = 2.0
 """What the kernel does not end in this time ends with the pod."""
 TICK_SECONDS = 0.25
+SHORT_CHARACTERS = 50
+"""Of 107 that the path of a socket may have, what TMPDIR's parent may take."""
 DUMP_SECONDS = 1.5
 NEWS_SECONDS = 10.0
 
@@ -112,7 +114,17 @@ class Pod:
             say(f"launch: step {beat.steps}, {beat.median_step:.3f} s a step")
 
 
-def rank_environment(run: RunConfig, topology: Topology, local_rank: int, scratch: Path) -> dict[str, str]:
+@dataclass(frozen=True)
+class Folders:
+    """What is there while a run lasts."""
+
+    scratch: Path
+    """Shared by PID 1 and its ranks: beats, outcomes, shards."""
+    temporary: Path
+    """The ranks' TMPDIR."""
+
+
+def rank_environment(run: RunConfig, topology: Topology, local_rank: int, folders: Folders) -> dict[str, str]:
     """All variables of one rank."""
     credentials = Path(os.environ.get(CREDENTIALS_VARIABLE, CREDENTIALS_FOLDER))
     return {
@@ -120,21 +132,20 @@ def rank_environment(run: RunConfig, topology: Topology, local_rank: int, scratc
         **os.environ,
         **source_variables(run.source),
         **credential_variables(credentials),
-        **rank_variables(topology, local_rank, scratch),
+        **rank_variables(topology, local_rank, folders.scratch, folders.temporary),
     }
 
 
-def pod(run: RunConfig, topology: Topology, scratch: Path, command: Sequence[str]) -> Pod:
+def pod(run: RunConfig, topology: Topology, folders: Folders, command: Sequence[str]) -> Pod:
     """All ranks of this pod, started."""
-    (scratch / "tmp").mkdir()
-    beats = Beats(scratch / "beats", topology.per_node, time.monotonic())
+    beats = Beats(folders.scratch / "beats", topology.per_node, time.monotonic())
     ranks = [
-        started(command, topology.first_rank + number, rank_environment(run, topology, number, scratch))
+        started(command, topology.first_rank + number, rank_environment(run, topology, number, folders))
         for number in range(topology.per_node)
     ]
     for rank in ranks:
         rank.listen()
-    return Pod(run, topology, ranks, beats, scratch)
+    return Pod(run, topology, ranks, beats, folders.scratch)
 
 
 def first_cause(running: Pod) -> End | Verdict | signal.Signals | None:
@@ -173,18 +184,25 @@ def report_of(running: Pod, began: float) -> Report | None:
     return Report(attempt=running.run.attempt, error=error, seconds_to_first_step=seconds)
 
 
+def _temporary_parent() -> str | None:
+    """Where sockets can be made: loader processes pass tensors through sockets in TMPDIR, whose paths must be short."""
+    return None if len(tempfile.gettempdir()) <= SHORT_CHARACTERS else "/tmp"  # noqa: S108 - random names are made in it
+
+
 @contextmanager
-def scratch_folder() -> "Iterator[Path]":
-    """A folder for this run, in SDBENCH_SCRATCH if that is set; gone afterwards, with what Streaming left."""
+def run_folders() -> "Iterator[Folders]":
+    """The folders of this run, scratch in SDBENCH_SCRATCH if that is set; gone afterwards, with what Streaming left."""
     parent = os.environ.get(SCRATCH_VARIABLE)
     if parent:
         Path(parent).mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix="sdbench-", dir=parent))
+    temporary = Path(tempfile.mkdtemp(prefix="sdbench-", dir=_temporary_parent()))
     try:
-        yield scratch
+        yield Folders(scratch, temporary)
     finally:
-        leftovers.remove_those_of(scratch / "tmp")
+        leftovers.remove_those_of(temporary)
         shutil.rmtree(scratch, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def leave(report: Report) -> None:
@@ -207,8 +225,8 @@ def launched(command: Sequence[str]) -> Report | None:
     if os.getpid() == 1:
         leftovers.remove_all()
     say(f"launch: {run.attempt}: {topology.per_node} of {run.devices} ranks here")
-    with scratch_folder() as scratch:
-        return report_of(pod(run, topology, scratch, command), began)
+    with run_folders() as folders:
+        return report_of(pod(run, topology, folders, command), began)
 
 
 def main() -> None:

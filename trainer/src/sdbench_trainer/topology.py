@@ -110,7 +110,7 @@ def source_variables(source: Source) -> dict[str, str]:
     return {name: value for name, value in wanted.items() if value}
 
 
-def rank_variables(topology: Topology, local_rank: int, scratch: Path) -> dict[str, str]:
+def rank_variables(topology: Topology, local_rank: int, scratch: Path, temporary: Path) -> dict[str, str]:
     """What makes a process rank number `first_rank + local_rank`."""
     return {
         "RANK": str(topology.first_rank + local_rank),
@@ -121,7 +121,7 @@ def rank_variables(topology: Topology, local_rank: int, scratch: Path) -> dict[s
         "MASTER_ADDR": topology.master,
         "MASTER_PORT": str(topology.port),
         SCRATCH_VARIABLE: str(scratch),
-        "TMPDIR": str(scratch / "tmp"),
+        "TMPDIR": str(temporary),
         "PYTHONUNBUFFERED": "1",
         "HF_HUB_OFFLINE": "1",
         "TOKENIZERS_PARALLELISM": "false",
