@@ -18,6 +18,8 @@ from sdbench_trainer.report import Report, report_in
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = Path(__file__).parent / "programs"
 PATIENCE_SECONDS = 240.0
+SHORT = tempfile.gettempdir()
+"""Where sockets can be made; pytest's own folders have long names."""
 
 TINY = {
     "model": "tiny",
@@ -108,6 +110,7 @@ def variables(config: Mapping[str, Any] | str, folder: Path, **changes: str) -> 
         "SDBENCH_REPORT": str(folder / "report.json"),
         "SDBENCH_SCRATCH": str(folder / "scratch"),
         "SDBENCH_METRICS_PORT": "0",
+        "TMPDIR": str(folder / "t"),
         "OMP_NUM_THREADS": "1",
         "PET_NNODES": "1",
         "PET_NODE_RANK": "0",
@@ -119,10 +122,11 @@ def variables(config: Mapping[str, Any] | str, folder: Path, **changes: str) -> 
 @contextmanager
 def launching(config: Mapping[str, Any] | str, *command: str, **changes: str) -> Iterator[Launch]:
     """A launch that runs during the block, and is killed after it."""
-    with tempfile.TemporaryDirectory(prefix="sdbench-test-") as name:
+    with tempfile.TemporaryDirectory(prefix="sdbench-test-", dir=SHORT) as name:
         folder = Path(name)
         report = folder / "report.json"
         report.touch()
+        (folder / "t").mkdir()
         with (folder / "output").open("w") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", "sdbench_trainer.launch", *(("--", *command) if command else ())],

@@ -63,10 +63,11 @@ def credentials(s3: S3, tmp_path_factory: pytest.TempPathFactory) -> dict[str, s
 
 
 def test_two_ranks_train_from_shards_on_an_s3_server_and_leave_a_whole_report(
-    s3: S3, bucket: str, credentials: dict[str, str]
+    s3: S3, bucket: str, credentials: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     config = run_config(2, {"loader": {"workers": 1}}, source=source(s3, bucket))
-    ended = launched(config, **credentials)
+    deep = tmp_path_factory.mktemp("a-folder-whose-name-is-longer-than-the-path-of-a-socket-may-be-in-this-system")
+    ended = launched(config, SDBENCH_SCRATCH=str(deep), **credentials)
     assert ended.code == ExitCode.OK, ended.output
     report = ended.report
     assert report is not None
