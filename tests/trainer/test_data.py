@@ -18,6 +18,7 @@ from sdbench_trainer.failures import DataMissing
 from sdbench_trainer.loader import TimedLoader
 from sdbench_trainer.model import Batch
 from sdbench_trainer.remote import require_index
+from sdbench_trainer.shards import build
 from sdbench_trainer.tokenizer import clip_tokenizer
 
 
@@ -44,6 +45,20 @@ def test_shards_with_fewer_images_than_a_global_batch_are_refused_with_both_numb
     with pytest.raises(DataMissing, match=r"hold \d+ images, fewer than one global batch of 4096"):
         shard_loader(
             Source(local=str(shards)), share(per_device=4096), Loader(), clip_tokenizer(), nodes=1, cache=cache
+        )
+
+
+def test_shards_with_too_few_images_to_be_divided_are_refused(
+    pictures: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("few")
+    for name in sorted(path for path in pictures.iterdir() if path.suffix == ".jpg")[:10]:
+        shutil.copy(name, folder)
+        shutil.copy(name.with_suffix(".txt"), folder)
+    build(folder, folder / "shards", overwrite=False)
+    with pytest.raises(DataMissing, match="hold 10 images; at least 64 are needed"):
+        shard_loader(
+            Source(local=str(folder / "shards")), share(), Loader(), clip_tokenizer(), nodes=1, cache=folder / "cache"
         )
 
 

@@ -13,10 +13,15 @@ PASSED_ON = ("SSL_CERT_FILE", "SSL_CERT_DIR", "PIP_CERT", "PIP_INDEX_URL", "HTTP
 """Settings of this machine's network that a build needs too. They are build arguments: the image does not keep them."""
 
 
+PRIVATE_MOUNTS = ("unshare", "--mount", "--")
+"""A container storage mounts its own folder on itself and leaves it so; here the mount goes with the command."""
+
+
 def storage(*program: str) -> list[str]:
     """The start of a buildah command on our storage."""
     folder = cache_folder("containers")
     return [
+        *PRIVATE_MOUNTS,
         *program,
         "--root",
         str(folder / "storage"),

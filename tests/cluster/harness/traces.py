@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cluster.harness import addresses
+from cluster.harness.cache import cache_folder
 from cluster.harness.failure import HarnessError
 from cluster.harness.polling import until
 
@@ -23,12 +24,18 @@ def leftovers(folder: Path, others: frozenset[str] = frozenset()) -> tuple[str, 
     """
     return (
         *(f"process {line}" for line in _processes(str(folder))),
-        *(f"mount {line}" for line in Path("/proc/mounts").read_text().splitlines() if str(folder) in line),
+        *(f"mount {line}" for line in _mounts(folder, cache_folder())),
         *(f"link {name}" for name in _links()),
         *(f"firewall {line}" for line in sorted(firewall_rules() - others)),
         *(f"control group {path}" for path in _pod_groups()),
         *(f"folder {path}" for path in (folder,) if path.exists()),
     )
+
+
+def _mounts(*folders: Path) -> Iterator[str]:
+    for line in Path("/proc/mounts").read_text().splitlines():
+        if any(f" {folder}/" in line or f" {folder} " in line for folder in folders):
+            yield line
 
 
 def firewall_rules() -> frozenset[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.harness.archives import add
-from cluster.harness.buildah import storage_name, succeeded
+from cluster.harness.buildah import PRIVATE_MOUNTS, storage_name, succeeded
 from cluster.harness.cache import say
 from cluster.harness.containers import Containerd
 from cluster.harness.failure import HarnessError
@@ -25,12 +25,12 @@ def bring_in(containers: Containerd, stored: str, reference: str) -> None:
         skipped = _placeholders(layout, containers.content(), _layers(stored))
         # As they are: to compress six gigabytes takes minutes, and the digest of a layer is then that of its files.
         flags = ("--quiet", "--dest-oci-accept-uncompressed-layers")
-        succeeded(["skopeo", "copy", *flags, storage_name(stored), f"oci:{layout}:image"])
+        succeeded([*PRIVATE_MOUNTS, "skopeo", "copy", *flags, storage_name(stored), f"oci:{layout}:image"])
         _stream(containers, layout, reference, skipped)
 
 
 def _layers(stored: str) -> tuple[str, ...]:
-    config = json.loads(succeeded(["skopeo", "inspect", "--config", storage_name(stored)]))
+    config = json.loads(succeeded([*PRIVATE_MOUNTS, "skopeo", "inspect", "--config", storage_name(stored)]))
     return tuple(config["rootfs"]["diff_ids"])
 
 

@@ -113,6 +113,8 @@ def shard_loader(
     wanted = share.per_device * share.world
     if dataset.size < wanted:
         raise DataMissing(f"The shards at {place} hold {dataset.size} images, fewer than one global batch of {wanted}.")
+    if dataset.size < CANONICAL_NODES:
+        raise DataMissing(f"The shards at {place} hold {dataset.size} images; at least {CANONICAL_NODES} are needed.")
     workers: dict[str, Any] = {"num_workers": knobs.workers}
     if knobs.workers:
         workers |= {
