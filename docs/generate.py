@@ -86,10 +86,11 @@ def endings_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-def main() -> None:
-    (FOLDER / "spec.md").write_text(spec_page())
-    (FOLDER / "endings.md").write_text(endings_page())
+def pages() -> dict[str, str]:
+    """File name → text of each generated page."""
+    return {"spec.md": spec_page(), "endings.md": endings_page()}
 
 
 if __name__ == "__main__":
-    main()
+    for name, text in pages().items():
+        (FOLDER / name).write_text(text)

@@ -1,6 +1,7 @@
 """Does the house keep its own rules? What no linter knows of them."""
 
 import ast
+import runpy
 import subprocess
 from pathlib import Path
 
@@ -50,3 +51,9 @@ def test_requirements_are_hashed_and_name_no_index() -> None:
         text = path.read_text()
         assert "--hash=sha256:" in text, path
         assert "http" not in text.replace("aiohttp", "").replace("httpx", "").replace("httpcore", ""), path
+
+
+def test_the_reference_pages_are_what_the_code_says() -> None:
+    pages = runpy.run_path(str(ROOT / "docs" / "generate.py"))["pages"]()
+    for name, text in pages.items():
+        assert (ROOT / "docs" / name).read_text() == text, f"{name} is stale: run make generate"
