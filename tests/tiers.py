@@ -1,6 +1,6 @@
 """Which tests can this machine run? Runs each tier by itself and says in a line what was left out and why.
 
-    python tests/tiers.py              every tier
+    python tests/tiers.py              every tier, two at a time; each one's output comes when it has ended
     python tests/tiers.py unit api     these tiers
     python tests/tiers.py --list       what each tier proves and needs
 
@@ -10,14 +10,25 @@ With CI set in the environment nothing may be left out: what a tier lacks is the
 import argparse
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 ROOT = Path(__file__).resolve().parent.parent
+SIDE_BY_SIDE = 2
+"""Tiers at the same time: each of them waits a lot, for imports, pods and paced steps."""
+
+NEWS_SECONDS = 60
+SPEAKING = threading.Lock()
+RUNNING: set[subprocess.Popen[bytes]] = set()
 
 
 @dataclass(frozen=True)
@@ -69,14 +80,14 @@ NODE_PACKAGES = (
 )
 
 TIERS = (
+    Tier("trainer", "config to batches to Report, exit codes, on the real Composer and a real S3 server", (GO,)),
     Tier("lint", "style, types, import contracts"),
     Tier("unit", "plan, decide, statistics, projection, manifests, schema"),
     Tier("properties", "any interleaving and any crash: each Trial counted once"),
-    Tier("trainer", "config to batches to Report, exit codes, on the real Composer and a real S3 server", (GO,)),
     Tier("chart", "rendered YAML and dashboards", (GO, PROMTOOL), ("prometheus",)),
     Tier("api", "CRD, ownership, rights, crashes, on a real API server", (GO,)),
-    Tier("local", "the same question without a cluster"),
     Tier("page", "the report in a real browser", (CHROMIUM,), ("chromium",)),
+    Tier("local", "the same question without a cluster"),
     Tier("cluster", "kubectl apply to table, on a real kubelet", (ROOT_USER, GO, CONTAINERS), NODE_PACKAGES),
 )
 
@@ -115,15 +126,50 @@ def install(packages: tuple[str, ...]) -> None:
 
 
 def outcome(tier: Tier) -> Outcome:
-    """Run one tier, or say what it lacks."""
-    install(tier.packages)
+    """Run one tier, or say what it lacks. Its output is shown when it has ended, so that two can run side by side."""
     lacking = [need.sentence for need in tier.needs if not need.met()]
     if lacking:
         return Outcome(tier, left_out="; ".join(lacking))
-    print(f"\n=== {tier.name}: {tier.proves}", flush=True)
+    say(f"{tier.name}: started ({tier.proves})")
     started = time.monotonic()
-    passed = all(subprocess.run(command, cwd=ROOT).returncode == 0 for command in commands(tier))
-    return Outcome(tier, passed, time.monotonic() - started)
+    with tempfile.TemporaryFile("w+", errors="replace") as output:
+        passed = all(ran_well(command, output) for command in commands(tier))
+        output.seek(0)
+        result = Outcome(tier, passed, time.monotonic() - started)
+        say(f"\n=== {tier.name}: {tier.proves}\n{output.read()}{line(result)}")
+    return result
+
+
+def ran_well(command: list[str], output: TextIO) -> bool:
+    """Run one command of a tier; whether it exited 0. Its signals come from us, not from the terminal."""
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+    ) as process:
+        RUNNING.add(process)
+        process.wait()
+        RUNNING.discard(process)
+        return process.returncode == 0
+
+
+def outcomes_of(chosen: list[Tier]) -> list[Outcome]:
+    """Run the tiers, side by side; an interruption is passed on to what runs, which then clears up after itself."""
+    with ThreadPoolExecutor(SIDE_BY_SIDE) as lanes:
+        running = {lanes.submit(outcome, tier): tier for tier in chosen}
+        try:
+            while waiting := wait(running, timeout=NEWS_SECONDS).not_done:
+                say(f"waiting for: {', '.join(tier.name for lane, tier in running.items() if lane in waiting)}")
+        except KeyboardInterrupt:
+            lanes.shutdown(wait=False, cancel_futures=True)
+            for process in set(RUNNING):
+                process.send_signal(signal.SIGINT)
+            raise
+    return [lane.result() for lane in running]
+
+
+def say(text: str) -> None:
+    """Tell the person at the terminal, in one piece."""
+    with SPEAKING:
+        print(text, flush=True)
 
 
 def line(result: Outcome) -> str:
@@ -145,7 +191,8 @@ def main() -> int:
     if arguments.list:
         print("\n".join(f"  {tier.name:<11} {tier.proves}" for tier in chosen))
         return 0
-    outcomes = [outcome(tier) for tier in chosen]
+    install(tuple(package for tier in chosen for package in tier.packages))
+    outcomes = outcomes_of(chosen)
     print("\nTiers:\n" + "\n".join(line(result) for result in outcomes), flush=True)
     in_ci = bool(os.environ.get("CI"))
     if in_ci and any(result.left_out for result in outcomes):
@@ -155,6 +202,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         sys.exit(main())
     except KeyboardInterrupt:
