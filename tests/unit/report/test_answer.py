@@ -63,6 +63,15 @@ def test_a_sweep_tells_its_points_apart() -> None:
     assert "seed=3" in text(swept, "table")
 
 
+def test_no_cell_is_cut_however_long_the_labels_are() -> None:
+    whole = sample.complete()
+    label = "devices=8,deviceMicrobatchSize=4,ema.enabled=false,ema.smoothing=0.9999,window.warmupBatches=20"
+    points = tuple(point.model_copy(update={"point": label}) for point in whole.status.points)
+    shown = text(whole.model_copy(update={"status": whole.status.model_copy(update={"points": points})}), "table")
+    assert "…" not in shown
+    assert shown.count("window.warmupBatches=20") == len(points)
+
+
 def test_json_keeps_the_decimal_strings_and_the_reasons() -> None:
     document = json.loads(text(sample.partly(), "json"))
     assert document["complete"] is False

@@ -1,6 +1,7 @@
 """How does the answer look on a terminal? The table in the shape of the seed's, and what was not measured."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -44,12 +45,23 @@ def unmeasured_lines(benchmark: Benchmark) -> tuple[str, ...]:
     )
 
 
+@contextmanager
+def _wide(console: Console) -> Iterator[None]:
+    """A console that cuts nothing: what it prints is never taken to be wider than it is itself."""
+    width, console.width = console.width, WIDE
+    try:
+        yield
+    finally:
+        console.width = width
+
+
 def show(benchmark: Benchmark, console: Console) -> None:
     """Name and state, the table, the Trials that are missing from it, the answer in a sentence."""
     console.print(Text.assemble((benchmark.metadata.name, "bold"), "  ", state(benchmark)), soft_wrap=True)
     if benchmark.status.points:
         table = scaling_table(benchmark, console.width)
-        console.print(table, width=WIDE, crop=False, no_wrap=True)
+        with _wide(console):
+            console.print(table, crop=False, no_wrap=True)
     for line in unmeasured_lines(benchmark):
         console.print(Text(line), soft_wrap=True)
     console.print(Text(headline(benchmark)), soft_wrap=True)
