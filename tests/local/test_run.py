@@ -1,11 +1,11 @@
 """Does a question get its answer on this machine? The real launcher, the real trainer, the tiny model."""
 
 import signal
-import time
 from pathlib import Path
 
 import pytest
 
+from cluster.harness.polling import until
 from local.runs import Running, document, processes_of, question, sdbench, shards
 
 
@@ -92,10 +92,7 @@ def test_an_interrupted_and_a_killed_run_lose_nothing_measured_and_leave_no_proc
     killed.until(lambda line: line.startswith("Trial 1") and "warm-up" in line)
     killed.send(signal.SIGKILL)
     assert killed.end() == -signal.SIGKILL
-    deadline = time.monotonic() + 60
-    while processes_of(results):
-        assert time.monotonic() < deadline, processes_of(results)
-        time.sleep(0.2)
+    until(lambda: not processes_of(results), 60, "every process of the killed run to be gone")
 
     resumed = sdbench(*arguments, "--resume")
     assert resumed.returncode == 0, resumed.stdout + resumed.stderr

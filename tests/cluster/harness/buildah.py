@@ -1,7 +1,6 @@
 """How are images built, and where do they lie until containerd has them? A container storage of our own."""
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -73,11 +72,6 @@ def built(dockerfile: Path, context: Path, reference: str, base: str) -> None:
         f"--tag={reference}",
         context,
     )
-
-
-def forget_everything() -> None:
-    """Delete the storage: what it holds can be built again."""
-    shutil.rmtree(cache_folder("containers"), ignore_errors=True)
 
 
 def _network_settings() -> list[str]:

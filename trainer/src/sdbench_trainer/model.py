@@ -92,7 +92,7 @@ def materialised(network: nn.Module, device: torch.device, seed: int) -> nn.Modu
         _fill(module, generator)
     for name, buffer in network.named_buffers():
         if not name.endswith("position_ids"):
-            raise NotImplementedError(f"buffer {name} has no first value")
+            raise RuntimeError(f"buffer {name} has no first value")
         buffer.copy_(torch.arange(buffer.numel(), device=device).view_as(buffer))
     return network
 

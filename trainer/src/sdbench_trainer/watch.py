@@ -19,7 +19,7 @@ from sdbench_trainer.beats import Phase, Pulse
 from sdbench_trainer.config import Window
 from sdbench_trainer.failures import LossNotFinite
 from sdbench_trainer.loader import TimedLoader
-from sdbench_trainer.stopwatch import Stopwatch, WindowState
+from sdbench_trainer.stopwatch import Stopwatch
 from sdbench_trainer.telemetry import Telemetry
 
 NEVER = "1000000000000ba"
@@ -184,8 +184,3 @@ def _loss(state: State) -> float:
     if not math.isfinite(loss):
         raise LossNotFinite(f"The loss is {loss} after step {int(state.timestamp.batch)}.")
     return loss
-
-
-def is_complete(watch: Watch) -> bool:
-    """Whether there is a Measurement to be made."""
-    return watch.stopwatch.state is WindowState.COMPLETE and watch.seen is not None
