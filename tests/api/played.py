@@ -15,8 +15,8 @@ from typing import Any, Self
 
 from kubernetes import client, config
 
-from sdbench_trainer.config import RUN_VARIABLE, RunConfig
 from sdbench_trainer.report import Environment, Measurement, Report, StepSeconds, message
+from sdbench_trainer.run import RUN_VARIABLE, RunConfig
 
 NODE = "played"
 BEAT_SECONDS = 0.15

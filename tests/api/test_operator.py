@@ -13,7 +13,7 @@ from api.questions import Asked, question
 from api.seen import SECONDS, Place
 from cluster.harness.control_plane import ControlPlane
 from cluster.harness.polling import until
-from sdbench_trainer.config import RunConfig
+from sdbench_trainer.run import RunConfig
 
 pytest_plugins = ["api.places"]
 

@@ -12,12 +12,13 @@ from torch import Tensor
 
 from cluster.harness.s3 import S3
 from sdbench_trainer import data
-from sdbench_trainer.config import Loader, Source
+from sdbench_trainer.config import Loader
 from sdbench_trainer.data import POOL, Share, SyntheticImages, canonical_nodes, shard_loader, square
 from sdbench_trainer.failures import DataMissing
 from sdbench_trainer.loader import TimedLoader
 from sdbench_trainer.model import Batch
 from sdbench_trainer.remote import require_index
+from sdbench_trainer.run import Source
 from sdbench_trainer.shards import build
 from sdbench_trainer.tokenizer import clip_tokenizer
 

@@ -9,8 +9,8 @@ from composer.models import ComposerModel
 from torch import Tensor, nn
 
 from sdbench_trainer.beats import Pulse
-from sdbench_trainer.config import RunConfig
 from sdbench_trainer.failures import LossNotFinite
+from sdbench_trainer.run import RunConfig
 from sdbench_trainer.train import Parts, fit
 from trainer.launching import run_config
 

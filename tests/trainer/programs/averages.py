@@ -21,9 +21,9 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from sdbench_trainer.beats import Phase, Pulse
-from sdbench_trainer.config import RunConfig
 from sdbench_trainer.ema import ExponentialMovingAverage
 from sdbench_trainer.report import Report
+from sdbench_trainer.run import RunConfig
 from sdbench_trainer.train import batch_truth, main
 from sdbench_trainer.world import Place, meet
 

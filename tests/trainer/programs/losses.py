@@ -11,10 +11,10 @@ from composer.core import Algorithm, Event, State
 from composer.loggers import Logger
 
 from sdbench_trainer.beats import Phase, Pulse
-from sdbench_trainer.config import RunConfig
 from sdbench_trainer.model import Batch
 from sdbench_trainer.provenance import environment
 from sdbench_trainer.report import Report
+from sdbench_trainer.run import RunConfig
 from sdbench_trainer.train import batch_truth, fit, main, parts_of
 from sdbench_trainer.world import Place, device_of, meet
 

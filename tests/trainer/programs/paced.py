@@ -18,10 +18,10 @@ from composer.models import ComposerModel
 from torch import Tensor, nn
 
 from sdbench_trainer.beats import Phase, Pulse
-from sdbench_trainer.config import RunConfig
 from sdbench_trainer.ema import ExponentialMovingAverage
 from sdbench_trainer.provenance import environment
 from sdbench_trainer.report import Report
+from sdbench_trainer.run import RunConfig
 from sdbench_trainer.train import Parts, batch_truth, fit, main
 from sdbench_trainer.world import Place, meet
 

@@ -105,7 +105,11 @@ def test_validate_shows_the_plan() -> None:
     ("right", "wrong", "sentence"),
     [
         ("imageSize: 64", "imageSize: 100", "spec.trainer.imageSize: Invalid value: 100"),
-        ("globalBatchSize: 8", "globalBatchSize: 9", "spec.trainer.globalBatchSize: 9 images do not divide"),
+        (
+            "globalBatchSize: 8",
+            "globalBatchSize: 9",
+            "spec.trainer.globalBatchSize: 9 images for each of 1 devices do not divide",
+        ),
         ("counts: [1, 2]", "counts: [1, 1]", "spec.devices.counts: 1 is there twice"),
     ],
 )

@@ -7,7 +7,7 @@ import yaml
 
 from sdbench.api.benchmark import Benchmark
 from sdbench.core.world import Start
-from sdbench_trainer.config import RunConfig, Source
+from sdbench_trainer.run import RunConfig, Source
 
 ROOT = Path(__file__).resolve().parents[3]
 UID = "40d0bd1c-ef32-46c2-8e89-71bd2091d715"
@@ -27,6 +27,7 @@ def start(one: Benchmark, pods: int = 1, devices_per_pod: int = 1, remote: str |
     run = RunConfig(
         attempt="tiny-40d0b-0-1",
         devices=pods * devices_per_pod,
+        accelerator=one.spec.devices.resource is not None,
         source=Source(remote=remote),
         trainer=one.spec.trainer,
     )

@@ -15,7 +15,7 @@ from sdbench.api.benchmark import Benchmark
 from sdbench.controller.pytorchjob import pytorchjob, run_text
 from sdbench.controller.quantities import multiplied, whole_cores
 from sdbench.core.world import Start
-from sdbench_trainer.config import RunConfig
+from sdbench_trainer.run import RunConfig
 from unit.controller.shapes import benchmark, start
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -67,12 +67,13 @@ REFUSALS: list[tuple[str, dict[str, Any], str]] = [
     (
         "a batch that does not divide over the devices",
         {"devices": {"counts": [96], "perPod": 8}, "trainer": {"globalBatchSize": 2048, "deviceMicrobatchSize": 4}},
-        "spec.trainer.globalBatchSize: 2048 images do not divide over 96 devices with microbatches of 4",
+        "spec.trainer.globalBatchSize: 2048 images do not divide over 96 devices; set allowRaggedBatch to run 2016",
     ),
     (
         "a share that does not divide into microbatches",
         {"devices": {"counts": [2]}, "trainer": {"globalBatchSize": 20, "deviceMicrobatchSize": 4}},
-        "spec.trainer.globalBatchSize: 20 images do not divide over 2 devices with microbatches of 4",
+        "spec.trainer.globalBatchSize: 10 images for each of 2 devices do not divide into microbatches of 4; set "
+        "allowRaggedBatch to let the last be smaller",
     ),
     (
         "a count that does not fill its pods",
@@ -124,7 +125,7 @@ REFUSALS: list[tuple[str, dict[str, Any], str]] = [
     (
         "a weak batch that does not divide at the smallest count",
         {"scaling": "Weak", "devices": {"counts": [2, 3], "perPod": 8}, "trainer": {"globalBatchSize": 5}},
-        "spec.trainer.globalBatchSize: 5 images do not divide over 2 devices with microbatches of 2",
+        "spec.trainer.globalBatchSize: 5 images do not divide over 2 devices; set allowRaggedBatch to run 4",
     ),
     (
         "a weak batch that grows too large",

@@ -22,6 +22,7 @@ def spec(**changes: Any) -> Spec:
     """Two counts of CPU processes, one pod each, one repeat; `trainer` is merged, the rest replaces."""
     trainer = {
         "model": "tiny",
+        "precision": "fp32",
         "globalBatchSize": 8,
         "deviceMicrobatchSize": 2,
         "window": {"warmupBatches": 1, "batches": WINDOW},
@@ -73,7 +74,7 @@ def report(attempt: str, images_per_second: float = 100.0, batch: int = 8, **cha
     whole = {
         "attempt": attempt,
         "measurement": measured.model_copy(update=changes),
-        "batch": BatchTruth(global_batch_size=batch, per_device=batch, microbatches=1),
+        "batch": BatchTruth(asked_global_batch_size=batch, global_batch_size=batch, per_device=batch, microbatches=1),
         "environment": Environment(config_hash="abc", device="cpu", device_count=1, versions={"torch": "2.7.0"}),
     }
     return Report.model_validate({key: value for key, value in whole.items() if value is not None})

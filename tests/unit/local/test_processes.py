@@ -11,8 +11,9 @@ from sdbench.core.world import AttemptState, Start
 from sdbench.local import processes
 from sdbench.local.observe import attempt_state
 from sdbench.local.processes import Workshop, launcher_environment
-from sdbench_trainer.config import RunConfig, TrainerConfig
+from sdbench_trainer.config import Precision, TrainerConfig
 from sdbench_trainer.report import Report, ReportError, message
+from sdbench_trainer.run import RunConfig
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 START = Start(
@@ -20,7 +21,9 @@ START = Start(
     0,
     1,
     "local",
-    RunConfig(attempt="tiny-00000-0-1", devices=2, trainer=TrainerConfig(global_batch_size=8)),
+    RunConfig(
+        attempt="tiny-00000-0-1", devices=2, trainer=TrainerConfig(global_batch_size=8, precision=Precision.FP32)
+    ),
     2,
     1,
 )

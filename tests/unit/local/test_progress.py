@@ -10,8 +10,9 @@ from sdbench.core.world import Start
 from sdbench.local.progress import Step, Window
 from sdbench.local.telemetry import Reading, WindowState, reading, reading_in
 from sdbench.local.watch import Lines
-from sdbench_trainer.config import RunConfig, TrainerConfig
+from sdbench_trainer.config import Precision, TrainerConfig
 from sdbench_trainer.config import Window as Asked
+from sdbench_trainer.run import RunConfig
 
 EXPOSITION = """
 # TYPE sdbench_images counter
@@ -25,7 +26,7 @@ sdbench_window_state {state}
 
 def start() -> Start:
     """An Attempt with batches of 8, 3 for the warm-up and 10 measured."""
-    trainer = TrainerConfig(global_batch_size=8, window=Asked(warmup_batches=3, batches=10))
+    trainer = TrainerConfig(global_batch_size=8, precision=Precision.FP32, window=Asked(warmup_batches=3, batches=10))
     return Start("tiny-00000-0-1", 0, 1, "local", RunConfig(attempt="a", devices=1, trainer=trainer), 1, 1)
 
 

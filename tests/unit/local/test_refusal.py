@@ -9,7 +9,8 @@ from sdbench.api.benchmark import Benchmark
 from sdbench.api.spec import Data, Devices, Spec
 from sdbench.api.status import Status
 from sdbench.local.refusal import Refused, local_folder, on_this_machine, read_in_place, warnings
-from sdbench_trainer.config import Source, TrainerConfig
+from sdbench_trainer.config import TrainerConfig
+from sdbench_trainer.run import Source
 
 
 def asked(**changes: object) -> Benchmark:

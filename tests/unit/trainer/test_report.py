@@ -36,7 +36,7 @@ def full() -> Report:
             loss=1 / 3,
             mfu_ratio=1 / 3,
         ),
-        batch=BatchTruth(global_batch_size=2**20, per_device=2**16, microbatches=2**14),
+        batch=BatchTruth(asked_global_batch_size=2**20, global_batch_size=2**20, per_device=2**16, microbatches=2**14),
         environment=Environment(
             config_hash="0" * 12,
             device="N" * 80,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sdbench_trainer.config import RunConfig, Source
+from sdbench_trainer.run import RunConfig, Source
 from sdbench_trainer.topology import (
     Refused,
     Topology,
@@ -74,7 +74,7 @@ def test_pods_that_do_not_fit_are_refused(given: dict[str, str], devices: int, w
         (environment(trainer={**TRAINER, "imageSize": 65}), ["trainer.imageSize", "32"]),
         (environment(trainer={**TRAINER, "imagSize": 64}), ["trainer.imagSize"]),
         (environment(trainer={**TRAINER, "learningRate": 0.1}), ["trainer.learningRate", "decimal string"]),
-        (environment(trainer={**TRAINER, "globalBatchSize": 9}), ["globalBatchSize 9", "8 devices"]),
+        (environment(trainer={**TRAINER, "globalBatchSize": 9}), ["9 images", "8 devices"]),
         (environment(trainer={**TRAINER, "precision": "amp_fp16"}), ["trainer.precision", "fp32"]),
     ],
 )

@@ -5,8 +5,8 @@ import signal
 import pytest
 
 from sdbench_trainer.beats import Beat, Beats, Phase, Pulse
-from sdbench_trainer.config import Watchdog
 from sdbench_trainer.report import ExitCode
+from sdbench_trainer.run import Watchdog
 from sdbench_trainer.watchdog import PEER_SECONDS, End, code_of, culprit, stall_limit, verdict
 
 LIMITS = Watchdog(rendezvous_seconds=20, first_step_seconds=30, stall_seconds=600)

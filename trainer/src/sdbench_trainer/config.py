@@ -1,7 +1,6 @@
 """Which questions can be put to one training run? Every knob once, with unit, bounds, default and sentence.
 
-`TrainerConfig` is `spec.trainer` of a Benchmark. `RunConfig` is everything that one Attempt is told, and travels
-as one JSON value in the environment variable `RUN_VARIABLE`.
+`TrainerConfig` is `spec.trainer` of a Benchmark.
 """
 
 import re
@@ -11,18 +10,6 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema, model_validator
 from pydantic.alias_generators import to_camel
-
-RUN_VARIABLE = "SDBENCH_RUN"
-"""Environment variable that holds the RunConfig as JSON."""
-
-METRICS_PORT = 9464
-"""TCP port on which rank 0 serves /metrics in a pod."""
-
-CREDENTIALS_FOLDER = "/etc/sdbench/credentials"
-"""Where the Secret named by `spec.data.credentialsSecret` is mounted, a file for each key."""
-
-SHARDS_FOLDER = "/var/lib/sdbench/shards"
-"""Where the claim named by `spec.data.claim` is mounted."""
 
 DECIMAL_PATTERN = r"^[0-9]+(\.[0-9]+)?$"
 
@@ -75,12 +62,59 @@ class Precision(StrEnum):
     AMP_BF16 = "amp_bf16"
 
 
+class FrozenPrecision(StrEnum):
+    """Number format of the VAE and the text encoder."""
+
+    MATCHING = "matching"
+    FP32 = "fp32"
+    FP16 = "fp16"
+    BF16 = "bf16"
+
+
+class Attention(StrEnum):
+    """Which implementation of attention the UNet uses."""
+
+    SDPA = "sdpa"
+    XFORMERS = "xformers"
+
+
+class DataParallel(StrEnum):
+    """How the devices share the training of one model."""
+
+    DDP = "ddp"
+    FSDP2 = "fsdp2"
+
+
+class Optimizer(StrEnum):
+    """Which implementation of AdamW steps."""
+
+    FUSED = "fused"
+    FOREACH = "foreach"
+    LOOP = "loop"
+
+
+class Encoding(StrEnum):
+    """Where the latents come from."""
+
+    ONLINE = "online"
+    PRECOMPUTED = "precomputed"
+
+
 class Ema(Boundary):
     """Exponential moving average of the UNet's weights."""
 
-    enabled: bool = Field(True, description="Whether an average is kept; it costs one pass over the weights a step.")
+    enabled: bool = Field(True, description="Whether an average is kept; an update is one pass over the weights.")
     smoothing: DecimalString = Field(
-        Decimal("0.99"), description="Weight of the old average in each update, at least 0 and below 1."
+        Decimal("0.99"), description="Weight of the old average after one batch, at least 0 and below 1."
+    )
+    every_batches: int = Field(
+        1,
+        ge=1,
+        le=100_000,
+        description="Batches from one update to the next, which then weighs smoothing^everyBatches.",
+    )
+    start_batch: int = Field(
+        0, ge=0, le=1_000_000_000, description="Batch at whose end the average starts, as a copy of the weights."
     )
 
     @model_validator(mode="after")
@@ -98,6 +132,17 @@ class Window(Boundary):
         0, ge=0, le=86_400, description="Seconds of training before the window may open, beside warmupBatches."
     )
     batches: int = Field(100, ge=2, le=1_000_000, description="Batches that are measured.")
+    max_foreign_cpu_ratio: DecimalString = Field(
+        Decimal("0.1"),
+        description="Share of a host's CPU time, 0 to 1, that strangers and the hypervisor may take from the window; "
+        "more, and it is marked as disturbed.",
+    )
+
+    @model_validator(mode="after")
+    def _foreign_is_a_share(self) -> "Window":
+        if self.max_foreign_cpu_ratio > 1:
+            raise ValueError("window.maxForeignCpuRatio must be at most 1")
+        return self
 
 
 class Loader(Boundary):
@@ -105,6 +150,19 @@ class Loader(Boundary):
 
     workers: int = Field(0, ge=0, le=64, description="Loader processes for each rank; 0 loads in the rank itself.")
     prefetch_batches: int = Field(2, ge=1, le=64, description="Batches that each loader process prepares ahead.")
+    predownload_samples: int | None = Field(
+        None, ge=1, le=10_000_000, description="Samples that each loader process fetches ahead. Absent: 8 batches."
+    )
+    cache_limit_gibibytes: int | None = Field(
+        None, ge=1, le=1_048_576, description="Most of the remote shards that a pod keeps on disk, in GiB. Absent: all."
+    )
+    canonical_nodes: int | None = Field(
+        None,
+        ge=1,
+        le=65_536,
+        description="Parts into which Streaming divides the shards, which fixes the order of the samples; a multiple "
+        "or a divisor of the number of pods. Absent: 64 where that fits, else that number.",
+    )
 
 
 class TrainerConfig(Boundary):
@@ -120,7 +178,35 @@ class TrainerConfig(Boundary):
     device_microbatch_size: int = Field(
         4, ge=1, le=65_536, description="Images that one device takes through the UNet at once."
     )
+    automatic_microbatch: bool = Field(
+        False,
+        description="Find the largest microbatch that fits the device, in place of deviceMicrobatchSize. GPUs only.",
+    )
+    allow_ragged_batch: bool = Field(
+        False,
+        description="Whether a globalBatchSize that does not divide is cut to the largest that does, and a last "
+        "microbatch may be smaller; refused otherwise.",
+    )
     precision: Precision = Field(Precision.AMP_FP16, description="Number format of the forward and backward pass.")
+    frozen_precision: FrozenPrecision = Field(
+        FrozenPrecision.MATCHING,
+        description="Number format of the VAE and the text encoder. matching: fp32, fp16 or bf16 as precision has it.",
+    )
+    attention: Attention = Field(Attention.SDPA, description="Implementation of attention; xformers needs GPUs.")
+    channels_last: bool = Field(False, description="Whether the UNet and the VAE keep their images channels last.")
+    compile: bool = Field(False, description="Whether the UNet is compiled by torch.compile, before the window.")
+    gradient_checkpointing: bool = Field(
+        False, description="Whether the UNet computes activations again in the backward pass, to save memory."
+    )
+    data_parallel: DataParallel = Field(
+        DataParallel.DDP,
+        description="ddp: every device holds the model; fsdp2: weights, average and moments are sharded.",
+    )
+    optimizer: Optimizer = Field(Optimizer.FUSED, description="Implementation of AdamW.")
+    encoding: Encoding = Field(
+        Encoding.ONLINE,
+        description="online: the VAE runs in every step; precomputed: it ran in `shards build --latents`.",
+    )
     learning_rate: DecimalString = Field(Decimal("0.0001"), description="Learning rate of AdamW, constant.")
     caption_dropout: DecimalString = Field(
         Decimal("0.1"), description="Share of captions replaced by the empty one, at least 0 and at most 1."
@@ -134,45 +220,4 @@ class TrainerConfig(Boundary):
     def _dropout_is_a_share(self) -> "TrainerConfig":
         if not 0 <= self.caption_dropout <= 1:
             raise ValueError("captionDropout must be at least 0 and at most 1")
-        return self
-
-
-class Source(Boundary):
-    """Where one run's shards are; without remote and local the images are synthetic."""
-
-    remote: str | None = None
-    local: str | None = None
-    endpoint: str | None = None
-    region: str | None = None
-
-
-class Watchdog(Boundary):
-    """How long a pod's PID 1 waits, in seconds, before it calls the run dead."""
-
-    rendezvous_seconds: int = Field(600, ge=5)
-    first_step_seconds: int = Field(900, ge=5)
-    stall_seconds: int = Field(600, ge=5)
-
-
-class RunConfig(Boundary):
-    """Everything that one Attempt is told."""
-
-    attempt: str
-    devices: int = Field(ge=1)
-    accelerator: bool = False
-    source: Source = Source()
-    watchdog: Watchdog = Watchdog()
-    trainer: TrainerConfig
-
-    @model_validator(mode="after")
-    def _batch_divides(self) -> "RunConfig":
-        size, devices = self.trainer.global_batch_size, self.devices
-        if size % devices:
-            raise ValueError(f"globalBatchSize {size} does not divide over {devices} devices")
-        per_device = size // devices
-        micro = min(self.trainer.device_microbatch_size, per_device)
-        if per_device % micro:
-            raise ValueError(
-                f"{per_device} images for each of {devices} devices do not divide into microbatches of {micro}"
-            )
         return self

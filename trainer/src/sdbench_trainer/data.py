@@ -16,11 +16,12 @@ from tokenizers import Tokenizer  # type: ignore[import-untyped]
 from torch import Tensor
 from torch.nn import functional
 
-from sdbench_trainer.config import Loader, Source
+from sdbench_trainer.config import Loader
 from sdbench_trainer.failures import DataMissing
 from sdbench_trainer.model import Batch
 from sdbench_trainer.noise import draw_seed
 from sdbench_trainer.orphans import die_with_parent
+from sdbench_trainer.run import Source
 from sdbench_trainer.tokenizer import token_ids
 
 CANONICAL_NODES = 64

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sdbench_trainer.beats import DOING, Beats
-from sdbench_trainer.config import RUN_VARIABLE, RunConfig
 from sdbench_trainer.ranks import Rank
 from sdbench_trainer.report import ExitCode, Report, ReportError
+from sdbench_trainer.run import RUN_VARIABLE, RunConfig
 from sdbench_trainer.topology import Topology
 from sdbench_trainer.watchdog import End, Verdict
 

@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING
 
 from sdbench_trainer import leftovers
 from sdbench_trainer.beats import Beats, Phase
-from sdbench_trainer.config import CREDENTIALS_FOLDER, RunConfig
 from sdbench_trainer.endings import failure_of, refusal, result_of, stalled, stopped
 from sdbench_trainer.ranks import Rank, reap, say, started
 from sdbench_trainer.report import Report, message
+from sdbench_trainer.run import CREDENTIALS_FOLDER, RunConfig
 from sdbench_trainer.topology import (
     SCRATCH_VARIABLE,
     Refused,

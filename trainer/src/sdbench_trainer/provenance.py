@@ -10,8 +10,9 @@ from pathlib import Path
 import torch
 
 from sdbench_trainer import __version__
-from sdbench_trainer.config import RunConfig, TrainerConfig
+from sdbench_trainer.config import TrainerConfig
 from sdbench_trainer.report import Environment
+from sdbench_trainer.run import RunConfig
 
 DISTRIBUTIONS = {
     "torch": "torch",

@@ -6,8 +6,8 @@ Streaming by itself retries an unreachable server for minutes and names only the
 from typing import Any
 from urllib.parse import urlparse
 
-from sdbench_trainer.config import Source
 from sdbench_trainer.failures import DataMissing
+from sdbench_trainer.run import Source
 
 CONNECT_SECONDS = 5
 READ_SECONDS = 15

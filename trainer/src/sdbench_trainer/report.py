@@ -57,11 +57,21 @@ class Measurement(Boundary):
     device_memory_peak_bytes: int | None = None
     loss: float = Field(description="Loss of the last measured step.")
     mfu_ratio: float | None = Field(None, description="Model FLOPs utilisation; absent where the peak is unknown.")
+    foreign_cpu_ratio: float | None = Field(
+        None, description="Share of the CPU time of the worst host that strangers took; absent where it cannot be read."
+    )
+    steal_ratio: float | None = Field(None, description="Share of it that the hypervisor took.")
+    disturbed: bool = Field(False, description="Whether both together are more than window.maxForeignCpuRatio.")
+    replaced_samples: int = Field(0, description="Unreadable samples in the run, each replaced by another.")
+    block_step_seconds: tuple[float, ...] = Field(
+        (), description="Mean step of up to 10 consecutive parts of the window, in seconds."
+    )
 
 
 class BatchTruth(Boundary):
     """The batch that was really run."""
 
+    asked_global_batch_size: int
     global_batch_size: int
     per_device: int
     microbatches: int
@@ -76,6 +86,9 @@ class Environment(Boundary):
     versions: dict[str, str]
     driver: str | None = None
     nccl: str | None = None
+    workload: dict[str, str] = Field(default_factory=dict, description="What was really used, by knob.")
+    flops_per_image: float | None = Field(None, description="FLOP that the model needs for one image, as it was run.")
+    peak_teraflops: float | None = Field(None, description="Dense peak of one device; absent where unknown.")
 
 
 class ReportError(Boundary):

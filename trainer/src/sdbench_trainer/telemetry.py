@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from sdbench_trainer import __version__
-from sdbench_trainer.config import METRICS_PORT
+from sdbench_trainer.run import METRICS_PORT
 from sdbench_trainer.stopwatch import WindowState
 
 PORT_VARIABLE = "SDBENCH_METRICS_PORT"

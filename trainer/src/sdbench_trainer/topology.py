@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from sdbench_trainer.config import RUN_VARIABLE, Precision, RunConfig, Source
+from sdbench_trainer.run import RUN_VARIABLE, RunConfig, Source
 
 SCRATCH_VARIABLE = "SDBENCH_SCRATCH"
 """Environment variable with the folder that PID 1 and its ranks share."""
@@ -55,8 +55,6 @@ def run_in(environment: Mapping[str, str]) -> RunConfig:
     except ValidationError as error:
         wrong = (f"{'.'.join(map(str, fault['loc'])) or RUN_VARIABLE}: {fault['msg']}" for fault in error.errors())
         raise Refused("The configuration is refused. " + "; ".join(wrong)) from error
-    if run.trainer.precision is Precision.AMP_FP16 and not run.accelerator:
-        raise Refused("trainer.precision: amp_fp16 needs an accelerator; a run on CPUs trains with fp32.")
     return run
 
 

@@ -21,7 +21,6 @@ from composer.models import ComposerModel
 from composer.utils import dist, reproducibility
 
 from sdbench_trainer.beats import DOING, Phase, Pulse
-from sdbench_trainer.config import RUN_VARIABLE, RunConfig
 from sdbench_trainer.data import Share, SyntheticImages, shard_loader
 from sdbench_trainer.ema import ExponentialMovingAverage
 from sdbench_trainer.failures import exit_code, sentence
@@ -30,6 +29,7 @@ from sdbench_trainer.model import stable_diffusion
 from sdbench_trainer.provenance import environment
 from sdbench_trainer.remote import require_index
 from sdbench_trainer.report import BatchTruth, Measurement, Report, ReportError
+from sdbench_trainer.run import RUN_VARIABLE, RunConfig, division
 from sdbench_trainer.stopwatch import RankWindow, measurement
 from sdbench_trainer.telemetry import Telemetry, port, serve
 from sdbench_trainer.tokenizer import clip_tokenizer, token_ids
@@ -51,11 +51,13 @@ class Parts:
 
 
 def batch_truth(run: RunConfig) -> BatchTruth:
-    """How a global batch is divided."""
-    per_device = run.trainer.global_batch_size // run.devices
-    microbatch = min(run.trainer.device_microbatch_size, per_device)
+    """How the global batch is divided."""
+    divided = division(run.trainer, run.devices)
     return BatchTruth(
-        global_batch_size=run.trainer.global_batch_size, per_device=per_device, microbatches=per_device // microbatch
+        asked_global_batch_size=divided.asked,
+        global_batch_size=divided.run,
+        per_device=divided.per_device,
+        microbatches=divided.microbatches,
     )
 
 
@@ -97,7 +99,6 @@ def _no_subprocess() -> str:
 def trainer_of(run: RunConfig, parts: Parts, loader: TimedLoader, watch: Watch) -> Trainer:
     """Composer's Trainer with everything named that a benchmark must not leave to defaults."""
     composer.utils.collect_env.get_cpu_model = _no_subprocess
-    truth = batch_truth(run)
     return Trainer(
         model=parts.model,
         train_dataloader=loader,
@@ -107,7 +108,7 @@ def trainer_of(run: RunConfig, parts: Parts, loader: TimedLoader, watch: Watch) 
         max_duration=NEVER,
         device="gpu" if run.accelerator else "cpu",
         precision=run.trainer.precision.value,
-        device_train_microbatch_size=truth.per_device // truth.microbatches,
+        device_train_microbatch_size=division(run.trainer, run.devices).microbatch,
         seed=run.trainer.seed,
         run_name=run.attempt,
         loggers=[],
@@ -137,14 +138,14 @@ def rank_window(watch: Watch) -> RankWindow:
 def fit(run: RunConfig, parts: Parts, pulse: Pulse, telemetry: Telemetry | None) -> Measurement:
     """Train until the window is complete; the same Measurement on every rank, its steps those of rank 0."""
     loader = TimedLoader(parts.loader)
-    watch = Watch(run.trainer.window, loader, run.trainer.global_batch_size, pulse, telemetry)
+    watch = Watch(run.trainer.window, loader, batch_truth(run).global_batch_size, pulse, telemetry)
     trainer = trainer_of(run, parts, loader, watch)
     trainer.fit()
     pulse.enter(Phase.FINISHING)
     ranks = dist.all_gather_object(rank_window(watch))
     steps = dist.all_gather_object(watch.seen)[0]
     trainer.close()
-    return measurement(steps.steps, run.trainer.global_batch_size, ranks, steps.loss)
+    return measurement(steps.steps, batch_truth(run).global_batch_size, ranks, steps.loss)
 
 
 def trained(run: RunConfig, place: Place, pulse: Pulse) -> Report:

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sdbench_trainer.beats import DOING, Beat, Phase
-from sdbench_trainer.config import Watchdog
 from sdbench_trainer.report import ExitCode
+from sdbench_trainer.run import Watchdog
 
 PEER_SECONDS = 4.0
 """A rank that lost a peer, or met a bug while doing so, is not believed until the culprit had this long to be heard."""

@@ -10,8 +10,8 @@ import torch
 import torch.distributed as dist
 from torch._C._distributed_c10d import TCPStore
 
-from sdbench_trainer.config import RunConfig
 from sdbench_trainer.failures import ConfigInvalid, RendezvousTimeout
+from sdbench_trainer.run import RunConfig
 from sdbench_trainer.topology import SCRATCH_VARIABLE
 
 

@@ -123,6 +123,10 @@ class RowMeasurement(Boundary):
     device_memory_peak_bytes: int | None = None
     loss: str
     mfu_ratio: DecimalString | None = None
+    foreign_cpu_ratio: DecimalString | None = None
+    steal_ratio: DecimalString | None = None
+    disturbed: bool = False
+    replaced_samples: int = 0
 
 
 class TrialRow(Boundary):
@@ -165,6 +169,10 @@ class PointRow(Boundary):
     coefficient_of_variation: DecimalString | None = None
     interval_low: DecimalString | None = Field(None, description="95 % t-interval of the mean.")
     interval_high: DecimalString | None = None
+    median_standard_deviation: DecimalString | None = Field(None, description="Of medianImagesPerSecond.")
+    median_coefficient_of_variation: DecimalString | None = None
+    disturbed_repeats: int = Field(0, description="Repeats whose window strangers disturbed.")
+    mixed: str | None = Field(None, description="What differs between the repeats, such as device or image.")
     images_per_second_per_device: DecimalString
     scaling_efficiency: DecimalString = Field(description="Per-device rate over that of the smallest count.")
     data_wait_ratio_max: DecimalString
@@ -186,6 +194,9 @@ class EnvironmentRow(Boundary):
     versions: dict[str, str]
     driver: str | None = None
     nccl: str | None = None
+    workload: dict[str, str] = Field(default_factory=dict, description="What was really used, by knob.")
+    flops_per_image: DecimalString | None = Field(None, description="FLOP for one image, as it was run.")
+    peak_teraflops: DecimalString | None = Field(None, description="Dense peak of one device.")
 
 
 class Plan(Boundary):

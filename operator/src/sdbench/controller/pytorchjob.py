@@ -21,7 +21,7 @@ from sdbench.api.spec import Data, Devices
 from sdbench.controller.calls import JOB_API_VERSION, JOB_KIND
 from sdbench.controller.quantities import multiplied, whole_cores
 from sdbench.core.world import Start
-from sdbench_trainer.config import CREDENTIALS_FOLDER, METRICS_PORT, RUN_VARIABLE, SHARDS_FOLDER, RunConfig
+from sdbench_trainer.run import CREDENTIALS_FOLDER, METRICS_PORT, RUN_VARIABLE, SHARDS_FOLDER, RunConfig
 
 CONTAINER = "pytorch"
 """The training-operator looks for a container of this name."""

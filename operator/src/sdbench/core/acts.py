@@ -14,7 +14,7 @@ from sdbench.core.occupancy import in_the_way, ours, teardown_due
 from sdbench.core.plan import Trial
 from sdbench.core.rows import LIVE, TERMINAL, image
 from sdbench.core.world import Start, Stop, World
-from sdbench_trainer.config import SHARDS_FOLDER, RunConfig, Source, Watchdog
+from sdbench_trainer.run import SHARDS_FOLDER, RunConfig, Source, Watchdog
 
 POLL = timedelta(seconds=5)
 """How soon to look again at what should change soon, in case that a change is not heard of."""

@@ -8,6 +8,7 @@ from sdbench.api.status import TrialRow
 from sdbench.core.plan import Trial
 from sdbench.core.world import AttemptState, PodState
 from sdbench_trainer.report import Measurement, Report
+from sdbench_trainer.run import division
 
 SLOWEST = 1e-6
 """Images per second below which a rate is no number that could be shown."""
@@ -94,7 +95,7 @@ def _trusted(report: Report, trial: Trial) -> bool:
         return False
     if report.measurement.batches != asked.window.batches:
         return False
-    return report.batch is None or report.batch.global_batch_size == asked.global_batch_size
+    return report.batch is None or report.batch.global_batch_size == division(asked, trial.point.devices).run
 
 
 def _complete(measured: Measurement) -> bool:

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from sdbench.api.names import PLAN_LIMIT
 from sdbench.api.spec import Scaling, Spec
 from sdbench_trainer.config import TrainerConfig
+from sdbench_trainer.run import division, unfit_for_cpu
 
 LABEL_CHARACTERS = 128
 
@@ -117,7 +118,7 @@ def _point(spec: Spec, count: int, knobs: Knobs) -> Point:
         raise PlanRefused("spec.sweep", f"the label {label} is longer than {LABEL_CHARACTERS} characters")
     pods = max(1, count // spec.devices.per_pod)
     config = _scaled(spec, count, _config(spec, knobs))
-    _refuse_ragged(config, count)
+    _refuse_unfit(config, count, spec)
     return Point(label, count, pods, count // pods, config)
 
 
@@ -167,12 +168,15 @@ def _scaled(spec: Spec, count: int, config: TrainerConfig) -> TrainerConfig:
         raise PlanRefused("spec.trainer.globalBatchSize", sentence) from None
 
 
-def _refuse_ragged(config: TrainerConfig, count: int) -> None:
-    size, micro = config.global_batch_size, config.device_microbatch_size
-    per_device, rest = divmod(size, count)
-    if rest or per_device % min(micro, per_device):
-        sentence = f"{size} images do not divide over {count} devices with microbatches of {micro}"
-        raise PlanRefused("spec.trainer.globalBatchSize", sentence)
+def _refuse_unfit(config: TrainerConfig, count: int, spec: Spec) -> None:
+    """What no device of this kind could run."""
+    try:
+        division(config, count)
+    except ValueError as error:
+        raise PlanRefused("spec.trainer.globalBatchSize", str(error)) from None
+    unfit = unfit_for_cpu(config) if spec.devices.resource is None else None
+    if unfit is not None:
+        raise PlanRefused(f"spec.trainer.{unfit.field}", unfit.sentence)
 
 
 def _refuse_twins(points: tuple[Point, ...]) -> None:

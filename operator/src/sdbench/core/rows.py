@@ -192,6 +192,10 @@ def row_measurement(measured: Measurement) -> RowMeasurement:
         device_memory_peak_bytes=measured.device_memory_peak_bytes,
         loss=signed(measured.loss),
         mfu_ratio=_optional(measured.mfu_ratio),
+        foreign_cpu_ratio=_optional(measured.foreign_cpu_ratio),
+        steal_ratio=_optional(measured.steal_ratio),
+        disturbed=measured.disturbed,
+        replaced_samples=measured.replaced_samples,
     )
 
 
@@ -204,4 +208,6 @@ def environment(report: Report, state: AttemptState | None) -> EnvironmentRow | 
     if report.environment is None:
         return None
     rank0 = [pod.image_id for pod in state.pods if pod.index == 0] if state is not None else []
-    return EnvironmentRow(image_id=rank0[0] if rank0 else "", **report.environment.model_dump())
+    seen = report.environment
+    numbers = {"flops_per_image": _optional(seen.flops_per_image), "peak_teraflops": _optional(seen.peak_teraflops)}
+    return EnvironmentRow(image_id=rank0[0] if rank0 else "", **{**seen.model_dump(), **numbers})

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.status import Reason, Status
-from sdbench_trainer.config import RunConfig
 from sdbench_trainer.report import Report
+from sdbench_trainer.run import RunConfig
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 
 from sdbench.core.world import Start
-from sdbench_trainer.config import RUN_VARIABLE
+from sdbench_trainer.run import RUN_VARIABLE
 
 GRACE_SECONDS = 20.0
 """From SIGTERM to SIGKILL: more than the launcher gives its ranks."""

@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.spec import Data, Spec
 from sdbench.local.devices import available, cores, countable
-from sdbench_trainer.config import Source
+from sdbench_trainer.run import Source
 
 TRAINING_PACKAGES = ("torch", "composer", "streaming", "diffusers")
 

@@ -1,0 +1,110 @@
+"""What is one Attempt told, how does it divide its batch, and which knobs can its device not honour?
+
+`RunConfig` travels as one JSON value in the environment variable `RUN_VARIABLE`.
+"""
+
+from dataclasses import dataclass
+
+from pydantic import Field, model_validator
+
+from sdbench_trainer.config import Attention, Boundary, DecimalString, Precision, TrainerConfig
+
+RUN_VARIABLE = "SDBENCH_RUN"
+"""Environment variable that holds the RunConfig as JSON."""
+
+METRICS_PORT = 9464
+"""TCP port on which rank 0 serves /metrics in a pod."""
+
+CREDENTIALS_FOLDER = "/etc/sdbench/credentials"
+"""Where the Secret named by `spec.data.credentialsSecret` is mounted, a file for each key."""
+
+SHARDS_FOLDER = "/var/lib/sdbench/shards"
+"""Where the claim named by `spec.data.claim` is mounted."""
+
+
+class Source(Boundary):
+    """Where one run's shards are; without remote and local the images are synthetic."""
+
+    remote: str | None = None
+    local: str | None = None
+    endpoint: str | None = None
+    region: str | None = None
+
+
+class Watchdog(Boundary):
+    """How long a pod's PID 1 waits, in seconds, before it calls the run dead."""
+
+    rendezvous_seconds: int = Field(600, ge=5)
+    first_step_seconds: int = Field(900, ge=5)
+    stall_seconds: int = Field(600, ge=5)
+
+
+class RunConfig(Boundary):
+    """Everything that one Attempt is told."""
+
+    attempt: str
+    devices: int = Field(ge=1)
+    accelerator: bool = False
+    source: Source = Source()
+    watchdog: Watchdog = Watchdog()
+    peak_teraflops: DecimalString | None = None
+    """Dense peak of one device at the run's precision; None: as the trainer's table has it."""
+    trainer: TrainerConfig
+
+    @model_validator(mode="after")
+    def _can_be_run(self) -> "RunConfig":
+        division(self.trainer, self.devices)
+        if not self.accelerator and (unfit := unfit_for_cpu(self.trainer)):
+            raise ValueError(f"trainer.{unfit.field}: {unfit.sentence}")
+        return self
+
+
+@dataclass(frozen=True)
+class Division:
+    """How a global batch is divided; sizes in images."""
+
+    asked: int
+    run: int
+    """Less than asked where a ragged batch is allowed: per_device x devices."""
+    per_device: int
+    microbatch: int
+    microbatches: int
+    """In one step; the last may be smaller where a ragged batch is allowed."""
+
+
+def division(config: TrainerConfig, devices: int) -> Division:
+    """How the run divides its global batch; raises ValueError with a sentence where that is not allowed."""
+    asked, ragged = config.global_batch_size, config.allow_ragged_batch
+    per_device, rest = divmod(asked, devices)
+    if not per_device:
+        raise ValueError(f"{asked} images are less than one for each of {devices} devices")
+    if rest and not ragged:
+        raise ValueError(
+            f"{asked} images do not divide over {devices} devices; set allowRaggedBatch to run {per_device * devices}"
+        )
+    microbatch = min(config.device_microbatch_size, per_device)
+    if per_device % microbatch and not ragged and not config.automatic_microbatch:
+        raise ValueError(
+            f"{per_device} images for each of {devices} devices do not divide into microbatches of {microbatch}; "
+            "set allowRaggedBatch to let the last be smaller"
+        )
+    return Division(asked, per_device * devices, per_device, microbatch, -(-per_device // microbatch))
+
+
+@dataclass(frozen=True)
+class Unfit:
+    """A knob that a device cannot honour: its name in spec.trainer, and a sentence."""
+
+    field: str
+    sentence: str
+
+
+def unfit_for_cpu(config: TrainerConfig) -> Unfit | None:
+    """The first knob that only an accelerator can honour."""
+    if config.precision is Precision.AMP_FP16:
+        return Unfit("precision", "amp_fp16 needs an accelerator; a run on CPUs trains with fp32 or amp_bf16")
+    if config.attention is Attention.XFORMERS:
+        return Unfit("attention", "xformers needs an NVIDIA GPU; a run on CPUs uses sdpa")
+    if config.automatic_microbatch:
+        return Unfit("automaticMicrobatch", "only a GPU's memory can be tried; set deviceMicrobatchSize")
+    return None
