@@ -102,6 +102,13 @@ def frozen(network: nn.Module, dtype: torch.dtype, device: torch.device, seed: i
     return materialised(network.to(dtype), device, seed).eval().requires_grad_(False)
 
 
+def image_encoder(model: Model, dtype: torch.dtype, device: torch.device, seed: int) -> nn.Module:
+    """The VAE's encoder and quant_conv, frozen; its weights follow from the run's seed."""
+    vae: Any = networks_on_meta(model).vae
+    del vae.decoder, vae.post_quant_conv
+    return frozen(vae, dtype, device, seed + 1)
+
+
 def alphas_cumulated(model: Model) -> Tensor:
     """float32 [1000]: the share of the signal's variance that is left at each timestep (DDPM, scaled linear)."""
     schedule = configuration(model, "scheduler")
@@ -135,16 +142,20 @@ class StableDiffusion(ComposerModel):  # type: ignore[misc]
 
     def latents(self, images: Tensor, posterior: Tensor) -> Tensor:
         """float32 [B, 4, S/8, S/8] of uint8 images [B, S, S, 3], picked from the posterior."""
-        vae: Any = self.frozen_parts.vae
-        moments = vae.quant_conv(vae.encoder(pixels(images, vae.quant_conv.weight.dtype))).float()
-        mean, log_variance = moments.chunk(2, dim=1)
+        mean, log_variance = moments(self.frozen_parts.vae, images).chunk(2, dim=1)
         deviation = torch.exp(0.5 * log_variance.clamp(-30.0, 20.0))
-        return cast(Tensor, (mean + deviation * posterior) * self.scaling_factor)
+        return (mean + deviation * posterior) * self.scaling_factor
 
     def loss(self, outputs: tuple[Tensor, Tensor], batch: Batch) -> Tensor:  # noqa: ARG002 - Composer's signature
         """Mean squared error of the noise, in float32."""
         prediction, noise = outputs
         return functional.mse_loss(prediction.float(), noise)
+
+
+def moments(encoder: Any, images: Tensor) -> Tensor:
+    """float32 [B, 8, S/8, S/8], mean and log variance of the posterior, of uint8 images [B, S, S, 3]."""
+    seen: Tensor = encoder.quant_conv(encoder.encoder(pixels(images, encoder.quant_conv.weight.dtype)))
+    return seen.float()
 
 
 def pixels(images: Tensor, dtype: torch.dtype) -> Tensor:
@@ -164,11 +175,9 @@ def stable_diffusion(
 ) -> StableDiffusion:
     """The model to train, its weights a pure function of the seed (and the kind of device)."""
     networks = networks_on_meta(model)
-    vae: Any = networks.vae
-    del vae.decoder, vae.post_quant_conv
     dtype = FROZEN_DTYPE[precision]
     parts = Frozen(
-        vae=frozen(vae, dtype, device, seed + 1),
+        vae=image_encoder(model, dtype, device, seed),
         text_encoder=frozen(networks.text_encoder, dtype, device, seed + 2),
         alphas=alphas_cumulated(model).to(device),
         empty_tokens=torch.tensor(empty_tokens, device=device),
