@@ -1,15 +1,17 @@
 """Does `fit` end when the window is complete, and refuse numbers that are none? In this process, on one rank."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
+from composer.core import Algorithm, Event, State
 from composer.models import ComposerModel
 from torch import Tensor, nn
 
 from sdbench_trainer.beats import Pulse
-from sdbench_trainer.failures import LossNotFinite
+from sdbench_trainer.failures import LossNotFinite, WindowIncomplete
 from sdbench_trainer.run import RunConfig
 from sdbench_trainer.train import Parts, fit
 from trainer.launching import run_config
@@ -81,3 +83,38 @@ def test_the_window_waits_for_the_seconds_of_warm_up() -> None:
 def test_a_loss_that_is_no_number_ends_the_run_and_names_the_step() -> None:
     with pytest.raises(LossNotFinite, match="The loss is nan after step 3"):
         fit(run(window={"warmupBatches": 1, "batches": 7}), parts(good=2), Pulse(None, 0), None)
+
+
+def test_a_loss_that_is_no_number_in_the_last_step_of_the_window_makes_no_measurement() -> None:
+    with pytest.raises(LossNotFinite, match="The loss is nan after step 8"):
+        fit(run(window={"warmupBatches": 1, "batches": 7}), parts(good=7), Pulse(None, 0), None)
+
+
+class Early(Algorithm):  # type: ignore[misc]
+    """Ends the training at the end of a batch, as nothing should."""
+
+    def __init__(self, batch: int) -> None:
+        self.batch = batch
+
+    def match(self, event: Event, state: State) -> bool:
+        return bool(event is Event.BATCH_END and state.timestamp.batch == self.batch)
+
+    def apply(self, event: Event, state: State, logger: Any) -> None:
+        state.stop_training()
+
+
+@pytest.mark.parametrize("batch", [1, 3, 7], ids=["at the opening", "in the window", "one batch before its end"])
+def test_a_training_that_ends_before_its_window_makes_no_measurement(batch: int) -> None:
+    made = replace(parts(), algorithms=(Early(batch),))
+    with pytest.raises(WindowIncomplete, match="ended before its window was complete"):
+        fit(run(window={"warmupBatches": 1, "batches": 7}), made, Pulse(None, 0), None)
+
+
+def test_the_load_of_the_host_is_witnessed() -> None:
+    config = run(window={"warmupBatches": 1, "batches": 400, "maxForeignCpuRatio": "1"})
+    result = fit(config, parts(), Pulse(None, 0), None)
+    assert result.foreign_cpu_ratio is not None
+    assert result.steal_ratio is not None
+    assert 0 <= result.foreign_cpu_ratio + result.steal_ratio <= 1
+    assert not result.disturbed
+    assert len(result.block_step_seconds) == 10

@@ -39,6 +39,10 @@ class LossNotFinite(RunFailure):
     code = ExitCode.LOSS_NOT_FINITE
 
 
+class WindowIncomplete(RunFailure):
+    """The training ended before its window was complete, which nothing should make it do."""
+
+
 _STORAGE = ("botocore.", "google.api_core.", "azure.core.", "oci.")
 """Packages whose exceptions say that a shard could not be fetched."""
 

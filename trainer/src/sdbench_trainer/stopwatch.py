@@ -5,17 +5,23 @@
                     opened                        closed
 
 A step lasts from the end of the step before it to its own end, without the pauses in between. Waiting for data and
-starting an epoch are part of it; evaluation and checkpoints are pauses.
+starting an epoch are part of it; evaluation and checkpoints are pauses. docs/measurement.md has every formula.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from itertools import pairwise
 from statistics import fmean, median
 
 from sdbench_trainer.config import Window
+from sdbench_trainer.failures import LossNotFinite, WindowIncomplete
 from sdbench_trainer.report import Measurement, StepSeconds
+from sdbench_trainer.witness import Span, worst_load
+
+BLOCKS = 10
+"""Parts of the window whose mean steps are kept, so that a person sees where it was slow."""
 
 
 class WindowState(IntEnum):
@@ -48,19 +54,21 @@ class Stopwatch:
         """Whether the step that ends now is the last of the window."""
         return self.state is WindowState.MEASURING and len(self.steps) + 1 == self.window.batches
 
-    def step_ended(self, now: float, trained_seconds: float) -> float | None:
-        """Note the end of a step; its seconds, if it is measured."""
+    def start(self, now: float) -> None:
+        """The first step begins."""
+        self._last_end = now
+
+    def step_ended(self, now: float, trained_seconds: float) -> float:
+        """Note the end of a step, measured or not; its seconds without pauses."""
         opens, closes = self.opens(trained_seconds), self.closes()
         seconds = now - self._last_end - self._paused
         self._last_end, self._paused = now, 0.0
         if self.state is WindowState.WARM_UP:
             self.warmup_steps += 1
             self.state = WindowState.MEASURING if opens else self.state
-            return None
-        if self.state is WindowState.COMPLETE:
-            return None
-        self.steps.append(seconds)
-        self.state = WindowState.COMPLETE if closes else self.state
+        elif self.state is WindowState.MEASURING:
+            self.steps.append(seconds)
+            self.state = WindowState.COMPLETE if closes else self.state
         return seconds
 
     def pause(self, now: float) -> None:
@@ -84,7 +92,18 @@ class RankWindow:
     forward_seconds: float
     """From the start of each forward pass to the start of its backward pass: before any rank waits for another."""
     host_memory_peak_bytes: int
+    """Of the rank's process, in its whole life."""
     device_memory_peak_bytes: int | None = None
+    """In the window."""
+    cpu: Span | None = None
+    """CPU time of its host and its session; None where it cannot be read."""
+
+
+def finite(loss: float, when: str) -> float:
+    """The loss itself; raises LossNotFinite, which says when it was seen."""
+    if not math.isfinite(loss):
+        raise LossNotFinite(f"The loss is {loss} {when}.")
+    return loss
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -109,14 +128,27 @@ def rank_skew_ratio(ranks: Sequence[RankWindow]) -> float:
     return max(own) / middle if middle > 0 else 1.0
 
 
+def block_means(steps: Sequence[float]) -> tuple[float, ...]:
+    """Mean step of up to BLOCKS consecutive parts, whose lengths differ by at most one step."""
+    parts = min(BLOCKS, len(steps))
+    edges = [len(steps) * part // parts for part in range(parts + 1)]
+    return tuple(fmean(steps[begin:end]) for begin, end in pairwise(edges))
+
+
 def measurement(
-    steps: Sequence[float], global_batch_size: int, ranks: Sequence[RankWindow], loss: float
+    window: Window, steps: Sequence[float], global_batch_size: int, ranks: Sequence[RankWindow], loss: float
 ) -> Measurement:
-    """The result of a complete window: its steps on rank 0 and what each rank saw."""
+    """The result of a complete window: its steps on rank 0, in seconds, and what each rank saw.
+
+    Raises WindowIncomplete if steps are missing, LossNotFinite if the last loss is no number.
+    """
+    if len(steps) != window.batches:
+        raise WindowIncomplete(f"The training ended after {len(steps)} of {window.batches} batches of its window.")
     seconds = math.fsum(steps)
     images = len(steps) * global_batch_size
     waits = [rank.wait_seconds / seconds for rank in ranks]
     device_peaks = [rank.device_memory_peak_bytes for rank in ranks if rank.device_memory_peak_bytes is not None]
+    load = worst_load([rank.cpu for rank in ranks])
     return Measurement(
         batches=len(steps),
         images=images,
@@ -130,5 +162,9 @@ def measurement(
         data_wait_ratio_mean=fmean(waits),
         host_memory_peak_bytes=max(rank.host_memory_peak_bytes for rank in ranks),
         device_memory_peak_bytes=max(device_peaks, default=None),
-        loss=loss,
+        loss=finite(loss, "at the end of the window"),
+        foreign_cpu_ratio=load.foreign if load else None,
+        steal_ratio=load.steal if load else None,
+        disturbed=load is not None and load.taken > float(window.max_foreign_cpu_ratio),
+        block_step_seconds=block_means(steps),
     )

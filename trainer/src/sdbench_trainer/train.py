@@ -23,7 +23,7 @@ from composer.utils import dist, reproducibility
 from sdbench_trainer.beats import DOING, Phase, Pulse
 from sdbench_trainer.data import Share, SyntheticImages, shard_loader
 from sdbench_trainer.ema import ExponentialMovingAverage
-from sdbench_trainer.failures import exit_code, sentence
+from sdbench_trainer.failures import WindowIncomplete, exit_code, sentence
 from sdbench_trainer.loader import TimedLoader
 from sdbench_trainer.model import stable_diffusion
 from sdbench_trainer.provenance import environment
@@ -118,20 +118,16 @@ def trainer_of(run: RunConfig, parts: Parts, loader: TimedLoader, watch: Watch) 
     )
 
 
-def _device_memory_peak() -> int | None:
-    used = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
-    return torch.cuda.max_memory_allocated() if used else None
-
-
 def rank_window(watch: Watch) -> RankWindow:
-    """This rank's part of the window. Raises RuntimeError if the window is not complete."""
+    """This rank's part of the window. Raises WindowIncomplete."""
     if watch.seen is None:
-        raise RuntimeError("the training ended before its window was complete")
+        raise WindowIncomplete("The training ended before its window was complete.")
     return RankWindow(
         wait_seconds=watch.seen.wait_seconds,
         forward_seconds=watch.seen.forward_seconds,
         host_memory_peak_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-        device_memory_peak_bytes=_device_memory_peak(),
+        device_memory_peak_bytes=watch.seen.device_memory_peak_bytes,
+        cpu=watch.seen.cpu,
     )
 
 
@@ -143,9 +139,11 @@ def fit(run: RunConfig, parts: Parts, pulse: Pulse, telemetry: Telemetry | None)
     trainer.fit()
     pulse.enter(Phase.FINISHING)
     ranks = dist.all_gather_object(rank_window(watch))
-    steps = dist.all_gather_object(watch.seen)[0]
+    seen = [watch.seen]
+    dist.broadcast_object_list(seen, src=0)
     trainer.close()
-    return measurement(steps.steps, batch_truth(run).global_batch_size, ranks, steps.loss)
+    assert seen[0] is not None
+    return measurement(run.trainer.window, seen[0].steps, batch_truth(run).global_batch_size, ranks, seen[0].loss)
 
 
 def trained(run: RunConfig, place: Place, pulse: Pulse) -> Report:

@@ -1,15 +1,15 @@
 """How does Composer's loop reach the stopwatch, the metrics and PID 1? Through one callback.
 
 The edge of a step is BATCH_END: algorithms (the EMA) have run, callbacks run after them. The device is synchronised at
-the two edges of the window only.
+the two edges of the window only. What is read once (load, memory) is read just outside them.
 """
 
 # ruff: noqa: ARG002 - Composer gives its hooks more than they need
 
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Protocol, cast
 
 import torch
 from composer.core import Callback, State
@@ -17,55 +17,73 @@ from composer.loggers import Logger
 
 from sdbench_trainer.beats import Phase, Pulse
 from sdbench_trainer.config import Window
-from sdbench_trainer.failures import LossNotFinite
 from sdbench_trainer.loader import TimedLoader
-from sdbench_trainer.stopwatch import Stopwatch
+from sdbench_trainer.stopwatch import Stopwatch, finite
 from sdbench_trainer.telemetry import Telemetry
+from sdbench_trainer.witness import Reading, Span, reading, span
 
 NEVER = "1000000000000ba"
 """The duration to give to the Trainer: the watch ends the training when the window is complete."""
+
+MEMORY_STEPS = 20
+"""Steps from one look at the device's memory to the next: it costs more than all other telemetry."""
+
+
+class Mark(Protocol):
+    """A point in a device's queue of work, such as torch.cuda.Event."""
+
+    def query(self) -> bool:
+        """Whether the device has passed it."""
+
+    def elapsed_time(self, end_event: Any) -> float:
+        """Milliseconds from it to another one; both have to be passed."""
+
+
+def cuda_mark() -> Mark:
+    """A mark behind all work that was given to the device."""
+    event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+    event.record()  # type: ignore[no-untyped-call]
+    return cast("Mark", event)
 
 
 class ForwardClock:
     """Seconds from the start of each forward pass to the start of its backward pass.
 
-    On CUDA by events, which are read at the end of the window: the host's clock would time the launches only.
+    On CUDA between marks: the host's clock would time the launches only.
     """
 
-    def __init__(self, cuda: bool) -> None:
-        self._cuda = cuda
-        self._began = 0.0
+    def __init__(self, mark: Callable[[], Mark] | None, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._mark = mark
+        self._clock = clock
+        self._began: float | Mark = 0.0
         self._seconds = 0.0
-        self._events: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []
-
-    def _event(self) -> torch.cuda.Event:
-        event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
-        event.record()  # type: ignore[no-untyped-call]
-        return event
+        self._open: list[tuple[Mark, Mark]] = []
 
     def begin(self) -> None:
         """A forward pass begins."""
-        if self._cuda:
-            start = self._event()
-            self._events.append((start, start))
-        else:
-            self._began = time.perf_counter()
+        self._began = self._mark() if self._mark else self._clock()
 
     def end(self) -> None:
         """Its backward pass begins."""
-        if self._cuda:
-            self._events[-1] = (self._events[-1][0], self._event())
-        else:
-            self._seconds += time.perf_counter() - self._began
+        if isinstance(self._began, float):
+            self._seconds += self._clock() - self._began
+        elif self._mark:
+            self._open.append((self._began, self._mark()))
+
+    def settle(self) -> None:
+        """Add up what the device has passed, so that a long window keeps no marks."""
+        while self._open and self._open[0][1].query():
+            begin, end = self._open.pop(0)
+            self._seconds += begin.elapsed_time(end) / 1000.0
 
     def reset(self) -> None:
         """Forget everything: the window opens."""
-        self._seconds, self._events = 0.0, []
+        self._seconds, self._open = 0.0, []
 
     def seconds(self) -> float:
         """The sum; the device has to be synchronised."""
-        milliseconds = (start.elapsed_time(end) for start, end in self._events)  # type: ignore[no-untyped-call]
-        return self._seconds + float(sum(milliseconds)) / 1000.0
+        self.settle()
+        return self._seconds
 
 
 @dataclass(frozen=True)
@@ -75,6 +93,8 @@ class Seen:
     steps: tuple[float, ...]
     wait_seconds: float
     forward_seconds: float
+    device_memory_peak_bytes: int | None
+    cpu: Span | None
     loss: float
 
 
@@ -91,16 +111,17 @@ class Watch(Callback):  # type: ignore[misc]
         self._pulse = pulse
         self._telemetry = telemetry
         self._cuda = torch.cuda.is_available() and torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
-        self._forward = ForwardClock(self._cuda)
+        self._forward = ForwardClock(cuda_mark if self._cuda else None)
         self._clock: Callable[[], float] = time.perf_counter
-        self._last_end = self._checkpoint_began = 0.0
+        self._checkpoint_began = 0.0
         self._saving = False
         self._waited = self._waited_at_opening = 0.0
+        self._read_at_opening: Reading | None = None
 
     def fit_start(self, state: State, logger: Logger) -> None:
         """The first step begins."""
         self._pulse.enter(Phase.TRAINING)
-        self._last_end = self._clock()
+        self.stopwatch.start(self._clock())
 
     def before_forward(self, state: State, logger: Logger) -> None:
         """Composer's event."""
@@ -112,29 +133,44 @@ class Watch(Callback):  # type: ignore[misc]
 
     def batch_end(self, state: State, logger: Logger) -> None:
         """The edge of a step."""
-        loss = _loss(state)
+        loss = finite(_loss(state), f"after step {int(state.timestamp.batch)}")
         trained = state.timestamp.total_wct.total_seconds()
         opens, closes = self.stopwatch.opens(trained), self.stopwatch.closes()
         if self._cuda and (opens or closes):
             torch.cuda.synchronize()
-        now = self._clock()
-        seconds = self.stopwatch.step_ended(now, trained)
-        self._pulse.step()
-        self._count(now - self._last_end if seconds is None else seconds, loss)
-        self._last_end = now
         if opens:
-            self._forward.reset()
-            self._waited_at_opening = self._loader.waited
+            self._open()
+        seconds = self.stopwatch.step_ended(self._clock(), trained)
         if closes:
-            wait = self._loader.waited - self._waited_at_opening
-            self.seen = Seen(tuple(self.stopwatch.steps), wait, self._forward.seconds(), loss)
+            self.seen = self._all_seen(loss)
             state.stop_training()
+        self._forward.settle()
+        self._pulse.step()
+        self._count(seconds, loss, int(state.timestamp.batch))
 
-    def _count(self, seconds: float, loss: float) -> None:
+    def _open(self) -> None:
+        """What the window counts begins at zero; the peak of memory too, for the warm-up may try what will not fit."""
+        self._forward.reset()
+        self._waited_at_opening = self._loader.waited
+        if self._cuda:
+            torch.cuda.reset_peak_memory_stats()
+        self._read_at_opening = reading()
+
+    def _all_seen(self, loss: float) -> Seen:
+        return Seen(
+            steps=tuple(self.stopwatch.steps),
+            wait_seconds=self._loader.waited - self._waited_at_opening,
+            forward_seconds=self._forward.seconds(),
+            device_memory_peak_bytes=torch.cuda.max_memory_allocated() if self._cuda else None,
+            cpu=span(self._read_at_opening, reading()),
+            loss=loss,
+        )
+
+    def _count(self, seconds: float, loss: float, step: int) -> None:
         waited, self._waited = self._loader.waited - self._waited, self._loader.waited
         if self._telemetry is not None:
             self._telemetry.step(seconds, self._images, waited, loss, self.stopwatch.state)
-            if self._cuda:
+            if self._cuda and (step % MEMORY_STEPS == 0 or self.seen is not None):
                 self._telemetry.memory(torch.cuda.max_memory_allocated())
 
     def eval_before_all(self, state: State, logger: Logger) -> None:
@@ -178,9 +214,5 @@ class Watch(Callback):  # type: ignore[misc]
 
 
 def _loss(state: State) -> float:
-    """The step's loss, mean of all ranks; raises LossNotFinite."""
-    losses = state.total_loss_dict
-    loss = float(next(iter(losses.values()))) if losses else 0.0
-    if not math.isfinite(loss):
-        raise LossNotFinite(f"The loss is {loss} after step {int(state.timestamp.batch)}.")
-    return loss
+    """The step's loss: Composer's sum over all ranks by their number, so that one rank's NaN is everybody's."""
+    return float(state.total_loss_dict["loss/train/total"])
