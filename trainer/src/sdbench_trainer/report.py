@@ -1,7 +1,7 @@
 """What does an Attempt leave when it ends? The Report: ASCII JSON of at most 2,000 bytes with a checksum.
 
 It is written once, by PID 1 of the pod with rank 0 (or the one whose rank failed), to the container's termination
-message, and locally to a file. `message()` and `report_in()` are each other's inverse.
+message, and locally to a file. `report_in()` reads what `message()` wrote, whose numbers have DIGITS digits.
 """
 
 import json
@@ -15,6 +15,12 @@ from sdbench_trainer.config import Boundary
 
 LIMIT_BYTES = 2_000
 """Longest message: the kubelet cuts at 4,096 bytes, and at 2,457 in a pod with five containers."""
+
+GIVES_WAY = (("measurement", "blockStepSeconds"), ("environment", "workload"), ("environment", "versions"))
+"""What is left empty where a message would be too long, the first first."""
+
+DIGITS = 10
+"""Significant digits of a number in a message: right to 5e-10 of itself."""
 
 
 class ExitCode(IntEnum):
@@ -35,9 +41,9 @@ class ExitCode(IntEnum):
 class StepSeconds(Boundary):
     """Percentiles of the measured steps, in seconds."""
 
-    p5: float
-    p50: float
-    p95: float
+    p5: float = Field(description="5 % of the steps are shorter; linear between neighbours.")
+    p50: float = Field(description="The median step.")
+    p95: float = Field(description="5 % of the steps are longer.")
 
 
 class Measurement(Boundary):
@@ -53,9 +59,9 @@ class Measurement(Boundary):
     rank_skew_ratio: float = Field(description="Own data wait + forward: maximum over median of the ranks.")
     data_wait_ratio_max: float = Field(description="Share of the window waited for data, the worst rank.")
     data_wait_ratio_mean: float = Field(description="Share of the window waited for data, mean of the ranks.")
-    host_memory_peak_bytes: int
-    device_memory_peak_bytes: int | None = None
-    loss: float = Field(description="Loss of the last measured step.")
+    host_memory_peak_bytes: int = Field(description="Most resident memory of a rank's process in the whole run.")
+    device_memory_peak_bytes: int | None = Field(None, description="Most memory of a device in the window.")
+    loss: float = Field(description="Loss of the last measured step, mean of all ranks.")
     mfu_ratio: float | None = Field(None, description="Model FLOPs utilisation; absent where the peak is unknown.")
     foreign_cpu_ratio: float | None = Field(
         None, description="Share of the CPU time of the worst host that strangers took; absent where it cannot be read."
@@ -115,19 +121,45 @@ def _encoded(document: dict[str, Any]) -> str:
     return json.dumps(document, ensure_ascii=True, allow_nan=False, separators=(",", ":"), sort_keys=True)
 
 
+def _short(value: Any) -> Any:
+    """The value with every number in it cut to DIGITS digits."""
+    if isinstance(value, float):
+        return float(f"{value:.{DIGITS}g}")
+    if isinstance(value, dict):
+        return {name: _short(part) for name, part in value.items()}
+    return [_short(part) for part in value] if isinstance(value, list) else value
+
+
 def _sealed(document: dict[str, Any]) -> str:
     checksum = f"{zlib.crc32(_encoded(document).encode()):08x}"
     return _encoded({**document, "checksum": checksum})
 
 
+def _emptied(document: dict[str, Any], part: str, field: str) -> dict[str, Any]:
+    """The document with one list or table of it left empty."""
+    if part not in document:
+        return document
+    inside = document[part]
+    return {**document, part: {**inside, field: type(inside[field])()}}
+
+
 def message(report: Report) -> str:
-    """The report as a termination message of at most LIMIT_BYTES; an error's tail gives way from its front."""
-    text = _sealed(report.document())
+    """The report as a termination message of at most LIMIT_BYTES.
+
+    Where it is longer, an error's tail gives way from its front; then what explains a result, as in GIVES_WAY.
+    Raises ValueError for a number that is none, and for a report that cannot be made to fit.
+    """
+    text = _sealed(_short(report.document()))
     while len(text) > LIMIT_BYTES and report.error is not None and report.error.tail:
         excess = len(text) - LIMIT_BYTES
         tail = report.error.tail[max(1, excess // 6) :]
         report = report.model_copy(update={"error": report.error.model_copy(update={"tail": tail})})
-        text = _sealed(report.document())
+        text = _sealed(_short(report.document()))
+    document = _short(report.document())
+    for part, field in GIVES_WAY:
+        if len(text) > LIMIT_BYTES:
+            document = _emptied(document, part, field)
+            text = _sealed(document)
     if len(text) > LIMIT_BYTES:
         raise ValueError(f"the report has {len(text)} bytes, more than {LIMIT_BYTES}")
     return text
