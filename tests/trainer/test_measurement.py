@@ -34,5 +34,6 @@ def test_two_ranks_keep_the_period_and_a_slow_loader_is_blamed_on_its_own_rank()
     slow = result.data_wait_ratio_max
     other = 2 * result.data_wait_ratio_mean - slow
     assert result.images_per_second == pytest.approx(BATCH / PERIOD, rel=WITHIN)
+    assert result.foreign_cpu_ratio is not None
     assert slow >= 0.06 / PERIOD * (1 - WITHIN)
     assert other < slow / 5

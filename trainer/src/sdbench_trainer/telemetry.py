@@ -49,7 +49,12 @@ METRICS = (
     ),
     Metric("sdbench_step_duration_seconds", Kind.HISTOGRAM, "s", "Steps, without evaluation and checkpoints."),
     Metric("sdbench_data_wait_seconds_total", Kind.COUNTER, "s", "Seconds that rank 0 waited for its images."),
-    Metric("sdbench_device_memory_peak_bytes", Kind.GAUGE, "bytes", "Most memory that rank 0's device has held."),
+    Metric(
+        "sdbench_device_memory_peak_bytes",
+        Kind.GAUGE,
+        "bytes",
+        "Most memory that rank 0's device has held, since the window opened if it did.",
+    ),
     Metric("sdbench_loss", Kind.GAUGE, "1", "Loss of the last step, mean of all ranks."),
     Metric("sdbench_window_state", Kind.GAUGE, "1", "0: warming up, 1: measuring, 2: complete."),
     Metric("sdbench_build_info", Kind.INFO, "1", "Always 1; the labels name the version and the model."),

@@ -5,7 +5,7 @@
 `busy` is user + nice + system + irq + softirq of /proc/stat (guests are in user and nice already), `total` adds idle,
 iowait and steal. `own` is what all processes of a rank's session have used: the rank and its loader's processes, with
 children that have ended. Ranks are put together by the kernel that they run on, so that two pods of one Attempt on one
-node are no strangers to each other. PID 1 of the pod counts as one; it is idle but for a few ticks a second.
+node are no strangers to each other. PID 1 of the pod counts as one, which only wakes up four times a second.
 """
 
 import contextlib
