@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sdbench_trainer.watch import ForwardClock, Mark
+from sdbench_trainer.forward import ForwardClock, Mark
 
 
 @dataclass
