@@ -50,6 +50,14 @@ REFUSED = [
     ("spec.devices", {"counts": [12], "perPod": 8}, "spec.devices.counts: Invalid value: a count above perPod must"),
     ("spec.devices.hourlyPrice", 2, "spec.devices.hourlyPrice: Invalid value"),
     ("spec.devices.perDevice.sharedMemory", "3Gi", "perDevice.sharedMemory: Invalid value: must be less than memory"),
+    ("spec.repeats.min", 0, "spec.repeats.min: Invalid value"),
+    ("spec.repeats", {"min": 3, "max": 2}, "spec.repeats.max: Invalid value: must be at least min"),
+    ("spec.repeats.max", 5, "spec.repeats.targetCoefficientOfVariation: Required value: set it when max is above min"),
+    (
+        "spec.repeats",
+        {"max": 5, "targetCoefficientOfVariation": "0.00"},
+        "spec.repeats.targetCoefficientOfVariation: Invalid value: must be above 0",
+    ),
     ("spec.trainer.globalBatchSize", 9, "spec.trainer.globalBatchSize: Invalid value: must be a multiple of every"),
     ("spec.trainer.deviceMicrobatchSize", 3, "spec.trainer.deviceMicrobatchSize: Invalid value: must divide"),
     ("spec.trainer.learningRate", 0.1, "spec.trainer.learningRate: Invalid value"),
@@ -81,9 +89,11 @@ def test_a_wrong_question_is_refused_with_the_path_of_the_field(
 
 
 def test_a_plan_of_more_than_512_trials_is_refused(plane: ControlPlane, nowhere: str) -> None:
-    large = changed(changed(question(), "spec.sweep.seed", list(range(26))), "spec.repeats", 10)
+    large = changed(changed(question(), "spec.sweep.seed", list(range(26))), "spec.repeats.min", 10)
     assert "must be at most 512 trials" in refusal(plane, nowhere, large)
-    assert refusal(plane, nowhere, changed(large, "spec.repeats", 9)) == ""
+    assert refusal(plane, nowhere, changed(large, "spec.repeats.min", 9)) == ""
+    up_to = {"min": 1, "max": 10, "targetCoefficientOfVariation": "0.02"}
+    assert "must be at most 512 trials" in refusal(plane, nowhere, changed(large, "spec.repeats", up_to))
 
 
 def test_under_weak_scaling_the_batch_belongs_to_the_smallest_count(plane: ControlPlane, nowhere: str) -> None:
@@ -105,9 +115,9 @@ def test_defaults_are_written_into_the_object_and_it_is_in_progress_from_birth(
     found = read(plane, namespace, "sdb", "least")
     assert found["status"] == {"observedGeneration": -1, "phase": "Pending"}
     spec = found["spec"]
-    assert (spec["repeats"], spec["scaling"], spec["suspend"]) == (1, "Strong", False)
+    assert (spec["repeats"], spec["scaling"], spec["suspend"]) == ({"min": 1}, "Strong", False)
     assert spec["devices"]["perDevice"] == {"cpu": "1", "memory": "4Gi", "sharedMemory": "1Gi"}
-    assert spec["trainer"]["ema"] == {"enabled": True, "smoothing": "0.99"}
+    assert spec["trainer"]["ema"] == {"enabled": True, "smoothing": "0.99", "everyBatches": 1, "startBatch": 0}
     assert spec["trainer"]["globalBatchSize"] == 2048
     assert spec["limits"]["totalSeconds"] == 86400
     assert spec["data"] == {}
@@ -119,7 +129,7 @@ EDITS = [
     ("spec.trainer.seed", 18),
     ("spec.image", "registry.example/other:1"),
     ("spec.sweep.seed", [1, 2]),
-    ("spec.repeats", 2),
+    ("spec.repeats.max", 2),
     ("spec.retries", 0),
     ("spec.data.region", "eu"),
 ]

@@ -19,7 +19,7 @@ kind: StableDiffusionBenchmark
 metadata: {{name: tiny}}
 spec:
   devices: {{counts: {counts}, perPod: 1, hourlyPrice: "2.00"}}
-  repeats: {repeats}
+  repeats: {{min: {repeats}}}
   trainer:
     model: tiny
     imageSize: 64

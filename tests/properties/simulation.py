@@ -6,6 +6,7 @@ A deleted job is gone at once, its pods hold their devices until the kubelet let
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from statistics import fmean, stdev
 
 from sdbench.api.spec import Spec
 from sdbench.api.status import Status, TrialPhase, TrialRow
@@ -69,6 +70,8 @@ class Cluster:
         """Every rate that was ever reported, with the Attempt that did."""
         self.known: set[str] = set()
         """Names of jobs that a stored status has seen: they are not used again."""
+        self.disturbed = False
+        """Strangers take CPU time from whatever is measured now."""
         self.mixed: set[str] = set()
         """Attempts one of whose pods was replaced after all of them had been seen."""
 
@@ -83,6 +86,7 @@ class Cluster:
             return False
         if made.status != self.status:
             check_terminal_rows_are_sticky(self.status, made.status)
+            check_spared(self.status, made.status, self.spec)
             self.status = Status.model_validate(made.status.document())
             assert self.status == made.status, "a status must survive being stored"
             self.version += 1
@@ -162,7 +166,7 @@ class Cluster:
     def measured(self, job: Job) -> Report:
         rate = 100.0 + len(self.rates)
         self.rates[rate] = job.start.name
-        return report(job.start.name, rate, job.start.run.trainer.global_batch_size)
+        return report(job.start.name, rate, job.start.run.trainer.global_batch_size, disturbed=self.disturbed)
 
     def let_go(self, job: Job) -> None:
         """The kubelet has ended the pods of a deleted job."""
@@ -217,6 +221,10 @@ class Cluster:
                 assert self.rates[float(row.measurement.images_per_second)] == row.job, "a result of another Attempt"
                 assert row.job not in self.mixed, "a result of pods that did not see one run"
 
+        for row in self.status.trials:
+            if row.phase is TrialPhase.SKIPPED:
+                assert row.job is None or row.released_at is not None, "a Trial that is not needed may hold devices"
+
     def carried_on(self) -> None:
         """Without further trouble: every pod runs and ends well, what is deleted goes, time passes."""
         for job in list(self.jobs.values()):
@@ -225,6 +233,17 @@ class Cluster:
                 self.end(job, index, 0, "Completed")
             self.let_go(job)
         self.now += timedelta(seconds=7)
+
+
+def check_spared(before: Status, after: Status, asked: Spec) -> None:
+    """Only a Point with enough undisturbed repeats, close together, is spared the others."""
+    known = {row.trial for row in before.trials if row.phase is TrialPhase.SKIPPED}
+    fresh = {row.point for row in after.trials if row.phase is TrialPhase.SKIPPED and row.trial not in known}
+    for point in fresh:
+        measured = [row.measurement for row in after.trials if row.point == point and row.measurement]
+        calm = [float(one.median_images_per_second) for one in measured if not one.disturbed]
+        assert len(calm) >= max(2, asked.repeats.min), "spared too early"
+        assert stdev(calm) / fmean(calm) <= float(asked.repeats.target_coefficient_of_variation or 0), "spared loose"
 
 
 def check_counted(row: TrialRow, rate: float) -> None:

@@ -24,10 +24,16 @@ class Interleaving(RuleBasedStateMachine):
     """People, fate and deciders take turns; at the end trouble stops and the Benchmark must end."""
 
     @initialize(
-        parallelism=st.integers(1, 3), repeats=st.integers(1, 3), retries=st.integers(0, 2), swept=st.booleans()
+        parallelism=st.integers(1, 3),
+        least=st.integers(1, 3),
+        more=st.integers(0, 3),
+        retries=st.integers(0, 2),
+        swept=st.booleans(),
+        spread=st.sampled_from(("0.000001", "0.01", "1")),
     )
-    def asked(self, parallelism: int, repeats: int, retries: int, swept: bool) -> None:
+    def asked(self, parallelism: int, least: int, more: int, retries: int, swept: bool, spread: str) -> None:
         sweep = {"deviceMicrobatchSize": [1, 2]} if swept else None
+        repeats = {"min": least, "max": least + more, "targetCoefficientOfVariation": spread}
         self.cluster = Cluster(spec(parallelism=parallelism, repeats=repeats, retries=retries, sweep=sweep))
         self.old: Snapshot | None = None
 
@@ -88,6 +94,10 @@ class Interleaving(RuleBasedStateMachine):
         for index in range(len(job.pods)):
             self.cluster.run(job, index)
             self.cluster.end(job, index, 0, "Completed")
+
+    @rule()
+    def strangers_come_or_go(self) -> None:
+        self.cluster.disturbed = not self.cluster.disturbed
 
     @precondition(unclean)
     @rule(number=numbers, index=numbers, code=st.sampled_from((0, *CODES)), oom=st.booleans())

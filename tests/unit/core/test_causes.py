@@ -83,7 +83,7 @@ def test_every_exit_code_has_a_meaning() -> None:
 
 def test_every_reason_has_a_consequence_and_every_failure_a_scope() -> None:
     assert set(CONSEQUENCES) == set(Reason)
-    assert set(SCOPES) == set(Consequence) - {Consequence.MEASURED, Consequence.RESUMED}
+    assert set(SCOPES) == set(Consequence) - {Consequence.MEASURED, Consequence.RESUMED, Consequence.SPARES}
 
 
 RUNNING = attempt(pod(0), pod(1))

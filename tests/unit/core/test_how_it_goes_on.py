@@ -97,7 +97,7 @@ def test_retries_are_counted_and_end() -> None:
     ],
 )
 def test_a_cause_ends_the_sweep_or_its_point_or_only_the_attempt(code: int, expected: list[str]) -> None:
-    made, _ = ended(spec(repeats=2), code)
+    made, _ = ended(spec(repeats={"min": 2}), code)
     assert phases(made) == expected
 
 
@@ -144,7 +144,7 @@ def test_suspension_voids_the_attempt_and_resumption_starts_another_uncounted() 
 
 
 def test_a_benchmark_suspended_from_birth_shows_its_plan_and_starts_nothing() -> None:
-    made = decide(world(benchmark(spec(suspend=True, repeats=3))))
+    made = decide(world(benchmark(spec(suspend=True, repeats={"min": 3}))))
     assert made.status.plan is not None
     assert (made.status.plan.trials, made.status.plan.points, made.status.plan.largest_devices) == (6, 2, 2)
     assert (made.status.phase, made.starts) == (Phase.SUSPENDED, ())
@@ -204,7 +204,7 @@ def test_a_deleted_benchmark_is_left_to_garbage_collection() -> None:
 
 
 def test_parallelism_bounds_what_runs_at_once() -> None:
-    made = decide(world(benchmark(spec(repeats=2, parallelism=3))))
+    made = decide(world(benchmark(spec(repeats={"min": 2}, parallelism=3))))
     assert [start.trial for start in made.starts] == [0, 1, 2]
 
 

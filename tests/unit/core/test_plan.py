@@ -18,7 +18,7 @@ def test_counts_ascend_whatever_their_order() -> None:
 
 
 def test_repeats_go_round_robin() -> None:
-    made = plan(spec(repeats=2))
+    made = plan(spec(repeats={"min": 2}))
     assert [(trial.index, trial.point.devices, trial.repeat) for trial in made] == [
         (0, 1, 0),
         (1, 2, 0),
@@ -118,8 +118,29 @@ REFUSALS: list[tuple[str, dict[str, Any], str]] = [
         "spec.sweep: devices=1,learningRate=0.1 and devices=1,learningRate=0.1 are the same configuration",
     ),
     (
+        "fewer repeats at most than at least",
+        {"repeats": {"min": 3, "max": 2}},
+        "spec.repeats.max: 2 is less than min, 3",
+    ),
+    (
+        "more repeats at most than at least, and nothing says when to stop",
+        {"repeats": {"min": 3, "max": 5}},
+        "spec.repeats.targetCoefficientOfVariation: set it when max is above min: it says when fewer repeats are "
+        "enough",
+    ),
+    (
+        "a spread that no repeats reach",
+        {"repeats": {"min": 3, "max": 5, "targetCoefficientOfVariation": "0.0"}},
+        "spec.repeats.targetCoefficientOfVariation: must be above 0, as in 0.02",
+    ),
+    (
+        "a plan too large by its most repeats",
+        {"repeats": {"min": 1, "max": 100, "targetCoefficientOfVariation": "0.02"}, "sweep": {"seed": [1, 2, 3]}},
+        "spec: 600 trials are more than 512; take fewer counts, values or repeats",
+    ),
+    (
         "a plan too large",
-        {"repeats": 100, "sweep": {"seed": [1, 2, 3]}},
+        {"repeats": {"min": 100}, "sweep": {"seed": [1, 2, 3]}},
         "spec: 600 trials are more than 512; take fewer counts, values or repeats",
     ),
     (
@@ -154,4 +175,4 @@ def test_limits_that_change_later_do_not_change_the_plan() -> None:
 
 
 def test_the_largest_plan_is_accepted() -> None:
-    assert len(plan(spec(repeats=64, sweep={"seed": [1, 2, 3, 4]}))) == 512
+    assert len(plan(spec(repeats={"min": 64}, sweep={"seed": [1, 2, 3, 4]}))) == 512

@@ -44,7 +44,7 @@ def test_efficiency_days_and_cost_of_the_seeds_first_rows() -> None:
 
 
 def test_repeats_are_averaged_with_their_spread() -> None:
-    asked = priced(repeats=3)
+    asked = priced(repeats={"min": 3})
     measured = rows(asked, {0: 100.0, 2: 102.0, 4: 104.0, 1: 200.0})
     small, large = point_rows(measured, plan(asked), asked)
     assert (small.repeats, small.images_per_second) == (3, Decimal(102))

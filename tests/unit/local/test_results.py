@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from page import sample
-from sdbench.api.spec import Limits
+from sdbench.api.spec import Limits, Repeats
 from sdbench.local.refusal import Refused
 from sdbench.local.results import Results
 
@@ -47,7 +47,7 @@ def test_limits_may_change_before_a_run_is_resumed(results: Results) -> None:
 
 def test_another_question_cannot_resume_a_run(results: Results) -> None:
     old = sample.partly()
-    other = old.model_copy(update={"spec": old.spec.model_copy(update={"repeats": 7})})
+    other = old.model_copy(update={"spec": old.spec.model_copy(update={"repeats": Repeats(min=7)})})
     with pytest.raises(Refused, match="answers another spec"):
         results.resumed(other)
 

@@ -42,6 +42,7 @@ def rules(schema: Schema) -> Iterator[Rule]:
     yield from _immutable(at(schema, "spec"))
     yield from SWITCHES
     yield from DEVICES
+    yield from REPEATS
     yield from _batch()
     yield from OTHERS
     yield _size(at(schema, "spec.sweep"))
@@ -81,6 +82,23 @@ DEVICES = (
         "every count must be at most limits.maxDevices",
         ".devices.counts",
         only_at_creation=True,  # lowered later, it is a brake: what is too large is skipped
+    ),
+)
+
+REPEATS = (
+    Rule("spec.repeats", "!has(self.max) || self.max >= self.min", "must be at least min", ".max"),
+    Rule(
+        "spec.repeats",
+        "!has(self.max) || self.max <= self.min || has(self.targetCoefficientOfVariation)",
+        "set it when max is above min: it says when fewer repeats are enough",
+        ".targetCoefficientOfVariation",
+        "FieldValueRequired",
+    ),
+    Rule(
+        "spec.repeats",
+        "!has(self.targetCoefficientOfVariation) || double(self.targetCoefficientOfVariation) > 0.0",
+        "must be above 0, as in 0.02",
+        ".targetCoefficientOfVariation",
     ),
 )
 
@@ -164,7 +182,7 @@ def _axes(sweep: Schema, path: str = "") -> Iterator[tuple[str, tuple[str, ...]]
 
 def _size(sweep: Schema) -> Rule:
     """Trials = counts x swept values x repeats."""
-    factors = ["self.devices.counts.size()", "self.repeats"]
+    factors = ["self.devices.counts.size()", "(has(self.repeats.max) ? self.repeats.max : self.repeats.min)"]
     for axis, parents in _axes(sweep):
         present = " && ".join(f"has(self.sweep{parent})" for parent in ("", *parents) if parent)
         factors.append(f"(has(self.sweep) && {present} ? self.sweep{axis}.size() : 1)")

@@ -51,6 +51,26 @@ class Scaling(StrEnum):
     WEAK = "Weak"
 
 
+class Repeats(Boundary):
+    """How many Trials each Point gets."""
+
+    min: int = Field(1, ge=1, le=100, description="Trials of each Point.")
+    max: int | None = Field(
+        None, ge=1, le=100, description="Most Trials of a Point that is not tight enough after min. Absent: min."
+    )
+    target_coefficient_of_variation: DecimalString | None = Field(
+        None,
+        description="A Point is tight enough, and gets no further Trial, when the standard deviation of "
+        "medianImagesPerSecond over its undisturbed repeats is at most this share of their mean, above 0; two are "
+        "needed at least.",
+    )
+
+    @property
+    def most(self) -> int:
+        """Trials of a Point that never is tight enough."""
+        return self.min if self.max is None else self.max
+
+
 class Data(Boundary):
     """Where the shards are. Without remote and claim the images are synthetic."""
 
@@ -108,7 +128,7 @@ class Spec(Boundary):
         Scaling.STRONG,
         description="Strong: globalBatchSize is fixed. Weak: it is the smallest count's and grows with the devices.",
     )
-    repeats: int = Field(1, ge=1, le=100, description="Trials of each Point.")
+    repeats: Repeats = Field(Repeats(), description="How many Trials each Point gets.")
     parallelism: int = Field(1, ge=1, le=64, description="Trials at the same time; neighbours disturb measurements.")
     data: Data = Field(Data(), description="Where the shards are. Empty: synthetic images.")
     trainer: TrainerConfig

@@ -28,7 +28,8 @@ class TrialPhase(StrEnum):
     """Of a Trial's row.
 
     Pending ─► Starting ─► Running ─► Succeeded
-      ▲            │           ├────► Failed
+      ▲  │         │           ├────► Failed
+      │  └► Skipped│           │      (Skipped: the Point is tight enough without it)
       └─ released ─┴─ Stopping ◄┘     (Stopping: the Attempt is void; another follows when its devices are free)
     """
 
@@ -38,6 +39,7 @@ class TrialPhase(StrEnum):
     STOPPING = "Stopping"
     SUCCEEDED = "Succeeded"
     FAILED = "Failed"
+    SKIPPED = "Skipped"
 
 
 class Reason(StrEnum):
@@ -66,6 +68,7 @@ class Reason(StrEnum):
     SUSPENDED = "Suspended"
     CANCELLED = "Cancelled"
     SKIPPED = "Skipped"
+    TIGHT_ENOUGH = "TightEnough"
     UNKNOWN = "Unknown"
 
 
@@ -130,7 +133,7 @@ class RowMeasurement(Boundary):
 
 
 class TrialRow(Boundary):
-    """One Trial. A Succeeded or Failed row never changes but for `releasedAt`."""
+    """One Trial. A Succeeded, Failed or Skipped row never changes but for `releasedAt`."""
 
     trial: int = Field(description="Index in the plan, from 0.")
     point: str

@@ -4,6 +4,7 @@
 * Ends its Point: its other repeats would share the cause, other Points need not.
 * Is retried: another Attempt while `retries` last. Suspension is retried without being counted.
 * Gives up: this Trial only, and nothing follows from it.
+* Spares: the Trial is not needed; no failure, and nothing is missing without it.
 """
 
 from enum import Enum
@@ -20,6 +21,7 @@ class Consequence(Enum):
     RETRIED = "retried, counted"
     RESUMED = "retried, uncounted"
     GIVES_UP = "gives up"
+    SPARES = "is not needed"
 
 
 CONSEQUENCES: dict[Reason, Consequence] = {
@@ -47,6 +49,7 @@ CONSEQUENCES: dict[Reason, Consequence] = {
     Reason.SUSPENDED: Consequence.RESUMED,
     Reason.CANCELLED: Consequence.GIVES_UP,
     Reason.SKIPPED: Consequence.GIVES_UP,
+    Reason.TIGHT_ENOUGH: Consequence.SPARES,
 }
 
 SCOPES: dict[Consequence, Scope] = {

@@ -4,7 +4,8 @@ A decision is made from the stored status and the World alone, so it may be drop
 
 1. look at the Attempts of the rows that are live, and keep what they left;
 2. withdraw what is no longer wanted: cancelled, suspended, or without a hope after another's failure;
-3. note whose devices are free, which a void Attempt's row needs to wait for its turn again;
+3. note whose devices are free, which a void Attempt's row needs to wait for its turn again, and spare what is not
+   needed any more;
 4. start what has its turn, if nothing that is not wanted holds devices;
 5. sum up: points, conditions, phase. Starts follow from this new status, stops from the stored one.
 """
@@ -22,6 +23,7 @@ from sdbench.core.occupancy import in_the_way, ours
 from sdbench.core.outcome import Outcome, outcome
 from sdbench.core.plan import PlanRefused, Trial, plan, trials
 from sdbench.core.points import point_rows, summary
+from sdbench.core.repeats import without_the_needless
 from sdbench.core.rows import LIVE, TERMINAL, unreleased
 from sdbench.core.world import Decision, World
 
@@ -48,6 +50,7 @@ def decide(world: World) -> Decision:
     ledger = _observed(ledger, planned, world)
     ledger = _withdrawn(ledger, world)
     ledger = _released(ledger, world)
+    ledger = replace(ledger, rows=without_the_needless(ledger.rows, world))
     ledger = _started(ledger, world)
     status = _status(ledger, resolved, planned, world)
     return Decision(

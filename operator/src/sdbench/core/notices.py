@@ -1,6 +1,7 @@
 """What has just happened that a person wants to read? The difference of two statuses, so that each is said once."""
 
 from collections.abc import Iterator
+from itertools import groupby
 
 from sdbench.api.status import Condition, ConditionStatus, ConditionType, Reason, Status, TrialPhase, TrialRow
 from sdbench.core.world import Notice
@@ -21,7 +22,7 @@ def notices(before: Status, after: Status) -> tuple[Notice, ...]:
         return ()
     rows = {row.trial: row for row in before.trials}
     of_trials = [notice for row in after.trials for notice in _of_row(rows.get(row.trial), row)]
-    return (*of_trials, *_skipped(rows, after), *_of_conditions(before, after))
+    return (*of_trials, *_skipped(rows, after), *_spared(rows, after), *_of_conditions(before, after))
 
 
 def _of_row(before: TrialRow | None, row: TrialRow) -> Iterator[Notice]:
@@ -48,6 +49,15 @@ def _skipped(before: dict[int, TrialRow], after: Status) -> Iterator[Notice]:
     fresh = [row for row in after.trials if row.reason is Reason.SKIPPED and row.trial not in known]
     if fresh:
         yield Notice(True, Reason.SKIPPED, f"{len(fresh)} trials are not tried: {fresh[0].message}")
+
+
+def _spared(before: dict[int, TrialRow], after: Status) -> Iterator[Notice]:
+    """Repeats that are not needed, in one sentence for each Point: it has come to its end."""
+    known = {trial for trial, row in before.items() if row.phase is TrialPhase.SKIPPED}
+    fresh = [row for row in after.trials if row.phase is TrialPhase.SKIPPED and row.trial not in known]
+    for point, rows in groupby(sorted(fresh, key=lambda row: row.point), key=lambda row: row.point):
+        spared = list(rows)
+        yield Notice(False, Reason.TIGHT_ENOUGH, f"{point} needs {len(spared)} repeats less: {spared[0].message}")
 
 
 def _of_conditions(before: Status, after: Status) -> Iterator[Notice]:

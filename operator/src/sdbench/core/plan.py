@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from sdbench.api.names import PLAN_LIMIT
-from sdbench.api.spec import Scaling, Spec
+from sdbench.api.spec import Repeats, Scaling, Spec
 from sdbench_trainer.config import TrainerConfig
 from sdbench_trainer.run import division, unfit_for_cpu
 
@@ -71,10 +71,11 @@ def plan(spec: Spec) -> tuple[Trial, ...]:
 def trials(spec: Spec) -> tuple[Trial, ...]:
     """The Trials without regard to `limits`, which may change after acceptance; raises PlanRefused."""
     axes = tuple(_axes(spec.sweep or {}, ""))
+    _refuse_repeats(spec.repeats)
     _refuse_many(spec, axes)
     points = tuple(_point(spec, count, knobs) for count in _counts(spec) for knobs in _grid(axes))
     _refuse_twins(points)
-    ordered = ((repeat, point) for repeat in range(spec.repeats) for point in points)
+    ordered = ((repeat, point) for repeat in range(spec.repeats.most) for point in points)
     return tuple(Trial(index, point, repeat) for index, (repeat, point) in enumerate(ordered))
 
 
@@ -106,8 +107,19 @@ def _grid(axes: tuple[Axis, ...]) -> Iterator[Knobs]:
         yield tuple(zip(names, values, strict=True))
 
 
+def _refuse_repeats(repeats: Repeats) -> None:
+    target = repeats.target_coefficient_of_variation
+    if repeats.most < repeats.min:
+        raise PlanRefused("spec.repeats.max", f"{repeats.most} is less than min, {repeats.min}")
+    if repeats.most > repeats.min and target is None:
+        sentence = "set it when max is above min: it says when fewer repeats are enough"
+        raise PlanRefused("spec.repeats.targetCoefficientOfVariation", sentence)
+    if target is not None and target <= 0:
+        raise PlanRefused("spec.repeats.targetCoefficientOfVariation", "must be above 0, as in 0.02")
+
+
 def _refuse_many(spec: Spec, axes: tuple[Axis, ...]) -> None:
-    size = len(spec.devices.counts) * prod(len(values) for _, values in axes) * spec.repeats
+    size = len(spec.devices.counts) * prod(len(values) for _, values in axes) * spec.repeats.most
     if size > PLAN_LIMIT:
         raise PlanRefused("spec", f"{size} trials are more than {PLAN_LIMIT}; take fewer counts, values or repeats")
 

@@ -1,7 +1,7 @@
 """What is the next state of one Trial's row?
 
     Pending ─► Starting ─► Running ─► Succeeded, Failed ─► released
-      ▲            │           │
+      ▲  └─► Skipped           │
       └─ released ─┴─ Stopping ┘   (void: interrupted, lost, suspended)
 
 Each function takes a row and returns the next; a row that nothing concerns comes back as it was.
@@ -23,7 +23,7 @@ from sdbench_trainer.report import Measurement, Report
 LIVE = {TrialPhase.STARTING, TrialPhase.RUNNING}
 """Phases in which the row's Attempt is wanted."""
 
-TERMINAL = {TrialPhase.SUCCEEDED, TrialPhase.FAILED}
+TERMINAL = {TrialPhase.SUCCEEDED, TrialPhase.FAILED, TrialPhase.SKIPPED}
 
 
 def planned(trial: Trial) -> TrialRow:
@@ -153,6 +153,12 @@ def _another_try(end: Ending, failures: int, world: World) -> bool:
 def given_up(row: TrialRow, end: Ending, world: World) -> TrialRow:
     """A row that is not tried (again), whatever it was doing; a terminal row stays as it is."""
     return row if row.phase in TERMINAL else concluded(row, end, world)
+
+
+def spared(row: TrialRow, sentence: str, world: World) -> TrialRow:
+    """A waiting row that is not needed any more."""
+    changes = {"phase": TrialPhase.SKIPPED, "reason": Reason.TIGHT_ENOUGH, "message": bounded(sentence)}
+    return row.model_copy(update={**changes, "ended_at": moment(world.now)})
 
 
 def released(row: TrialRow, world: World) -> TrialRow:

@@ -51,7 +51,7 @@ class Window:
 
 def title(row: TrialRow, benchmark: Benchmark) -> str:
     """Which Trial this is."""
-    repeat = f" repeat {row.repeat}" if benchmark.spec.repeats > 1 else ""
+    repeat = f" repeat {row.repeat}" if benchmark.spec.repeats.most > 1 else ""
     again = f" attempt {row.attempt}" if row.attempt > 1 else ""
     return f"Trial {row.trial} {row.point}{repeat}{again}"
 

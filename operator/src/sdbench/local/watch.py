@@ -11,7 +11,8 @@ from sdbench.api.benchmark import Benchmark
 from sdbench.api.status import TrialPhase, TrialRow
 from sdbench.local.progress import Step, ending, title
 
-ENDED = (TrialPhase.SUCCEEDED, TrialPhase.FAILED)
+MARKS = {TrialPhase.SUCCEEDED: "[green]✓[/]", TrialPhase.FAILED: "[red]✗[/]", TrialPhase.SKIPPED: "–"}
+"""What stands before the line of an ended Trial."""
 
 
 class Watch(Protocol):
@@ -45,7 +46,7 @@ class Lines:
 
     def show(self, benchmark: Benchmark, steps: Mapping[int, Step]) -> None:
         for row in benchmark.status.trials:
-            said = ending(row) if row.phase in ENDED else _words(row, steps)
+            said = ending(row) if row.phase in MARKS else _words(row, steps)
             if said and self._said.get(row.trial) != said:
                 self._said[row.trial] = said
                 self._console.print(f"{title(row, benchmark)}: {said}", markup=False, highlight=False, soft_wrap=True)
@@ -84,11 +85,12 @@ class Bars:
 
     def show(self, benchmark: Benchmark, steps: Mapping[int, Step]) -> None:
         for row in benchmark.status.trials:
-            if row.phase in ENDED and row.trial not in self._told:
+            if row.phase in MARKS and row.trial not in self._told:
                 self._told.add(row.trial)
-                mark = "[green]✓[/]" if row.phase is TrialPhase.SUCCEEDED else "[red]✗[/]"
                 self._progress.console.print(
-                    f"{mark} {escape(title(row, benchmark))}: {escape(ending(row))}", highlight=False, soft_wrap=True
+                    f"{MARKS[row.phase]} {escape(title(row, benchmark))}: {escape(ending(row))}",
+                    highlight=False,
+                    soft_wrap=True,
                 )
             self._draw(title(row, benchmark), row.trial, steps.get(row.trial))
 

@@ -9,6 +9,9 @@ from sdbench.api.status import Condition, ConditionStatus, ConditionType, Phase,
 
 NOTHING = "–"
 
+ANSWERED = {TrialPhase.SUCCEEDED, TrialPhase.SKIPPED}
+"""Phases of a Trial that lacks nothing."""
+
 
 @dataclass(frozen=True)
 class Column:
@@ -89,8 +92,9 @@ def cells(benchmark: Benchmark) -> Sequence[tuple[str, ...]]:
 
 
 def unmeasured(benchmark: Benchmark) -> tuple[Unmeasured, ...]:
-    """The Trials without a Measurement, in the order of the plan."""
-    return tuple(_unmeasured(row) for row in benchmark.status.trials if row.phase is not TrialPhase.SUCCEEDED)
+    """The Trials that lack a Measurement, in the order of the plan; one that is not needed lacks nothing."""
+    rows = (row for row in benchmark.status.trials if row.phase not in ANSWERED)
+    return tuple(_unmeasured(row) for row in rows)
 
 
 def _unmeasured(row: TrialRow) -> Unmeasured:

@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 
 from sdbench.api.benchmark import Benchmark
+from sdbench.api.spec import Repeats
 from sdbench.api.status import EnvironmentRow
+from sdbench.report.answer import percent
 
 Fact = tuple[str, str]
 """A term and what holds for it."""
@@ -22,9 +24,17 @@ def question_facts(benchmark: Benchmark) -> Iterator[Fact]:
     yield "Scaling", spec.scaling.value
     yield "EMA", ema
     yield "Window", f"{window.batches:,} batches after a warm-up of {warmup}"
-    yield "Repeats", str(spec.repeats)
+    yield "Repeats", repeats(spec.repeats)
     yield "Images", _images(benchmark)
     yield "Devices", spec.devices.resource or "CPU processes"
+
+
+def repeats(asked: Repeats) -> str:
+    """How often each Point is measured."""
+    if asked.most == asked.min:
+        return str(asked.min)
+    target = asked.target_coefficient_of_variation
+    return f"{asked.min} to {asked.most}" + (f", until they vary by {percent(target)} or less" if target else "")
 
 
 def environment_facts(benchmark: Benchmark) -> Iterator[Fact]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from itertools import groupby
 
 from sdbench.api.benchmark import Benchmark
+from sdbench.api.spec import Repeats
 from sdbench.core.plan import Point, Trial
 
 
@@ -20,12 +21,17 @@ def plan_lines(benchmark: Benchmark, trials: tuple[Trial, ...]) -> Iterator[str]
         yield from (f"  {_line(point, benchmark.spec.repeats)}" for point in group)
 
 
-def _line(point: Point, repeats: int) -> str:
+def _line(point: Point, repeats: Repeats) -> str:
     config = point.config
     return (
         f"{point.label}: {_counted(point.pods, 'pod')} of {_counted(point.devices_per_pod, 'device')}, "
-        f"global batch {config.global_batch_size}, {_counted(repeats, 'repeat')}"
+        f"global batch {config.global_batch_size}, {_repeats(repeats)}"
     )
+
+
+def _repeats(asked: Repeats) -> str:
+    some = f"{asked.min:,} to " if asked.most > asked.min else ""
+    return f"{some}{_counted(asked.most, 'repeat')}"
 
 
 def _counted(count: int, noun: str) -> str:
