@@ -1,16 +1,19 @@
 """Which questions does the API server take, which does it refuse, and with which words?"""
 
 import copy
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from api.operating import ROOT, apply, read
 from api.questions import Asked, question
 from cluster.harness.control_plane import ControlPlane
 from cluster.harness.failure import HarnessError
 from sdbench.api.benchmark import Benchmark
+from sdbench.core.plan import PlanRefused, plan
 
 pytest_plugins = ["api.places"]
 
@@ -60,6 +63,45 @@ REFUSED = [
     ),
     ("spec.trainer.globalBatchSize", 9, "spec.trainer.globalBatchSize: Invalid value: must be a multiple of every"),
     ("spec.trainer.deviceMicrobatchSize", 3, "spec.trainer.deviceMicrobatchSize: Invalid value: must divide"),
+    ("spec.trainer.globalBatchSize", 1, "spec.trainer.globalBatchSize: Invalid value: must be at least every count"),
+    (
+        "spec.trainer",
+        {"precision": "fp32", "globalBatchSize": 1, "allowRaggedBatch": True},
+        "spec.trainer.globalBatchSize: Invalid value: must be at least every count",
+    ),
+    (
+        "spec.sweep",
+        {"globalBatchSize": [9], "allowRaggedBatch": [True, False]},
+        "spec.sweep.globalBatchSize: Invalid value: must be a multiple of every count",
+    ),
+    (
+        "spec.sweep",
+        {"deviceMicrobatchSize": [3], "allowRaggedBatch": [False, True]},
+        "spec.sweep.deviceMicrobatchSize: Invalid value: must divide globalBatchSize / devices",
+    ),
+    (
+        "spec",
+        {"scaling": "Weak", "devices": {"counts": [1, 1024]}, "trainer": {"precision": "fp32"}},
+        "spec.trainer.globalBatchSize: Invalid value: grows beyond 1048576 images at the largest count",
+    ),
+    ("spec.trainer.precision", "amp_fp16", "spec.trainer.precision: Invalid value: amp_fp16 needs an accelerator"),
+    ("spec.trainer.precision", None, "spec.trainer.precision: Invalid value: amp_fp16 needs an accelerator"),
+    (
+        "spec.sweep.precision",
+        ["fp32", "amp_fp16"],
+        "spec.sweep.precision: Invalid value: amp_fp16 needs an accelerator",
+    ),
+    ("spec.trainer.attention", "xformers", "spec.trainer.attention: Invalid value: xformers needs an NVIDIA GPU"),
+    ("spec.sweep.attention", ["xformers"], "spec.sweep.attention: Invalid value: xformers needs an NVIDIA GPU"),
+    ("spec.trainer.automaticMicrobatch", True, "spec.trainer.automaticMicrobatch: Invalid value: only a GPU's memory"),
+    ("spec.sweep.automaticMicrobatch", [False, True], "spec.sweep.automaticMicrobatch: Invalid value: only a GPU's"),
+    (
+        "spec.trainer.window.maxForeignCpuRatio",
+        "1.01",
+        "spec.trainer.window.maxForeignCpuRatio: Invalid value: must be",
+    ),
+    ("spec.sweep.window", {"maxForeignCpuRatio": ["0.1", "2"]}, "spec.sweep.window.maxForeignCpuRatio: Invalid value"),
+    ("spec.devices.peakTeraflops", "0", "spec.devices.peakTeraflops: Invalid value: must be above 0"),
     ("spec.trainer.learningRate", 0.1, "spec.trainer.learningRate: Invalid value"),
     ("spec.trainer.captionDropout", "1.5", "spec.trainer.captionDropout: Invalid value: must be at least 0"),
     ("spec.trainer.ema.smoothing", "1", "spec.trainer.ema.smoothing: Invalid value: must be at least 0 and below 1"),
@@ -88,6 +130,20 @@ def test_a_wrong_question_is_refused_with_the_path_of_the_field(
     assert said in refusal(plane, nowhere, changed(question(), path, value))
 
 
+OF_THE_PLAN = ("spec.repeats", "spec.sweep", "spec.trainer", "spec.devices.")
+BY_THE_PLAN_TOO = [
+    pytest.param(path, value, id=f"{path}={value}"[:60])
+    for path, value, _ in REFUSED
+    if path.startswith(OF_THE_PLAN) and "perDevice" not in path
+]
+
+
+@pytest.mark.parametrize(("path", "value"), BY_THE_PLAN_TOO)
+def test_what_the_api_server_refuses_the_plan_refuses(path: str, value: Any) -> None:
+    with pytest.raises((ValidationError, PlanRefused)):
+        plan(Benchmark.model_validate_json(json.dumps(changed(question(), path, value)), strict=True).spec)
+
+
 def test_a_plan_of_more_than_512_trials_is_refused(plane: ControlPlane, nowhere: str) -> None:
     large = changed(changed(question(), "spec.sweep.seed", list(range(26))), "spec.repeats.min", 10)
     assert "must be at most 512 trials" in refusal(plane, nowhere, large)
@@ -102,6 +158,36 @@ def test_under_weak_scaling_the_batch_belongs_to_the_smallest_count(plane: Contr
     assert refusal(plane, nowhere, changed(odd, "spec.scaling", "Weak")) == ""
 
 
+ALL_OF_IT = {"maxForeignCpuRatio": "1"}
+GPU = {"counts": [1, 3], "resource": "nvidia.com/gpu"}
+
+TAKEN: list[tuple[str, dict[str, Any]]] = [
+    ("a batch that is cut", {"devices": GPU, "trainer": {"allowRaggedBatch": True, "globalBatchSize": 2048}}),
+    ("a batch that is cut in every cell", {"devices": GPU, "trainer": {}, "sweep": {"allowRaggedBatch": [True]}}),
+    (
+        "a smaller last microbatch",
+        {"devices": {"counts": [1]}, "trainer": {"precision": "fp32", "globalBatchSize": 6, "allowRaggedBatch": True}},
+    ),
+    (
+        "a microbatch that is found on the device",
+        {"devices": {**GPU, "counts": [1]}, "trainer": {"globalBatchSize": 6, "automaticMicrobatch": True}},
+    ),
+    (
+        "a precision of CPUs in every cell, whatever the default is",
+        {"devices": {"counts": [1]}, "trainer": {}, "sweep": {"precision": ["fp32", "amp_bf16"]}},
+    ),
+    ("a window that nothing disturbs", {"devices": GPU, "trainer": {"globalBatchSize": 12, "window": ALL_OF_IT}}),
+    ("a known peak", {"devices": {**GPU, "counts": [1], "peakTeraflops": "312"}, "trainer": {}}),
+]
+
+
+@pytest.mark.parametrize("spec", [row[1] for row in TAKEN], ids=[row[0] for row in TAKEN])
+def test_what_the_plan_takes_the_api_server_takes(plane: ControlPlane, nowhere: str, spec: dict[str, Any]) -> None:
+    document = question() | {"spec": spec}
+    assert plan(Benchmark.model_validate(document).spec)
+    assert refusal(plane, nowhere, document) == ""
+
+
 @pytest.mark.parametrize("example", sorted((ROOT / "crds/examples").glob("*.yaml")), ids=lambda path: path.name)
 def test_every_example_is_accepted(plane: ControlPlane, nowhere: str, example: Path) -> None:
     plane.kubectl("apply", "-f", example, "-n", nowhere, "--dry-run=server")
@@ -110,7 +196,7 @@ def test_every_example_is_accepted(plane: ControlPlane, nowhere: str, example: P
 def test_defaults_are_written_into_the_object_and_it_is_in_progress_from_birth(
     plane: ControlPlane, namespace: str
 ) -> None:
-    minimal = {"devices": {"counts": [1]}, "trainer": {}}
+    minimal = {"devices": {"counts": [1], "resource": "nvidia.com/gpu"}, "trainer": {}}
     apply(plane, question() | {"metadata": {"name": "least", "namespace": namespace}, "spec": minimal})
     found = read(plane, namespace, "sdb", "least")
     assert found["status"] == {"observedGeneration": -1, "phase": "Pending"}

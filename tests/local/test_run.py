@@ -103,11 +103,10 @@ def test_an_interrupted_and_a_killed_run_lose_nothing_measured_and_leave_no_proc
     assert rows[1].get("failures", 0) == 1
 
 
-def test_a_configuration_that_the_trainer_refuses_ends_as_failed_with_its_sentence_and_log(tmp_path: Path) -> None:
+def test_a_knob_that_cpus_cannot_honour_is_refused_before_anything_starts(tmp_path: Path) -> None:
     results = tmp_path / "results"
-    failed = sdbench("run", question(tmp_path, precision="amp_fp16"), "--local", "--results", results)
-    assert failed.returncode == 1
-    assert "ConfigInvalid" in failed.stdout
-    assert "amp_fp16 needs an accelerator" in failed.stdout
-    assert str(results / "tiny" / "logs") in failed.stderr
-    assert document(results)["status"]["phase"] == "Failed"
+    refused = sdbench("run", question(tmp_path, precision="amp_fp16"), "--local", "--results", results)
+    assert refused.returncode == 2
+    assert "spec.trainer.precision: amp_fp16 needs an accelerator" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert not results.exists()

@@ -118,6 +118,49 @@ REFUSALS: list[tuple[str, dict[str, Any], str]] = [
         "spec.sweep: devices=1,learningRate=0.1 and devices=1,learningRate=0.1 are the same configuration",
     ),
     (
+        "a batch of less than one image for a device",
+        {"devices": {"counts": [4], "perPod": 8}, "trainer": {"globalBatchSize": 3, "allowRaggedBatch": True}},
+        "spec.trainer.globalBatchSize: 3 images are less than one for each of 4 devices",
+    ),
+    (
+        "a batch that divides in some cells only",
+        {"devices": {"counts": [3]}, "sweep": {"allowRaggedBatch": [True, False]}},
+        "spec.trainer.globalBatchSize: 8 images do not divide over 3 devices; set allowRaggedBatch to run 6",
+    ),
+    (
+        "a swept batch that does not divide",
+        {"devices": {"counts": [3]}, "sweep": {"globalBatchSize": [6, 8]}},
+        "spec.sweep.globalBatchSize: 8 images do not divide over 3 devices; set allowRaggedBatch to run 6",
+    ),
+    (
+        "half precision on CPUs",
+        {"trainer": {"precision": "amp_fp16"}},
+        "spec.trainer.precision: amp_fp16 needs an accelerator; a run on CPUs trains with fp32 or amp_bf16; for GPUs "
+        "name devices.resource",
+    ),
+    (
+        "half precision on CPUs in one cell",
+        {"sweep": {"precision": ["fp32", "amp_fp16"]}},
+        "spec.sweep.precision: amp_fp16 needs an accelerator; a run on CPUs trains with fp32 or amp_bf16; for GPUs "
+        "name devices.resource",
+    ),
+    (
+        "xformers on CPUs",
+        {"trainer": {"attention": "xformers"}},
+        "spec.trainer.attention: xformers needs an NVIDIA GPU; a run on CPUs uses sdpa; for GPUs name devices.resource",
+    ),
+    (
+        "a microbatch found by trial on CPUs",
+        {"sweep": {"automaticMicrobatch": [True]}},
+        "spec.sweep.automaticMicrobatch: only a GPU's memory can be tried; set deviceMicrobatchSize; for GPUs name "
+        "devices.resource",
+    ),
+    (
+        "a device without a peak",
+        {"devices": {"counts": [1], "peakTeraflops": "0.0"}},
+        "spec.devices.peakTeraflops: must be above 0; leave it out where it is unknown",
+    ),
+    (
         "fewer repeats at most than at least",
         {"repeats": {"min": 3, "max": 2}},
         "spec.repeats.max: 2 is less than min, 3",

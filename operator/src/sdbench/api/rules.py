@@ -10,6 +10,8 @@ from typing import Any
 
 from sdbench.api.names import NAME_LIMIT, NAME_PATTERN, PLAN_LIMIT
 from sdbench.api.structural import Schema, at
+from sdbench_trainer.config import Precision, TrainerConfig
+from sdbench_trainer.run import unfit_for_cpu
 
 MUTABLE = frozenset({"limits", "suspend", "cancel"})
 """Fields of the spec that may be edited; every other is the question itself."""
@@ -43,7 +45,8 @@ def rules(schema: Schema) -> Iterator[Rule]:
     yield from SWITCHES
     yield from DEVICES
     yield from REPEATS
-    yield from _batch()
+    yield from _batch(at(schema, "spec.trainer.globalBatchSize")["maximum"])
+    yield from _for_cpus(at(schema, "spec.trainer"))
     yield from OTHERS
     yield _size(at(schema, "spec.sweep"))
     yield from _distinct(at(schema, "spec.sweep"), "spec.sweep")
@@ -119,6 +122,24 @@ OTHERS = (
     Rule("spec.trainer.ema", "double(self.smoothing) < 1.0", "must be at least 0 and below 1", ".smoothing"),
     Rule("spec.trainer", "double(self.captionDropout) <= 1.0", "must be at least 0 and at most 1", ".captionDropout"),
     Rule(
+        "spec.trainer.window",
+        "double(self.maxForeignCpuRatio) <= 1.0",
+        "must be at least 0 and at most 1",
+        ".maxForeignCpuRatio",
+    ),
+    Rule(
+        "spec.sweep.window",
+        "!has(self.maxForeignCpuRatio) || self.maxForeignCpuRatio.all(v, double(v) <= 1.0)",
+        "must be at least 0 and at most 1",
+        ".maxForeignCpuRatio",
+    ),
+    Rule(
+        "spec.devices",
+        "!has(self.peakTeraflops) || double(self.peakTeraflops) > 0.0",
+        "must be above 0; leave it out where it is unknown",
+        ".peakTeraflops",
+    ),
+    Rule(
         "spec.sweep.ema",
         "!has(self.smoothing) || self.smoothing.all(v, double(v) < 1.0)",
         "must be at least 0 and below 1",
@@ -143,19 +164,47 @@ def _immutable(spec: Schema) -> Iterator[Rule]:
             yield Rule("spec", guard, ANOTHER, f".{name}", "FieldValueForbidden")
 
 
-def _batch() -> Iterator[Rule]:
-    """The global batch divides by the devices, and each device's share by its microbatch.
+def _batch(largest: int) -> Iterator[Rule]:
+    """The global batch divides by the devices, and each device's share by its microbatch: `division` in CEL.
 
-    Under Weak scaling the batch belongs to the smallest count, so that every device's share is that count's.
+    A swept knob that would relax a rule does so only if it does in every cell of the grid. Under Weak scaling the batch
+    belongs to the smallest count, so that every device's share is that count's.
     """
     counts = "(self.scaling == 'Weak' ? [self.devices.counts.min()] : self.devices.counts)"
     sizes, micros = _values("globalBatchSize"), _values("deviceMicrobatchSize")
-    divides = f"{sizes}.all(g, {counts}.all(c, g % c == 0))"
-    says = "must be a multiple of every count in devices.counts (under Weak: of the smallest)"
+    ragged, automatic = (f"{_values(knob)}.all(v, v)" for knob in ("allowRaggedBatch", "automaticMicrobatch"))
+    enough = f"{sizes}.all(g, {counts}.all(c, g >= c))"
+    says = "must be at least every count in devices.counts (under Weak: the smallest): each device takes an image"
+    yield from _swept_or_not("globalBatchSize", enough, says)
+    divides = f"{ragged} || {sizes}.all(g, {counts}.all(c, g < c || g % c == 0))"
+    says = (
+        "must be a multiple of every count in devices.counts (under Weak: of the smallest); or set allowRaggedBatch "
+        "to run the largest that is"
+    )
     yield from _swept_or_not("globalBatchSize", divides, says)
     shares = f"{sizes}.all(g, {counts}.all(c, g % c != 0 || {micros}.all(m, g / c <= m || (g / c) % m == 0)))"
-    says = "must divide globalBatchSize / devices for every count, or be larger"
-    yield from _swept_or_not("deviceMicrobatchSize", shares, says)
+    says = (
+        "must divide globalBatchSize / devices for every count, or be larger; or set allowRaggedBatch to let the last "
+        "microbatch be smaller"
+    )
+    yield from _swept_or_not("deviceMicrobatchSize", f"{ragged} || {automatic} || {shares}", says)
+    growth = "self.devices.counts.max() / self.devices.counts.min()"
+    grown = f"self.scaling != 'Weak' || {sizes}.all(g, g * {growth} <= {largest})"
+    yield from _swept_or_not("globalBatchSize", grown, f"grows beyond {largest} images at the largest count")
+
+
+def _for_cpus(trainer: Schema) -> Iterator[Rule]:
+    """What `unfit_for_cpu` says of each value of a knob, where no devices are named."""
+    for knob, field in trainer["properties"].items():
+        for value in field.get("enum", (True,) if field["type"] == "boolean" else ()):
+            config = TrainerConfig.model_validate({"precision": Precision.FP32, knob: value})
+            if unfit := unfit_for_cpu(config):
+                holds = f"has(self.devices.resource) || {_values(knob)}.all(v, v != {_literal(value)})"
+                yield from _swept_or_not(knob, holds, f"{unfit.sentence}; for GPUs name devices.resource")
+
+
+def _literal(value: str | bool) -> str:
+    return str(value).lower() if isinstance(value, bool) else f"'{value}'"
 
 
 def _values(knob: str) -> str:
@@ -166,8 +215,8 @@ def _values(knob: str) -> str:
 def _swept_or_not(knob: str, holds: str, message: str) -> Iterator[Rule]:
     """The same rule at the field that the person wrote: the axis of the knob, or the knob."""
     swept = f"has(self.sweep) && has(self.sweep.{knob})"
-    yield Rule("spec", f"({swept}) || {holds}", message, f".trainer.{knob}")
-    yield Rule("spec", f"!({swept}) || {holds}", message, f".sweep.{knob}")
+    yield Rule("spec", f"({swept}) || ({holds})", message, f".trainer.{knob}")
+    yield Rule("spec", f"!({swept}) || ({holds})", message, f".sweep.{knob}")
 
 
 def _axes(sweep: Schema, path: str = "") -> Iterator[tuple[str, tuple[str, ...]]]:

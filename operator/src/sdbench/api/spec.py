@@ -42,6 +42,11 @@ class Devices(Boundary):
     )
     per_device: PerDevice = Field(PerDevice(), description="Requests and limits of the pods, for each device.")
     hourly_price: DecimalString = Field(Decimal("0"), description="Price of one device for one hour, for the cost.")
+    peak_teraflops: DecimalString | None = Field(
+        None,
+        description="Dense peak of one device in TFLOP/s at the run's precision, above 0, for MFU. Absent: as the "
+        "trainer's table has it by the device's name.",
+    )
 
 
 class Scaling(StrEnum):

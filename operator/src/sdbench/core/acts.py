@@ -56,6 +56,7 @@ def run_config(name: str, trial: Trial, spec: Spec) -> RunConfig:
             first_step_seconds=limits.first_step_seconds,
             stall_seconds=limits.stall_seconds,
         ),
+        peak_teraflops=spec.devices.peak_teraflops,
         trainer=trial.point.config,
     )
 

@@ -13,7 +13,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from sdbench.api.names import PLAN_LIMIT
-from sdbench.api.spec import Repeats, Scaling, Spec
+from sdbench.api.spec import Devices, Repeats, Scaling, Spec
+from sdbench.api.structural import AXIS_LENGTH
 from sdbench_trainer.config import TrainerConfig
 from sdbench_trainer.run import division, unfit_for_cpu
 
@@ -71,6 +72,7 @@ def plan(spec: Spec) -> tuple[Trial, ...]:
 def trials(spec: Spec) -> tuple[Trial, ...]:
     """The Trials without regard to `limits`, which may change after acceptance; raises PlanRefused."""
     axes = tuple(_axes(spec.sweep or {}, ""))
+    _refuse_peak(spec.devices)
     _refuse_repeats(spec.repeats)
     _refuse_many(spec, axes)
     points = tuple(_point(spec, count, knobs) for count in _counts(spec) for knobs in _grid(axes))
@@ -95,6 +97,8 @@ def _axes(sweep: dict[str, Any], prefix: str) -> Iterator[Axis]:
         name = f"{prefix}{key}"
         if isinstance(values, dict):
             yield from _axes(values, f"{name}.")
+        elif isinstance(values, list | tuple) and len(values) > AXIS_LENGTH:
+            raise PlanRefused(f"spec.sweep.{name}", f"{len(values)} values are more than {AXIS_LENGTH}")
         elif isinstance(values, list | tuple) and values:
             yield name, tuple(values)
         else:
@@ -105,6 +109,11 @@ def _grid(axes: tuple[Axis, ...]) -> Iterator[Knobs]:
     names = [name for name, _ in axes]
     for values in product(*(values for _, values in axes)):
         yield tuple(zip(names, values, strict=True))
+
+
+def _refuse_peak(devices: Devices) -> None:
+    if devices.peak_teraflops is not None and devices.peak_teraflops <= 0:
+        raise PlanRefused("spec.devices.peakTeraflops", "must be above 0; leave it out where it is unknown")
 
 
 def _refuse_repeats(repeats: Repeats) -> None:
@@ -177,7 +186,7 @@ def _scaled(spec: Spec, count: int, config: TrainerConfig) -> TrainerConfig:
         return TrainerConfig.model_validate({**config.document(), "globalBatchSize": size})
     except ValidationError:
         sentence = f"{size} images for {count} devices are more than the trainer takes"
-        raise PlanRefused("spec.trainer.globalBatchSize", sentence) from None
+        raise PlanRefused(_written("globalBatchSize", spec), sentence) from None
 
 
 def _refuse_unfit(config: TrainerConfig, count: int, spec: Spec) -> None:
@@ -185,10 +194,15 @@ def _refuse_unfit(config: TrainerConfig, count: int, spec: Spec) -> None:
     try:
         division(config, count)
     except ValueError as error:
-        raise PlanRefused("spec.trainer.globalBatchSize", str(error)) from None
+        raise PlanRefused(_written("globalBatchSize", spec), str(error)) from None
     unfit = unfit_for_cpu(config) if spec.devices.resource is None else None
     if unfit is not None:
-        raise PlanRefused(f"spec.trainer.{unfit.field}", unfit.sentence)
+        raise PlanRefused(_written(unfit.field, spec), f"{unfit.sentence}; for GPUs name devices.resource")
+
+
+def _written(knob: str, spec: Spec) -> str:
+    """The path at which the person wrote a knob: its axis, or the knob."""
+    return f"spec.{'sweep' if knob in (spec.sweep or {}) else 'trainer'}.{knob}"
 
 
 def _refuse_twins(points: tuple[Point, ...]) -> None:

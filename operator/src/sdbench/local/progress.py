@@ -6,6 +6,7 @@ from sdbench.api.benchmark import Benchmark
 from sdbench.api.status import Reason, TrialPhase, TrialRow
 from sdbench.core.world import Start
 from sdbench.local.telemetry import Reading, WindowState
+from sdbench_trainer.run import division
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Window:
     """Turns the readings of one Attempt into batches done of batches asked."""
 
     def __init__(self, start: Start) -> None:
-        self._batch = start.run.trainer.global_batch_size
+        self._batch = division(start.run.trainer, start.run.devices).run
         self._asked = start.run.trainer.window
         self._images_at_opening: float | None = None
         self._heard = False
