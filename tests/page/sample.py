@@ -19,6 +19,7 @@ from sdbench.api.status import (
     TrialPhase,
     TrialRow,
 )
+from sdbench.core.law import laws
 from sdbench_trainer.config import TrainerConfig
 
 SEED = (
@@ -29,6 +30,7 @@ SEED = (
     (128, "1618.4", "20.5", "62987", "125974"),
     (256, "2589.4", "12.83", "78735", "157470"),
 )
+BATCH = 2048
 NOW = datetime(2026, 11, 24, 2, 0, tzinfo=UTC)
 HOSTILE = "</script><script>window.hostile = 1</script><b>"
 
@@ -47,9 +49,19 @@ def point(devices: int, rate: str, days: str, hours: str, cost: str, interval: s
         interval_high=Decimal(rate) + wide if wide else None,
         images_per_second_per_device=per_device,
         scaling_efficiency=round(per_device / (Decimal("128.2") / 8), 9),
+        median_standard_deviation=wide / 4 if wide else None,
+        median_coefficient_of_variation=round(wide / 4 / Decimal(rate), 6) if wide else None,
+        step_seconds_p50=round(BATCH / Decimal(rate), 9),
+        drift_ratio="-0.002",
+        rank_skew_ratio_max=Decimal("1.02"),
         data_wait_ratio_max=Decimal("0.012"),
-        global_batch_size=2048,
+        host_memory_peak_bytes=9_000_000_000,
+        device_memory_peak_bytes=31_000_000_000,
+        asked_global_batch_size=BATCH,
+        global_batch_size=BATCH,
+        per_device=BATCH // devices,
         device_microbatch_size=4,
+        microbatches=BATCH // devices // 4,
         days=Decimal(days),
         device_hours=Decimal(hours),
         cost=Decimal(cost),
@@ -98,11 +110,15 @@ def benchmark(status: Status, name: str = "a100-scaling") -> Benchmark:
 
 def complete() -> Benchmark:
     """Every Point measured, with repeats."""
+    points = tuple(point(*row, interval="1.1") for row in SEED)
     status = Status(
         phase=Phase.SUCCEEDED,
         resolved=Resolved(image="registry.example/sdbench-trainer:0.1.0", operator_version="0.1.0"),
         trials=tuple(trial(index, row[0]) for index, row in enumerate(SEED)),
-        points=tuple(point(*row, interval="1.1") for row in SEED),
+        points=points,
+        laws=laws(points),
+        spent_device_seconds=1_209_600,
+        spent_cost=Decimal(672),
         environments=(
             EnvironmentRow(
                 config_hash="5d1f0c6a",

@@ -101,6 +101,18 @@ ENDS: list[tuple[str, AttemptState, dict[str, Any], Reason | None]] = [
     ("a window cut short", attempt(exited(0, of=report(NAME, batches=3)), exited(1)), {}, Reason.REPORT_LOST),
     ("not a number", attempt(exited(0, of=report(NAME, loss=float("nan"))), exited(1)), {}, Reason.REPORT_LOST),
     (
+        "strangers who took no number",
+        attempt(exited(0, of=report(NAME, foreign_cpu_ratio=float("nan"))), exited(1)),
+        {},
+        Reason.REPORT_LOST,
+    ),
+    (
+        "stolen less than nothing",
+        attempt(exited(0, of=report(NAME, steal_ratio=-0.1)), exited(1)),
+        {},
+        Reason.REPORT_LOST,
+    ),
+    (
         "a negative wait",
         attempt(exited(0, of=report(NAME, data_wait_ratio_max=-1.0)), exited(1)),
         {},

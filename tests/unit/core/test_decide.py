@@ -45,7 +45,7 @@ def test_one_trial_goes_from_start_to_complete() -> None:
     at = after(made, at, seconds=2)
     made = decide(at)
     assert made.status.trials[0].released_at is not None
-    assert made.status.spent_device_seconds == 62
+    assert (made.status.spent_device_seconds, made.status.spent_cost) == (62, Decimal("0.034444444"))
     assert condition(made.status, "CleanedUp") == "True"
     assert condition(made.status, "Reconciling") is None
 

@@ -6,14 +6,18 @@ from decimal import Decimal
 
 import pytest
 
-from sdbench.api.status import Reason, Scope, Status, TrialPhase
+from sdbench.api.status import EnvironmentRow, Reason, Scope, Status, TrialPhase
+from sdbench.core.decide import decide
 from sdbench.core.plan import plan
 from sdbench.core.published import bounded, decimal, moment, signed
 from sdbench.core.rows import planned, row_measurement
 from sdbench_trainer.config import DECIMAL_PATTERN
-from unit.core.worlds import NOON, report, spec
+from sdbench_trainer.report import BatchTruth
+from unit.core.worlds import NOON, benchmark, report, spec, world
 
 ROW_BYTES = 1_500
+ETCD_BYTES = 1_500_000
+"""etcd refuses requests of more than 1.5 MiB; the spec and metadata need room too."""
 
 
 @pytest.mark.parametrize(
@@ -70,3 +74,45 @@ def test_a_full_row_is_small_enough_for_512_of_them() -> None:
     )
     assert len(json.dumps(row.document(), separators=(",", ":"))) <= ROW_BYTES
     assert Status.model_validate(Status(trials=(row,)).document()).trials == (row,)
+
+
+def test_the_largest_status_fits_etcd() -> None:
+    """512 measured Points, each in an environment of its own, with every field as long as it may be."""
+    measured = report("any", 123456.123456789, foreign_cpu_ratio=0.123456789, steal_ratio=0.123456789).measurement
+    told = BatchTruth(asked_global_batch_size=1_048_576, global_batch_size=1_048_576, per_device=4, microbatches=64)
+    assert measured is not None
+    odd = dict.fromkeys(("rank_skew_ratio", "data_wait_ratio_max", "data_wait_ratio_mean", "mfu_ratio"), 0.123456789)
+    measured = measured.model_copy(update={**odd, "drift_ratio": -0.0123456789, "loss": 0.123456789})
+    devices = {"counts": list(range(1, 17)), "hourlyPrice": "1.23", "resource": "nvidia.com/gpu", "perPod": 16}
+    wide: dict[str, object] = {
+        "captionDropout": [f"0.1{0:021d}"],
+        "loader": {"prefetchBatches": [1, 2]},
+        "learningRate": [f"0.{index:022d}" for index in range(1, 17)],
+    }
+    asked = spec(devices=devices, sweep=wide, trainer={"globalBatchSize": 720_720, "deviceMicrobatchSize": 1})
+    at = world(benchmark(asked))
+    made = decide(at).status
+    seen = {
+        **dict.fromkeys(("config_hash", "driver", "nccl"), "v" * 12),
+        "image_id": "i" * 160,
+        "device": "d" * 30,
+        "device_count": 65_536,
+        "flops_per_image": Decimal("3571000000000"),
+        "versions": {f"package{number}": "12.34.56" for number in range(8)},
+        "workload": {f"knobOfTheTrainer{number}": "amp_bf16" for number in range(14)},
+    }
+    environments = tuple(EnvironmentRow(**{**seen, "config_hash": f"{index:012d}"}) for index in range(512))
+    ended = {
+        "phase": TrialPhase.SUCCEEDED,
+        "attempt": 1,
+        "job": "j" * 52,
+        "job_uid": "u" * 36,
+        "reason": Reason.MEASURED,
+        "pods_checksum": "12345678",
+        "measurement": row_measurement(measured, told),
+        **{f"{name}_at": NOON for name in ("queued", "scheduled", "started", "measured", "ended", "released")},
+    }
+    rows = tuple(row.model_copy(update={**ended, "environment": row.trial}) for row in made.trials)
+    whole = decide(world(benchmark(asked, made.model_copy(update={"trials": rows, "environments": environments}))))
+    assert (len(whole.status.points), len(whole.status.laws)) == (512, 32)
+    assert len(json.dumps(whole.status.document(), separators=(",", ":"))) <= ETCD_BYTES

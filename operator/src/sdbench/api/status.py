@@ -1,6 +1,7 @@
 """What does a Benchmark answer? `status` of a StableDiffusionBenchmark as frozen types."""
 
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated
 
@@ -130,6 +131,7 @@ class RowMeasurement(Boundary):
     steal_ratio: DecimalString | None = None
     disturbed: bool = False
     replaced_samples: int = 0
+    microbatches: int | None = Field(None, description="In one step, as it was run; absent where it was not told.")
 
 
 class TrialRow(Boundary):
@@ -178,10 +180,19 @@ class PointRow(Boundary):
     mixed: str | None = Field(None, description="What differs between the repeats, such as device or image.")
     images_per_second_per_device: DecimalString
     scaling_efficiency: DecimalString = Field(description="Per-device rate over that of the smallest count.")
+    step_seconds_p50: DecimalString = Field(description="Mean over the repeats of their median step.")
+    drift_ratio: str = Field(description="The repeats' driftRatio of the largest magnitude.")
+    rank_skew_ratio_max: DecimalString
     data_wait_ratio_max: DecimalString
     mfu_ratio: DecimalString | None = None
-    global_batch_size: int
+    host_memory_peak_bytes: int
+    device_memory_peak_bytes: int | None = None
+    replaced_samples: int = Field(0, description="Unreadable samples in all repeats, each replaced by another.")
+    asked_global_batch_size: int = Field(description="Images in one step as asked; under Weak scaling, as grown.")
+    global_batch_size: int = Field(description="Images in one step as run: perDevice x devices.")
+    per_device: int = Field(description="Images in one step on each device.")
     device_microbatch_size: int
+    microbatches: int = Field(description="In one step; the last may be smaller where a ragged batch is allowed.")
     days: DecimalString
     device_hours: DecimalString
     cost: DecimalString
@@ -200,6 +211,20 @@ class EnvironmentRow(Boundary):
     workload: dict[str, str] = Field(default_factory=dict, description="What was really used, by knob.")
     flops_per_image: DecimalString | None = Field(None, description="FLOP for one image, as it was run.")
     peak_teraflops: DecimalString | None = Field(None, description="Dense peak of one device.")
+
+
+class LawRow(Boundary):
+    """step = secondsPerImage x images per device + constantSeconds, fitted to Points that differ in scale only.
+
+    The constant is what no further device shortens: it bounds how far the training scales.
+    """
+
+    knobs: str = Field(description="What a sweep varies beside the scale, as in the Points' labels; empty without one.")
+    counts: tuple[int, ...] = Field(description="Device counts of the Points, three or more.")
+    seconds_per_image: str = Field(description="Seconds of a step for each image on a device; may be negative.")
+    constant_seconds: str = Field(description="Seconds of a step however few images a device has; may be negative.")
+    residual_seconds: DecimalString = Field(description="Root mean square of what the law misses, in seconds.")
+    residual_ratio: DecimalString = Field(description="The same, each miss as a share of its step.")
 
 
 class Plan(Boundary):
@@ -229,6 +254,7 @@ class Summary(Boundary):
     mfu: str | None = None
     coefficient_of_variation: str | None = None
     spent_device_hours: str = "0.00"
+    spent_cost: str = Field("0.00", description="Of the benchmark itself: spentDeviceHours x hourlyPrice.")
 
 
 class Status(Boundary):
@@ -241,6 +267,8 @@ class Status(Boundary):
     summary: Summary | None = None
     trials: tuple[TrialRow, ...] = ()
     points: tuple[PointRow, ...] = ()
+    laws: tuple[LawRow, ...] = ()
     environments: tuple[EnvironmentRow, ...] = ()
     spent_device_seconds: int = Field(0, description="Device-seconds from scheduled to released, over all Attempts.")
+    spent_cost: DecimalString = Field(Decimal("0"), description="The same in device-hours x hourlyPrice.")
     conditions: tuple[Condition, ...] = ()

@@ -104,9 +104,10 @@ def _complete(measured: Measurement) -> bool:
     rates = (measured.images_per_second, measured.median_images_per_second)
     shares = (measured.seconds, steps.p5, steps.p50, steps.p95, measured.rank_skew_ratio, measured.mfu_ratio or 0.0)
     waits = (measured.data_wait_ratio_max, measured.data_wait_ratio_mean)
-    if not all(isfinite(value) for value in (*rates, *shares, *waits, measured.drift_ratio, measured.loss)):
+    strangers = (measured.foreign_cpu_ratio or 0.0, measured.steal_ratio or 0.0)
+    if not all(isfinite(value) for value in (*rates, *shares, *waits, *strangers, measured.drift_ratio, measured.loss)):
         return False
-    return min(rates) >= SLOWEST and min(*shares, *waits) >= 0
+    return min(rates) >= SLOWEST and min(*shares, *waits, *strangers) >= 0
 
 
 def _by_index(state: AttemptState) -> list[PodState]:

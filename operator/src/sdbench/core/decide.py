@@ -18,13 +18,16 @@ from sdbench.core import rows as row_states
 from sdbench.core.acts import look_again, starts, stops
 from sdbench.core.causes import ended
 from sdbench.core.conditions import dated, facts, refusal_facts
+from sdbench.core.law import laws
 from sdbench.core.notices import notices
 from sdbench.core.occupancy import in_the_way, ours
 from sdbench.core.outcome import Outcome, outcome
 from sdbench.core.plan import PlanRefused, Trial, plan, trials
 from sdbench.core.points import point_rows, summary
+from sdbench.core.published import decimal
 from sdbench.core.repeats import without_the_needless
 from sdbench.core.rows import LIVE, TERMINAL, unreleased
+from sdbench.core.spent import Spent
 from sdbench.core.world import Decision, World
 
 
@@ -181,7 +184,8 @@ def _numbered(row: TrialRow, world: World) -> TrialRow:
 def _status(ledger: Ledger, resolved: Resolved, planned: tuple[Trial, ...], world: World) -> Status:
     """Step 5: everything that follows from the rows."""
     rows, benchmark = ledger.rows, world.benchmark
-    end, points = outcome(rows), point_rows(rows, planned, benchmark.spec)
+    end, points = outcome(rows), point_rows(rows, planned, benchmark.spec, ledger.environments)
+    spent = Spent(ledger.spent_device_seconds, benchmark.spec.devices.hourly_price)
     size = _size(planned)
     standing = facts(rows, end, _sentence(size, benchmark.spec), world)
     return Status(
@@ -189,11 +193,13 @@ def _status(ledger: Ledger, resolved: Resolved, planned: tuple[Trial, ...], worl
         phase=_phase(rows, end, benchmark.spec),
         resolved=resolved,
         plan=size,
-        summary=summary(rows, points, ledger.spent_device_seconds),
+        summary=summary(rows, points, spent),
         trials=rows,
         points=points,
+        laws=laws(points),
         environments=ledger.environments,
-        spent_device_seconds=ledger.spent_device_seconds,
+        spent_device_seconds=spent.device_seconds,
+        spent_cost=decimal(spent.cost),
         conditions=dated(standing, benchmark.status.conditions, benchmark.metadata.generation, world.now),
     )
 

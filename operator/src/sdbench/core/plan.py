@@ -48,8 +48,12 @@ class Point:
 
     @property
     def knobs(self) -> str:
-        """The label without the device count: what Points that differ in scale only have in common."""
-        return self.label.partition(",")[2]
+        return knobs(self.label)
+
+
+def knobs(label: str) -> str:
+    """A Point's label without the device count: what Points that differ in scale only have in common."""
+    return label.partition(",")[2]
 
 
 @dataclass(frozen=True)

@@ -3,22 +3,23 @@
 from decimal import Decimal
 
 from sdbench.api.spec import Spec
-from sdbench.api.status import PointRow, RowMeasurement, Summary, TrialPhase, TrialRow
+from sdbench.api.status import EnvironmentRow, PointRow, RowMeasurement, Summary, TrialPhase, TrialRow
+from sdbench.core.mixed import mixed
+from sdbench.core.observations import PLACES, batch_truth, extremes, known, median_spread
 from sdbench.core.plan import Point, Trial
 from sdbench.core.projection import Stage, projection
 from sdbench.core.published import decimal, rounded_half_up
 from sdbench.core.rows import TERMINAL
+from sdbench.core.spent import Spent
 from sdbench.core.statistics import sample
 
-PLACES = 6
-"""Decimals of a Point's aggregates."""
-
-SECONDS_PER_HOUR = 3_600
 PENNIES_BELOW = 1_000
 """A cost from here on is shown without cents."""
 
 
-def point_rows(rows: tuple[TrialRow, ...], trials: tuple[Trial, ...], spec: Spec) -> tuple[PointRow, ...]:
+def point_rows(
+    rows: tuple[TrialRow, ...], trials: tuple[Trial, ...], spec: Spec, environments: tuple[EnvironmentRow, ...] = ()
+) -> tuple[PointRow, ...]:
     """A row for each measured Point, in the plan's order: counts ascend."""
     points = {trial.point.label: trial.point for trial in trials}
     measured = _measurements(rows)
@@ -28,7 +29,9 @@ def point_rows(rows: tuple[TrialRow, ...], trials: tuple[Trial, ...], spec: Spec
         if label in measured:
             rate = _per_device(measured[label], point)
             base = smallest.setdefault(point.knobs, rate)
-            made.append(_point_row(point, measured[label], rate / base, spec))
+            row = _point_row(point, measured[label], rate / base, spec)
+            differs = mixed((one for one in rows if one.point == label and one.measurement), environments)
+            made.append(row.model_copy(update={"mixed": differs}))
     return tuple(made)
 
 
@@ -54,41 +57,34 @@ def _point_row(point: Point, measured: list[RowMeasurement], efficiency: Decimal
     spread = sample([one.images_per_second for one in measured])
     full = projection([Stage(spec.projection.images, rate)], point.devices, spec.devices.hourly_price)
     utilisations = [one.mfu_ratio for one in measured if one.mfu_ratio is not None]
-    batch = point.config.global_batch_size
     return PointRow(
         point=point.label,
         devices=point.devices,
         repeats=len(measured),
         images_per_second=decimal(rate, PLACES),
-        median_images_per_second=decimal(_mean([one.median_images_per_second for one in measured]), PLACES),
-        standard_deviation=_known(spread.standard_deviation),
-        coefficient_of_variation=_known(spread.coefficient_of_variation),
-        interval_low=_known(spread.low),
-        interval_high=_known(spread.high),
+        standard_deviation=known(spread.standard_deviation),
+        coefficient_of_variation=known(spread.coefficient_of_variation),
+        interval_low=known(spread.low),
+        interval_high=known(spread.high),
+        **median_spread(measured),
         images_per_second_per_device=decimal(rate / point.devices, PLACES),
         scaling_efficiency=decimal(efficiency, PLACES),
-        data_wait_ratio_max=decimal(max(one.data_wait_ratio_max for one in measured), PLACES),
+        **extremes(measured),
         mfu_ratio=decimal(_mean(utilisations), PLACES) if len(utilisations) == len(measured) else None,
-        global_batch_size=batch,
-        device_microbatch_size=min(point.config.device_microbatch_size, batch // point.devices),
+        **batch_truth(point, measured),
         days=decimal(full.days, PLACES),
         device_hours=decimal(full.device_hours, PLACES),
         cost=decimal(full.cost, PLACES),
     )
 
 
-def _known(value: float | None) -> Decimal | None:
-    """A statistic that needs two repeats; an interval of a rate does not go below 0."""
-    return decimal(max(0.0, value), PLACES) if value is not None else None
-
-
-def summary(rows: tuple[TrialRow, ...], points: tuple[PointRow, ...], spent_device_seconds: int) -> Summary:
+def summary(rows: tuple[TrialRow, ...], points: tuple[PointRow, ...], spent: Spent) -> Summary:
     """The line of `kubectl get`: the fastest Point of the largest measured count."""
     ended = sum(row.phase in TERMINAL for row in rows)
     progress = f"{ended}/{len(rows)}"
-    spent = _rounded(Decimal(spent_device_seconds) / SECONDS_PER_HOUR, 2)
+    hours, cost = _rounded(spent.device_hours, 2), _money(spent.cost)
     if not points:
-        return Summary(trials=progress, spent_device_hours=spent)
+        return Summary(trials=progress, spent_device_hours=hours, spent_cost=cost)
     largest = max(point.devices for point in points)
     best = max((point for point in points if point.devices == largest), key=lambda point: point.images_per_second)
     return Summary(
@@ -97,11 +93,16 @@ def summary(rows: tuple[TrialRow, ...], points: tuple[PointRow, ...], spent_devi
         images_per_second=_rounded(best.images_per_second, 1),
         scaling_efficiency=_rounded(best.scaling_efficiency, 2),
         days=_rounded(best.days, 2),
-        cost=_rounded(best.cost, 0 if best.cost >= PENNIES_BELOW else 2),
+        cost=_money(best.cost),
         mfu=_rounded(best.mfu_ratio, 3) if best.mfu_ratio is not None else None,
-        coefficient_of_variation=_ratio(best.coefficient_of_variation),
-        spent_device_hours=spent,
+        coefficient_of_variation=_ratio(best.median_coefficient_of_variation),
+        spent_device_hours=hours,
+        spent_cost=cost,
     )
+
+
+def _money(value: Decimal) -> str:
+    return _rounded(value, 0 if value >= PENNIES_BELOW else 2)
 
 
 def _ratio(value: Decimal | None) -> str | None:

@@ -9,6 +9,7 @@ Each function takes a row and returns the next; a row that nothing concerns come
 
 from datetime import datetime, timedelta
 from decimal import Decimal
+from math import isfinite
 
 from sdbench.api.names import attempt_name
 from sdbench.api.status import EnvironmentRow, Reason, RowMeasurement, TrialPhase, TrialRow
@@ -18,7 +19,7 @@ from sdbench.core.consequences import SCOPES, Consequence
 from sdbench.core.plan import Trial
 from sdbench.core.published import bounded, decimal, moment, signed
 from sdbench.core.world import AttemptState, World
-from sdbench_trainer.report import Measurement, Report
+from sdbench_trainer.report import BatchTruth, Measurement, Report
 
 LIVE = {TrialPhase.STARTING, TrialPhase.RUNNING}
 """Phases in which the row's Attempt is wanted."""
@@ -134,7 +135,7 @@ def concluded(row: TrialRow, end: Ending, world: World) -> TrialRow:
     now = moment(world.now)
     changes: dict[str, object] = {"reason": end.reason, "ended_at": row.ended_at or now}
     if end.report is not None and end.report.measurement is not None:
-        measurement = row_measurement(end.report.measurement)
+        measurement = row_measurement(end.report.measurement, end.report.batch)
         changes |= {"phase": TrialPhase.SUCCEEDED, "measurement": measurement, "measured_at": now, "ended_at": now}
         return row.model_copy(update={**changes, "message": ""})
     failures = row.failures + (end.consequence is Consequence.RETRIED)
@@ -180,7 +181,7 @@ def device_seconds(row: TrialRow) -> int:
     return max(0, int((row.released_at - row.scheduled_at).total_seconds())) * row.devices
 
 
-def row_measurement(measured: Measurement) -> RowMeasurement:
+def row_measurement(measured: Measurement, batch: BatchTruth | None = None) -> RowMeasurement:
     """A Report's Measurement in the API's decimal strings."""
     return RowMeasurement(
         images_per_second=decimal(measured.images_per_second),
@@ -202,11 +203,17 @@ def row_measurement(measured: Measurement) -> RowMeasurement:
         steal_ratio=_optional(measured.steal_ratio),
         disturbed=measured.disturbed,
         replaced_samples=measured.replaced_samples,
+        microbatches=batch.microbatches if batch is not None else None,
     )
 
 
 def _optional(value: float | None) -> Decimal | None:
     return decimal(value) if value is not None else None
+
+
+def _told(value: float | None) -> Decimal | None:
+    """A number beside the Measurement; one that is none is as good as untold."""
+    return decimal(value) if value is not None and isfinite(value) and value > 0 else None
 
 
 def environment(report: Report, state: AttemptState | None) -> EnvironmentRow | None:
@@ -215,5 +222,5 @@ def environment(report: Report, state: AttemptState | None) -> EnvironmentRow | 
         return None
     rank0 = [pod.image_id for pod in state.pods if pod.index == 0] if state is not None else []
     seen = report.environment
-    numbers = {"flops_per_image": _optional(seen.flops_per_image), "peak_teraflops": _optional(seen.peak_teraflops)}
+    numbers = {"flops_per_image": _told(seen.flops_per_image), "peak_teraflops": _told(seen.peak_teraflops)}
     return EnvironmentRow(image_id=rank0[0] if rank0 else "", **{**seen.model_dump(), **numbers})
