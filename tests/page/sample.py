@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 from sdbench.api.benchmark import Benchmark, Metadata
 from sdbench.api.names import API_VERSION, KIND
@@ -128,11 +129,29 @@ def complete() -> Benchmark:
                 versions={"torch": "2.7.0", "composer": "0.32.1", "streaming": "0.13.0", "diffusers": "0.35.2"},
                 driver="550.54.15",
                 nccl="2.26.2",
+                workload={"precision": "amp_fp16", "attention": "sdpa"},
+                flops_per_image=Decimal(3571000000000),
+                peak_teraflops=Decimal(312),
             ),
         ),
         conditions=(condition(ConditionType.COMPLETE, "Measured", "Every Point is measured."),),
     )
     return benchmark(status)
+
+
+def noted() -> Benchmark:
+    """The same with something to say of most Points, and a known utilisation."""
+    whole = complete()
+    changes: tuple[dict[str, Any], ...] = (
+        {"disturbed_repeats": 2},
+        {"mixed": f"device (A100 / {HOSTILE})", "mfu_ratio": Decimal("0.3512")},
+        {"asked_global_batch_size": 2048, "global_batch_size": 2016, "per_device": 21, "microbatches": 6},
+        {"disturbed_repeats": 2, "replaced_samples": 1},
+        {},
+        {"replaced_samples": 1200},
+    )
+    points = tuple(row.model_copy(update=more) for row, more in zip(whole.status.points, changes, strict=True))
+    return whole.model_copy(update={"status": whole.status.model_copy(update={"points": points})})
 
 
 def partly(message: str = "Rank 9 ran out of device memory: lower deviceMicrobatchSize.") -> Benchmark:

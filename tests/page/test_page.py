@@ -53,7 +53,7 @@ def opened(browser: Browser, benchmark: Benchmark, folder: Path, size: dict[str,
 def test_the_table_and_both_plots_are_there(browser: Browser, tmp_path: Path) -> None:
     shown, heard = opened(browser, sample.complete(), tmp_path, DESK)
     cells = [row.locator("td").all_inner_texts() for row in shown.locator("table.scaling tbody tr").all()]
-    assert cells[0] == ["8", "128.2 ± 1.1", "16.02", "100.0 %", "258.83", "49,696", "99,392", "1.2 %"]
+    assert cells[0] == ["8", "128.2 ± 1.1", "16.02", "100.0 %", "258.83", "49,696", "99,392", "1.2 %", "0.21 %"]
     assert [row[0] for row in cells] == ["8", "16", "32", "64", "128", "256"]
     assert shown.locator("#rate .scatterlayer .trace").count() == 2
     assert shown.locator("#rate .points path").count() == len(sample.SEED)

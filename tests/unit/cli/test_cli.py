@@ -101,6 +101,28 @@ def test_validate_shows_the_plan() -> None:
     ]
 
 
+def test_validate_says_what_runs_in_place_of_a_batch_that_does_not_divide(tmp_path: Path) -> None:
+    file = tmp_path / "question.yaml"
+    wide = TINY.read_text().replace("counts: [1, 2]", "counts: [96, 128]").replace("perPod: 1 ", "perPod: 8 ")
+    file.write_text(wide.replace("globalBatchSize: 8", "globalBatchSize: 2048\n    allowRaggedBatch: true"))
+    done = sdbench("validate", file)
+    assert done.exit_code == 0, done.output
+    assert done.stdout.splitlines()[1:] == [
+        "  devices=96: 12 pods of 8 devices, global batch 2048 (asked 2048, runs 2016: 21 on each device, in 6 "
+        "microbatches, the last of 1), 1 repeat",
+        "  devices=128: 16 pods of 8 devices, global batch 2048, 1 repeat",
+    ]
+
+
+def test_validate_counts_the_most_repeats(tmp_path: Path) -> None:
+    file = tmp_path / "question.yaml"
+    repeats = 'repeats: {min: 2, max: 4, targetCoefficientOfVariation: "0.02"}'
+    file.write_text(TINY.read_text().replace("spec:\n", f"spec:\n  {repeats}\n"))
+    said = sdbench("validate", file).stdout.splitlines()
+    assert said[0] == "tiny: 8 Trials of 2 Points, on up to 2 CPU processes"
+    assert said[1].endswith(", 2 to 4 repeats")
+
+
 @pytest.mark.parametrize(
     ("right", "wrong", "sentence"),
     [
@@ -111,6 +133,7 @@ def test_validate_shows_the_plan() -> None:
             "spec.trainer.globalBatchSize: 9 images for each of 1 devices do not divide",
         ),
         ("counts: [1, 2]", "counts: [1, 1]", "spec.devices.counts: 1 is there twice"),
+        ("precision: fp32", "precision: amp_fp16", "spec.trainer.precision: amp_fp16 needs an accelerator"),
     ],
 )
 def test_validate_names_the_field(tmp_path: Path, right: str, wrong: str, sentence: str) -> None:

@@ -8,20 +8,24 @@ import pytest
 from page import sample
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.status import Phase, Status
-from sdbench.report.answer import complete, headline, images, number, percent, state
+from sdbench.report.answer import complete, headline, images, number, percent, spent, state
+from sdbench.report.scale import law_sentences
 from sdbench.report.written import text
 
-TABLE = """\
+MEANING = "At 256 devices 38 % of a step is the constant, which no device shortens."
+TABLE = f"""\
 a100-scaling  Measured: 6 of 6 Points are measured.
-Devices       Images/s  Per device  Efficiency    Days  Device-hours     Cost  Data wait
-────────────────────────────────────────────────────────────────────────────────────────
-      8    128.2 ± 1.1       16.02     100.0 %  258.83        49,696   99,392      1.2 %
-     16    254.0 ± 1.1       15.88      99.1 %  130.63        50,166  100,332      1.2 %
-     32    485.7 ± 1.1       15.18      94.7 %   68.33        52,470  104,940      1.2 %
-     64    912.2 ± 1.1       14.25      88.9 %   36.38        55,875  111,750      1.2 %
-    128  1,618.4 ± 1.1       12.64      78.9 %   20.50        62,987  125,974      1.2 %
-    256  2,589.4 ± 1.1       10.11      63.1 %   12.83        78,735  157,470      1.2 %
+Devices       Images/s  Per device  Efficiency    Days  Device-hours     Cost  Data wait      CV
+────────────────────────────────────────────────────────────────────────────────────────────────
+      8    128.2 ± 1.1       16.02     100.0 %  258.83        49,696   99,392      1.2 %  0.21 %
+     16    254.0 ± 1.1       15.88      99.1 %  130.63        50,166  100,332      1.2 %  0.11 %
+     32    485.7 ± 1.1       15.18      94.7 %   68.33        52,470  104,940      1.2 %  0.06 %
+     64    912.2 ± 1.1       14.25      88.9 %   36.38        55,875  111,750      1.2 %  0.03 %
+    128  1,618.4 ± 1.1       12.64      78.9 %   20.50        62,987  125,974      1.2 %  0.02 %
+    256  2,589.4 ± 1.1       10.11      63.1 %   12.83        78,735  157,470      1.2 %  0.01 %
+step = 0.0609 s × images per device + 0.302 s, within 0.5 % over 6 counts. {MEANING}
 256 devices train 2,589.4 images/s: a full training on 2.867 billion images would take 12.83 days and cost 157,470.
+The benchmark itself took 336.00 device-hours and cost 672.00.
 """
 
 
@@ -31,6 +35,53 @@ def lines(benchmark: Benchmark) -> list[str]:
 
 def test_the_table_has_the_shape_of_the_seeds() -> None:
     assert lines(sample.complete()) == TABLE.splitlines()
+
+
+def test_every_note_stands_once_below_the_table_and_its_number_beside_each_point_that_it_is_of() -> None:
+    said = lines(sample.noted())
+    assert [line.split()[-1] for line in said[3:9]] == ["1", "2", "3", "4", "–", "5"]
+    assert said[6].endswith("1, 4")
+    notes = [line for line in said if line.startswith("Note ")]
+    assert notes[0].startswith("Note 1: 2 of 3 repeats were disturbed: ")
+    assert (
+        notes[1]
+        == f"Note 2: The repeats ran on different things and cannot be compared: device (A100 / {sample.HOSTILE})."
+    )
+    assert notes[2] == (
+        "Note 3: The batch does not divide: asked 2048, runs 2016: 21 on each device, in 6 microbatches, the last of 1."
+    )
+    assert notes[3].startswith("Note 4: 1 unreadable sample was replaced by others.")
+    assert notes[4].startswith("Note 5: 1,200 unreadable samples were replaced by others.")
+
+
+def test_utilisation_is_shown_where_it_is_known() -> None:
+    said = lines(sample.noted())
+    assert "MFU" in said[1]
+    assert "35.1 %" in said[4]
+    assert "MFU" not in lines(sample.complete())[1]
+
+
+def test_without_repeats_there_is_no_spread() -> None:
+    assert "CV" not in lines(sample.partly())[1]
+
+
+NEGATIVE = {"constant_seconds": "-0.01", "seconds_per_image": "0.5"}
+LAWS = [
+    ("a constant longer than the step", {"constant_seconds": "9"}, "+ 9 s, within 0.5 % over 6 counts."),
+    ("a negative constant", NEGATIVE, "step = 0.5 s × images per device − 0.01 s, within 0.5 % over 6 counts."),
+]
+
+
+@pytest.mark.parametrize(("changes", "said"), [row[1:] for row in LAWS], ids=[row[0] for row in LAWS])
+def test_a_law_without_a_meaning_is_told_without_one(changes: dict[str, str], said: str) -> None:
+    whole = sample.complete()
+    odd = tuple(law.model_copy(update=changes) for law in whole.status.laws)
+    (sentence,) = law_sentences(whole.model_copy(update={"status": whole.status.model_copy(update={"laws": odd})}))
+    assert sentence.endswith(said)
+
+
+def test_a_benchmark_that_cost_nothing_yet_says_nothing_of_it() -> None:
+    assert spent(sample.benchmark(Status())) == ""
 
 
 def test_what_was_not_measured_stands_below_the_table_with_its_reason() -> None:
@@ -76,8 +127,12 @@ def test_json_keeps_the_decimal_strings_and_the_reasons() -> None:
     document = json.loads(text(sample.partly(), "json"))
     assert document["complete"] is False
     assert document["points"][0]["imagesPerSecond"] == "128.2"
+    assert document["points"][0]["notes"] == []
     assert [row["reason"] for row in document["unmeasured"]] == ["OutOfMemoryDevice"]
-    assert json.loads(text(sample.complete(), "json"))["complete"] is True
+    whole = json.loads(text(sample.complete(), "json"))
+    assert (whole["complete"], whole["spentDeviceSeconds"], whole["spentCost"]) == (True, 1_209_600, "672")
+    assert whole["laws"][0]["constantSeconds"].startswith("0.30")
+    assert "asked 2048, runs 2016" in json.loads(text(sample.noted(), "json"))["points"][2]["notes"][0]
 
 
 def test_only_a_benchmark_with_every_point_is_complete() -> None:

@@ -25,6 +25,16 @@ def test_hostile_texts_stay_texts() -> None:
     assert "&lt;script&gt;window.hostile" in text
 
 
+def test_notes_the_law_and_its_own_price_stand_on_the_page() -> None:
+    text = page(sample.noted())
+    assert "asked 2048, runs 2016: 21 on each device, in 6 microbatches, the last of 1" in text
+    assert "2 of 3 repeats were disturbed" in text
+    assert "What a step costs" in text
+    assert "images per device + 0.302 s" in text
+    assert "took 336.00 device-hours and cost 672.00" in text
+    assert sample.HOSTILE not in text
+
+
 def test_a_page_without_numbers_is_small_and_says_so() -> None:
     nothing = sample.partly()
     nothing = nothing.model_copy(update={"status": nothing.status.model_copy(update={"points": ()})})

@@ -1,13 +1,15 @@
 """What does a Benchmark answer, in words and cells? The one source of the table, the page and their numbers' form."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.status import Condition, ConditionStatus, ConditionType, Phase, PointRow, Reason, TrialPhase, TrialRow
+from sdbench.report.notes import marks, numbered
 
 NOTHING = "–"
+SECONDS_PER_HOUR = 3_600
 
 ANSWERED = {TrialPhase.SUCCEEDED, TrialPhase.SKIPPED}
 """Phases of a Trial that lacks nothing."""
@@ -42,9 +44,9 @@ def fitting_places(value: Decimal) -> int:
     return 0 if value >= 10_000 else 1 if value >= 100 else 2 if value >= 1 else 3
 
 
-def percent(ratio: Decimal) -> str:
+def percent(ratio: Decimal, places: int = 1) -> str:
     """A ratio as a percentage; an efficiency above 100 % is real and stays."""
-    return f"{ratio * 100:.1f} %"
+    return f"{ratio * 100:.{places}f} %"
 
 
 def images_per_second(row: PointRow) -> str:
@@ -70,9 +72,22 @@ def columns(benchmark: Benchmark) -> tuple[Column, ...]:
         Column("Cost", lambda row: number(row.cost, 0) if priced else NOTHING),
         Column("Data wait", lambda row: percent(row.data_wait_ratio_max)),
     )
-    utilised = any(row.mfu_ratio is not None for row in benchmark.status.points)
-    mfu = Column("MFU", lambda row: NOTHING if row.mfu_ratio is None else percent(row.mfu_ratio))
-    return (*every, mfu) if utilised else every
+    return (*every, *_where_known(benchmark))
+
+
+def _where_known(benchmark: Benchmark) -> Iterator[Column]:
+    """Columns that would be empty without repeats, without a known peak, without notes."""
+    points, notes = benchmark.status.points, numbered(benchmark)
+    if any(row.median_coefficient_of_variation is not None for row in points):
+        yield Column("CV", lambda row: _ratio(row.median_coefficient_of_variation, 2))
+    if any(row.mfu_ratio is not None for row in points):
+        yield Column("MFU", lambda row: _ratio(row.mfu_ratio))
+    if notes:
+        yield Column("Note", lambda row: marks(row, notes) or NOTHING)
+
+
+def _ratio(value: Decimal | None, places: int = 1) -> str:
+    return NOTHING if value is None else percent(value, places)
 
 
 def variant(point: str) -> str:
@@ -138,6 +153,15 @@ def headline(benchmark: Benchmark) -> str:
         f"{devices} {trains} {number(best.images_per_second)} images/s: a full training on "
         f"{images(benchmark.spec.projection.images)} images would take {number(best.days, 2)} days{cost}."
     )
+
+
+def spent(benchmark: Benchmark) -> str:
+    """What the benchmark itself has cost, in a sentence; empty while it is nothing."""
+    seconds, priced = benchmark.status.spent_device_seconds, benchmark.spec.devices.hourly_price > 0
+    if not seconds:
+        return ""
+    cost = f" and cost {number(benchmark.status.spent_cost, 2)}" if priced else ""
+    return f"The benchmark itself took {number(Decimal(seconds) / SECONDS_PER_HOUR, 2)} device-hours{cost}."
 
 
 def _ended(benchmark: Benchmark) -> bool:

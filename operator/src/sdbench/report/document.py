@@ -5,10 +5,11 @@ from typing import Any
 
 from sdbench.api.benchmark import Benchmark
 from sdbench.report.answer import complete, rows, unmeasured
+from sdbench.report.notes import notes_of
 
 
 def answer_document(benchmark: Benchmark) -> dict[str, Any]:
-    """Name, whether it is complete, the Points by device count, the Trials without a Measurement, the environments."""
+    """Name, whether it is complete, the Points by device count, what is missing, what it has cost, where it ran."""
     metadata, status = benchmark.metadata, benchmark.status
     return {
         "name": metadata.name,
@@ -18,11 +19,14 @@ def answer_document(benchmark: Benchmark) -> dict[str, Any]:
         "complete": complete(benchmark),
         "projectionImages": benchmark.spec.projection.images,
         "hourlyPrice": format(benchmark.spec.devices.hourly_price, "f"),
-        "points": [row.document() for row in rows(benchmark)],
+        "points": [row.document() | {"notes": list(notes_of(row))} for row in rows(benchmark)],
+        "laws": [law.document() for law in status.laws],
         "unmeasured": [
             {"trial": row.trial, "point": row.point, "repeat": row.repeat, "reason": row.why, "message": row.sentence}
             for row in unmeasured(benchmark)
         ],
+        "spentDeviceSeconds": status.spent_device_seconds,
+        "spentCost": format(status.spent_cost, "f"),
         "environments": [row.document() for row in status.environments],
         "resolved": None if status.resolved is None else status.resolved.document(),
     }

@@ -10,9 +10,11 @@ from plotly.offline import get_plotlyjs
 from sdbench import __version__
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.status import Phase
-from sdbench.report.answer import cells, columns, complete, headline, images, number, state, unmeasured
+from sdbench.report.answer import cells, columns, complete, headline, images, number, spent, state, unmeasured
 from sdbench.report.plot import efficiency_figure, figure_html, rate_figure
 from sdbench.report.provenance import environment_facts, question_facts
+from sdbench.report.scale import law_sentences
+from sdbench.report.table import note_lines
 
 TEXT_HEADINGS = frozenset({"Point", "Trial", "Why", "What to do"})
 GOOD, BAD, NEUTRAL = "#15803d", "#b42318", "#5b6472"
@@ -36,13 +38,20 @@ def page(benchmark: Benchmark) -> str:
 def _sections(benchmark: Benchmark) -> Iterator[str]:
     if benchmark.status.points:
         yield _table("scaling", [column.heading for column in columns(benchmark)], cells(benchmark))
+        yield "".join(_note(line) for line in note_lines(benchmark))
         yield _plots(benchmark)
-        yield from _section("Projection", f'<p class="note">{escape(_projection(benchmark))}</p>')
+        if benchmark.status.laws:
+            yield from _section("What a step costs", "".join(_note(line) for line in law_sentences(benchmark)))
+        yield from _section("Projection", _note(f"{_projection(benchmark)} {spent(benchmark)}".rstrip()))
     missing = [(row.point, str(row.repeat), row.why, row.sentence) for row in unmeasured(benchmark)]
     if missing:
         yield from _section("Not measured", _table("missing", ["Point", "Repeat", "Why", "What to do"], missing))
     yield from _section("The question", _facts(question_facts(benchmark)))
     yield from _section("Measured on", _facts(environment_facts(benchmark)))
+
+
+def _note(text: str) -> str:
+    return f'<p class="note">{escape(text)}</p>'
 
 
 def _section(title: str, body: str) -> Iterator[str]:

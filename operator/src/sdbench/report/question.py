@@ -6,6 +6,8 @@ from itertools import groupby
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.spec import Repeats
 from sdbench.core.plan import Point, Trial
+from sdbench.report.batch import ragged
+from sdbench_trainer.run import division
 
 
 def plan_lines(benchmark: Benchmark, trials: tuple[Trial, ...]) -> Iterator[str]:
@@ -25,8 +27,14 @@ def _line(point: Point, repeats: Repeats) -> str:
     config = point.config
     return (
         f"{point.label}: {_counted(point.pods, 'pod')} of {_counted(point.devices_per_pod, 'device')}, "
-        f"global batch {config.global_batch_size}, {_repeats(repeats)}"
+        f"global batch {config.global_batch_size}{_cut(point)}, {_repeats(repeats)}"
     )
+
+
+def _cut(point: Point) -> str:
+    """What runs in place of a batch that does not divide."""
+    words = ragged(division(point.config, point.devices), point.config.automatic_microbatch)
+    return f" ({words})" if words else ""
 
 
 def _repeats(asked: Repeats) -> str:

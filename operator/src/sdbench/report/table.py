@@ -9,7 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from sdbench.api.benchmark import Benchmark
-from sdbench.report.answer import cells, columns, headline, state, unmeasured
+from sdbench.report.answer import cells, columns, headline, spent, state, unmeasured
+from sdbench.report.notes import numbered
+from sdbench.report.scale import law_sentences
 
 GAP = 2
 """Characters between two columns."""
@@ -45,6 +47,11 @@ def unmeasured_lines(benchmark: Benchmark) -> tuple[str, ...]:
     )
 
 
+def note_lines(benchmark: Benchmark) -> tuple[str, ...]:
+    """A line for each note that the table refers to."""
+    return tuple(f"Note {index}: {note}" for index, note in enumerate(numbered(benchmark), start=1))
+
+
 @contextmanager
 def _wide(console: Console) -> Iterator[None]:
     """A console that cuts nothing: what it prints is never taken to be wider than it is itself."""
@@ -56,12 +63,14 @@ def _wide(console: Console) -> Iterator[None]:
 
 
 def show(benchmark: Benchmark, console: Console) -> None:
-    """Name and state, the table, the Trials that are missing from it, the answer in a sentence."""
+    """Name and state, the table with its notes, the Trials that are missing from it, the answer and its price."""
     console.print(Text.assemble((benchmark.metadata.name, "bold"), "  ", state(benchmark)), soft_wrap=True)
     if benchmark.status.points:
         table = scaling_table(benchmark, console.width)
         with _wide(console):
             console.print(table, crop=False, no_wrap=True)
-    for line in unmeasured_lines(benchmark):
+    for line in (*note_lines(benchmark), *law_sentences(benchmark), *unmeasured_lines(benchmark)):
         console.print(Text(line), soft_wrap=True)
     console.print(Text(headline(benchmark)), soft_wrap=True)
+    if sentence := spent(benchmark):
+        console.print(Text(sentence), soft_wrap=True)

@@ -1,0 +1,46 @@
+"""What must a reader know of a Point before trusting its numbers? Notes below the table, and their marks in it."""
+
+from collections.abc import Iterator, Sequence
+
+from sdbench.api.benchmark import Benchmark
+from sdbench.api.status import PointRow
+from sdbench.report.batch import division_of, ragged
+
+
+def notes_of(row: PointRow) -> tuple[str, ...]:
+    """The Point's notes, as sentences without its name."""
+    return tuple(_notes_of(row))
+
+
+def _notes_of(row: PointRow) -> Iterator[str]:
+    if row.disturbed_repeats:
+        yield (
+            f"{row.disturbed_repeats} of {_repeats(row.repeats)} disturbed: other processes or the hypervisor took "
+            "more of the hosts' CPU time than window.maxForeignCpuRatio allows. Measure again on quiet machines."
+        )
+    if row.mixed is not None:
+        yield f"The repeats ran on different things and cannot be compared: {row.mixed}."
+    if words := ragged(division_of(row)):
+        yield f"The batch does not divide: {words}."
+    if row.replaced_samples:
+        many = (
+            "1 unreadable sample was"
+            if row.replaced_samples == 1
+            else f"{row.replaced_samples:,} unreadable samples were"
+        )
+        yield f"{many} replaced by others. sdbench-trainer shards check names them."
+
+
+def _repeats(count: int) -> str:
+    return "1 repeat was" if count == 1 else f"{count} repeats were"
+
+
+def numbered(benchmark: Benchmark) -> tuple[str, ...]:
+    """Every distinct note once, in the order of the table; the first has the number 1."""
+    points = sorted(benchmark.status.points, key=lambda row: (row.devices, row.point))
+    return tuple(dict.fromkeys(note for row in points for note in notes_of(row)))
+
+
+def marks(row: PointRow, notes: Sequence[str]) -> str:
+    """The numbers of the Point's notes."""
+    return ", ".join(str(notes.index(note) + 1) for note in notes_of(row))
