@@ -1,10 +1,12 @@
 """Which Trials does a question ask for, and which questions are refused with which sentence?"""
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from sdbench.api.spec import Spec
+from sdbench.core.acts import run_config
 from sdbench.core.plan import PlanRefused, plan, trials
 from unit.core.worlds import spec
 
@@ -211,6 +213,12 @@ def test_a_label_too_long_is_refused() -> None:
     more = {"learningRate": ["0.0001"], "captionDropout": ["0.10"], "imageSize": [64]}
     with pytest.raises(PlanRefused, match="longer than 128 characters"):
         plan(spec(sweep={**long, **more}))
+
+
+def test_a_peak_that_the_person_knows_travels_to_the_trainer() -> None:
+    asked = spec(devices={"counts": [1], "peakTeraflops": "312.5"})
+    assert run_config("any", plan(asked)[0], asked).peak_teraflops == Decimal("312.5")
+    assert run_config("any", plan(spec())[0], spec()).peak_teraflops is None
 
 
 def test_limits_that_change_later_do_not_change_the_plan() -> None:
