@@ -71,6 +71,24 @@ def assert_the_series_go_with_the_benchmark(place: Place) -> None:
     until(lambda: who not in place.operator.answer("/metrics")[1], SECONDS, "the series to go")
 
 
+def test_repeats_that_are_not_needed_are_left_out_and_the_law_of_a_step_is_stored(place: Place, asked: Asked) -> None:
+    devices = question()["spec"]["devices"] | {"counts": [1, 2, 4]}
+    with Player(place.plane.kubeconfig, place.namespace) as player:
+        asked(devices=devices, repeats={"min": 2, "max": 4, "targetCoefficientOfVariation": "0.02"})
+        place.wait_for("Complete")
+        status = place.wait_for("CleanedUp")["status"]
+    assert [row["phase"] for row in status["trials"]] == ["Succeeded"] * 6 + ["Skipped"] * 6
+    assert {row["reason"] for row in status["trials"][6:]} == {"TightEnough"}
+    assert len(player.jobs) == 6
+    assert [(row["repeats"], row["medianCoefficientOfVariation"]) for row in status["points"]] == [(2, "0")] * 3
+    (law,) = status["laws"]
+    assert law["counts"] == [1, 2, 4]
+    assert float(law["secondsPerImage"]) > 0
+    assert "TightEnough" in place.reasons()
+    line = place.plane.kubectl("get", "sdb", "tiny", "-n", place.namespace, "--no-headers").split()
+    assert line[:4] == ["tiny", "Succeeded", "12/12", "4"]
+
+
 def test_the_job_belongs_to_its_benchmark_and_goes_with_it(place: Place, asked: Asked) -> None:
     asked()
     name = place.first_job()
