@@ -120,7 +120,7 @@ def test_repeats_on_different_devices_are_mixed() -> None:
     assert environment is not None
     seen = tuple(EnvironmentRow(image_id="", **{**environment.model_dump(), "device": name}) for name in "AB")
     apart = tuple(row.model_copy(update={"environment": row.trial}) for row in rows(asked, {0: 1.0, 1: 1.0}))
-    (row,) = point_rows(apart, plan(asked), asked, seen)
+    (row,) = point_rows(apart, plan(asked), asked, environments=seen)
     assert row.mixed == "device (A / B)"
 
 

@@ -3,16 +3,17 @@
 import json
 import re
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
-from sdbench.api.status import EnvironmentRow, Reason, Scope, Status, TrialPhase
+from sdbench.api.status import EnvironmentRow, Reason, RowMeasurement, Scope, Status, TrialPhase
 from sdbench.core.decide import decide
 from sdbench.core.plan import plan
 from sdbench.core.published import bounded, decimal, moment, signed
 from sdbench.core.rows import planned, row_measurement
 from sdbench_trainer.config import DECIMAL_PATTERN
-from sdbench_trainer.report import BatchTruth
+from sdbench_trainer.report import BatchTruth, StepSeconds
 from unit.core.worlds import NOON, benchmark, report, spec, world
 
 ROW_BYTES = 1_500
@@ -55,9 +56,19 @@ def test_small_and_negative_numbers_keep_their_digits() -> None:
     assert (signed(-0.0123456789), signed(1e-7)) == ("-0.0123456789", "1e-07")
 
 
+def longest() -> RowMeasurement:
+    """A Measurement whose every number has all of its digits."""
+    ratios = ("rank_skew_ratio", "data_wait_ratio_max", "data_wait_ratio_mean", "mfu_ratio", "foreign_cpu_ratio")
+    odd: dict[str, Any] = dict.fromkeys((*ratios, "steal_ratio"), 0.123456789)
+    steps = StepSeconds(p5=1.123456789, p50=1.123456789, p95=1.123456789)
+    found = report("any", 123456.123456789, **odd, step_seconds=steps, device_memory_peak_bytes=10**11).measurement
+    told = BatchTruth(asked_global_batch_size=1_048_576, global_batch_size=1_048_576, per_device=4, microbatches=64)
+    assert found is not None
+    more = {"drift_ratio": -0.0123456789, "loss": 0.123456789, "disturbed": True, "replaced_samples": 10**6}
+    return row_measurement(found.model_copy(update=more), told)
+
+
 def test_a_full_row_is_small_enough_for_512_of_them() -> None:
-    measured = report("any", 123456.123456789).measurement
-    assert measured is not None
     row = planned(plan(spec())[0]).model_copy(
         update={
             "point": "p" * 128,
@@ -68,7 +79,7 @@ def test_a_full_row_is_small_enough_for_512_of_them() -> None:
             "scope": Scope.POINT,
             "message": "m" * 200,
             "pods_checksum": "12345678",
-            "measurement": row_measurement(measured),
+            "measurement": longest(),
             **{f"{name}_at": NOON for name in ("queued", "scheduled", "started", "measured", "ended", "released")},
         }
     )
@@ -78,11 +89,6 @@ def test_a_full_row_is_small_enough_for_512_of_them() -> None:
 
 def test_the_largest_status_fits_etcd() -> None:
     """512 measured Points, each in an environment of its own, with every field as long as it may be."""
-    measured = report("any", 123456.123456789, foreign_cpu_ratio=0.123456789, steal_ratio=0.123456789).measurement
-    told = BatchTruth(asked_global_batch_size=1_048_576, global_batch_size=1_048_576, per_device=4, microbatches=64)
-    assert measured is not None
-    odd = dict.fromkeys(("rank_skew_ratio", "data_wait_ratio_max", "data_wait_ratio_mean", "mfu_ratio"), 0.123456789)
-    measured = measured.model_copy(update={**odd, "drift_ratio": -0.0123456789, "loss": 0.123456789})
     devices = {"counts": list(range(1, 17)), "hourlyPrice": "1.23", "resource": "nvidia.com/gpu", "perPod": 16}
     wide: dict[str, object] = {
         "captionDropout": [f"0.1{0:021d}"],
@@ -109,7 +115,7 @@ def test_the_largest_status_fits_etcd() -> None:
         "job_uid": "u" * 36,
         "reason": Reason.MEASURED,
         "pods_checksum": "12345678",
-        "measurement": row_measurement(measured, told),
+        "measurement": longest(),
         **{f"{name}_at": NOON for name in ("queued", "scheduled", "started", "measured", "ended", "released")},
     }
     rows = tuple(row.model_copy(update={**ended, "environment": row.trial}) for row in made.trials)

@@ -6,13 +6,17 @@ import pytest
 from rich.console import Console
 
 from page import sample
+from sdbench.api.status import Reason, Status, TrialPhase
+from sdbench.core.rows import row_measurement
 from sdbench.core.world import Start
-from sdbench.local.progress import Step, Window
+from sdbench.local.progress import Step, Window, ending
 from sdbench.local.telemetry import Reading, WindowState, reading, reading_in
-from sdbench.local.watch import Lines
+from sdbench.local.watch import Lines, watch_on
 from sdbench_trainer.config import Precision, TrainerConfig
 from sdbench_trainer.config import Window as Asked
+from sdbench_trainer.report import Report
 from sdbench_trainer.run import RunConfig
+from unit.core.worlds import report
 
 EXPOSITION = """
 # TYPE sdbench_images counter
@@ -56,6 +60,27 @@ def test_a_window_counts_its_batches_from_its_opening() -> None:
         (None, Step("finishing")),
     ]
     assert [window.step(said) for said, _ in told] == [step for _, step in told]
+
+
+ENDINGS = [
+    (report("any", 12.5), TrialPhase.SUCCEEDED, "12.50 images/s"),
+    (report("any", 12.5, disturbed=True), TrialPhase.SUCCEEDED, "12.50 images/s, but others disturbed it"),
+    (None, TrialPhase.SKIPPED, "TightEnough: 2 repeats are enough"),
+]
+
+
+@pytest.mark.parametrize(("left", "phase", "said"), ENDINGS, ids=["measured", "disturbed", "not needed"])
+def test_an_ended_trial_is_told_in_a_line_with_a_mark(left: Report | None, phase: TrialPhase, said: str) -> None:
+    measured = row_measurement(left.measurement) if left is not None and left.measurement is not None else None
+    row = sample.trial(0, 8, Reason.TIGHT_ENOUGH, "2 repeats are enough")
+    row = row.model_copy(update={"phase": phase, "measurement": measured})
+    assert ending(row) == said
+    of = sample.benchmark(Status(trials=(row,)))
+    for terminal in (False, True):
+        paper = StringIO()
+        with watch_on(Console(file=paper, width=200, force_terminal=terminal)) as watch:
+            watch.show(of, {})
+        assert f"Trial 0 devices=8: {said}" in paper.getvalue()
 
 
 def test_lines_say_each_change_once_and_how_a_trial_ended() -> None:

@@ -184,7 +184,7 @@ def _numbered(row: TrialRow, world: World) -> TrialRow:
 def _status(ledger: Ledger, resolved: Resolved, planned: tuple[Trial, ...], world: World) -> Status:
     """Step 5: everything that follows from the rows."""
     rows, benchmark = ledger.rows, world.benchmark
-    end, points = outcome(rows), point_rows(rows, planned, benchmark.spec, ledger.environments)
+    end, points = outcome(rows), point_rows(rows, planned, benchmark.spec, environments=ledger.environments)
     spent = Spent(ledger.spent_device_seconds, benchmark.spec.devices.hourly_price)
     size = _size(planned)
     standing = facts(rows, end, _sentence(size, benchmark.spec), world)

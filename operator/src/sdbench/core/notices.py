@@ -36,7 +36,9 @@ def _of_row(before: TrialRow | None, row: TrialRow) -> Iterator[Notice]:
     if row.phase is TrialPhase.STARTING:
         yield Notice(False, "AttemptStarted", f"{name}: job {row.job}")
     elif row.phase is TrialPhase.SUCCEEDED and row.measurement is not None:
-        yield Notice(False, Reason.MEASURED, f"{name}: {row.measurement.images_per_second:.2f} images/s")
+        disturbed = row.measurement.disturbed
+        rate = f"{row.measurement.images_per_second:.2f} images/s"
+        yield Notice(disturbed, Reason.MEASURED, f"{name}: {rate}{', but others disturbed it' if disturbed else ''}")
     elif row.phase is TrialPhase.STOPPING and row.reason is not None:
         yield Notice(row.reason is not Reason.SUSPENDED, row.reason, f"{name}: {row.message}; another attempt follows")
     elif row.phase is TrialPhase.FAILED and row.reason not in {None, Reason.SKIPPED, Reason.CANCELLED}:

@@ -18,7 +18,7 @@ PENNIES_BELOW = 1_000
 
 
 def point_rows(
-    rows: tuple[TrialRow, ...], trials: tuple[Trial, ...], spec: Spec, environments: tuple[EnvironmentRow, ...] = ()
+    rows: tuple[TrialRow, ...], trials: tuple[Trial, ...], spec: Spec, *, environments: tuple[EnvironmentRow, ...] = ()
 ) -> tuple[PointRow, ...]:
     """A row for each measured Point, in the plan's order: counts ascend."""
     points = {trial.point.label: trial.point for trial in trials}

@@ -60,5 +60,6 @@ def title(row: TrialRow, benchmark: Benchmark) -> str:
 def ending(row: TrialRow) -> str:
     """How an ended Trial ended, in one line."""
     if row.phase is TrialPhase.SUCCEEDED and row.measurement is not None:
-        return f"{row.measurement.images_per_second:,.2f} images/s"
+        disturbed = ", but others disturbed it" if row.measurement.disturbed else ""
+        return f"{row.measurement.images_per_second:,.2f} images/s{disturbed}"
     return f"{(row.reason or Reason.UNKNOWN).value}: {row.message}"
