@@ -158,7 +158,21 @@ def test_benchmarks_can_be_selected_by_phase(plane: ControlPlane, namespace: str
 def test_the_columns_have_the_names_that_the_docs_use(plane: ControlPlane, namespace: str, asked: Asked) -> None:
     asked()
     shown = plane.kubectl("get", "sdb", "-n", namespace, "-o", "wide").splitlines()[0].split()
-    assert shown == ["NAME", "PHASE", "TRIALS", "DEVICES", "IMG/S", "EFF", "DAYS", "COST", "AGE", "MFU", "CV", "SPENT"]
+    assert shown == [
+        "NAME",
+        "PHASE",
+        "TRIALS",
+        "DEVICES",
+        "IMG/S",
+        "EFF",
+        "DAYS",
+        "COST",
+        "VERDICT",
+        "AGE",
+        "MFU",
+        "CV",
+        "SPENT",
+    ]
 
 
 def test_what_is_accepted_locally_is_what_is_accepted_here(plane: ControlPlane, namespace: str) -> None:

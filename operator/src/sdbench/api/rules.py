@@ -131,7 +131,7 @@ def _batch() -> Iterator[Rule]:
     Under Weak scaling the batch belongs to the smallest count, so that every device's share is that count's.
     """
     counts = "(self.scaling == 'Weak' ? [self.devices.counts.min()] : self.devices.counts)"
-    sizes, micros = _values("globalBatchSize"), _values("deviceMicrobatchSize")
+    sizes, micros = values_of("globalBatchSize"), values_of("deviceMicrobatchSize")
     divides = f"{sizes}.all(g, {counts}.all(c, g % c == 0))"
     says = "must be a multiple of every count in devices.counts (under Weak: of the smallest)"
     yield from _swept_or_not("globalBatchSize", divides, says)
@@ -140,7 +140,7 @@ def _batch() -> Iterator[Rule]:
     yield from _swept_or_not("deviceMicrobatchSize", shares, says)
 
 
-def _values(knob: str) -> str:
+def values_of(knob: str) -> str:
     """The values that a knob takes, as CEL at the spec."""
     return f"(has(self.sweep) && has(self.sweep.{knob}) ? self.sweep.{knob} : [self.trainer.{knob}])"
 

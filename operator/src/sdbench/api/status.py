@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, PlainSerializer
 
+from sdbench.api.verdict import GateRow, Verdict
 from sdbench_trainer.config import Boundary, DecimalString
 
 Time = Annotated[
@@ -89,6 +90,7 @@ class ConditionType(StrEnum):
     SUSPENDED = "Suspended"
     COMPLETE = "Complete"
     FAILED = "Failed"
+    GATE_PASSED = "GatePassed"
     CLEANED_UP = "CleanedUp"
     RECONCILING = "Reconciling"
     STALLED = "Stalled"
@@ -179,9 +181,10 @@ class PointRow(Boundary):
     mfu_ratio: DecimalString | None = None
     global_batch_size: int
     device_microbatch_size: int
-    days: DecimalString
-    device_hours: DecimalString
-    cost: DecimalString
+    days: DecimalString | None = Field(None, description="Of the projected training; absent where unknown.")
+    device_hours: DecimalString | None = None
+    cost: DecimalString | None = None
+    unprojected: str | None = Field(None, max_length=512, description="Why days, deviceHours and cost are absent.")
 
 
 class EnvironmentRow(Boundary):
@@ -223,6 +226,7 @@ class Summary(Boundary):
     scaling_efficiency: str | None = None
     days: str | None = None
     cost: str | None = None
+    verdict: Verdict | None = Field(None, description="Of the gate, once the Benchmark has ended.")
     mfu: str | None = None
     coefficient_of_variation: str | None = None
     spent_device_hours: str = "0.00"
@@ -239,5 +243,6 @@ class Status(Boundary):
     trials: tuple[TrialRow, ...] = ()
     points: tuple[PointRow, ...] = ()
     environments: tuple[EnvironmentRow, ...] = ()
+    gate: GateRow | None = None
     spent_device_seconds: int = Field(0, description="Device-seconds from scheduled to released, over all Attempts.")
     conditions: tuple[Condition, ...] = ()

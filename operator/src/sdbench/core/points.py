@@ -1,13 +1,17 @@
 """What do the measured Trials say about each Point, and the Benchmark in one line?"""
 
 from decimal import Decimal
+from typing import Any
 
 from sdbench.api.spec import Spec
 from sdbench.api.status import PointRow, RowMeasurement, Summary, TrialPhase, TrialRow
+from sdbench.api.verdict import GateRow
 from sdbench.core.plan import Point, Trial
-from sdbench.core.projection import Stage, projection
-from sdbench.core.published import decimal, rounded_half_up
+from sdbench.core.projection import projection
+from sdbench.core.published import bounded, decimal, rounded_half_up
+from sdbench.core.references import NO_OTHERS, Source, Unusable
 from sdbench.core.rows import TERMINAL
+from sdbench.core.stages import staged
 from sdbench.core.statistics import sample
 
 PLACES = 6
@@ -18,8 +22,10 @@ PENNIES_BELOW = 1_000
 """A cost from here on is shown without cents."""
 
 
-def point_rows(rows: tuple[TrialRow, ...], trials: tuple[Trial, ...], spec: Spec) -> tuple[PointRow, ...]:
-    """A row for each measured Point, in the plan's order: counts ascend."""
+def point_rows(
+    rows: tuple[TrialRow, ...], trials: tuple[Trial, ...], spec: Spec, others: Source = NO_OTHERS
+) -> tuple[PointRow, ...]:
+    """A row for each measured Point, in the plan's order: counts ascend. `others` has what stages refer to."""
     points = {trial.point.label: trial.point for trial in trials}
     measured = _measurements(rows)
     made: list[PointRow] = []
@@ -28,7 +34,7 @@ def point_rows(rows: tuple[TrialRow, ...], trials: tuple[Trial, ...], spec: Spec
         if label in measured:
             rate = _per_device(measured[label], point)
             base = smallest.setdefault(point.knobs, rate)
-            made.append(_point_row(point, measured[label], rate / base, spec))
+            made.append(_point_row(point, measured[label], rate / base, spec, others))
     return tuple(made)
 
 
@@ -49,10 +55,11 @@ def _per_device(measured: list[RowMeasurement], point: Point) -> Decimal:
     return _mean([one.images_per_second for one in measured]) / point.devices
 
 
-def _point_row(point: Point, measured: list[RowMeasurement], efficiency: Decimal, spec: Spec) -> PointRow:
+def _point_row(
+    point: Point, measured: list[RowMeasurement], efficiency: Decimal, spec: Spec, others: Source
+) -> PointRow:
     rate = _mean([one.images_per_second for one in measured])
     spread = sample([one.images_per_second for one in measured])
-    full = projection([Stage(spec.projection.images, rate)], point.devices, spec.devices.hourly_price)
     utilisations = [one.mfu_ratio for one in measured if one.mfu_ratio is not None]
     batch = point.config.global_batch_size
     return PointRow(
@@ -71,10 +78,22 @@ def _point_row(point: Point, measured: list[RowMeasurement], efficiency: Decimal
         mfu_ratio=decimal(_mean(utilisations), PLACES) if len(utilisations) == len(measured) else None,
         global_batch_size=batch,
         device_microbatch_size=min(point.config.device_microbatch_size, batch // point.devices),
-        days=decimal(full.days, PLACES),
-        device_hours=decimal(full.device_hours, PLACES),
-        cost=decimal(full.cost, PLACES),
+        **_projected(point, rate, spec, others),
     )
+
+
+def _projected(point: Point, rate: Decimal, spec: Spec, others: Source) -> dict[str, Any]:
+    """Days, device-hours and cost of the full training, or why they are unknown."""
+    try:
+        stages = staged(spec.projection, point, rate, others)
+    except Unusable as error:
+        return {"unprojected": bounded(f"{error}")}
+    full = projection(stages, point.devices, spec.devices.hourly_price)
+    return {
+        "days": decimal(full.days, PLACES),
+        "device_hours": decimal(full.device_hours, PLACES),
+        "cost": decimal(full.cost, PLACES),
+    }
 
 
 def _known(value: float | None) -> Decimal | None:
@@ -82,13 +101,15 @@ def _known(value: float | None) -> Decimal | None:
     return decimal(max(0.0, value), PLACES) if value is not None else None
 
 
-def summary(rows: tuple[TrialRow, ...], points: tuple[PointRow, ...], spent_device_seconds: int) -> Summary:
+def summary(
+    rows: tuple[TrialRow, ...], points: tuple[PointRow, ...], spent_device_seconds: int, verdict: GateRow | None = None
+) -> Summary:
     """The line of `kubectl get`: the fastest Point of the largest measured count."""
     ended = sum(row.phase in TERMINAL for row in rows)
     progress = f"{ended}/{len(rows)}"
     spent = _rounded(Decimal(spent_device_seconds) / SECONDS_PER_HOUR, 2)
     if not points:
-        return Summary(trials=progress, spent_device_hours=spent)
+        return Summary(trials=progress, spent_device_hours=spent, verdict=verdict and verdict.verdict)
     largest = max(point.devices for point in points)
     best = max((point for point in points if point.devices == largest), key=lambda point: point.images_per_second)
     return Summary(
@@ -96,8 +117,9 @@ def summary(rows: tuple[TrialRow, ...], points: tuple[PointRow, ...], spent_devi
         devices=best.devices,
         images_per_second=_rounded(best.images_per_second, 1),
         scaling_efficiency=_rounded(best.scaling_efficiency, 2),
-        days=_rounded(best.days, 2),
-        cost=_rounded(best.cost, 0 if best.cost >= PENNIES_BELOW else 2),
+        days=_rounded(best.days, 2) if best.days is not None else None,
+        cost=_rounded(best.cost, 0 if best.cost >= PENNIES_BELOW else 2) if best.cost is not None else None,
+        verdict=verdict.verdict if verdict is not None else None,
         mfu=_rounded(best.mfu_ratio, 3) if best.mfu_ratio is not None else None,
         coefficient_of_variation=_ratio(best.coefficient_of_variation),
         spent_device_hours=spent,

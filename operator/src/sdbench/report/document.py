@@ -8,7 +8,7 @@ from sdbench.report.answer import complete, rows, unmeasured
 
 
 def answer_document(benchmark: Benchmark) -> dict[str, Any]:
-    """Name, whether it is complete, the Points by device count, the Trials without a Measurement, the environments."""
+    """Name, whether it is complete, Points by device count, Trials without a Measurement, verdict, environments."""
     metadata, status = benchmark.metadata, benchmark.status
     return {
         "name": metadata.name,
@@ -16,13 +16,15 @@ def answer_document(benchmark: Benchmark) -> dict[str, Any]:
         "uid": metadata.uid,
         "phase": status.phase.value,
         "complete": complete(benchmark),
-        "projectionImages": benchmark.spec.projection.images,
+        "projectionImages": benchmark.spec.projection.total_images,
+        "projectionStages": [stage.document() for stage in benchmark.spec.projection.stages or ()],
         "hourlyPrice": format(benchmark.spec.devices.hourly_price, "f"),
         "points": [row.document() for row in rows(benchmark)],
         "unmeasured": [
             {"trial": row.trial, "point": row.point, "repeat": row.repeat, "reason": row.why, "message": row.sentence}
             for row in unmeasured(benchmark)
         ],
+        "gate": None if status.gate is None else status.gate.document(),
         "environments": [row.document() for row in status.environments],
         "resolved": None if status.resolved is None else status.resolved.document(),
     }

@@ -10,11 +10,12 @@ from plotly.offline import get_plotlyjs
 from sdbench import __version__
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.status import Phase
-from sdbench.report.answer import cells, columns, complete, headline, images, number, state, unmeasured
+from sdbench.report.answer import cells, columns, complete, extent, headline, number, state, unmeasured, unprojected
+from sdbench.report.gate import asked_limits, finding_cells, gate_lines, judged_points
 from sdbench.report.plot import efficiency_figure, figure_html, rate_figure
 from sdbench.report.provenance import environment_facts, question_facts
 
-TEXT_HEADINGS = frozenset({"Point", "Trial", "Why", "What to do"})
+TEXT_HEADINGS = frozenset({"Point", "Trial", "Why", "What to do", "Limit", "Verdict", "What it says"})
 GOOD, BAD, NEUTRAL = "#15803d", "#b42318", "#5b6472"
 
 
@@ -37,12 +38,24 @@ def _sections(benchmark: Benchmark) -> Iterator[str]:
     if benchmark.status.points:
         yield _table("scaling", [column.heading for column in columns(benchmark)], cells(benchmark))
         yield _plots(benchmark)
-        yield from _section("Projection", f'<p class="note">{escape(_projection(benchmark))}</p>')
+        notes = (_projection(benchmark), *unprojected(benchmark))
+        yield from _section("Projection", "".join(f'<p class="note">{escape(note)}</p>' for note in notes))
+    yield from _gate(benchmark)
     missing = [(row.point, str(row.repeat), row.why, row.sentence) for row in unmeasured(benchmark)]
     if missing:
         yield from _section("Not measured", _table("missing", ["Point", "Repeat", "Why", "What to do"], missing))
     yield from _section("The question", _facts(question_facts(benchmark)))
     yield from _section("Measured on", _facts(environment_facts(benchmark)))
+
+
+def _gate(benchmark: Benchmark) -> Iterator[str]:
+    if benchmark.spec.gate is None:
+        return
+    asked = f"Asked for {judged_points(benchmark.spec.gate)}: {', '.join(asked_limits(benchmark.spec.gate))}."
+    notes = "".join(f'<p class="note">{escape(line)}</p>' for line in (gate_lines(benchmark)[0], asked))
+    findings = tuple(finding_cells(benchmark))
+    headings = ["Limit", "Point", "Verdict", "Value", "What it says"]
+    yield from _section("Gate", notes + (_table("gate", headings, findings) if findings else ""))
 
 
 def _section(title: str, body: str) -> Iterator[str]:
@@ -83,10 +96,11 @@ def _facts(facts: Iterable[tuple[str, str]]) -> str:
 def _projection(benchmark: Benchmark) -> str:
     price = benchmark.spec.devices.hourly_price
     cost = f", and cost is device-hours at {number(price, 2)} each" if price > 0 else ""
+    asked = benchmark.spec.projection
+    days = "the sum over the stages of images ÷ images/s ÷ 86,400" if asked.stages else "images ÷ images/s ÷ 86,400"
     return (
-        f"Days, device-hours and cost extend the mean rate of the measured window to "
-        f"{images(benchmark.spec.projection.images)} images: days = images ÷ images/s ÷ 86,400, device-hours = days × "
-        f"24 × devices{cost}. Interruptions, evaluation and checkpoints are not in it."
+        f"Days, device-hours and cost extend the mean rate of the measured window to {extent(asked)}: days = {days}, "
+        f"device-hours = days × 24 × devices{cost}. Interruptions, evaluation and checkpoints are not in it."
     )
 
 

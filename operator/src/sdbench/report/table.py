@@ -1,4 +1,4 @@
-"""How does the answer look on a terminal? The table in the shape of the seed's, and what was not measured."""
+"""How does the answer look on a terminal? The table in the shape of the seed's, what was not measured, the verdict."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,7 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from sdbench.api.benchmark import Benchmark
-from sdbench.report.answer import cells, columns, headline, state, unmeasured
+from sdbench.report.answer import cells, columns, headline, state, unmeasured, unprojected
+from sdbench.report.gate import gate_lines
 
 GAP = 2
 """Characters between two columns."""
@@ -56,7 +57,7 @@ def _wide(console: Console) -> Iterator[None]:
 
 
 def show(benchmark: Benchmark, console: Console) -> None:
-    """Name and state, the table, the Trials that are missing from it, the answer in a sentence."""
+    """Name and state, the table, the Trials that are missing from it, the answer in a sentence, the gate's verdict."""
     console.print(Text.assemble((benchmark.metadata.name, "bold"), "  ", state(benchmark)), soft_wrap=True)
     if benchmark.status.points:
         table = scaling_table(benchmark, console.width)
@@ -64,4 +65,5 @@ def show(benchmark: Benchmark, console: Console) -> None:
             console.print(table, crop=False, no_wrap=True)
     for line in unmeasured_lines(benchmark):
         console.print(Text(line), soft_wrap=True)
-    console.print(Text(headline(benchmark)), soft_wrap=True)
+    for line in (headline(benchmark), *unprojected(benchmark), *gate_lines(benchmark)):
+        console.print(Text(line), soft_wrap=True)
