@@ -293,12 +293,15 @@ OTHER: dict[str, tuple[tuple[Reference, ...], str]] = {
         "does not exist in namespace lab",
     ),
     "it measures another count": ((baseline(row(2), of=asked(counts=(2,))),), "is not measured"),
-    "it is partly measured": ((baseline(row(repeats=2)),), f"of Benchmark {BASELINE}, 2 of 3 repeats"),
+    "it is partly measured": ((baseline(row(repeats=2)),), f"in Benchmark {BASELINE}, 2 of 3 repeats"),
     "it was disturbed": ((baseline(row(disturbed_repeats=1)),), "disturbed"),
     "it is mixed": ((baseline(row(mixed="versions")),), "mixed: versions"),
     "it has one repeat": ((baseline(row(repeats=1, spread=None), of=asked(repeats=1)),), "needs 2 repeats"),
-    "its spread is not known": ((baseline(row(spread=None)),), "the spread of Benchmark"),
-    "it has no rate": ((baseline(row().model_copy(update={"median_images_per_second": Decimal(0)})),), "the rate of"),
+    "its spread is not known": ((baseline(row(spread=None)),), "its spread is not known"),
+    "it has no rate": (
+        (baseline(row().model_copy(update={"median_images_per_second": Decimal(0)})),),
+        "its rate is not known",
+    ),
     "it is of another size": (
         (baseline(row(), of=asked(trainer={"imageSize": 256})),),
         "its imageSize is 512, the baseline's is 256",

@@ -28,9 +28,9 @@ def compared(
 ) -> tuple[FindingRow, ComparisonRow | None]:
     """The Point of this Benchmark beside the baseline's; without a comparison where one of them may not be judged."""
     try:
-        mine = _judged(_row(point.label, benchmark), benchmark, "it")
         base = source(asked.name)
-        theirs = _judged(_twin(point, mine, base), base.benchmark, f"of Benchmark {asked.name}")
+        mine = _judged(_row(point.label, benchmark), benchmark, "")
+        theirs = _judged(_twin(point, mine, base), base.benchmark, f"in Benchmark {asked.name}, ")
         _refuse_other_devices(point, benchmark, base)
     except Unusable as error:
         return _undecided(asked, point, str(error)), None
@@ -42,18 +42,18 @@ def _row(label: str, benchmark: Benchmark) -> PointRow | None:
     return next((row for row in benchmark.status.points if row.point == label), None)
 
 
-def _judged(row: PointRow | None, benchmark: Benchmark, whose: str) -> PointRow:
-    """The row, if it has what is compared. Raises Unusable."""
+def _judged(row: PointRow | None, benchmark: Benchmark, where: str) -> PointRow:
+    """The row, if it has what is compared. Raises Unusable, which begins with `where`."""
     spoilt = flaw(row, benchmark.spec)
     if row is None or spoilt:
-        raise Unusable(spoilt if whose == "it" else f"{whose}, {spoilt}")
+        raise Unusable(f"{where}{spoilt}")
     if row.repeats < 2:
-        raise Unusable(f"a comparison needs 2 repeats, and {whose} has {row.repeats}")
+        raise Unusable(f"{where}it has {row.repeats} repeat, and a comparison needs 2 repeats")
     spread = row.median_standard_deviation
     if spread is None or not spread.is_finite():
-        raise Unusable(f"the spread {whose} is not known")
+        raise Unusable(f"{where}its spread is not known")
     if not row.median_images_per_second.is_finite() or row.median_images_per_second <= 0:
-        raise Unusable(f"the rate {whose} is not known")
+        raise Unusable(f"{where}its rate is not known")
     return row
 
 

@@ -1,17 +1,15 @@
 """What do the measured Trials say about each Point, and the Benchmark in one line?"""
 
 from decimal import Decimal
-from typing import Any
 
 from sdbench.api.spec import Spec
 from sdbench.api.status import PointRow, RowMeasurement, Summary, TrialPhase, TrialRow
 from sdbench.api.verdict import GateRow
 from sdbench.core.plan import Point, Trial
-from sdbench.core.projection import projection
-from sdbench.core.published import bounded, decimal, rounded_half_up
-from sdbench.core.references import NO_OTHERS, Source, Unusable
+from sdbench.core.published import decimal, rounded_half_up
+from sdbench.core.references import NO_OTHERS, Source
 from sdbench.core.rows import TERMINAL
-from sdbench.core.stages import staged
+from sdbench.core.stages import extension
 from sdbench.core.statistics import sample
 
 PLACES = 6
@@ -78,22 +76,8 @@ def _point_row(
         mfu_ratio=decimal(_mean(utilisations), PLACES) if len(utilisations) == len(measured) else None,
         global_batch_size=batch,
         device_microbatch_size=min(point.config.device_microbatch_size, batch // point.devices),
-        **_projected(point, rate, spec, others),
+        **extension(point, rate, spec, others),
     )
-
-
-def _projected(point: Point, rate: Decimal, spec: Spec, others: Source) -> dict[str, Any]:
-    """Days, device-hours and cost of the full training, or why they are unknown."""
-    try:
-        stages = staged(spec.projection, point, rate, others)
-    except Unusable as error:
-        return {"unprojected": bounded(f"{error}")}
-    full = projection(stages, point.devices, spec.devices.hourly_price)
-    return {
-        "days": decimal(full.days, PLACES),
-        "device_hours": decimal(full.device_hours, PLACES),
-        "cost": decimal(full.cost, PLACES),
-    }
 
 
 def _known(value: float | None) -> Decimal | None:

@@ -11,13 +11,29 @@ Benchmark is not complete, and where its Point's numbers are spoilt (core/eviden
 """
 
 from decimal import Decimal
+from typing import Any
 
 from sdbench.api.projection import Projection, ProjectionStage
+from sdbench.api.spec import Spec
 from sdbench.api.status import PointRow
 from sdbench.core.evidence import flaw
 from sdbench.core.plan import Point
-from sdbench.core.projection import Stage
+from sdbench.core.projection import Stage, projection
+from sdbench.core.published import bounded, decimal
 from sdbench.core.references import Finished, Source, Unusable
+
+PLACES = 6
+
+
+def extension(point: Point, rate: Decimal, spec: Spec, source: Source) -> dict[str, Any]:
+    """Of a Point with this mean rate: days, device-hours and cost of the full training, or why they are unknown."""
+    try:
+        stages = staged(spec.projection, point, rate, source)
+    except Unusable as error:
+        return {"unprojected": bounded(str(error))}
+    full = projection(stages, point.devices, spec.devices.hourly_price)
+    values = {"days": full.days, "device_hours": full.device_hours, "cost": full.cost}
+    return {name: decimal(value, PLACES) for name, value in values.items()}
 
 
 def staged(asked: Projection, point: Point, rate: Decimal, source: Source) -> tuple[Stage, ...]:
