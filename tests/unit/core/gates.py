@@ -20,6 +20,7 @@ from sdbench.api.status import (
 from sdbench.api.verdict import GateRow
 from sdbench.core.gate import judged
 from sdbench.core.plan import trials
+from sdbench.core.published import decimal
 from sdbench.core.references import source
 from sdbench.core.world import Reference
 from unit.core.worlds import NOON, benchmark, spec
@@ -44,7 +45,7 @@ def row(devices: int = 1, rate: str = "100", spread: str | None = "1", **changes
         images_per_second=known,
         median_images_per_second=known,
         median_standard_deviation=None if spread is None else Decimal(spread),
-        median_coefficient_of_variation=None if spread is None else Decimal(spread) / known,
+        median_coefficient_of_variation=None if spread is None else decimal(Decimal(spread) / known, 6),
         images_per_second_per_device=known / devices,
         scaling_efficiency=Decimal("0.8"),
         data_wait_ratio_max=Decimal("0.05"),
