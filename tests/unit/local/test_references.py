@@ -41,7 +41,8 @@ def test_each_is_looked_for_in_the_folder_of_its_name(results: Path) -> None:
 
 def test_what_is_missing_is_said_before_hours_are_spent(results: Path) -> None:
     assert list(missing(tuple(found(results).values()))) == [
-        f"Benchmark small, which the spec names, does not exist: there is no {results / 'small' / 'benchmark.json'}."
+        f"Benchmark small does not exist: there is no {results / 'small' / 'benchmark.json'}. What the spec compares "
+        "with it will not be known."
     ]
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sdbench.api.benchmark import Benchmark
-from sdbench.core.references import named
+from sdbench.core.references import Unusable, named, source
 from sdbench.core.world import Reference
 from sdbench.local.documents import InvalidFile, only_benchmark
 from sdbench.local.refusal import Refused
@@ -55,6 +55,9 @@ def reference(name: str, results: Path) -> Reference:
 
 def missing(found: tuple[Reference, ...]) -> Iterator[str]:
     """What a person should know before hours are spent: a gate without its baseline cannot pass."""
+    known = source(found)
     for one in found:
-        if one.benchmark is None:
-            yield f"Benchmark {one.name}, which the spec names, {one.absence}."
+        try:
+            known(one.name)
+        except Unusable as error:
+            yield f"{error}. What the spec compares with it will not be known."
