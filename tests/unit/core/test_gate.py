@@ -1,7 +1,9 @@
 """Does a gate say Pass only where nothing is missing, and Fail only where the numbers may be judged?"""
 
+import re
 from decimal import Decimal
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from sdbench.api.verdict import GateRow, Limit, Verdict
 from sdbench.core.world import Reference
 from unit.core.gates import BASELINE, REPEATS, answer, asked, baseline, complete, environment, row, verdict
 
+ROOT = Path(__file__).resolve().parents[3]
 PASS, FAIL, INSUFFICIENT = Verdict.PASS, Verdict.FAIL, Verdict.INSUFFICIENT_DATA
 WORDS = {"Pass": PASS, "Fail": FAIL, "Insufficient": INSUFFICIENT}
 
@@ -53,6 +56,23 @@ def cells(table: str) -> list[tuple[str, str, str, Verdict]]:
         for line in body
         for column, word in zip(head[1:], line[2:], strict=True)
     ]
+
+
+def documented() -> dict[tuple[str, str, str], Verdict]:
+    """The verdicts that docs/gates.md tables, by value, limit and baseline."""
+    text = (ROOT / "docs" / "gates.md").read_text()
+    lines = text.partition("| value | limit | baseline present |")[2].partition("\n\n")[0].splitlines()[2:]
+    rows = [[cell.strip(" `") for cell in line.strip("|").split("|")] for line in lines]
+    return {
+        (f"value-{value}", f"limit-{limit}", base): Verdict(said)
+        for values, limits, *verdicts in rows
+        for value, limit in product(re.findall(r"present|missing|NaN|partial|mixed", values), limits.split(" or "))
+        for base, said in zip(["present", "missing", "fewer-repeats", "other-device"], verdicts, strict=True)
+    }
+
+
+def test_the_documentation_has_the_same_verdicts() -> None:
+    assert documented() == {cell[:3]: cell[3] for cell in cells(MATRIX)}
 
 
 def names(table: str) -> list[str]:
