@@ -8,9 +8,11 @@ import pytest
 
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.status import TrialPhase
+from sdbench.api.verdict import GateRow, Verdict
 from sdbench.local.documents import stored
 from unit.cli.test_cli import TINY, sdbench
 from unit.core.gates import answer, asked, row
+from unit.core.worlds import benchmark
 
 
 def kept(folder: Path, of: Benchmark) -> Path:
@@ -126,3 +128,31 @@ def test_validate_refuses_a_gate_that_can_never_be_judged(tmp_path: Path) -> Non
     done = sdbench("validate", file)
     assert done.exit_code == 2
     assert "spec.gate.devices: 3 is not in devices.counts" in done.stderr
+
+
+@pytest.mark.parametrize(("verdict", "code"), [("Pass", 0), ("Fail", 1), ("InsufficientData", 1), (None, 1)])
+def test_a_complete_run_ends_well_only_if_its_gate_passed(tmp_path: Path, verdict: str | None, code: int) -> None:
+    """The run is resumed after its end, so that nothing is left to be measured."""
+    asked_for = asked({"minImagesPerSecond": "1"})
+    question = tmp_path / "question.json"
+    question.write_text(stored(benchmark(asked_for, name="new")))
+    done = answer(asked_for, row(), name="new", creation_timestamp="2030-01-01T00:00:00Z")
+    gate = GateRow(verdict=Verdict(verdict)) if verdict is not None else None
+    kept(tmp_path, done.model_copy(update={"status": done.status.model_copy(update={"gate": gate})}))
+    run = sdbench("run", question, "--local", "--resume", "--results", tmp_path)
+    assert run.exit_code == code, run.output
+    assert ("the gate did not pass" in run.stderr) == (code == 1)
+
+
+def test_a_baseline_is_refused_where_the_question_asks_for_none(tmp_path: Path) -> None:
+    run = sdbench("run", TINY, "--local", "--shards", shards(tmp_path), "--results", tmp_path, "--baseline", TINY)
+    assert run.exit_code == 2
+    assert "--baseline takes the place of spec.gate.baseline, which is absent" in run.stderr
+    assert not (tmp_path / "tiny").exists()
+
+
+def shards(folder: Path) -> Path:
+    """A folder that looks like shards."""
+    (folder / "shards").mkdir()
+    (folder / "shards" / "index.json").write_text("{}")
+    return folder / "shards"

@@ -29,10 +29,12 @@ REPEATS = 3
 BASELINE = "last-month"
 
 
-def asked(gate: dict[str, Any] | None = None, counts: tuple[int, ...] = (1,), **changes: Any) -> Spec:
+def asked(
+    gate: dict[str, Any] | None = None, counts: tuple[int, ...] = (1,), repeats: int = REPEATS, **changes: Any
+) -> Spec:
     """Three repeats on these counts of CPU processes at 2.00 an hour, and this gate."""
     devices = {"counts": list(counts), "perPod": 1, "hourlyPrice": "2.00"}
-    return spec(devices=devices, **{"repeats": REPEATS, "gate": gate, **changes})
+    return spec(devices=devices, repeats=repeats, gate=gate, **changes)
 
 
 def row(devices: int = 1, rate: str = "100", spread: str | None = "1", **changes: Any) -> PointRow:

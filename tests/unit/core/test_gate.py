@@ -289,6 +289,16 @@ def test_a_regression_is_judged_by_its_interval(rate: str, spread: str, expected
     assert compared(row(rate=rate, spread=spread), row(rate="100", spread=spread)).verdict is expected
 
 
+def test_a_loss_of_exactly_what_is_allowed_passes_whatever_it_is_in_binary() -> None:
+    assert compared(row(rate="2.94", spread="0"), row(rate="3", spread="0")).verdict is PASS
+    assert compared(row(rate="2.9399999999", spread="0"), row(rate="3", spread="0")).verdict is FAIL
+
+
+def test_what_cannot_be_judged_names_its_value_too_where_it_is_known() -> None:
+    made = verdict(answer(asked({"minMfu": "0.5"}), row(disturbed_repeats=1)))
+    assert made.message.startswith("Mfu of devices=1 cannot be judged (0.4, where at least 0.5 is asked for): 1 of its")
+
+
 def test_a_comparison_stays_with_the_verdict() -> None:
     made = compared(row(rate="90", spread="1"), row(rate="100", spread="2"))
     assert made.baseline is not None

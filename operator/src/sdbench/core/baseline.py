@@ -21,6 +21,10 @@ from sdbench.core.published import bounded, decimal
 from sdbench.core.references import Finished, Source, Unusable
 
 PLACES = 6
+"""Decimals of a regression as it is shown."""
+
+EXACT = 12
+"""Decimals to which it is compared: (3 - 2.94) / 3 is no more than 0.02, though in binary it is."""
 
 
 def compared(
@@ -83,12 +87,13 @@ def _repeats(row: PointRow) -> Repeats:
 
 
 def _undecided(asked: Baseline, point: Point, why: str) -> FindingRow:
-    message = f"{Limit.REGRESSION} of {point.label} against {asked.name} cannot be judged: {why}"
+    bound = f"at most {asked.max_regression:f} is asked for"
+    message = f"{Limit.REGRESSION} of {point.label} against {asked.name} cannot be judged ({bound}): {why}"
     return _finding(asked, point, Verdict.INSUFFICIENT_DATA, None, message)
 
 
 def _decided(asked: Baseline, point: Point, found: Interval) -> FindingRow:
-    most, low, high = float(asked.max_regression), found.low, found.high
+    most, low, high = float(asked.max_regression), round(found.low, EXACT), round(found.high, EXACT)
     said = f"{Limit.REGRESSION} of {point.label} against {asked.name} is {_share(found.value)}"
     between = f"95 % between {_share(low)} and {_share(high)}"
     if low > most:

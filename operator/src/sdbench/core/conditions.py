@@ -112,7 +112,8 @@ def _gate(verdict: GateRow | None, world: World) -> Iterator[Fact]:
     if verdict is None:
         yield Fact(ConditionType.GATE_PASSED, None, "InProgress", "The gate is judged when the benchmark has ended")
     elif verdict.verdict is Verdict.FAIL:
-        yield Fact(ConditionType.GATE_PASSED, False, verdict.findings[0].limit, verdict.message)
+        reason = next((found.limit.value for found in verdict.findings), verdict.verdict.value)
+        yield Fact(ConditionType.GATE_PASSED, False, reason, verdict.message)
     else:
         passed = True if verdict.verdict is Verdict.PASS else None
         yield Fact(ConditionType.GATE_PASSED, passed, verdict.verdict, verdict.message)

@@ -23,7 +23,6 @@ from sdbench.core.published import bounded, decimal
 PLACES = 6
 """Decimals of a value as it is shown; it is compared as it is."""
 
-
 Value = Callable[[PointRow], Decimal | None]
 Asked = Callable[[Gate], Decimal | None]
 
@@ -93,7 +92,8 @@ def finding(bound: Bound, point: str, row: PointRow | None, flaw: str) -> Findin
     known = value if value is not None and value.is_finite() else None
     if known is None or flaw:
         verdict, said = Verdict.INSUFFICIENT_DATA, flaw or _missing(limit, row)
-        message = f"{limit} of {point} cannot be judged ({bound.words} is asked for): {said}"
+        seen = f"{_shown(known)}, where " if known is not None else ""
+        message = f"{limit} of {point} cannot be judged ({seen}{bound.words} is asked for): {said}"
     else:
         verdict = Verdict.PASS if bound.holds(known) else Verdict.FAIL
         message = f"{limit} of {point} is {_shown(known)}: the gate asks for {bound.words}"
