@@ -23,6 +23,8 @@ def fields(schema: dict[str, Any], path: str) -> Iterator[tuple[str, dict[str, A
         yield here, value, name in required
         if value["type"] == "object":
             yield from fields(value, here)
+        elif value.get("items", {}).get("type") == "object":
+            yield from fields(value["items"], f"{here}[]")
 
 
 def bounds(schema: dict[str, Any]) -> str:

@@ -44,7 +44,44 @@ def refusal(plane: ControlPlane, namespace: str, document: dict[str, Any]) -> st
     return ""
 
 
+OTHER_SIZE = {"images": 1, "imageSize": 256}
+OWN_SIZE = {"images": 1, "imageSize": 64}
+
+GOALS = [
+    ("spec.projection", {"images": 1, "stages": [OWN_SIZE]}, "spec.projection.stages: Invalid value: set images or"),
+    ("spec.projection.stages", [], "spec.projection.stages: Invalid value"),
+    (
+        "spec.projection.stages",
+        [OWN_SIZE, OTHER_SIZE],
+        "spec.projection.stages: Invalid value: a stage at another size",
+    ),
+    (
+        "spec.projection.stages",
+        [OWN_SIZE | {"benchmark": "a", "rateRatio": "2"}],
+        "set benchmark or rateRatio, not both",
+    ),
+    ("spec.projection.stages", [OTHER_SIZE | {"rateRatio": "0"}], "rateRatio must be above 0"),
+    ("spec.projection.stages", [OTHER_SIZE | {"benchmark": "tiny"}], "projection.stages: Invalid value: name another"),
+    ("spec.projection.stages", [OTHER_SIZE | {"benchmark": "A"}], "spec.projection.stages[0].benchmark: Invalid value"),
+    ("spec.gate", {}, "spec.gate: Invalid value: write at least one limit"),
+    ("spec.gate", {"devices": [1]}, "spec.gate: Invalid value: write at least one limit"),
+    ("spec.gate", {"devices": [3], "maxDays": "1"}, "spec.gate.devices: Invalid value: every count must be in"),
+    ("spec.gate.maxDays", 3, "spec.gate.maxDays: Invalid value"),
+    ("spec.gate.maxDays", "NaN", "spec.gate.maxDays: Invalid value"),
+    ("spec.gate.maxDataWaitRatio", "1.5", "spec.gate.maxDataWaitRatio: Invalid value: a share: at most 1"),
+    ("spec.gate.minMfu", "40", "spec.gate.minMfu: Invalid value: a share: at most 1"),
+    ("spec.gate.minSpeed", "1", 'unknown field "spec.gate.minSpeed"'),
+    ("spec.gate.baseline", {"name": "tiny"}, "spec.gate.baseline.name: Invalid value: name another benchmark"),
+    ("spec.gate.baseline", {"maxRegression": "0.1"}, "spec.gate.baseline.name: Required value"),
+    (
+        "spec.gate.baseline",
+        {"name": "a", "maxRegression": "2"},
+        "spec.gate.baseline.maxRegression: Invalid value: must be",
+    ),
+]
+
 REFUSED = [
+    *GOALS,
     ("spec.devices.foo", 1, 'unknown field "spec.devices.foo"'),
     ("spec.devices.counts", ["2"], "spec.devices.counts[0]: Invalid value"),
     ("spec.devices.counts", [], "spec.devices.counts: Invalid value"),
@@ -208,6 +245,27 @@ def test_defaults_are_written_into_the_object_and_it_is_in_progress_from_birth(
     assert spec["limits"]["totalSeconds"] == 86400
     assert spec["data"] == {}
     assert "sweep" not in spec
+    assert "gate" not in spec
+    assert spec["projection"] == {}
+
+
+def test_a_cost_is_limited_only_where_there_is_a_price(plane: ControlPlane, nowhere: str) -> None:
+    document = changed(question(), "spec.gate", {"maxCost": "1"})
+    assert refusal(plane, nowhere, document) == ""
+    free = changed(document, "spec.devices.hourlyPrice", None)
+    assert "spec.gate.maxCost: Invalid value: set devices.hourlyPrice" in refusal(plane, nowhere, free)
+
+
+def test_a_whole_gate_and_a_staged_projection_are_taken_and_a_regression_has_a_default(
+    plane: ControlPlane, namespace: str, asked: Asked
+) -> None:
+    limits = {"minImagesPerSecond": "1", "minImagesPerSecondPerDevice": "1", "minScalingEfficiency": "0.6"}
+    limits |= {"maxCoefficientOfVariation": "0.02", "maxDataWaitRatio": "0.1", "minMfu": "0.3", "maxDays": "30"}
+    stages = [OWN_SIZE, OTHER_SIZE | {"benchmark": "small"}, OTHER_SIZE | {"rateRatio": "2.9"}]
+    asked(gate={"devices": [2], **limits, "baseline": {"name": "last"}}, projection={"stages": stages})
+    found = read(plane, namespace, "sdb", "tiny")["spec"]
+    assert found["gate"]["baseline"] == {"name": "last", "maxRegression": "0.02"}
+    assert found["projection"] == {"stages": stages}
 
 
 EDITS = [
@@ -218,6 +276,8 @@ EDITS = [
     ("spec.repeats.max", 2),
     ("spec.retries", 0),
     ("spec.data.region", "eu"),
+    ("spec.projection.images", 5),
+    ("spec.gate", {"maxDays": "1"}),
 ]
 
 
@@ -254,7 +314,21 @@ def test_benchmarks_can_be_selected_by_phase(plane: ControlPlane, namespace: str
 def test_the_columns_have_the_names_that_the_docs_use(plane: ControlPlane, namespace: str, asked: Asked) -> None:
     asked()
     shown = plane.kubectl("get", "sdb", "-n", namespace, "-o", "wide").splitlines()[0].split()
-    assert shown == ["NAME", "PHASE", "TRIALS", "DEVICES", "IMG/S", "EFF", "DAYS", "COST", "AGE", "MFU", "CV", "SPENT"]
+    assert shown == [
+        "NAME",
+        "PHASE",
+        "TRIALS",
+        "DEVICES",
+        "IMG/S",
+        "EFF",
+        "DAYS",
+        "COST",
+        "VERDICT",
+        "AGE",
+        "MFU",
+        "CV",
+        "SPENT",
+    ]
 
 
 def test_what_is_accepted_locally_is_what_is_accepted_here(plane: ControlPlane, namespace: str) -> None:

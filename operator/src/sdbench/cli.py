@@ -1,13 +1,14 @@
 """Which commands has `sdbench`? Options and exit codes; what a command does is in its room.
 
-Exit codes: 0 done and complete · 1 failed or partly measured · 2 bad usage, invalid file, refused · 130/143 stopped by
-a signal. Errors are sentences on stderr.
+Exit codes: 0 done and complete · 1 failed, partly measured or a gate that did not pass · 2 bad usage, invalid file,
+refused · 3 a gate that lacks data (`sdbench gate`) · 130/143 stopped by a signal. Errors are sentences on stderr.
 """
 
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -16,7 +17,7 @@ from rich.console import Console
 
 from sdbench import __version__
 
-FAILED, INVALID = 1, 2
+FAILED, INVALID, UNDECIDED = 1, 2, 3
 
 app = typer.Typer(
     name="sdbench",
@@ -57,11 +58,12 @@ def fail(code: int, *sentences: str) -> NoReturn:
 
 
 @contextmanager
-def problems_said(file: Path) -> Iterator[None]:
+def problems_said(file: Path | str, unreachable: int = FAILED) -> Iterator[None]:
     """A file that asks nothing answerable ends the command with its problems, not with a traceback."""
     from sdbench.core.plan import PlanRefused
     from sdbench.local.documents import InvalidFile
     from sdbench.local.refusal import Refused
+    from sdbench.report.cluster import NotRead
 
     try:
         yield
@@ -71,6 +73,8 @@ def problems_said(file: Path) -> Iterator[None]:
         fail(INVALID, f"{file}: {error}")
     except Refused as error:
         fail(INVALID, str(error))
+    except NotRead as error:
+        fail(unreachable, str(error))
 
 
 def _version(wanted: bool) -> None:
@@ -100,6 +104,9 @@ def run(
     ),
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run that FOLDER/NAME holds.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Forget the run that FOLDER/NAME holds.")] = False,
+    baseline: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A Benchmark's results in place of spec.gate.baseline.")
+    ] = None,
 ) -> None:
     """Measure what FILE asks, and show the scaling table.
 
@@ -107,6 +114,7 @@ def run(
     """
     from sdbench.local.command import Wishes, answered, failure_lines
     from sdbench.report.answer import complete
+    from sdbench.report.gate import passed
     from sdbench.report.table import show
 
     if not local:
@@ -115,12 +123,14 @@ def run(
         fail(INVALID, "--resume and --overwrite exclude each other.")
     console = Console()
     with problems_said(file):
-        answer = answered(file, Wishes(shards, results, overwrite, resume), console)
+        answer = answered(file, Wishes(shards, results, overwrite, resume, baseline), console)
     console.print()
     show(answer.benchmark, console)
     console.print(f"Stored in {answer.results.document}", markup=False, highlight=False, soft_wrap=True)
     if complete(answer.benchmark):
-        return
+        if answer.benchmark.spec.gate is None or passed(answer.benchmark):
+            return
+        fail(FAILED, "Everything is measured, and the gate did not pass.")
     if answer.interrupted is not None:
         fail(answer.interrupted, "Interrupted. To continue, give the same command with --resume.")
     fail(FAILED, *failure_lines(answer))
@@ -131,7 +141,7 @@ def validate(
     files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="YAML or JSON files.")],
 ) -> None:
     """Check files as the API server and the operator would, and show what would be measured."""
-    from sdbench.core.plan import plan
+    from sdbench.core.acceptance import accepted
     from sdbench.local.documents import contents
     from sdbench.report.question import plan_lines
 
@@ -140,7 +150,7 @@ def validate(
         try:
             with problems_said(file):
                 found = contents(file)
-                plans = [(benchmark, plan(benchmark.spec)) for benchmark in found.benchmarks]
+                plans = [(benchmark, accepted(benchmark)) for benchmark in found.benchmarks]
         except typer.Exit:
             invalid = True
             continue
@@ -168,18 +178,11 @@ def report(
     ] = None,
 ) -> None:
     """Show what was measured, as a table, for programs, or as a page with plots."""
-    from sdbench.local.documents import only_benchmark
-    from sdbench.report import cluster, written
+    from sdbench import sources
+    from sdbench.report import written
 
-    path = Path(source)
-    if path.exists() or "/" in source or "." in source:
-        with problems_said(path):
-            benchmark = only_benchmark(path)
-    else:
-        try:
-            benchmark = cluster.benchmark(source, namespace)
-        except cluster.NotRead as error:
-            fail(FAILED, str(error))
+    with problems_said(source):
+        benchmark = sources.benchmark(source, namespace)
     text = written.text(benchmark, form.value)
     if output is None:
         typer.echo(text, nl=False)
@@ -189,6 +192,37 @@ def report(
         output.write_text(text, encoding="utf-8")
     except OSError as error:
         fail(FAILED, f"{output} cannot be written: {error.strerror}")
+
+
+@app.command()
+def gate(
+    source: Annotated[
+        str, typer.Argument(metavar="NAME|FILE", help="A Benchmark of the cluster, or a file with its status.")
+    ],
+    baseline: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Results to compare with, in place of spec.gate.baseline.")
+    ] = None,
+    max_regression: Annotated[
+        str | None, typer.Option(metavar="SHARE", help="Largest loss that passes, such as 0.02 for 2 %.")
+    ] = None,
+    namespace: Annotated[
+        str | None, typer.Option("--namespace", "-n", help="Of NAME; default: the kubeconfig's.")
+    ] = None,
+    form: Annotated[NumberFormat, typer.Option("--format", help="table or json.")] = NumberFormat.TABLE,
+) -> None:
+    """Judge a finished answer again: exit 0 for Pass, 1 for Fail, 3 for InsufficientData."""
+    from sdbench import sources
+    from sdbench.local.gate import judged_again
+    from sdbench.report.gate import gate_document, gate_lines, passed
+
+    with problems_said(source, unreachable=INVALID):
+        answer = sources.benchmark(source, namespace)
+        others = partial(sources.reference, source=source, namespace=namespace)
+        benchmark = judged_again(answer, baseline, max_regression, others)
+    text = gate_document(benchmark) if form is NumberFormat.JSON else "\n".join(gate_lines(benchmark))
+    typer.echo(text)
+    if passed(benchmark) is not True:
+        raise typer.Exit(UNDECIDED if passed(benchmark) is None else FAILED)
 
 
 @app.command()

@@ -169,7 +169,7 @@ def test_report_without_a_cluster_says_so() -> None:
     assert "There is no cluster to ask" in done.stderr
 
 
-@pytest.mark.parametrize("command", ["", "run", "validate", "report", "project", "operator"])
+@pytest.mark.parametrize("command", ["", "run", "validate", "report", "gate", "project", "operator"])
 def test_every_command_has_help(command: str) -> None:
     done = sdbench(*filter(None, (command, "--help")))
     assert done.exit_code == 0

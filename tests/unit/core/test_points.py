@@ -39,6 +39,8 @@ def test_efficiency_days_and_cost_of_the_seeds_first_rows() -> None:
         Decimal("16.025"),
         Decimal("15.875"),
     )
+    assert small.days is not None
+    assert small.cost is not None
     assert round(small.days, 2) == Decimal("258.85")
     assert small.device_hours == round(Decimal(2_867_200_000) / Decimal("128.2") / 3_600 * 8, 6)
     assert round(small.cost) == 99_400

@@ -9,7 +9,9 @@ import pytest
 
 from sdbench.api.status import EnvironmentRow, Reason, RowMeasurement, Scope, Status, TrialPhase
 from sdbench.core.decide import decide
+from sdbench.core.law import laws
 from sdbench.core.plan import plan
+from sdbench.core.points import point_rows
 from sdbench.core.published import bounded, decimal, moment, signed
 from sdbench.core.rows import planned, row_measurement
 from sdbench_trainer.config import DECIMAL_PATTERN
@@ -96,8 +98,7 @@ def test_the_largest_status_fits_etcd() -> None:
         "learningRate": [f"0.{index:022d}" for index in range(1, 17)],
     }
     asked = spec(devices=devices, sweep=wide, trainer={"globalBatchSize": 720_720, "deviceMicrobatchSize": 1})
-    at = world(benchmark(asked))
-    made = decide(at).status
+    made = decide(world(benchmark(asked))).status
     seen = {
         **dict.fromkeys(("config_hash", "driver", "nccl"), "v" * 12),
         "image_id": "i" * 160,
@@ -119,6 +120,8 @@ def test_the_largest_status_fits_etcd() -> None:
         **{f"{name}_at": NOON for name in ("queued", "scheduled", "started", "measured", "ended", "released")},
     }
     rows = tuple(row.model_copy(update={**ended, "environment": row.trial}) for row in made.trials)
-    whole = decide(world(benchmark(asked, made.model_copy(update={"trials": rows, "environments": environments}))))
-    assert (len(whole.status.points), len(whole.status.laws)) == (512, 32)
-    assert len(json.dumps(whole.status.document(), separators=(",", ":"))) <= ETCD_BYTES
+    points = point_rows(rows, plan(asked), asked, environments=environments)
+    answer = {"trials": rows, "environments": environments, "points": points, "laws": laws(points)}
+    whole = made.model_copy(update=answer)
+    assert (len(whole.points), len(whole.laws)) == (512, 32)
+    assert len(json.dumps(whole.document(), separators=(",", ":"))) <= ETCD_BYTES

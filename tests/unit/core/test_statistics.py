@@ -4,7 +4,8 @@ from math import sqrt
 
 import pytest
 
-from sdbench.core.statistics import sample, t_quantile, t_share
+from sdbench.core.statistics import sample
+from sdbench.core.student import t_quantile, t_share
 
 QUANTILES = {
     # 97.5 % quantiles of Student's distribution, to the digits of published tables.

@@ -2,12 +2,16 @@
 
 import json
 from decimal import Decimal
+from typing import Any, Literal
 
 import pytest
 
 from page import sample
 from sdbench.api.benchmark import Benchmark
+from sdbench.api.gate import Gate
+from sdbench.api.projection import Projection
 from sdbench.api.status import Phase, Status
+from sdbench.api.verdict import FindingRow, GateRow, Limit, Verdict
 from sdbench.report.answer import complete, headline, images, number, percent, spent, state
 from sdbench.report.scale import law_sentences
 from sdbench.report.written import text
@@ -158,3 +162,87 @@ def test_an_efficiency_above_one_is_not_clamped() -> None:
 )
 def test_images_are_counted_as_a_person_says_it(count: int, said: str) -> None:
     assert images(count) == said
+
+
+def gated(verdict: GateRow | None) -> Benchmark:
+    """The whole answer with a gate, and this verdict."""
+    whole = sample.complete()
+    gate = Gate.model_validate({"minScalingEfficiency": "0.60", "maxDays": "20", "devices": [256]})
+    spec = whole.spec.model_copy(update={"gate": gate})
+    return whole.model_copy(update={"spec": spec, "status": whole.status.model_copy(update={"gate": verdict})})
+
+
+FINDING = FindingRow(
+    limit=Limit.DAYS,
+    point="devices=256",
+    verdict=Verdict.FAIL,
+    value="12.83",
+    bound="10",
+    message="Days of devices=256 is 12.83: the gate asks for at most <10>",
+)
+
+
+def test_the_verdict_stands_below_the_answer_with_what_did_not_pass() -> None:
+    passed = gated(GateRow(verdict=Verdict.PASS, passed=2, message="Every limit holds: 2 findings"))
+    assert lines(passed)[-1] == "Gate: Pass (2 passed, 0 failed, 0 lack data). Every limit holds: 2 findings"
+    failed = gated(GateRow(verdict=Verdict.FAIL, passed=1, failed=18, findings=(FINDING,)))
+    assert lines(failed)[-3:] == [
+        "Gate: Fail (1 passed, 18 failed, 0 lack data)",
+        "  Fail: Days of devices=256 is 12.83: the gate asks for at most <10>",
+        "  and 17 more findings that did not pass.",
+    ]
+    assert lines(gated(None))[-1] == "Gate: not judged yet."
+    assert not [line for line in lines(sample.complete()) if "Gate" in line]
+
+
+def test_the_verdict_is_in_the_document_and_on_the_page() -> None:
+    failed = gated(GateRow(verdict=Verdict.FAIL, failed=1, findings=(FINDING,)))
+    assert json.loads(text(failed, "json"))["gate"]["findings"] == [FINDING.document()]
+    assert json.loads(text(sample.complete(), "json"))["gate"] is None
+    page = text(failed, "html")
+    assert "Asked for at 256 devices: ScalingEfficiency at least 0.60, Days at most 20." in page
+    assert "the gate asks for at most &lt;10&gt;" in page
+    assert "<h2>Gate</h2>" not in text(sample.complete(), "html")
+
+
+STAGES = Projection.model_validate(
+    {
+        "stages": [
+            {"images": 1_500_000_000, "imageSize": 256, "benchmark": "small"},
+            {"images": 5_000_000, "imageSize": 512},
+        ]
+    }
+)
+
+
+def staged(**changes: Any) -> Benchmark:
+    """The whole answer extended in two stages, with changed Points."""
+    whole = sample.complete()
+    points = tuple(point.model_copy(update=changes) for point in whole.status.points)
+    return whole.model_copy(
+        update={
+            "spec": whole.spec.model_copy(update={"projection": STAGES}),
+            "status": whole.status.model_copy(update={"points": points}),
+        }
+    )
+
+
+@pytest.mark.parametrize("form", ["table", "html"])
+def test_the_answer_says_to_what_it_is_extended(form: Literal["table", "html"]) -> None:
+    said = "1.505 billion images (1.5 billion at 256 px, then 5 million at 512 px)"
+    assert said in text(staged(), form)
+    assert "2.867 billion images" in text(sample.complete(), form)
+
+
+def test_an_unknown_projection_is_a_dash_and_a_sentence() -> None:
+    why = "The rate of stage 1 (256 px) is unknown: Benchmark small does not exist"
+    unknown = staged(days=None, device_hours=None, cost=None, unprojected=why)
+    said = lines(unknown)
+    assert said.count(why) == 1, "once, though every Point has it"
+    assert "how long a full training on 1.505 billion images" in said[said.index(why) - 1]
+    assert said[3].split()[-6:] == ["%", "–", "–", "–", "1.2", "%"]
+    assert why in text(unknown, "html")
+    document = json.loads(text(unknown, "json"))
+    assert document["points"][0]["unprojected"] == why
+    assert "days" not in document["points"][0]
+    assert (document["projectionImages"], len(document["projectionStages"])) == (1_505_000_000, 2)

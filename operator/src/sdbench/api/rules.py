@@ -171,8 +171,8 @@ def _batch(largest: int) -> Iterator[Rule]:
     belongs to the smallest count, so that every device's share is that count's.
     """
     counts = "(self.scaling == 'Weak' ? [self.devices.counts.min()] : self.devices.counts)"
-    sizes, micros = _values("globalBatchSize"), _values("deviceMicrobatchSize")
-    ragged, automatic = (f"{_values(knob)}.all(v, v)" for knob in ("allowRaggedBatch", "automaticMicrobatch"))
+    sizes, micros = values_of("globalBatchSize"), values_of("deviceMicrobatchSize")
+    ragged, automatic = (f"{values_of(knob)}.all(v, v)" for knob in ("allowRaggedBatch", "automaticMicrobatch"))
     enough = f"{sizes}.all(g, {counts}.all(c, g >= c))"
     says = "must be at least every count in devices.counts (under Weak: the smallest): each device takes an image"
     yield from _swept_or_not("globalBatchSize", enough, says)
@@ -199,7 +199,7 @@ def _for_cpus(trainer: Schema) -> Iterator[Rule]:
         for value in field.get("enum", (True,) if field["type"] == "boolean" else ()):
             config = TrainerConfig.model_validate({"precision": Precision.FP32, knob: value})
             if unfit := unfit_for_cpu(config):
-                holds = f"has(self.devices.resource) || {_values(knob)}.all(v, v != {_literal(value)})"
+                holds = f"has(self.devices.resource) || {values_of(knob)}.all(v, v != {_literal(value)})"
                 yield from _swept_or_not(knob, holds, f"{unfit.sentence}; for GPUs name devices.resource")
 
 
@@ -207,7 +207,7 @@ def _literal(value: str | bool) -> str:
     return str(value).lower() if isinstance(value, bool) else f"'{value}'"
 
 
-def _values(knob: str) -> str:
+def values_of(knob: str) -> str:
     """The values that a knob takes, as CEL at the spec."""
     return f"(has(self.sweep) && has(self.sweep.{knob}) ? self.sweep.{knob} : [self.trainer.{knob}])"
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from sdbench.api.goals import GOALS
 from sdbench.api.names import CATEGORY, GROUP, KIND, PLURAL, SHORT_NAME, SINGULAR, VERSION
 from sdbench.api.rules import rules
 from sdbench.api.spec import Spec
@@ -27,6 +28,7 @@ COLUMNS = (
     ("Eff", "string", ".status.summary.scalingEfficiency", 0),
     ("Days", "string", ".status.summary.days", 0),
     ("Cost", "string", ".status.summary.cost", 0),
+    ("Verdict", "string", ".status.summary.verdict", 0),
     ("Age", "date", ".metadata.creationTimestamp", 0),
     ("MFU", "string", ".status.summary.mfu", 1),
     ("CV", "string", ".status.summary.coefficientOfVariation", 1),
@@ -50,7 +52,7 @@ def root_schema() -> Schema:
             "status": _status(),
         },
     }
-    for rule in rules(schema):
+    for rule in (*rules(schema), *GOALS):
         at(schema, rule.at).setdefault("x-kubernetes-validations", []).append(rule.document())
     return schema
 

@@ -6,6 +6,9 @@ from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints, model_validator
 
+from sdbench.api.fields import Count
+from sdbench.api.gate import Gate
+from sdbench.api.projection import Projection
 from sdbench_trainer.config import Boundary, DecimalString, TrainerConfig
 
 Quantity = Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$", max_length=24)]
@@ -17,7 +20,6 @@ ObjectName = Annotated[
 ImageReference = Annotated[
     str, StringConstraints(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._/:@-]*$", min_length=1, max_length=512)
 ]
-Count = Annotated[int, Field(ge=1, le=65_536)]
 
 
 class PerDevice(Boundary):
@@ -100,12 +102,6 @@ class Data(Boundary):
         return self
 
 
-class Projection(Boundary):
-    """The full training to which a measurement is extended."""
-
-    images: int = Field(2_867_200_000, ge=1, le=10**15, description="Images that the full training sees.")
-
-
 class Limits(Boundary):
     """How long and how large it may become. Times are in seconds."""
 
@@ -141,6 +137,7 @@ class Spec(Boundary):
         None, description="Grid over trainer knobs: the knobs of trainer with lists of values, times the counts."
     )
     projection: Projection = Field(Projection(), description="The full training to which a measurement is extended.")
+    gate: Gate | None = Field(None, description="Limits that the measurements must hold; the verdict is a condition.")
     limits: Limits = Field(Limits(), description="How long and how large it may become.")
     retries: int = Field(2, ge=0, le=20, description="Further Attempts at a Trial that was interrupted or lost a peer.")
     suspend: bool = Field(False, description="Stops and voids the running Attempts; they start anew on resume.")

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, PlainSerializer
 
+from sdbench.api.verdict import GateRow, Verdict
 from sdbench_trainer.config import Boundary, DecimalString
 
 Time = Annotated[
@@ -93,6 +94,7 @@ class ConditionType(StrEnum):
     SUSPENDED = "Suspended"
     COMPLETE = "Complete"
     FAILED = "Failed"
+    GATE_PASSED = "GatePassed"
     CLEANED_UP = "CleanedUp"
     RECONCILING = "Reconciling"
     STALLED = "Stalled"
@@ -193,9 +195,10 @@ class PointRow(Boundary):
     per_device: int = Field(description="Images in one step on each device.")
     device_microbatch_size: int
     microbatches: int = Field(description="In one step; the last may be smaller where a ragged batch is allowed.")
-    days: DecimalString
-    device_hours: DecimalString
-    cost: DecimalString
+    days: DecimalString | None = Field(None, description="Of the projected training; absent where unknown.")
+    device_hours: DecimalString | None = None
+    cost: DecimalString | None = None
+    unprojected: str | None = Field(None, max_length=512, description="Why days, deviceHours and cost are absent.")
 
 
 class EnvironmentRow(Boundary):
@@ -251,6 +254,7 @@ class Summary(Boundary):
     scaling_efficiency: str | None = None
     days: str | None = None
     cost: str | None = None
+    verdict: Verdict | None = Field(None, description="Of the gate, once the Benchmark has ended.")
     mfu: str | None = None
     coefficient_of_variation: str | None = None
     spent_device_hours: str = "0.00"
@@ -269,6 +273,7 @@ class Status(Boundary):
     points: tuple[PointRow, ...] = ()
     laws: tuple[LawRow, ...] = ()
     environments: tuple[EnvironmentRow, ...] = ()
+    gate: GateRow | None = None
     spent_device_seconds: int = Field(0, description="Device-seconds from scheduled to released, over all Attempts.")
     spent_cost: DecimalString = Field(Decimal("0"), description="The same in device-hours x hourlyPrice.")
     conditions: tuple[Condition, ...] = ()

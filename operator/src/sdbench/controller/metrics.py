@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 import sdbench
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.status import Phase, PointRow, TrialPhase
+from sdbench.api.verdict import Verdict
 from sdbench.controller import series
 from sdbench.controller.calls import Call
 from sdbench.controller.series import Kind, Series
@@ -82,6 +83,8 @@ def _samples(definition: Series, benchmark: Benchmark) -> Iterator[Sample]:
                 yield (*who, row.point, str(row.devices)), float(value)
     elif definition == series.PHASE:
         yield from (((*who, phase.value), float(status.phase is phase)) for phase in Phase)
+    elif definition == series.VERDICT and status.gate is not None:
+        yield from (((*who, verdict.value), float(status.gate.verdict is verdict)) for verdict in Verdict)
     elif definition == series.TRIALS:
         for trial_phase in TrialPhase:
             yield (*who, trial_phase.value), float(sum(row.phase is trial_phase for row in status.trials))

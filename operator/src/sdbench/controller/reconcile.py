@@ -10,13 +10,16 @@ import logging
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from pydantic import ValidationError
+
 from sdbench.api.benchmark import Benchmark
 from sdbench.controller import observe
 from sdbench.controller.cluster import Cluster, Key
 from sdbench.controller.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound
 from sdbench.controller.pytorchjob import pytorchjob
 from sdbench.core.decide import decide
-from sdbench.core.world import AttemptState, Complaint, Decision, Defaults, Notice, Start, World
+from sdbench.core.references import awaited
+from sdbench.core.world import AttemptState, Complaint, Decision, Defaults, Notice, Reference, Start, World
 
 SOON = timedelta(seconds=1)
 """After something was started or stopped: its effect is to be seen."""
@@ -45,7 +48,8 @@ async def reconcile(cluster: Cluster, defaults: Defaults, key: Key) -> Pass:
     if benchmark.metadata.deletion_timestamp is not None:
         # Its jobs and pods go by their owner references.
         return Pass(benchmark)
-    world = World(benchmark, await _attempts(cluster, benchmark, key), defaults, cluster.now())
+    attempts, others = await _attempts(cluster, benchmark, key), await _references(cluster, benchmark)
+    world = World(benchmark, attempts, defaults, cluster.now(), others)
     decision = decide(world)
     try:
         shown = await _stored(cluster, benchmark, decision)
@@ -76,6 +80,21 @@ async def _attempts(cluster: Cluster, benchmark: Benchmark, key: Key) -> tuple[A
     asked = [await cluster.job(key.namespace, name) for name in observe.unconfirmed(benchmark, jobs, pods)]
     seen = observe.attempts(benchmark, (*jobs, *(job for job in asked if job is not None)), pods)
     return tuple([await _with_complaints(cluster, state, key) for state in seen])
+
+
+async def _references(cluster: Cluster, benchmark: Benchmark) -> tuple[Reference, ...]:
+    """The Benchmarks that this one is compared with, each as it is now."""
+    namespace = benchmark.metadata.namespace
+    return tuple([await _reference(cluster, Key(namespace, name)) for name in awaited(benchmark)])
+
+
+async def _reference(cluster: Cluster, key: Key) -> Reference:
+    try:
+        return Reference(key.name, await cluster.benchmark(key))
+    except NotFound:
+        return Reference(key.name, absence=f"does not exist in namespace {key.namespace}")
+    except ValidationError:
+        return Reference(key.name, absence="cannot be read by this version of the operator")
 
 
 async def _with_complaints(cluster: Cluster, state: AttemptState, key: Key) -> AttemptState:

@@ -37,6 +37,12 @@ POINT_MFU = Series("sdbench_point_mfu_ratio", Kind.GAUGE, _POINT, "Model FLOPs u
 PHASE = Series(
     "sdbench_benchmark_phase", Kind.GAUGE, (*_BENCHMARK, "phase"), "1 for the Benchmark's phase, 0 for the others."
 )
+VERDICT = Series(
+    "sdbench_benchmark_verdict",
+    Kind.GAUGE,
+    (*_BENCHMARK, "verdict"),
+    "1 for the gate's verdict, 0 for the others; from the Benchmark's end on.",
+)
 TRIALS = Series("sdbench_benchmark_trials", Kind.GAUGE, (*_BENCHMARK, "phase"), "Trials in each phase.")
 SPENT = Series(
     "sdbench_benchmark_spent_device_seconds_total",
@@ -59,6 +65,6 @@ REQUESTS = Series(
 )
 BUILD = Series("sdbench_build_info", Kind.GAUGE, ("component", "version"), "Always 1.")
 
-OF_BENCHMARKS = (POINT_RATE, POINT_EFFICIENCY, POINT_DAYS, POINT_COST, POINT_MFU, PHASE, TRIALS, SPENT)
+OF_BENCHMARKS = (POINT_RATE, POINT_EFFICIENCY, POINT_DAYS, POINT_COST, POINT_MFU, PHASE, VERDICT, TRIALS, SPENT)
 OF_OPERATOR = (DURATION, ERRORS, DEPTH, LAST_EVENT, REQUESTS, BUILD)
 ALL = (*OF_BENCHMARKS, *OF_OPERATOR)

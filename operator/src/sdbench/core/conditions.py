@@ -1,6 +1,7 @@
 """Which conditions hold? metav1.Conditions, for people, `kubectl wait` and kstatus.
 
-`Accepted`, `Running`, `Suspended` and `CleanedUp` are always there; `Complete` and `Failed` from the end on.
+`Accepted`, `Running`, `Suspended` and `CleanedUp` are always there; `Complete` and `Failed` from the end on;
+`GatePassed` where there is a gate, Unknown until the end and where anything is missing.
 `Reconciling` is there until everything is cleaned up, and stands before `Stalled`, which comes with `Failed`:
 kstatus takes the first that is True, and so sees progress until the devices are free.
 """
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sdbench.api.status import Condition, ConditionStatus, ConditionType, TrialRow
+from sdbench.api.verdict import GateRow, Verdict
 from sdbench.core.occupancy import in_the_way, overdue_teardown
 from sdbench.core.outcome import Outcome
 from sdbench.core.published import CONDITION_CHARACTERS, bounded, moment
@@ -17,6 +19,7 @@ from sdbench.core.rows import LIVE, unreleased
 from sdbench.core.world import World
 
 REFUSED = "PlanRefused"
+STATUSES = {True: ConditionStatus.TRUE, False: ConditionStatus.FALSE, None: ConditionStatus.UNKNOWN}
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,8 @@ class Fact:
     """What a condition says, without its times."""
 
     type: ConditionType
-    holds: bool
+    holds: bool | None
+    """None: unknown."""
     reason: str
     message: str = ""
 
@@ -38,7 +42,7 @@ def dated(
 
 
 def _dated(fact: Fact, before: Condition | None, generation: int, now: datetime) -> Condition:
-    status = ConditionStatus.TRUE if fact.holds else ConditionStatus.FALSE
+    status = STATUSES[fact.holds]
     kept = before is not None and before.status is status
     return Condition(
         type=fact.type,
@@ -50,19 +54,22 @@ def _dated(fact: Fact, before: Condition | None, generation: int, now: datetime)
     )
 
 
-def refusal_facts(rows: tuple[TrialRow, ...], sentence: str, world: World) -> tuple[Fact, ...]:
+def refusal_facts(rows: tuple[TrialRow, ...], sentence: str, verdict: GateRow | None, world: World) -> tuple[Fact, ...]:
     """Of a question that cannot be asked: failed, and usually nothing is left to clean up."""
     clean = not in_the_way(rows, world)
     return (
         Fact(ConditionType.ACCEPTED, False, REFUSED, sentence),
         Fact(ConditionType.FAILED, True, REFUSED, sentence),
+        *_gate(verdict, world),
         Fact(ConditionType.CLEANED_UP, clean, "DevicesFree" if clean else "CleaningUp"),
         *(() if clean else (Fact(ConditionType.RECONCILING, True, "CleaningUp"),)),
         Fact(ConditionType.STALLED, True, REFUSED, sentence),
     )
 
 
-def facts(rows: tuple[TrialRow, ...], end: Outcome | None, plan: str, world: World) -> tuple[Fact, ...]:
+def facts(
+    rows: tuple[TrialRow, ...], end: Outcome | None, verdict: GateRow | None, plan: str, world: World
+) -> tuple[Fact, ...]:
     """Of an accepted question; `plan` describes it in a sentence."""
     clean = end is not None and not in_the_way(rows, world)
     return (
@@ -70,6 +77,7 @@ def facts(rows: tuple[TrialRow, ...], end: Outcome | None, plan: str, world: Wor
         _running(rows, end),
         _suspended(rows, end, world.benchmark.spec.suspend),
         *_end(end),
+        *_gate(verdict, world),
         _cleaned_up(rows, end, clean, world),
         *(() if clean else (Fact(ConditionType.RECONCILING, True, "CleaningUp" if end else "InProgress"),)),
         *((Fact(ConditionType.STALLED, True, end.reason, end.message),) if end and not end.complete else ()),
@@ -95,6 +103,20 @@ def _suspended(rows: tuple[TrialRow, ...], end: Outcome | None, asked: bool) -> 
 def _end(end: Outcome | None) -> Iterator[Fact]:
     if end is not None:
         yield Fact(ConditionType.COMPLETE if end.complete else ConditionType.FAILED, True, end.reason, end.message)
+
+
+def _gate(verdict: GateRow | None, world: World) -> Iterator[Fact]:
+    """Of a question with a gate: its verdict, or that there is none yet."""
+    if world.benchmark.spec.gate is None:
+        return
+    if verdict is None:
+        yield Fact(ConditionType.GATE_PASSED, None, "InProgress", "The gate is judged when the benchmark has ended")
+    elif verdict.verdict is Verdict.FAIL:
+        reason = next((found.limit.value for found in verdict.findings), verdict.verdict.value)
+        yield Fact(ConditionType.GATE_PASSED, False, reason, verdict.message)
+    else:
+        passed = True if verdict.verdict is Verdict.PASS else None
+        yield Fact(ConditionType.GATE_PASSED, passed, verdict.verdict, verdict.message)
 
 
 def _cleaned_up(rows: tuple[TrialRow, ...], end: Outcome | None, clean: bool, world: World) -> Fact:

@@ -7,24 +7,39 @@ A decision is made from the stored status and the World alone, so it may be drop
 3. note whose devices are free, which a void Attempt's row needs to wait for its turn again, and spare what is not
    needed any more;
 4. start what has its turn, if nothing that is not wanted holds devices;
-5. sum up: points, conditions, phase. Starts follow from this new status, stops from the stored one.
+5. sum up: points, verdict, conditions, phase. Starts follow from this new status, stops from the stored one.
 """
 
 from dataclasses import dataclass, replace
 
 from sdbench.api.spec import Spec
-from sdbench.api.status import EnvironmentRow, Phase, Plan, Reason, Resolved, Scope, Status, TrialPhase, TrialRow
+from sdbench.api.status import (
+    EnvironmentRow,
+    Phase,
+    Plan,
+    PointRow,
+    Reason,
+    Resolved,
+    Scope,
+    Status,
+    TrialPhase,
+    TrialRow,
+)
+from sdbench.api.verdict import GateRow
 from sdbench.core import rows as row_states
+from sdbench.core.acceptance import accepted
 from sdbench.core.acts import look_again, starts, stops
 from sdbench.core.causes import ended
 from sdbench.core.conditions import dated, facts, refusal_facts
+from sdbench.core.gate import judged, unjudged
 from sdbench.core.law import laws
 from sdbench.core.notices import notices
 from sdbench.core.occupancy import in_the_way, ours
 from sdbench.core.outcome import Outcome, outcome
-from sdbench.core.plan import PlanRefused, Trial, plan, trials
+from sdbench.core.plan import PlanRefused, Trial, trials
 from sdbench.core.points import point_rows, summary
 from sdbench.core.published import decimal
+from sdbench.core.references import source
 from sdbench.core.repeats import without_the_needless
 from sdbench.core.rows import LIVE, TERMINAL, unreleased
 from sdbench.core.spent import Spent
@@ -73,7 +88,7 @@ def _accepted(world: World) -> tuple[Resolved, tuple[Trial, ...]]:
     image = benchmark.spec.image or world.defaults.image
     if not image:
         raise PlanRefused("spec.image", "name the trainer's image; the operator has no default")
-    return Resolved(image=image, operator_version=world.defaults.operator_version), plan(benchmark.spec)
+    return Resolved(image=image, operator_version=world.defaults.operator_version), accepted(benchmark)
 
 
 def _same_plan(planned: tuple[Trial, ...], rows: tuple[TrialRow, ...]) -> tuple[Trial, ...]:
@@ -89,18 +104,25 @@ def _refused(sentence: str, world: World) -> Decision:
     end = ended(Reason.CONFIG_INVALID, sentence)
     rows = tuple(row_states.given_up(row, end, world) for row in stored.trials)
     ledger = _released(Ledger(rows, stored.environments, stored.spent_device_seconds), world)
-    made = dated(refusal_facts(ledger.rows, sentence, world), stored.conditions, generation, world.now)
+    verdict = stored.gate if outcome(stored.trials) is not None else _refused_gate(world)
+    said = refusal_facts(ledger.rows, sentence, verdict, world)
     status = stored.model_copy(
         update={
             "observed_generation": generation,
             "phase": Phase.FAILED,
             "trials": ledger.rows,
             "spent_device_seconds": ledger.spent_device_seconds,
-            "conditions": made,
+            "gate": verdict,
+            "conditions": dated(said, stored.conditions, generation, world.now),
         }
     )
     again = look_again(ledger.rows, status != stored, world)
     return Decision(status, stops=stops(stored.trials, world), notices=notices(stored, status), look_again=again)
+
+
+def _refused_gate(world: World) -> GateRow | None:
+    """Not for good: the question may be asked again."""
+    return unjudged("The question was refused") if world.benchmark.spec.gate is not None else None
 
 
 def _opened(planned: tuple[Trial, ...], world: World) -> Ledger:
@@ -184,24 +206,38 @@ def _numbered(row: TrialRow, world: World) -> TrialRow:
 def _status(ledger: Ledger, resolved: Resolved, planned: tuple[Trial, ...], world: World) -> Status:
     """Step 5: everything that follows from the rows."""
     rows, benchmark = ledger.rows, world.benchmark
-    end, points = outcome(rows), point_rows(rows, planned, benchmark.spec, environments=ledger.environments)
+    end, size = outcome(rows), _size(planned)
+    points, verdict = _judged(ledger, planned, world)
     spent = Spent(ledger.spent_device_seconds, benchmark.spec.devices.hourly_price)
-    size = _size(planned)
-    standing = facts(rows, end, _sentence(size, benchmark.spec), world)
+    standing = facts(rows, end, verdict, _sentence(size, benchmark.spec), world)
     return Status(
         observed_generation=benchmark.metadata.generation,
         phase=_phase(rows, end, benchmark.spec),
         resolved=resolved,
         plan=size,
-        summary=summary(rows, points, spent),
+        summary=summary(rows, points, spent, verdict),
         trials=rows,
         points=points,
         laws=laws(points),
         environments=ledger.environments,
+        gate=verdict,
         spent_device_seconds=spent.device_seconds,
         spent_cost=decimal(spent.cost),
         conditions=dated(standing, benchmark.status.conditions, benchmark.metadata.generation, world.now),
     )
+
+
+def _judged(ledger: Ledger, planned: tuple[Trial, ...], world: World) -> tuple[tuple[PointRow, ...], GateRow | None]:
+    """Points and verdict; once everything has ended they stay, whatever becomes of the Benchmarks they refer to."""
+    stored, spec = world.benchmark.status, world.benchmark.spec
+    if outcome(stored.trials) is not None:
+        return stored.points, stored.gate
+    others = source(world.references)
+    points = point_rows(ledger.rows, planned, spec, others, environments=ledger.environments)
+    if spec.gate is None or outcome(ledger.rows) is None:
+        return points, None
+    answer = Status(trials=ledger.rows, points=points, environments=ledger.environments)
+    return points, judged(world.benchmark.model_copy(update={"status": answer}), spec.gate, planned, others)
 
 
 def _size(planned: tuple[Trial, ...]) -> Plan:

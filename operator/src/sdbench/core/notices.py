@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from itertools import groupby
 
 from sdbench.api.status import Condition, ConditionStatus, ConditionType, Reason, Status, TrialPhase, TrialRow
+from sdbench.api.verdict import Verdict
 from sdbench.core.world import Notice
 
 ANNOUNCED = {
@@ -22,7 +23,8 @@ def notices(before: Status, after: Status) -> tuple[Notice, ...]:
         return ()
     rows = {row.trial: row for row in before.trials}
     of_trials = [notice for row in after.trials for notice in _of_row(rows.get(row.trial), row)]
-    return (*of_trials, *_skipped(rows, after), *_spared(rows, after), *_of_conditions(before, after))
+    of_the_whole = (*_of_conditions(before, after), *_of_gate(before, after))
+    return (*of_trials, *_skipped(rows, after), *_spared(rows, after), *of_the_whole)
 
 
 def _of_row(before: TrialRow | None, row: TrialRow) -> Iterator[Notice]:
@@ -72,6 +74,12 @@ def _of_conditions(before: Status, after: Status) -> Iterator[Notice]:
     overdue = _overdue(after)
     if overdue is not None and _overdue(before) is None:
         yield Notice(True, overdue.reason, overdue.message)
+
+
+def _of_gate(before: Status, after: Status) -> Iterator[Notice]:
+    if after.gate is not None and after.gate != before.gate:
+        verdict = after.gate.verdict
+        yield Notice(verdict is not Verdict.PASS, f"Gate{verdict}", after.gate.message)
 
 
 def _overdue(status: Status) -> Condition | None:

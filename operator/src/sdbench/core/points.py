@@ -4,13 +4,15 @@ from decimal import Decimal
 
 from sdbench.api.spec import Spec
 from sdbench.api.status import EnvironmentRow, PointRow, RowMeasurement, Summary, TrialPhase, TrialRow
+from sdbench.api.verdict import GateRow
 from sdbench.core.mixed import mixed
 from sdbench.core.observations import PLACES, batch_truth, extremes, known, median_spread
 from sdbench.core.plan import Point, Trial
-from sdbench.core.projection import Stage, projection
 from sdbench.core.published import decimal, rounded_half_up
+from sdbench.core.references import NO_OTHERS, Source
 from sdbench.core.rows import TERMINAL
 from sdbench.core.spent import Spent
+from sdbench.core.stages import extension
 from sdbench.core.statistics import sample
 
 PENNIES_BELOW = 1_000
@@ -18,9 +20,14 @@ PENNIES_BELOW = 1_000
 
 
 def point_rows(
-    rows: tuple[TrialRow, ...], trials: tuple[Trial, ...], spec: Spec, *, environments: tuple[EnvironmentRow, ...] = ()
+    rows: tuple[TrialRow, ...],
+    trials: tuple[Trial, ...],
+    spec: Spec,
+    others: Source = NO_OTHERS,
+    *,
+    environments: tuple[EnvironmentRow, ...] = (),
 ) -> tuple[PointRow, ...]:
-    """A row for each measured Point, in the plan's order: counts ascend."""
+    """A row for each measured Point, in the plan's order: counts ascend. `others` has what stages refer to."""
     points = {trial.point.label: trial.point for trial in trials}
     measured = _measurements(rows)
     made: list[PointRow] = []
@@ -29,7 +36,7 @@ def point_rows(
         if label in measured:
             rate = _per_device(measured[label], point)
             base = smallest.setdefault(point.knobs, rate)
-            row = _point_row(point, measured[label], rate / base, spec)
+            row = _point_row(point, measured[label], rate / base, spec, others)
             differs = mixed((one for one in rows if one.point == label and one.measurement), environments)
             made.append(row.model_copy(update={"mixed": differs}))
     return tuple(made)
@@ -52,10 +59,11 @@ def _per_device(measured: list[RowMeasurement], point: Point) -> Decimal:
     return _mean([one.images_per_second for one in measured]) / point.devices
 
 
-def _point_row(point: Point, measured: list[RowMeasurement], efficiency: Decimal, spec: Spec) -> PointRow:
+def _point_row(
+    point: Point, measured: list[RowMeasurement], efficiency: Decimal, spec: Spec, others: Source
+) -> PointRow:
     rate = _mean([one.images_per_second for one in measured])
     spread = sample([one.images_per_second for one in measured])
-    full = projection([Stage(spec.projection.images, rate)], point.devices, spec.devices.hourly_price)
     utilisations = [one.mfu_ratio for one in measured if one.mfu_ratio is not None]
     return PointRow(
         point=point.label,
@@ -72,19 +80,20 @@ def _point_row(point: Point, measured: list[RowMeasurement], efficiency: Decimal
         **extremes(measured),
         mfu_ratio=decimal(_mean(utilisations), PLACES) if len(utilisations) == len(measured) else None,
         **batch_truth(point, measured),
-        days=decimal(full.days, PLACES),
-        device_hours=decimal(full.device_hours, PLACES),
-        cost=decimal(full.cost, PLACES),
+        **extension(point, rate, spec, others),
     )
 
 
-def summary(rows: tuple[TrialRow, ...], points: tuple[PointRow, ...], spent: Spent) -> Summary:
+def summary(
+    rows: tuple[TrialRow, ...], points: tuple[PointRow, ...], spent: Spent, verdict: GateRow | None = None
+) -> Summary:
     """The line of `kubectl get`: the fastest Point of the largest measured count."""
     ended = sum(row.phase in TERMINAL for row in rows)
     progress = f"{ended}/{len(rows)}"
     hours, cost = _rounded(spent.device_hours, 2), _money(spent.cost)
     if not points:
-        return Summary(trials=progress, spent_device_hours=hours, spent_cost=cost)
+        word = verdict.verdict if verdict is not None else None
+        return Summary(trials=progress, verdict=word, spent_device_hours=hours, spent_cost=cost)
     largest = max(point.devices for point in points)
     best = max((point for point in points if point.devices == largest), key=lambda point: point.images_per_second)
     return Summary(
@@ -92,8 +101,9 @@ def summary(rows: tuple[TrialRow, ...], points: tuple[PointRow, ...], spent: Spe
         devices=best.devices,
         images_per_second=_rounded(best.images_per_second, 1),
         scaling_efficiency=_rounded(best.scaling_efficiency, 2),
-        days=_rounded(best.days, 2),
-        cost=_money(best.cost),
+        days=_rounded(best.days, 2) if best.days is not None else None,
+        cost=_money(best.cost) if best.cost is not None else None,
+        verdict=verdict.verdict if verdict is not None else None,
         mfu=_rounded(best.mfu_ratio, 3) if best.mfu_ratio is not None else None,
         coefficient_of_variation=_ratio(best.median_coefficient_of_variation),
         spent_device_hours=hours,

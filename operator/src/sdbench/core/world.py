@@ -86,6 +86,16 @@ class AttemptState:
 
 
 @dataclass(frozen=True)
+class Reference:
+    """Another Benchmark that the question names, as it is now."""
+
+    name: str
+    benchmark: Benchmark | None = None
+    absence: str = ""
+    """Why there is none, as a part of a sentence."""
+
+
+@dataclass(frozen=True)
 class Defaults:
     """What the operator adds to a question."""
 
@@ -101,6 +111,7 @@ class World:
     attempts: tuple[AttemptState, ...]
     defaults: Defaults
     now: datetime
+    references: tuple[Reference, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,12 @@ from rich.text import Text
 
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.status import TrialPhase
-from sdbench.core.plan import PlanRefused, Trial, plan
+from sdbench.core.acceptance import accepted
+from sdbench.core.plan import PlanRefused, Trial
 from sdbench.local.documents import InvalidFile, only_benchmark
 from sdbench.local.interruption import interruptible
 from sdbench.local.observe import TAIL_LINES, tail
+from sdbench.local.references import missing, references
 from sdbench.local.refusal import Refused, on_this_machine, warnings
 from sdbench.local.results import Results
 from sdbench.local.run import Surroundings, begun, run, steady_clock
@@ -29,6 +31,7 @@ class Wishes:
     results: Path
     overwrite: bool
     resume: bool
+    baseline: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -43,16 +46,17 @@ class Answered:
 def answered(file: Path, wishes: Wishes, console: Console) -> Answered:
     """Run the question in the file. Raises InvalidFile, PlanRefused or Refused before anything starts."""
     asked = on_this_machine(only_benchmark(file), wishes.shards)
-    trials = plan(asked.spec)
+    trials = accepted(asked)
+    others = references(asked, wishes.results, wishes.baseline)
     results = Results(wishes.results / asked.metadata.name)
     clock = steady_clock()
     with results.held(), interruptible() as interruption:
         stored = results.resumed(asked) if wishes.resume else results.fresh(asked, wishes.overwrite)
-        for sentence in warnings(asked.spec):
+        for sentence in (*warnings(asked.spec), *missing(others)):
             console.print(Text(f"Note: {sentence}"), soft_wrap=True)
         console.print(Text(_announcement(trials, results)), soft_wrap=True)
         with watch_on(console) as watch:
-            around = Surroundings(results, os.environ, clock, watch, interruption)
+            around = Surroundings(results, os.environ, clock, watch, interruption, others)
             benchmark = run(begun(stored, str(uuid.uuid4()), clock()), around)
         return Answered(benchmark, results, interruption.exit_code)
 

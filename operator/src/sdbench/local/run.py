@@ -16,7 +16,7 @@ from sdbench import __version__
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.status import ConditionStatus, ConditionType
 from sdbench.core.decide import decide
-from sdbench.core.world import Decision, Defaults, World
+from sdbench.core.world import Decision, Defaults, Reference, World
 from sdbench.local.interruption import Interruption
 from sdbench.local.observe import attempt_state
 from sdbench.local.processes import Workshop
@@ -42,6 +42,8 @@ class Surroundings:
     clock: Callable[[], datetime]
     watch: Watch
     interruption: Interruption
+    references: tuple[Reference, ...] = ()
+    """The Benchmarks that the question names, as they were when the run began."""
 
 
 def begun(asked: Benchmark, uid: str, now: datetime) -> Benchmark:
@@ -75,7 +77,7 @@ def _pass(benchmark: Benchmark, workshop: Workshop, around: Surroundings) -> tup
     asked = benchmark if around.interruption.signal is None else _suspended(benchmark)
     attempts = tuple(attempt_state(launcher) for launcher in workshop.launchers)
     now = around.clock()
-    decision = decide(World(asked, attempts, DEFAULTS, now))
+    decision = decide(World(asked, attempts, DEFAULTS, now, around.references))
     if decision.status != benchmark.status:
         benchmark = benchmark.model_copy(update={"status": decision.status})
         around.results.store(benchmark)

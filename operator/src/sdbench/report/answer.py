@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from sdbench.api.benchmark import Benchmark
+from sdbench.api.projection import Projection
 from sdbench.api.status import Condition, ConditionStatus, ConditionType, Phase, PointRow, Reason, TrialPhase, TrialRow
 from sdbench.report.notes import marks, numbered
 
@@ -39,6 +40,11 @@ def number(value: Decimal, places: int | None = None) -> str:
     return f"{value:,.{fitting_places(value) if places is None else places}f}"
 
 
+def known(value: Decimal | None, places: int) -> str:
+    """The number, or a dash where there is none."""
+    return NOTHING if value is None else number(value, places)
+
+
 def fitting_places(value: Decimal) -> int:
     """Decimals that leave about four digits."""
     return 0 if value >= 10_000 else 1 if value >= 100 else 2 if value >= 1 else 3
@@ -67,9 +73,9 @@ def columns(benchmark: Benchmark) -> tuple[Column, ...]:
         Column("Images/s", images_per_second),
         Column("Per device", lambda row: number(row.images_per_second_per_device)),
         Column("Efficiency", lambda row: percent(row.scaling_efficiency)),
-        Column("Days", lambda row: number(row.days, 2)),
-        Column("Device-hours", lambda row: number(row.device_hours, 0)),
-        Column("Cost", lambda row: number(row.cost, 0) if priced else NOTHING),
+        Column("Days", lambda row: known(row.days, 2)),
+        Column("Device-hours", lambda row: known(row.device_hours, 0)),
+        Column("Cost", lambda row: known(row.cost, 0) if priced else NOTHING),
         Column("Data wait", lambda row: percent(row.data_wait_ratio_max)),
     )
     return (*every, *_where_known(benchmark))
@@ -146,13 +152,30 @@ def headline(benchmark: Benchmark) -> str:
     if not benchmark.status.points:
         return "Nothing was measured." if _ended(benchmark) else "Nothing was measured yet."
     best = max(benchmark.status.points, key=lambda row: (row.devices, row.images_per_second))
-    cost = f" and cost {number(best.cost, 0)}" if benchmark.spec.devices.hourly_price > 0 else ""
     devices = "1 device" if best.devices == 1 else f"{best.devices:,} devices"
     trains = "trains" if best.devices == 1 else "train"
-    return (
-        f"{devices} {trains} {number(best.images_per_second)} images/s: a full training on "
-        f"{images(benchmark.spec.projection.images)} images would take {number(best.days, 2)} days{cost}."
-    )
+    return f"{devices} {trains} {number(best.images_per_second)} images/s: {_full_training(best, benchmark)}."
+
+
+def _full_training(row: PointRow, benchmark: Benchmark) -> str:
+    training = f"a full training on {extent(benchmark.spec.projection)}"
+    if row.days is None:
+        return f"how long {training} takes is not known"
+    priced = row.cost is not None and benchmark.spec.devices.hourly_price > 0
+    return f"{training} would take {number(row.days, 2)} days" + (f" and cost {known(row.cost, 0)}" if priced else "")
+
+
+def extent(asked: Projection) -> str:
+    """To what a measurement is extended: as in `2.867 billion images`, with the stages where there are any."""
+    if not asked.stages:
+        return f"{images(asked.total_images)} images"
+    parts = ", then ".join(f"{images(stage.images)} at {stage.image_size} px" for stage in asked.stages)
+    return f"{images(asked.total_images)} images ({parts})"
+
+
+def unprojected(benchmark: Benchmark) -> tuple[str, ...]:
+    """Why Points have no days, each reason once."""
+    return tuple(dict.fromkeys(row.unprojected for row in rows(benchmark) if row.unprojected is not None))
 
 
 def spent(benchmark: Benchmark) -> str:

@@ -9,7 +9,7 @@ from sdbench.report.notes import notes_of
 
 
 def answer_document(benchmark: Benchmark) -> dict[str, Any]:
-    """Name, whether it is complete, the Points by device count, what is missing, what it has cost, where it ran."""
+    """Name, completeness, Points by device count, what is missing, the verdict, what it has cost, where it ran."""
     metadata, status = benchmark.metadata, benchmark.status
     return {
         "name": metadata.name,
@@ -17,7 +17,8 @@ def answer_document(benchmark: Benchmark) -> dict[str, Any]:
         "uid": metadata.uid,
         "phase": status.phase.value,
         "complete": complete(benchmark),
-        "projectionImages": benchmark.spec.projection.images,
+        "projectionImages": benchmark.spec.projection.total_images,
+        "projectionStages": [stage.document() for stage in benchmark.spec.projection.stages or ()],
         "hourlyPrice": format(benchmark.spec.devices.hourly_price, "f"),
         "points": [row.document() | {"notes": list(notes_of(row))} for row in rows(benchmark)],
         "laws": [law.document() for law in status.laws],
@@ -25,6 +26,7 @@ def answer_document(benchmark: Benchmark) -> dict[str, Any]:
             {"trial": row.trial, "point": row.point, "repeat": row.repeat, "reason": row.why, "message": row.sentence}
             for row in unmeasured(benchmark)
         ],
+        "gate": None if status.gate is None else status.gate.document(),
         "spentDeviceSeconds": status.spent_device_seconds,
         "spentCost": format(status.spent_cost, "f"),
         "environments": [row.document() for row in status.environments],

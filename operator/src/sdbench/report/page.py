@@ -10,13 +10,25 @@ from plotly.offline import get_plotlyjs
 from sdbench import __version__
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.status import Phase
-from sdbench.report.answer import cells, columns, complete, headline, images, number, spent, state, unmeasured
+from sdbench.report.answer import (
+    cells,
+    columns,
+    complete,
+    extent,
+    headline,
+    number,
+    spent,
+    state,
+    unmeasured,
+    unprojected,
+)
+from sdbench.report.gate import asked_limits, finding_cells, gate_lines, judged_points
 from sdbench.report.plot import efficiency_figure, figure_html, rate_figure
 from sdbench.report.provenance import environment_facts, question_facts
 from sdbench.report.scale import law_sentences
 from sdbench.report.table import note_lines
 
-TEXT_HEADINGS = frozenset({"Point", "Trial", "Why", "What to do"})
+TEXT_HEADINGS = frozenset({"Point", "Trial", "Why", "What to do", "Limit", "Verdict", "What it says"})
 GOOD, BAD, NEUTRAL = "#15803d", "#b42318", "#5b6472"
 
 
@@ -42,7 +54,9 @@ def _sections(benchmark: Benchmark) -> Iterator[str]:
         yield _plots(benchmark)
         if benchmark.status.laws:
             yield from _section("What a step costs", "".join(_note(line) for line in law_sentences(benchmark)))
-        yield from _section("Projection", _note(f"{_projection(benchmark)} {spent(benchmark)}".rstrip()))
+        notes = (f"{_projection(benchmark)} {spent(benchmark)}".rstrip(), *unprojected(benchmark))
+        yield from _section("Projection", "".join(_note(note) for note in notes))
+    yield from _gate(benchmark)
     missing = [(row.point, str(row.repeat), row.why, row.sentence) for row in unmeasured(benchmark)]
     if missing:
         yield from _section("Not measured", _table("missing", ["Point", "Repeat", "Why", "What to do"], missing))
@@ -52,6 +66,16 @@ def _sections(benchmark: Benchmark) -> Iterator[str]:
 
 def _note(text: str) -> str:
     return f'<p class="note">{escape(text)}</p>'
+
+
+def _gate(benchmark: Benchmark) -> Iterator[str]:
+    if benchmark.spec.gate is None:
+        return
+    asked = f"Asked for {judged_points(benchmark.spec.gate)}: {', '.join(asked_limits(benchmark.spec.gate))}."
+    notes = "".join(_note(line) for line in (gate_lines(benchmark)[0], asked))
+    findings = tuple(finding_cells(benchmark))
+    headings = ["Limit", "Point", "Verdict", "Value", "What it says"]
+    yield from _section("Gate", notes + (_table("gate", headings, findings) if findings else ""))
 
 
 def _section(title: str, body: str) -> Iterator[str]:
@@ -92,10 +116,11 @@ def _facts(facts: Iterable[tuple[str, str]]) -> str:
 def _projection(benchmark: Benchmark) -> str:
     price = benchmark.spec.devices.hourly_price
     cost = f", and cost is device-hours at {number(price, 2)} each" if price > 0 else ""
+    asked = benchmark.spec.projection
+    days = "the sum over the stages of images ÷ images/s ÷ 86,400" if asked.stages else "images ÷ images/s ÷ 86,400"
     return (
-        f"Days, device-hours and cost extend the mean rate of the measured window to "
-        f"{images(benchmark.spec.projection.images)} images: days = images ÷ images/s ÷ 86,400, device-hours = days × "
-        f"24 × devices{cost}. Interruptions, evaluation and checkpoints are not in it."
+        f"Days, device-hours and cost extend the mean rate of the measured window to {extent(asked)}: days = {days}, "
+        f"device-hours = days × 24 × devices{cost}. Interruptions, evaluation and checkpoints are not in it."
     )
 
 

@@ -6,7 +6,9 @@ from itertools import groupby
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.spec import Repeats
 from sdbench.core.plan import Point, Trial
+from sdbench.report.answer import extent
 from sdbench.report.batch import ragged
+from sdbench.report.gate import asked_limits, judged_points
 from sdbench_trainer.run import division
 
 
@@ -21,6 +23,10 @@ def plan_lines(benchmark: Benchmark, trials: tuple[Trial, ...]) -> Iterator[str]
     )
     for _, group in groupby(points, key=lambda point: point.devices):
         yield from (f"  {_line(point, benchmark.spec.repeats)}" for point in group)
+    if benchmark.spec.projection.stages:
+        yield f"  projection: {extent(benchmark.spec.projection)}"
+    if benchmark.spec.gate is not None:
+        yield f"  gate {judged_points(benchmark.spec.gate)}: {', '.join(asked_limits(benchmark.spec.gate))}"
 
 
 def _line(point: Point, repeats: Repeats) -> str:

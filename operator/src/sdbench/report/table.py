@@ -1,4 +1,4 @@
-"""How does the answer look on a terminal? The table in the shape of the seed's, and what was not measured."""
+"""How does the answer look on a terminal? The table in the shape of the seed's, what was not measured, the verdict."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,7 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from sdbench.api.benchmark import Benchmark
-from sdbench.report.answer import cells, columns, headline, spent, state, unmeasured
+from sdbench.report.answer import cells, columns, headline, spent, state, unmeasured, unprojected
+from sdbench.report.gate import gate_lines
 from sdbench.report.notes import numbered
 from sdbench.report.scale import law_sentences
 
@@ -63,7 +64,7 @@ def _wide(console: Console) -> Iterator[None]:
 
 
 def show(benchmark: Benchmark, console: Console) -> None:
-    """Name and state, the table with its notes, the Trials that are missing from it, the answer and its price."""
+    """Name and state, the table with its notes, the Trials that are missing from it, the answer, price and verdict."""
     console.print(Text.assemble((benchmark.metadata.name, "bold"), "  ", state(benchmark)), soft_wrap=True)
     if benchmark.status.points:
         table = scaling_table(benchmark, console.width)
@@ -71,6 +72,10 @@ def show(benchmark: Benchmark, console: Console) -> None:
             console.print(table, crop=False, no_wrap=True)
     for line in (*note_lines(benchmark), *law_sentences(benchmark), *unmeasured_lines(benchmark)):
         console.print(Text(line), soft_wrap=True)
-    console.print(Text(headline(benchmark)), soft_wrap=True)
-    if sentence := spent(benchmark):
-        console.print(Text(sentence), soft_wrap=True)
+    for line in (
+        headline(benchmark),
+        *unprojected(benchmark),
+        *filter(None, [spent(benchmark)]),
+        *gate_lines(benchmark),
+    ):
+        console.print(Text(line), soft_wrap=True)

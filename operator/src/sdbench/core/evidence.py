@@ -1,0 +1,79 @@
+"""May a Point's numbers be judged? What is missing or spoils them, as a part of a sentence.
+
+| what | says |
+|---|---|
+| no Measurement | it is not measured |
+| fewer repeats than the spec asks for at least | n of m repeats are measured |
+| a window that strangers disturbed | n of its repeats were disturbed |
+| repeats on different devices, images or versions | its repeats are mixed |
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sdbench.api.spec import Spec
+from sdbench.api.status import EnvironmentRow, PointRow, Status, TrialPhase
+
+
+@dataclass(frozen=True)
+class Ground:
+    """On what a Point was measured, as far as numbers of two Points compare by it."""
+
+    device: str
+    image: str
+    versions: tuple[tuple[str, str], ...]
+
+
+def flaw(row: PointRow | None, spec: Spec) -> str:
+    """Why a Point of this spec may not be judged; empty when it may."""
+    if row is None:
+        return "it is not measured"
+    if row.repeats < spec.repeats.min:
+        return f"{row.repeats} of {spec.repeats.min} repeats are measured"
+    if row.disturbed_repeats:
+        return f"{row.disturbed_repeats} of its repeats were disturbed by other work on the host"
+    if row.mixed is not None:
+        return f"its repeats are mixed: {row.mixed}"
+    return ""
+
+
+def grounds(point: str, status: Status) -> tuple[Ground | None, ...]:
+    """On what the repeats of a Point were measured, each once; None for a repeat that does not say."""
+    return tuple(dict.fromkeys(_grounds(point, status)))
+
+
+def _grounds(point: str, status: Status) -> Iterator[Ground | None]:
+    for row in status.trials:
+        if row.point == point and row.phase is TrialPhase.SUCCEEDED:
+            known = row.environment is not None and row.environment < len(status.environments)
+            yield _ground(status.environments[row.environment or 0]) if known else None
+
+
+def _ground(row: EnvironmentRow) -> Ground:
+    return Ground(row.device, row.image_id, tuple(sorted(row.versions.items())))
+
+
+def difference(one: tuple[Ground | None, ...], other: tuple[Ground | None, ...]) -> str:
+    """Why two Points do not compare by what they ran on; empty when they do."""
+    if None in (*one, *other) or not one or not other:
+        return "what it ran on is not known"
+    return device_difference(one, other) or _software_difference(one, other)
+
+
+def device_difference(one: tuple[Ground | None, ...], other: tuple[Ground | None, ...]) -> str:
+    """The same by the device's name alone."""
+    mine, theirs = ({ground.device if ground is not None else "" for ground in each} for each in (one, other))
+    if not mine or not theirs or "" in mine | theirs:
+        return "on which device it ran is not known"
+    return "" if mine == theirs and len(mine) == 1 else f"it ran on {_listed(mine)}, the other on {_listed(theirs)}"
+
+
+def _software_difference(one: tuple[Ground | None, ...], other: tuple[Ground | None, ...]) -> str:
+    seen = [ground for ground in (*one, *other) if ground is not None]
+    if len({ground.image for ground in seen}) > 1:
+        return "the two ran different images"
+    return "the two ran different versions" if len({ground.versions for ground in seen}) > 1 else ""
+
+
+def _listed(names: set[str]) -> str:
+    return " and ".join(sorted(names))

@@ -1,0 +1,31 @@
+"""Which Benchmark does a person mean by NAME|FILE? One of the cluster, or one in a file."""
+
+from pathlib import Path
+
+from sdbench.api.benchmark import Benchmark
+from sdbench.core.world import Reference
+from sdbench.local import references
+from sdbench.local.documents import only_benchmark
+from sdbench.report import cluster
+
+
+def benchmark(source: str, namespace: str | None) -> Benchmark:
+    """What is meant: what exists, or has a dot or a slash, is a file. Raises InvalidFile or NotRead."""
+    file = _file(source)
+    return only_benchmark(file) if file is not None else cluster.benchmark(source, namespace)
+
+
+def reference(name: str, source: str, namespace: str | None) -> Reference:
+    """Another Benchmark of this name, where the one that is meant lies: in the cluster, or the folder of results."""
+    file = _file(source)
+    if file is not None:
+        return references.reference(name, file.absolute().parent.parent)
+    try:
+        return Reference(name, cluster.benchmark(name, namespace))
+    except cluster.NotRead as error:
+        return Reference(name, absence=f"cannot be read: {error}")
+
+
+def _file(source: str) -> Path | None:
+    path = Path(source)
+    return path if path.exists() or "/" in source or "." in source else None

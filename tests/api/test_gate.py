@@ -1,0 +1,99 @@
+"""Does a gate's verdict reach the condition, the column, the Events and the series, and do others' results reach it?"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from api.namespaces import made_namespace
+from api.operating import OperatorProcess, account, condition
+from api.played import Player
+from api.questions import Asked
+from api.seen import SECONDS, Place
+from cluster.harness.control_plane import ControlPlane
+from cluster.harness.polling import until
+
+pytest_plugins = ["api.places"]
+
+SMALL = {"model": "tiny", "imageSize": 32, "globalBatchSize": 8, "deviceMicrobatchSize": 4, "precision": "fp32"}
+STAGES = [
+    {"images": 86_400, "imageSize": 64},
+    {"images": 864_000, "imageSize": 32, "benchmark": "small"},
+]
+"""At 10 images/s of one device: 0.1 days, and 1 day at small's 10."""
+
+
+@pytest.fixture
+def place(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """A namespace with an operator that may read nothing else."""
+    namespace = made_namespace(plane)
+    kubeconfig = account(plane, namespace)
+    with OperatorProcess(kubeconfig, namespace, tmp_path_factory.mktemp("gate") / "log") as operator:
+        yield Place(plane, namespace, operator)
+
+
+@pytest.fixture
+def namespace(place: Place) -> str:
+    """Where `asked` asks."""
+    return place.namespace
+
+
+def test_others_extend_the_projection_and_the_verdict_is_told_everywhere(place: Place, asked: Asked) -> None:
+    with Player(place.plane.kubeconfig, place.namespace):
+        asked("small", trainer=SMALL)
+        place.wait_for("Complete", "small")
+        limits = {"minImagesPerSecond": "10", "maxDays": "1.1", "minScalingEfficiency": "0.9"}
+        asked("good", gate=limits, projection={"stages": STAGES})
+        asked("slow", gate={"minScalingEfficiency": "0.95"}, projection={"stages": STAGES})
+        asked("alone", gate={"minScalingEfficiency": "0.5", "baseline": {"name": "nobody"}})
+        answers = {name: place.wait_for("Complete", name) for name in ("good", "slow", "alone")}
+    passed = {name: condition(answer, "GatePassed") for name, answer in answers.items()}
+    assert {name: (one["status"], one["reason"]) for name, one in passed.items()} == {
+        "good": ("True", "Pass"),
+        "slow": ("False", "ScalingEfficiency"),
+        "alone": ("Unknown", "InsufficientData"),
+    }
+    assert "ScalingEfficiency of devices=2 is 0.9: the gate asks for at least 0.95" in passed["slow"]["message"]
+    assert "Benchmark nobody does not exist in namespace" in passed["alone"]["message"]
+    first = answers["good"]["status"]["points"][0]
+    assert float(first["days"]) == pytest.approx(1.1, abs=1e-6)
+    columns = place.plane.kubectl("get", "sdb", "-n", place.namespace).splitlines()
+    verdict = columns[0].split().index("VERDICT")
+    assert {line.split()[0]: line.split()[verdict] for line in columns[1:] if line.split()[0] != "small"} == {
+        "good": "Pass",
+        "slow": "Fail",
+        "alone": "InsufficientData",
+    }
+    assert {"GatePass", "GateFail", "GateInsufficientData"} <= set(place.reasons())
+    assert_the_series_say_so(place)
+    assert_the_answer_stays(place, answers["good"])
+
+
+def assert_the_series_say_so(place: Place) -> None:
+    who = f'benchmark="slow",namespace="{place.namespace}"'
+    expected = {f'sdbench_benchmark_verdict{{{who},verdict="{one}"}}' for one in ("Pass", "Fail", "InsufficientData")}
+
+    def served() -> dict[str, str]:
+        lines = place.operator.answer("/metrics")[1].splitlines()
+        return dict(line.rsplit(" ", 1) for line in lines if line.startswith("sdbench_benchmark_verdict"))
+
+    until(lambda: expected <= served().keys(), SECONDS, "the verdict among the series")
+    assert {name for name, value in served().items() if name in expected and value == "1.0"} == {
+        f'sdbench_benchmark_verdict{{{who},verdict="Fail"}}'
+    }
+
+
+def assert_the_answer_stays(place: Place, answer: dict[str, Any]) -> None:
+    """Though what it refers to is gone, and the Benchmark is looked at again."""
+    place.plane.kubectl("delete", "sdb", "small", "-n", place.namespace)
+    patch = '{"spec": {"limits": {"totalSeconds": 901}}}'
+    place.plane.kubectl("patch", "sdb", "good", "-n", place.namespace, "--type=merge", "-p", patch)
+
+    def looked_at() -> dict[str, Any] | None:
+        found = place.benchmark("good")
+        return found if found["status"]["observedGeneration"] == found["metadata"]["generation"] else None
+
+    found = until(looked_at, SECONDS, "another look at it")
+    assert found["metadata"]["generation"] == 2
+    for part in ("points", "gate"):
+        assert found["status"][part] == answer["status"][part]
