@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from sdbench.api.names import PLAN_LIMIT
 from sdbench.api.spec import Scaling, Spec
 from sdbench_trainer.config import TrainerConfig
-from sdbench_trainer.run import division, unfit_for_cpu
+from sdbench_trainer.run import division, unfit_for_cpu, unfit_together
 
 LABEL_CHARACTERS = 128
 
@@ -174,7 +174,7 @@ def _refuse_unfit(config: TrainerConfig, count: int, spec: Spec) -> None:
         division(config, count)
     except ValueError as error:
         raise PlanRefused("spec.trainer.globalBatchSize", str(error)) from None
-    unfit = unfit_for_cpu(config) if spec.devices.resource is None else None
+    unfit = unfit_together(config) or (unfit_for_cpu(config) if spec.devices.resource is None else None)
     if unfit is not None:
         raise PlanRefused(f"spec.trainer.{unfit.field}", unfit.sentence)
 
