@@ -19,6 +19,7 @@ def run(accelerator: bool, **knobs: Any) -> RunConfig:
     ("knobs", "sentence"),
     [
         ({"precision": "amp_fp16"}, "trainer.precision: amp_fp16 needs an accelerator"),
+        ({"precision": "amp_bf16"}, "trainer.precision: amp_bf16 needs an accelerator"),
         ({"attention": "xformers"}, "trainer.attention: xformers needs an NVIDIA GPU"),
         ({"automaticMicrobatch": True}, "trainer.automaticMicrobatch: only a GPU's memory can be tried"),
     ],
@@ -46,7 +47,6 @@ def test_what_no_device_can_beside_fsdp2_is_refused_on_all(
 
 def test_every_other_knob_is_accepted_on_cpus() -> None:
     for knobs in (
-        {"precision": "amp_bf16"},
         {"frozenPrecision": "fp16"},
         {"channelsLast": True},
         {"compile": True},

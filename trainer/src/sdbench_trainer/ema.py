@@ -96,7 +96,7 @@ class ExponentialMovingAverage(Algorithm):  # type: ignore[misc]
 
     def state_dict(self) -> dict[str, Any]:
         """Whole tensors by name; collective, every rank has to call it."""
-        if not self.started:
+        if self._weights and not self.started:
             self.copy()
         whole = {name: _whole(average).cpu() for name, average in self.shadow.items()}
         return {"smoothing": self.smoothing, "started": self.started, "shadow": whole}

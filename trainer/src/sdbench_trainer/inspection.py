@@ -40,6 +40,11 @@ def _only(words: Iterable[str]) -> str:
     return "+".join(sorted(set(words))) or "none"
 
 
+def _model(state: State) -> Any:
+    """The StableDiffusion, without DDP's wrapper."""
+    return state.model.module if isinstance(state.model, DistributedDataParallel) else state.model
+
+
 def _sharing(state: State) -> str:
     if all(isinstance(parameter, DTensor) for parameter in state.model.parameters()):
         return DataParallel.FSDP2.value
@@ -74,7 +79,7 @@ def _average(algorithms: Iterable[Algorithm]) -> str:
 
 def built(state: State) -> dict[str, str]:
     """What stands before the first step, by knob."""
-    model: Any = state.model.module if isinstance(state.model, DistributedDataParallel) else state.model
+    model = _model(state)
     frozen = [part for part in (model.frozen_parts.vae, model.frozen_parts.text_encoder) if part is not None]
     kinds = {dtype: knob.value for knob, dtype in DTYPES.items()}
     images = [model.unet, *(part for part in (model.frozen_parts.vae,) if part is not None)]
@@ -94,7 +99,8 @@ def trained(state: State) -> dict[str, str]:
     """What the steps showed, by knob: the number format of the UNet's output, and whether graphs were compiled."""
     prediction = state.outputs[0]
     graphs = torch._dynamo.utils.counters["stats"]["unique_graphs"]
-    return {"precision": COMPUTED[prediction.dtype], "compile": _word(graphs > 0)}
+    compiled = _model(state).unet._compiled_call_impl is not None and graphs > 0
+    return {"precision": COMPUTED[prediction.dtype], "compile": _word(compiled)}
 
 
 def asked(config: TrainerConfig, devices: int) -> dict[str, str]:

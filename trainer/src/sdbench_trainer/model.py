@@ -70,6 +70,15 @@ def networks_on_meta(model: Model) -> Networks:
         )
 
 
+def _drawn(module: nn.Module, parameter: Tensor, generator: torch.Generator) -> Tensor:
+    """First values of a matrix; drawn in float32, so that every number format has the same ones, rounded."""
+    drawn = torch.empty_like(parameter, dtype=torch.float32)
+    if isinstance(module, nn.Embedding):
+        return drawn.normal_(0.0, 0.02, generator=generator)
+    bound = parameter[0].numel() ** -0.5
+    return drawn.uniform_(-bound, bound, generator=generator)
+
+
 def _fill(module: nn.Module, generator: torch.Generator) -> None:
     """Give one module's own parameters their first values: matrices by fan-in, scales one, offsets zero."""
     for name, parameter in module.named_parameters(recurse=False):
@@ -77,12 +86,8 @@ def _fill(module: nn.Module, generator: torch.Generator) -> None:
             nn.init.zeros_(parameter)
         elif parameter.dim() == 1:
             nn.init.ones_(parameter)
-        elif isinstance(module, nn.Embedding):
-            parameter.normal_(0.0, 0.02, generator=generator)
         else:
-            fan_in = parameter[0].numel()
-            bound = fan_in**-0.5
-            parameter.uniform_(-bound, bound, generator=generator)
+            parameter.copy_(_drawn(module, parameter, generator))
 
 
 @torch.no_grad()

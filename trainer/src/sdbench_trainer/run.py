@@ -113,8 +113,8 @@ def unfit_together(config: TrainerConfig) -> Unfit | None:
 
 def unfit_for_cpu(config: TrainerConfig) -> Unfit | None:
     """The first knob that only an accelerator can honour."""
-    if config.precision is Precision.AMP_FP16:
-        return Unfit("precision", "amp_fp16 needs an accelerator; a run on CPUs trains with fp32 or amp_bf16")
+    if config.precision is not Precision.FP32:
+        return Unfit("precision", f"{config.precision} needs an accelerator; a run on CPUs trains with fp32")
     if config.attention is Attention.XFORMERS:
         return Unfit("attention", "xformers needs an NVIDIA GPU; a run on CPUs uses sdpa")
     if config.automatic_microbatch:

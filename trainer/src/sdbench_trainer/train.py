@@ -51,7 +51,7 @@ class Parts:
     optimizer: torch.optim.Optimizer
     algorithms: tuple[Algorithm, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """Further arguments of Composer's Trainer, such as evaluation and checkpoints."""
+    """Further arguments of Composer's Trainer, such as its parallelism and checkpoints."""
 
 
 def batch_truth(run: RunConfig, microbatch: int | None = None) -> BatchTruth:
@@ -92,7 +92,8 @@ def parts_of(run: RunConfig, place: Place, device: torch.device) -> Parts:
     loader = images(run, place)
     model = stable_diffusion(config, token_ids(clip_tokenizer(), [""])[0], device)
     average = ExponentialMovingAverage(float(ema.smoothing), ema.every_batches, ema.start_batch)
-    return Parts(model, loader, adamw(model.parameters(), config), (average,) if ema.enabled else ())
+    optimizer, averages = adamw(model.parameters(), config), (average,) if ema.enabled else ()
+    return Parts(model, loader, optimizer, averages, {"parallelism_config": parallelism(config)})
 
 
 def _no_subprocess() -> str:
@@ -117,7 +118,6 @@ def trainer_of(run: RunConfig, parts: Parts, loader: TimedLoader, watch: Watch) 
         max_duration=NEVER,
         device="gpu" if run.accelerator else "cpu",
         precision=run.trainer.precision.value,
-        parallelism_config=parallelism(run.trainer),
         device_train_microbatch_size=microbatch(run),
         seed=run.trainer.seed,
         run_name=run.attempt,
