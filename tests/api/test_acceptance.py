@@ -133,6 +133,17 @@ REFUSED = [
     ("spec.trainer.automaticMicrobatch", True, "spec.trainer.automaticMicrobatch: Invalid value: only a GPU's memory"),
     ("spec.sweep.automaticMicrobatch", [False, True], "spec.sweep.automaticMicrobatch: Invalid value: only a GPU's"),
     (
+        "spec.sweep",
+        {"dataParallel": ["ddp", "fsdp2"], "channelsLast": [True]},
+        "spec.sweep.channelsLast: Invalid value: FSDP2 shards weights of the usual layout only",
+    ),
+    (
+        "spec.trainer",
+        {"precision": "fp32", "dataParallel": "fsdp2", "channelsLast": True},
+        "spec.trainer.channelsLast: Invalid value: FSDP2 shards weights of the usual layout only",
+    ),
+    ("spec.trainer.precision", "amp_bf16", "spec.trainer.precision: Invalid value: amp_bf16 needs an accelerator"),
+    (
         "spec.trainer.window.maxForeignCpuRatio",
         "1.01",
         "spec.trainer.window.maxForeignCpuRatio: Invalid value: must be",
@@ -211,7 +222,7 @@ TAKEN: list[tuple[str, dict[str, Any]]] = [
     ),
     (
         "a precision of CPUs in every cell, whatever the default is",
-        {"devices": {"counts": [1]}, "trainer": {}, "sweep": {"precision": ["fp32", "amp_bf16"]}},
+        {"devices": {"counts": [1]}, "trainer": {}, "sweep": {"precision": ["fp32"]}},
     ),
     ("a window that nothing disturbs", {"devices": GPU, "trainer": {"globalBatchSize": 12, "window": ALL_OF_IT}}),
     ("a known peak", {"devices": {**GPU, "counts": [1], "peakTeraflops": "312"}, "trainer": {}}),

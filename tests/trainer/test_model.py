@@ -1,17 +1,20 @@
 """Is it a Stable Diffusion, and is it trained as one? Sizes, what is frozen, which numbers each sample draws."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from sdbench_trainer.config import Model, Precision
+from sdbench_trainer.config import Model, TrainerConfig
 from sdbench_trainer.model import (
     Batch,
     StableDiffusion,
     alphas_cumulated,
+    moments,
     networks_on_meta,
+    picked,
     pixels,
     stable_diffusion,
 )
@@ -22,8 +25,9 @@ CPU = torch.device("cpu")
 EMPTY = token_ids(clip_tokenizer(), [""])[0]
 
 
-def tiny(dropout: float = 0.1, seed: int = 17) -> StableDiffusion:
-    return stable_diffusion(Model.TINY, Precision.FP32, dropout, seed, EMPTY, CPU)
+def tiny(**knobs: Any) -> StableDiffusion:
+    config = TrainerConfig.model_validate({"model": "tiny", "precision": "fp32", **knobs})
+    return stable_diffusion(config, EMPTY, CPU)
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +64,7 @@ def test_only_the_unet_is_trained_saved_and_walked(model: StableDiffusion) -> No
 
 def test_the_frozen_parts_stay_in_eval_mode_without_gradients(model: StableDiffusion) -> None:
     model.train()
+    assert model.frozen_parts.vae is not None
     for network in (model.frozen_parts.vae, model.frozen_parts.text_encoder):
         assert not any(module.training for module in network.modules())
         assert not any(parameter.requires_grad for parameter in network.parameters())
@@ -75,10 +80,25 @@ def test_a_step_gives_gradients_to_every_weight_of_the_unet(model: StableDiffusi
     model.zero_grad()
 
 
-def test_frozen_parts_take_the_runs_number_format_and_the_unet_stays_fp32() -> None:
-    half = stable_diffusion(Model.TINY, Precision.AMP_BF16, 0.1, 17, EMPTY, CPU)
-    assert {parameter.dtype for parameter in half.frozen_parts.vae.parameters()} == {torch.bfloat16}
-    assert {parameter.dtype for parameter in half.parameters()} == {torch.float32}
+@pytest.mark.parametrize(
+    ("knobs", "dtype"),
+    [
+        ({"precision": "fp32"}, torch.float32),
+        ({"precision": "amp_fp16"}, torch.float16),
+        ({"precision": "amp_bf16"}, torch.bfloat16),
+        ({"precision": "amp_bf16", "frozenPrecision": "fp32"}, torch.float32),
+        ({"precision": "fp32", "frozenPrecision": "fp16"}, torch.float16),
+        ({"precision": "amp_fp16", "frozenPrecision": "bf16"}, torch.bfloat16),
+    ],
+)
+def test_frozen_parts_take_their_number_format_or_the_runs_and_the_unet_stays_fp32(
+    knobs: dict[str, str], dtype: torch.dtype
+) -> None:
+    made = tiny(**knobs)
+    assert made.frozen_parts.vae is not None
+    for network in (made.frozen_parts.vae, made.frozen_parts.text_encoder):
+        assert {parameter.dtype for parameter in network.parameters()} == {dtype}
+    assert {parameter.dtype for parameter in made.parameters()} == {torch.float32}
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others() -> None:
@@ -125,16 +145,88 @@ def test_the_noise_schedule_is_that_of_stable_diffusion() -> None:
 
 
 def test_the_latents_are_those_of_diffusers_with_the_same_weights(model: StableDiffusion) -> None:
-    vae = model.frozen_parts.vae
-    images, posterior = batch()["image"], torch.zeros(4, 4, 8, 8)
+    from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
+
+    vae: Any = model.frozen_parts.vae
     with torch.no_grad():
-        moments = vae.quant_conv(vae.encoder(pixels(images, torch.float32)))  # type: ignore[operator]
-        found = model.latents(images, posterior)
-    assert torch.allclose(found, moments[:, :4] * 0.18215)
+        wanted = vae.quant_conv(vae.encoder(pixels(batch()["image"], torch.float32).contiguous()))
+        found = model.moments(batch())
+    theirs = DiagonalGaussianDistribution(wanted)
+    noise = torch.randn(4, 4, 8, 8, generator=torch.Generator().manual_seed(3))
+    assert torch.allclose(found, wanted, atol=1e-6)
+    assert torch.allclose(picked(found, noise), theirs.mean + theirs.std * noise, atol=1e-6)
+
+
+def precomputed(model: StableDiffusion, images: Batch) -> Batch:
+    with torch.no_grad():
+        seen = moments(model.frozen_parts.vae, images["image"]).half()
+    return {"moments": seen, "tokens": images["tokens"], "draw": images["draw"]}
+
+
+def test_precomputed_moments_give_the_loss_of_their_images_without_a_vae(model: StableDiffusion) -> None:
+    without = tiny(encoding="precomputed")
+    assert without.frozen_parts.vae is None
+    latents = precomputed(model, batch())
+    with torch.no_grad():
+        online = model.loss(model(batch()), batch())
+        found = without.loss(without(latents), latents)
+    assert found.item() == pytest.approx(online.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("size", [32, 96, 256])
+def test_any_multiple_of_32_pixels_is_trained(model: StableDiffusion, size: int) -> None:
+    images = {**batch(2), "image": torch.zeros(2, size, size, 3, dtype=torch.uint8)}
+    with torch.no_grad():
+        prediction, noise = model(images)
+    assert prediction.shape == noise.shape == (2, 4, size // 8, size // 8)
+
+
+@pytest.mark.parametrize("knobs", [{"channelsLast": True}, {"gradientCheckpointing": True}])
+def test_layout_and_checkpointing_change_neither_the_loss_nor_the_gradients_nor_names(
+    model: StableDiffusion, knobs: dict[str, bool]
+) -> None:
+    other = tiny(**knobs)
+    assert list(other.state_dict()) == list(model.state_dict())
+    losses = []
+    for made in (model, other):
+        losses.append(made.loss(made(batch()), batch()))
+        losses[-1].backward()  # type: ignore[no-untyped-call]
+    assert losses[1].item() == pytest.approx(losses[0].item(), rel=1e-5)
+    for (name, wanted), found in zip(model.named_parameters(), other.parameters(), strict=True):
+        assert wanted.grad is not None
+        assert found.grad is not None
+        assert torch.allclose(found.grad, wanted.grad, rtol=1e-3, atol=1e-5), name
+    model.zero_grad()
+
+
+@pytest.mark.parametrize(("flag", "layout"), [(True, torch.channels_last), (False, torch.contiguous_format)])
+def test_the_images_inside_the_unet_and_the_vae_have_the_layout_that_was_asked_for(
+    flag: bool, layout: torch.memory_format
+) -> None:
+    made = tiny(channelsLast=flag)
+    vae: Any = made.frozen_parts.vae
+    unet: Any = made.unet
+    seen: list[Tensor] = []
+    for convolution in (vae.encoder.conv_in, unet.conv_in):
+        convolution.register_forward_hook(lambda _, given, output: seen.extend((given[0], output)))
+    with torch.no_grad():
+        made(batch())
+    assert len(seen) == 4
+    assert all(image.is_contiguous(memory_format=layout) for image in seen)
+
+
+@pytest.mark.parametrize(("flag", "times"), [(False, 1), (True, 2)])
+def test_checkpointing_computes_the_unets_blocks_again(flag: bool, times: int) -> None:
+    made = tiny(gradientCheckpointing=flag)
+    unet: Any = made.unet
+    calls: list[int] = []
+    unet.down_blocks[0].resnets[0].conv1.register_forward_hook(lambda *_: calls.append(1))
+    made.loss(made(batch(1)), batch(1)).backward()  # type: ignore[no-untyped-call]
+    assert len(calls) == times
 
 
 def test_dropped_captions_are_the_empty_caption() -> None:
-    always, never = tiny(1.0), tiny(0.0)
+    always, never = tiny(captionDropout="1"), tiny(captionDropout="0")
     empty = {**batch(), "tokens": torch.tensor([EMPTY] * 4)}
     with torch.no_grad():
         assert torch.equal(always(batch())[0], never(empty)[0])

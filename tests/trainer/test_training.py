@@ -65,7 +65,7 @@ def credentials(s3: S3, tmp_path_factory: pytest.TempPathFactory) -> dict[str, s
 def test_two_ranks_train_from_shards_on_an_s3_server_and_leave_a_whole_report(
     s3: S3, bucket: str, credentials: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    config = run_config(2, {"loader": {"workers": 1}}, source=source(s3, bucket))
+    config = run_config(2, {"loader": {"workers": 1}}, source=source(s3, bucket), peakTeraflops="0.5")
     deep = tmp_path_factory.mktemp("a-folder-whose-name-is-longer-than-the-path-of-a-socket-may-be-in-this-system")
     ended = launched(config, SDBENCH_SCRATCH=str(deep), **credentials)
     assert ended.code == ExitCode.OK, ended.output
@@ -79,6 +79,10 @@ def test_two_ranks_train_from_shards_on_an_s3_server_and_leave_a_whole_report(
     assert 0 < report.measurement.loss < 10
     assert report.seconds_to_first_step is not None
     assert report.environment.device_count == 2
+    assert report.environment.workload["dataParallel"] == "ddp"
+    assert report.environment.flops_per_image is not None
+    used = report.environment.flops_per_image * report.measurement.images_per_second
+    assert report.measurement.mfu_ratio == pytest.approx(used / (2 * 0.5e12))
     assert len(message(report)) <= 2_000
     assert s3.secret_key not in ended.output
 

@@ -137,13 +137,13 @@ REFUSALS: list[tuple[str, dict[str, Any], str]] = [
     (
         "half precision on CPUs",
         {"trainer": {"precision": "amp_fp16"}},
-        "spec.trainer.precision: amp_fp16 needs an accelerator; a run on CPUs trains with fp32 or amp_bf16; for GPUs "
+        "spec.trainer.precision: amp_fp16 needs an accelerator; a run on CPUs trains with fp32; for GPUs "
         "name devices.resource",
     ),
     (
         "half precision on CPUs in one cell",
         {"sweep": {"precision": ["fp32", "amp_fp16"]}},
-        "spec.sweep.precision: amp_fp16 needs an accelerator; a run on CPUs trains with fp32 or amp_bf16; for GPUs "
+        "spec.sweep.precision: amp_fp16 needs an accelerator; a run on CPUs trains with fp32; for GPUs "
         "name devices.resource",
     ),
     (

@@ -1,8 +1,8 @@
-"""What is the moving average of the weights? One fused operation a step, kept by parameter name.
+"""What is the moving average of the weights? One fused operation an update, kept by parameter name.
 
 The average is made at BEFORE_LOAD (after FSDP2 sharded the weights, before a checkpoint is read and before DDP wraps),
 is updated at BATCH_END on cached local tensors, and saves and loads whole tensors, so that a checkpoint of any world
-size is right on every rank.
+size is right on every rank. Until it starts, the average is a copy of the weights.
 """
 
 # ruff: noqa: ARG002 - Composer gives its hooks more than they need
@@ -42,18 +42,30 @@ def _sharded_like(whole: Tensor, pattern: Tensor) -> Tensor:
     return distribute_tensor(whole, pattern.device_mesh, pattern.placements, src_data_rank=None).to_local()
 
 
-class ExponentialMovingAverage(Algorithm):  # type: ignore[misc]
-    """average ← smoothing · average + (1 − smoothing) · weights, after each optimiser step."""
+def schedule(smoothing: float, every_batches: int, start_batch: int) -> str:
+    """The words for an average."""
+    return f"{smoothing:g} every {every_batches} from {start_batch}"
 
-    def __init__(self, smoothing: float) -> None:
+
+class ExponentialMovingAverage(Algorithm):  # type: ignore[misc]
+    """average ← smoothing^k · average + (1 − smoothing^k) · weights, after each k-th optimiser step from a start on."""
+
+    def __init__(self, smoothing: float, every_batches: int = 1, start_batch: int = 0) -> None:
+        """`smoothing` is that of one batch; the average is a copy of the weights at the end of batch `start_batch`."""
         self.smoothing = smoothing
+        self.every_batches = every_batches
+        self.start_batch = start_batch
+        self.started = start_batch == 0
         self.shadow: dict[str, Tensor] = {}
         self._averages: list[Tensor] = []
         self._weights: list[Tensor] = []
 
     def match(self, event: Event, state: State) -> bool:
         """Whether there is anything to do now."""
-        return event in (Event.BEFORE_LOAD, Event.FIT_START, Event.BATCH_END)
+        if event == Event.BATCH_END:
+            since = state.timestamp.batch.value - self.start_batch
+            return bool(since >= 0 and since % self.every_batches == 0)
+        return event in (Event.BEFORE_LOAD, Event.FIT_START)
 
     def apply(self, event: Event, state: State, logger: Logger) -> None:
         """Begin, find the live weights again, or average."""
@@ -61,8 +73,11 @@ class ExponentialMovingAverage(Algorithm):  # type: ignore[misc]
             self.begin(state.model)
         elif event == Event.FIT_START:
             self.follow(state.model)
+        elif self.started:
+            torch._foreach_lerp_(self._averages, self._weights, 1.0 - self.smoothing**self.every_batches)
         else:
-            torch._foreach_lerp_(self._averages, self._weights, 1.0 - self.smoothing)
+            self.copy()
+            self.started = True
 
     def begin(self, model: nn.Module) -> None:
         """Start from the weights as they are."""
@@ -74,9 +89,17 @@ class ExponentialMovingAverage(Algorithm):  # type: ignore[misc]
         self._averages = [_local(average) for average in self.shadow.values()]
         self._weights = [_local(live[name]) for name in self.shadow]
 
+    @torch.no_grad()
+    def copy(self) -> None:
+        """Make the average a copy of the weights."""
+        torch._foreach_copy_(self._averages, self._weights)
+
     def state_dict(self) -> dict[str, Any]:
         """Whole tensors by name; collective, every rank has to call it."""
-        return {"smoothing": self.smoothing, "shadow": {n: _whole(t).cpu() for n, t in self.shadow.items()}}
+        if self._weights and not self.started:
+            self.copy()
+        whole = {name: _whole(average).cpu() for name, average in self.shadow.items()}
+        return {"smoothing": self.smoothing, "started": self.started, "shadow": whole}
 
     def load_state_dict(self, state: dict[str, Any], strict: bool = False) -> None:
         """Take this rank's part of each whole tensor."""
@@ -86,3 +109,4 @@ class ExponentialMovingAverage(Algorithm):  # type: ignore[misc]
             raise ValueError(f"the checkpoint's average and the model differ in {len(odd)} parameters, as {odd[0]}")
         for name, average in self.shadow.items():
             _local(average).copy_(_sharded_like(saved[name], average))
+        self.started = state["started"]

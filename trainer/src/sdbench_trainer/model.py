@@ -17,17 +17,19 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from sdbench_trainer.config import Model, Precision
+from sdbench_trainer.config import Encoding, FrozenPrecision, Model, Precision, TrainerConfig
 from sdbench_trainer.noise import TIMESTEPS, Draws, draws
+from sdbench_trainer.workload import DTYPES, memory_format, prepared
 
-FROZEN_DTYPE = {
-    Precision.FP32: torch.float32,
-    Precision.AMP_FP16: torch.float16,
-    Precision.AMP_BF16: torch.bfloat16,
+MATCHING = {
+    Precision.FP32: FrozenPrecision.FP32,
+    Precision.AMP_FP16: FrozenPrecision.FP16,
+    Precision.AMP_BF16: FrozenPrecision.BF16,
 }
 
 Batch = dict[str, Tensor]
-"""image uint8 [B, S, S, 3]; tokens int64 [B, 77]; draw int64 [B]: the seed of each sample's draws."""
+"""tokens int64 [B, 77]; draw int64 [B]: the seed of each sample's draws; and either image uint8 [B, S, S, 3], or
+moments float16 [B, 8, S/8, S/8], as `moments` gives them."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,8 @@ class Networks:
 class Frozen:
     """What is only ever read, all of it on the training device."""
 
-    vae: nn.Module
-    """Encoder and quant_conv of the autoencoder."""
+    vae: nn.Module | None
+    """Encoder and quant_conv of the autoencoder; None where the latents are precomputed."""
     text_encoder: nn.Module
     alphas: Tensor
     """float32 [1000], see `alphas_cumulated`."""
@@ -68,6 +70,15 @@ def networks_on_meta(model: Model) -> Networks:
         )
 
 
+def _drawn(module: nn.Module, parameter: Tensor, generator: torch.Generator) -> Tensor:
+    """First values of a matrix; drawn in float32, so that every number format has the same ones, rounded."""
+    drawn = torch.empty_like(parameter, dtype=torch.float32)
+    if isinstance(module, nn.Embedding):
+        return drawn.normal_(0.0, 0.02, generator=generator)
+    bound = parameter[0].numel() ** -0.5
+    return drawn.uniform_(-bound, bound, generator=generator)
+
+
 def _fill(module: nn.Module, generator: torch.Generator) -> None:
     """Give one module's own parameters their first values: matrices by fan-in, scales one, offsets zero."""
     for name, parameter in module.named_parameters(recurse=False):
@@ -75,12 +86,8 @@ def _fill(module: nn.Module, generator: torch.Generator) -> None:
             nn.init.zeros_(parameter)
         elif parameter.dim() == 1:
             nn.init.ones_(parameter)
-        elif isinstance(module, nn.Embedding):
-            parameter.normal_(0.0, 0.02, generator=generator)
         else:
-            fan_in = parameter[0].numel()
-            bound = fan_in**-0.5
-            parameter.uniform_(-bound, bound, generator=generator)
+            parameter.copy_(_drawn(module, parameter, generator))
 
 
 @torch.no_grad()
@@ -128,23 +135,22 @@ class StableDiffusion(ComposerModel):  # type: ignore[misc]
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The noise that the UNet sees and the noise that was added, both [B, 4, S/8, S/8]."""
-        images, parts = batch["image"], self.frozen_parts
-        side = images.shape[1] // 8
-        drawn = draws(batch["draw"].tolist(), (4, side, side), images.device)
-        with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
-            latents = self.latents(images, drawn.posterior)
+        parts, device = self.frozen_parts, batch["tokens"].device
+        with torch.no_grad(), torch.autocast(device.type, enabled=False):
+            seen = self.moments(batch)
+            drawn = draws(batch["draw"].tolist(), (4, seen.shape[2], seen.shape[3]), device)
+            latents = picked(seen, drawn.posterior) * self.scaling_factor
             dropped = drawn.uniform < self.caption_dropout
             tokens = torch.where(dropped[:, None], parts.empty_tokens[None], batch["tokens"])
             context = parts.text_encoder(input_ids=tokens)[0].float()
-            noisy = noised(latents, drawn, parts.alphas)
+            noisy = noised(latents, drawn, parts.alphas).contiguous(memory_format=memory_format(self.unet))
         prediction = self.unet(noisy, drawn.timesteps, context, return_dict=False)[0]
         return prediction, drawn.noise
 
-    def latents(self, images: Tensor, posterior: Tensor) -> Tensor:
-        """float32 [B, 4, S/8, S/8] of uint8 images [B, S, S, 3], picked from the posterior."""
-        mean, log_variance = moments(self.frozen_parts.vae, images).chunk(2, dim=1)
-        deviation = torch.exp(0.5 * log_variance.clamp(-30.0, 20.0))
-        return (mean + deviation * posterior) * self.scaling_factor
+    def moments(self, batch: Batch) -> Tensor:
+        """float32 [B, 8, S/8, S/8]: those of the batch, or those that the VAE sees in its images."""
+        encoder = self.frozen_parts.vae
+        return batch["moments"].float() if encoder is None else moments(encoder, batch["image"])
 
     def loss(self, outputs: tuple[Tensor, Tensor], batch: Batch) -> Tensor:  # noqa: ARG002 - Composer's signature
         """Mean squared error of the noise, in float32."""
@@ -154,8 +160,15 @@ class StableDiffusion(ComposerModel):  # type: ignore[misc]
 
 def moments(encoder: Any, images: Tensor) -> Tensor:
     """float32 [B, 8, S/8, S/8], mean and log variance of the posterior, of uint8 images [B, S, S, 3]."""
-    seen: Tensor = encoder.quant_conv(encoder.encoder(pixels(images, encoder.quant_conv.weight.dtype)))
+    pictures = pixels(images, encoder.quant_conv.weight.dtype).contiguous(memory_format=memory_format(encoder))
+    seen: Tensor = encoder.quant_conv(encoder.encoder(pictures))
     return seen.float()
+
+
+def picked(seen: Tensor, posterior: Tensor) -> Tensor:
+    """float32 [B, 4, h, w] of moments [B, 8, h, w]: the latents, not yet scaled, that standard normal numbers pick."""
+    mean, log_variance = seen.chunk(2, dim=1)
+    return mean + torch.exp(0.5 * log_variance.clamp(-30.0, 20.0)) * posterior
 
 
 def pixels(images: Tensor, dtype: torch.dtype) -> Tensor:
@@ -170,21 +183,28 @@ def noised(latents: Tensor, drawn: Draws, alphas: Tensor) -> Tensor:
     return noisy
 
 
-def stable_diffusion(
-    model: Model, precision: Precision, caption_dropout: float, seed: int, empty_tokens: list[int], device: torch.device
-) -> StableDiffusion:
-    """The model to train, its weights a pure function of the seed (and the kind of device)."""
+def frozen_precision(config: TrainerConfig) -> FrozenPrecision:
+    """The number format of the frozen parts, where `matching` is what it matches."""
+    asked = config.frozen_precision
+    return MATCHING[config.precision] if asked is FrozenPrecision.MATCHING else asked
+
+
+def stable_diffusion(config: TrainerConfig, empty_tokens: list[int], device: torch.device) -> StableDiffusion:
+    """The model to train as the knobs ask; its weights are a pure function of the seed (and the kind of device)."""
+    model, seed, dtype = config.model, config.seed, DTYPES[frozen_precision(config)]
     networks = networks_on_meta(model)
-    dtype = FROZEN_DTYPE[precision]
+    vae = image_encoder(model, dtype, device, seed) if config.encoding is Encoding.ONLINE else None
+    if vae is not None and config.channels_last:
+        vae.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     parts = Frozen(
-        vae=image_encoder(model, dtype, device, seed),
+        vae=vae,
         text_encoder=frozen(networks.text_encoder, dtype, device, seed + 2),
         alphas=alphas_cumulated(model).to(device),
         empty_tokens=torch.tensor(empty_tokens, device=device),
     )
     return StableDiffusion(
-        materialised(networks.unet, device, seed),
+        prepared(materialised(networks.unet, device, seed), config),
         parts,
-        caption_dropout=caption_dropout,
+        caption_dropout=float(config.caption_dropout),
         scaling_factor=configuration(model, "vae")["scaling_factor"],
     )

@@ -4,6 +4,7 @@ import hashlib
 import json
 import platform
 import re
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import torch
 
 from sdbench_trainer import __version__
 from sdbench_trainer.config import TrainerConfig
+from sdbench_trainer.peaks import peak_teraflops
 from sdbench_trainer.report import Environment
 from sdbench_trainer.run import RunConfig
 
@@ -45,14 +47,31 @@ def _nccl() -> str:
     return ".".join(map(str, torch.cuda.nccl.version()))  # type: ignore[no-untyped-call]
 
 
-def environment(run: RunConfig) -> Environment:
-    """What this rank runs on; every rank of a run should say the same."""
+def device_name(run: RunConfig) -> str:
+    """The accelerator, or the CPU."""
+    return torch.cuda.get_device_name() if run.accelerator else _processor()
+
+
+def peak(run: RunConfig) -> float | None:
+    """Dense peak of one device in TFLOP/s, as the run or the table says; None where unknown."""
+    if run.peak_teraflops is not None:
+        return float(run.peak_teraflops)
+    return peak_teraflops(device_name(run), run.trainer.precision)
+
+
+def environment(
+    run: RunConfig, workload: Mapping[str, str] | None = None, flops_per_image: float | None = None
+) -> Environment:
+    """What this rank runs on, and what it really used; every rank of a run should say the same."""
     gpu = run.accelerator
     return Environment(
         config_hash=config_hash(run.trainer),
-        device=(torch.cuda.get_device_name() if gpu else _processor())[:80],
+        device=device_name(run)[:80],
         device_count=run.devices,
         versions={"sdbench": __version__, **{name: version(package) for name, package in DISTRIBUTIONS.items()}},
         driver=_first_match(Path("/proc/driver/nvidia/version"), r"Kernel Module\s+(\S+)") if gpu else None,
         nccl=_nccl() if gpu else None,
+        workload=dict(workload or {}),
+        flops_per_image=flops_per_image,
+        peak_teraflops=peak(run),
     )

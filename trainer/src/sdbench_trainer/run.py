@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pydantic import Field, model_validator
 
-from sdbench_trainer.config import Attention, Boundary, DecimalString, Precision, TrainerConfig
+from sdbench_trainer.config import Attention, Boundary, DataParallel, DecimalString, Precision, TrainerConfig
 
 RUN_VARIABLE = "SDBENCH_RUN"
 """Environment variable that holds the RunConfig as JSON."""
@@ -54,7 +54,8 @@ class RunConfig(Boundary):
     @model_validator(mode="after")
     def _can_be_run(self) -> "RunConfig":
         division(self.trainer, self.devices)
-        if not self.accelerator and (unfit := unfit_for_cpu(self.trainer)):
+        unfit = unfit_together(self.trainer) or (None if self.accelerator else unfit_for_cpu(self.trainer))
+        if unfit is not None:
             raise ValueError(f"trainer.{unfit.field}: {unfit.sentence}")
         return self
 
@@ -99,10 +100,21 @@ class Unfit:
     sentence: str
 
 
+def unfit_together(config: TrainerConfig) -> Unfit | None:
+    """The first knob that no device can honour beside another."""
+    if config.data_parallel is not DataParallel.FSDP2:
+        return None
+    if config.automatic_microbatch:
+        return Unfit("automaticMicrobatch", "Composer tries microbatches with ddp only; set deviceMicrobatchSize")
+    if config.channels_last:
+        return Unfit("channelsLast", "FSDP2 shards weights of the usual layout only; use ddp, or leave it off")
+    return None
+
+
 def unfit_for_cpu(config: TrainerConfig) -> Unfit | None:
     """The first knob that only an accelerator can honour."""
-    if config.precision is Precision.AMP_FP16:
-        return Unfit("precision", "amp_fp16 needs an accelerator; a run on CPUs trains with fp32 or amp_bf16")
+    if config.precision is not Precision.FP32:
+        return Unfit("precision", f"{config.precision} needs an accelerator; a run on CPUs trains with fp32")
     if config.attention is Attention.XFORMERS:
         return Unfit("attention", "xformers needs an NVIDIA GPU; a run on CPUs uses sdpa")
     if config.automatic_microbatch:

@@ -9,7 +9,7 @@ import resource
 import signal
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,13 @@ from composer.core import Algorithm
 from composer.models import ComposerModel
 from composer.utils import dist, reproducibility
 
+from sdbench_trainer.abilities import require_abilities
 from sdbench_trainer.beats import DOING, Phase, Pulse
 from sdbench_trainer.data import Share, SyntheticImages, shard_loader
 from sdbench_trainer.ema import ExponentialMovingAverage
 from sdbench_trainer.failures import WindowIncomplete, exit_code, sentence
+from sdbench_trainer.flops import flops_per_image, mfu_ratio
+from sdbench_trainer.inspection import Inspection
 from sdbench_trainer.loader import TimedLoader
 from sdbench_trainer.model import stable_diffusion
 from sdbench_trainer.provenance import environment
@@ -34,6 +37,7 @@ from sdbench_trainer.stopwatch import RankWindow, measurement
 from sdbench_trainer.telemetry import Telemetry, port, serve
 from sdbench_trainer.tokenizer import clip_tokenizer, token_ids
 from sdbench_trainer.watch import NEVER, Watch
+from sdbench_trainer.workload import adamw, keep_compiled_below, parallelism
 from sdbench_trainer.world import Place, device_of, meet, place_in
 
 
@@ -47,17 +51,17 @@ class Parts:
     optimizer: torch.optim.Optimizer
     algorithms: tuple[Algorithm, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """Further arguments of Composer's Trainer, such as evaluation and checkpoints."""
+    """Further arguments of Composer's Trainer, such as its parallelism and checkpoints."""
 
 
-def batch_truth(run: RunConfig) -> BatchTruth:
-    """How the global batch is divided."""
+def batch_truth(run: RunConfig, microbatch: int | None = None) -> BatchTruth:
+    """How the global batch is divided; `microbatch`: the images that a device really took at once, where known."""
     divided = division(run.trainer, run.devices)
     return BatchTruth(
         asked_global_batch_size=divided.asked,
         global_batch_size=divided.run,
         per_device=divided.per_device,
-        microbatches=divided.microbatches,
+        microbatches=-(-divided.per_device // (microbatch or divided.microbatch)),
     )
 
 
@@ -82,18 +86,24 @@ def images(run: RunConfig, place: Place) -> Any:
 
 def parts_of(run: RunConfig, place: Place, device: torch.device) -> Parts:
     """The Stable Diffusion that the run asks for, with its data, optimiser and average."""
-    config = run.trainer
+    config, ema = run.trainer, run.trainer.ema
+    require_abilities(config, device)
+    keep_compiled_below(place.scratch or Path.cwd())
     loader = images(run, place)
-    empty = token_ids(clip_tokenizer(), [""])[0]
-    model = stable_diffusion(config.model, config.precision, float(config.caption_dropout), config.seed, empty, device)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=float(config.learning_rate), fused=True)
-    average = (ExponentialMovingAverage(float(config.ema.smoothing)),) if config.ema.enabled else ()
-    return Parts(model, loader, optimizer, average)
+    model = stable_diffusion(config, token_ids(clip_tokenizer(), [""])[0], device)
+    average = ExponentialMovingAverage(float(ema.smoothing), ema.every_batches, ema.start_batch)
+    optimizer, averages = adamw(model.parameters(), config), (average,) if ema.enabled else ()
+    return Parts(model, loader, optimizer, averages, {"parallelism_config": parallelism(config)})
 
 
 def _no_subprocess() -> str:
     """Composer asks py-cpuinfo for this, which costs a second and a process on every rank."""
     return "not asked"
+
+
+def microbatch(run: RunConfig) -> int | str:
+    """Images that a device takes at once, or Composer's word for finding out."""
+    return "auto" if run.trainer.automatic_microbatch else division(run.trainer, run.devices).microbatch
 
 
 def trainer_of(run: RunConfig, parts: Parts, loader: TimedLoader, watch: Watch) -> Trainer:
@@ -108,7 +118,7 @@ def trainer_of(run: RunConfig, parts: Parts, loader: TimedLoader, watch: Watch) 
         max_duration=NEVER,
         device="gpu" if run.accelerator else "cpu",
         precision=run.trainer.precision.value,
-        device_train_microbatch_size=division(run.trainer, run.devices).microbatch,
+        device_train_microbatch_size=microbatch(run),
         seed=run.trainer.seed,
         run_name=run.attempt,
         loggers=[],
@@ -146,6 +156,19 @@ def fit(run: RunConfig, parts: Parts, pulse: Pulse, telemetry: Telemetry | None)
     return measurement(run.trainer.window, seen[0].steps, batch_truth(run).global_batch_size, ranks, seen[0].loss)
 
 
+def report_of(run: RunConfig, result: Measurement, inspection: Inspection) -> Report:
+    """What rank 0 leaves after its training; the arithmetic is counted now that nothing is measured any more."""
+    flop = flops_per_image(run.trainer)
+    known = environment(run, inspection.workload, flop)
+    mfu = mfu_ratio(flop, result.images_per_second, run.devices, known.peak_teraflops)
+    return Report(
+        attempt=run.attempt,
+        measurement=result.model_copy(update={"mfu_ratio": mfu}),
+        batch=batch_truth(run, inspection.microbatch),
+        environment=known,
+    )
+
+
 def trained(run: RunConfig, place: Place, pulse: Pulse) -> Report:
     """The whole run of one rank."""
     telemetry = None
@@ -157,9 +180,10 @@ def trained(run: RunConfig, place: Place, pulse: Pulse) -> Report:
     meet(run, place)
     pulse.enter(Phase.SETTING_UP)
     reproducibility.seed_all(run.trainer.seed)
-    parts = parts_of(run, place, device)
+    parts, inspection = parts_of(run, place, device), Inspection(run.trainer, run.devices)
+    parts = replace(parts, algorithms=(*parts.algorithms, inspection))
     result = fit(run, parts, pulse, telemetry)
-    return Report(attempt=run.attempt, measurement=result, batch=batch_truth(run), environment=environment(run))
+    return report_of(run, result, inspection) if place.rank == 0 else Report(attempt=run.attempt, measurement=result)
 
 
 def failed(run: RunConfig, place: Place, pulse: Pulse, error: BaseException) -> Report:

@@ -10,13 +10,14 @@ from typing import Any
 
 from sdbench.api.names import NAME_LIMIT, NAME_PATTERN, PLAN_LIMIT
 from sdbench.api.structural import Schema, at
-from sdbench_trainer.config import Precision, TrainerConfig
-from sdbench_trainer.run import unfit_for_cpu
+from sdbench_trainer.config import DataParallel, Precision, TrainerConfig
+from sdbench_trainer.run import unfit_for_cpu, unfit_together
 
 MUTABLE = frozenset({"limits", "suspend", "cancel"})
 """Fields of the spec that may be edited; every other is the question itself."""
 
 ANOTHER = "immutable: create another benchmark"
+SHARDED = {"data_parallel": DataParallel.FSDP2}
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def rules(schema: Schema) -> Iterator[Rule]:
     yield from DEVICES
     yield from REPEATS
     yield from _batch(at(schema, "spec.trainer.globalBatchSize")["maximum"])
-    yield from _for_cpus(at(schema, "spec.trainer"))
+    yield from _unfit(at(schema, "spec.trainer"))
     yield from OTHERS
     yield _size(at(schema, "spec.sweep"))
     yield from _distinct(at(schema, "spec.sweep"), "spec.sweep")
@@ -193,14 +194,22 @@ def _batch(largest: int) -> Iterator[Rule]:
     yield from _swept_or_not("globalBatchSize", grown, f"grows beyond {largest} images at the largest count")
 
 
-def _for_cpus(trainer: Schema) -> Iterator[Rule]:
-    """What `unfit_for_cpu` says of each value of a knob, where no devices are named."""
+def _unfit(trainer: Schema) -> Iterator[Rule]:
+    """What `unfit_for_cpu` says of each value of a knob where no devices are named, and `unfit_together` of it beside
+    FSDP2. In a grid every value meets every other.
+    """
+    on_gpus = "has(self.devices.resource)"
+    unsharded = f"!{values_of('dataParallel')}.exists(v, v == '{DataParallel.FSDP2}')"
     for knob, field in trainer["properties"].items():
         for value in field.get("enum", (True,) if field["type"] == "boolean" else ()):
-            config = TrainerConfig.model_validate({"precision": Precision.FP32, knob: value})
-            if unfit := unfit_for_cpu(config):
-                holds = f"has(self.devices.resource) || {values_of(knob)}.all(v, v != {_literal(value)})"
-                yield from _swept_or_not(knob, holds, f"{unfit.sentence}; for GPUs name devices.resource")
+            allowed = f"{values_of(knob)}.all(v, v != {_literal(value)})"
+            alone = TrainerConfig.model_validate({"precision": Precision.FP32, knob: value})
+            if unfit := unfit_for_cpu(alone):
+                yield from _swept_or_not(
+                    knob, f"{on_gpus} || {allowed}", f"{unfit.sentence}; for GPUs name devices.resource"
+                )
+            if knob != "dataParallel" and (unfit := unfit_together(alone.model_copy(update=SHARDED))):
+                yield from _swept_or_not(knob, f"{unsharded} || {allowed}", unfit.sentence)
 
 
 def _literal(value: str | bool) -> str:

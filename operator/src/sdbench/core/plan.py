@@ -16,7 +16,7 @@ from sdbench.api.names import PLAN_LIMIT
 from sdbench.api.spec import Devices, Repeats, Scaling, Spec
 from sdbench.api.structural import AXIS_LENGTH
 from sdbench_trainer.config import TrainerConfig
-from sdbench_trainer.run import division, unfit_for_cpu
+from sdbench_trainer.run import division, unfit_for_cpu, unfit_together
 
 LABEL_CHARACTERS = 128
 
@@ -199,6 +199,8 @@ def _refuse_unfit(config: TrainerConfig, count: int, spec: Spec) -> None:
         division(config, count)
     except ValueError as error:
         raise PlanRefused(_written("globalBatchSize", spec), str(error)) from None
+    if clash := unfit_together(config):
+        raise PlanRefused(_written(clash.field, spec), clash.sentence)
     unfit = unfit_for_cpu(config) if spec.devices.resource is None else None
     if unfit is not None:
         raise PlanRefused(_written(unfit.field, spec), f"{unfit.sentence}; for GPUs name devices.resource")

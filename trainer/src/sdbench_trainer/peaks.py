@@ -1,0 +1,75 @@
+"""How fast can a device be at most? Dense 16-bit peaks as their vendors publish them, by PyTorch's name of the device.
+
+A name has to match whole: a slice of a GPU (`… MIG 1g.10gb`) or a sibling (`NVIDIA A100X`) has another peak. Not in
+the table, or computing in fp32, which may or may not mean TF32: unknown, and never a guess, unless
+`RunConfig.peak_teraflops` says it.
+"""
+
+from dataclasses import dataclass
+
+from sdbench_trainer.config import Precision
+
+
+@dataclass(frozen=True)
+class Peak:
+    """TFLOP/s of matrix products without sparsity, accumulated in fp32."""
+
+    fp16: float
+    bf16: float | None
+
+
+def _ampere_and_later(teraflops: float, *names: str) -> dict[str, Peak]:
+    """Devices that are as fast in fp16 as in bf16."""
+    return dict.fromkeys(names, Peak(teraflops, teraflops))
+
+
+def _fp16_only(teraflops: float, *names: str) -> dict[str, Peak]:
+    """Devices without matrix units for bf16."""
+    return dict.fromkeys(names, Peak(teraflops, None))
+
+
+PEAKS: dict[str, Peak] = {
+    **_ampere_and_later(
+        312.0,
+        "NVIDIA A100-SXM4-40GB",
+        "NVIDIA A100-SXM4-80GB",
+        "NVIDIA A100-PCIE-40GB",
+        "NVIDIA A100 80GB PCIe",
+        "NVIDIA A800-SXM4-80GB",
+        "NVIDIA A800 80GB PCIe",
+        "A100-SXM4-40GB",
+        "A100-SXM4-80GB",
+        "A100-PCIE-40GB",
+    ),
+    **_ampere_and_later(
+        989.4, "NVIDIA H100 80GB HBM3", "NVIDIA H800", "NVIDIA H200", "NVIDIA GH200 480GB", "NVIDIA GH200 120GB"
+    ),
+    **_ampere_and_later(756.0, "NVIDIA H100 PCIe", "NVIDIA H800 PCIe"),
+    **_ampere_and_later(835.5, "NVIDIA H100 NVL", "NVIDIA H200 NVL"),
+    **_ampere_and_later(148.0, "NVIDIA H20"),
+    **_ampere_and_later(2250.0, "NVIDIA B200"),
+    **_ampere_and_later(2500.0, "NVIDIA GB200"),
+    **_ampere_and_later(362.05, "NVIDIA L40S"),
+    **_ampere_and_later(181.05, "NVIDIA L40"),
+    **_ampere_and_later(121.0, "NVIDIA L4"),
+    **_ampere_and_later(125.0, "NVIDIA A10"),
+    **_ampere_and_later(165.0, "NVIDIA A30"),
+    **_ampere_and_later(149.7, "NVIDIA A40"),
+    **_ampere_and_later(154.8, "NVIDIA RTX A6000"),
+    **_ampere_and_later(71.0, "NVIDIA GeForce RTX 3090"),
+    **_ampere_and_later(165.2, "NVIDIA GeForce RTX 4090"),
+    **_ampere_and_later(1307.4, "AMD Instinct MI300X"),
+    **_fp16_only(125.0, "Tesla V100-SXM2-16GB", "Tesla V100-SXM2-32GB"),
+    **_fp16_only(112.0, "Tesla V100-PCIE-16GB", "Tesla V100-PCIE-32GB"),
+    **_fp16_only(130.0, "Tesla V100S-PCIE-32GB"),
+    **_fp16_only(65.0, "Tesla T4"),
+}
+"""From the vendors' data sheets; where one gives the speed with sparsity only, half of it. The A10G has none."""
+
+
+def peak_teraflops(device: str, precision: Precision) -> float | None:
+    """Dense peak of one device, named as by `torch.cuda.get_device_name`, at a precision; None where unknown."""
+    peak = PEAKS.get(device.strip())
+    if peak is None or precision is Precision.FP32:
+        return None
+    return peak.fp16 if precision is Precision.AMP_FP16 else peak.bf16
