@@ -183,9 +183,9 @@ def test_an_unknown_projection_is_a_dash_and_a_sentence() -> None:
     why = "The rate of stage 1 (256 px) is unknown: Benchmark small does not exist"
     unknown = staged(days=None, device_hours=None, cost=None, unprojected=why)
     said = lines(unknown)
-    assert said[-1] == why, "once, though every Point has it"
-    assert "how long a full training on 1.505 billion images" in said[-2]
-    assert said[3].split()[-6:] == ["%", "–", "–", "–", "1.2", "%"]
+    assert said.count(why) == 1, "once, though every Point has it"
+    assert [line for line in said if "how long a full training on 1.505 billion images" in line]
+    assert said[3].split().count("–") == 3, "days, device-hours and cost"
     assert why in text(unknown, "html")
     document = json.loads(text(unknown, "json"))
     assert document["points"][0]["unprojected"] == why
