@@ -130,9 +130,9 @@ def test_validate_refuses_a_gate_that_can_never_be_judged(tmp_path: Path) -> Non
     assert "spec.gate.devices: 3 is not in devices.counts" in done.stderr
 
 
-@pytest.mark.parametrize(("verdict", "code"), [("Pass", 0), ("Fail", 1), ("InsufficientData", 1), (None, 1)])
+@pytest.mark.parametrize(("verdict", "code"), [("Pass", 0), ("Fail", 1), ("InsufficientData", 1), (None, 0)])
 def test_a_complete_run_ends_well_only_if_its_gate_passed(tmp_path: Path, verdict: str | None, code: int) -> None:
-    """The run is resumed after its end, so that nothing is left to be measured."""
+    """The run is resumed after its end, so that nothing is left to be measured; what was not judged is judged now."""
     asked_for = asked({"minImagesPerSecond": "1"})
     question = tmp_path / "question.json"
     question.write_text(stored(benchmark(asked_for, name="new")))

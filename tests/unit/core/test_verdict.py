@@ -11,7 +11,7 @@ from sdbench.api.verdict import Verdict
 from sdbench.core.decide import decide
 from sdbench.core.references import awaited, named
 from sdbench.core.world import Decision, Reference, World
-from unit.core.gates import answer, asked, row
+from unit.core.gates import answer, asked, environment, row
 from unit.core.worlds import after, attempt, benchmark, condition, exited, pod, report, spec, world
 
 ONE = {"counts": [1], "hourlyPrice": "2"}
@@ -209,3 +209,21 @@ def test_one_benchmark_in_two_roles_is_asked_for_once() -> None:
     stages = [{"images": 1, "imageSize": 64, "benchmark": "old"}]
     assert named(limited({"baseline": {"name": "old"}}, projection={"stages": stages})) == ("old",)
     assert named(spec()) == ()
+
+
+@pytest.mark.parametrize(
+    ("rates", "reason"), [((90.0, 90.5), "Regression"), ((99.8, 100.2), "Pass"), ((97.0, 101.0), "InsufficientData")]
+)
+def test_a_regression_is_judged_from_the_trials_on(rates: tuple[float, float], reason: str) -> None:
+    of = limited({"baseline": {"name": "old"}}, repeats={"min": 2})
+    reference = Reference("old", answer(asked(), row(spread="0.1"), on={"devices=1": environment(device="cpu")}))
+    at, made = begun(of, reference)
+    for trial, rate in enumerate(rates):
+        name = f"tiny-0a1b2-{trial}-1"
+        done = attempt(exited(of=report(name, rate)), trial=trial, job_ended=True)
+        at = after(made, at, done, seconds=60)
+        at = after(decide(at), at, seconds=5)
+        made = decide(at)
+    found = gate_passed(made.status)
+    assert found is not None
+    assert found.reason == reason, found.message

@@ -230,12 +230,14 @@ def _status(ledger: Ledger, resolved: Resolved, planned: tuple[Trial, ...], worl
 def _judged(ledger: Ledger, planned: tuple[Trial, ...], world: World) -> tuple[tuple[PointRow, ...], GateRow | None]:
     """Points and verdict; once everything has ended they stay, whatever becomes of the Benchmarks they refer to."""
     stored, spec = world.benchmark.status, world.benchmark.spec
-    if outcome(stored.trials) is not None:
-        return stored.points, stored.gate
-    others = source(world.references)
-    points = point_rows(ledger.rows, planned, spec, others, environments=ledger.environments)
+    over, others = outcome(stored.trials) is not None, source(world.references)
+    points = (stored.points if over else ()) or point_rows(
+        ledger.rows, planned, spec, others, environments=ledger.environments
+    )
     if spec.gate is None or outcome(ledger.rows) is None:
         return points, None
+    if over and stored.gate is not None:
+        return points, stored.gate
     answer = Status(trials=ledger.rows, points=points, environments=ledger.environments)
     return points, judged(world.benchmark.model_copy(update={"status": answer}), spec.gate, planned, others)
 
