@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from sdbench_trainer.beats import Pulse
 from sdbench_trainer.failures import LossNotFinite
 from sdbench_trainer.run import RunConfig
-from sdbench_trainer.train import Parts, fit
+from sdbench_trainer.train import Parts, batch_truth, fit, microbatch
 from trainer.launching import run_config
 
 
@@ -81,3 +81,15 @@ def test_the_window_waits_for_the_seconds_of_warm_up() -> None:
 def test_a_loss_that_is_no_number_ends_the_run_and_names_the_step() -> None:
     with pytest.raises(LossNotFinite, match="The loss is nan after step 3"):
         fit(run(window={"warmupBatches": 1, "batches": 7}), parts(good=2), Pulse(None, 0), None)
+
+
+@pytest.mark.parametrize(("really", "microbatches"), [(None, 2), (4, 1), (3, 2), (1, 4)])
+def test_the_microbatches_are_those_that_were_really_run(really: int | None, microbatches: int) -> None:
+    asked = run(globalBatchSize=4, deviceMicrobatchSize=2)
+    assert batch_truth(asked, really).microbatches == microbatches
+
+
+def test_an_automatic_microbatch_is_left_to_composer() -> None:
+    document = run_config(1, {"automaticMicrobatch": True}, accelerator=True)
+    assert microbatch(RunConfig.model_validate(document)) == "auto"
+    assert microbatch(run()) == 4
