@@ -17,7 +17,7 @@ from sdbench_trainer.report import Report, report_in
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = Path(__file__).parent / "programs"
-PATIENCE_SECONDS = 240.0
+PATIENCE_SECONDS = 480.0
 SHORT = tempfile.gettempdir()
 """Where sockets can be made; pytest's own folders have long names."""
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from sdbench_trainer.beats import Pulse
 from sdbench_trainer.failures import LossNotFinite, WindowIncomplete
 from sdbench_trainer.run import RunConfig
-from sdbench_trainer.train import Parts, fit
+from sdbench_trainer.train import Parts, batch_truth, fit, microbatch
 from trainer.launching import run_config
 
 
@@ -118,3 +118,15 @@ def test_the_load_of_the_host_is_witnessed() -> None:
     assert 0 <= result.foreign_cpu_ratio + result.steal_ratio <= 1
     assert not result.disturbed
     assert len(result.block_step_seconds) == 10
+
+
+@pytest.mark.parametrize(("really", "microbatches"), [(None, 2), (4, 1), (3, 2), (1, 4)])
+def test_the_microbatches_are_those_that_were_really_run(really: int | None, microbatches: int) -> None:
+    asked = run(globalBatchSize=4, deviceMicrobatchSize=2)
+    assert batch_truth(asked, really).microbatches == microbatches
+
+
+def test_an_automatic_microbatch_is_left_to_composer() -> None:
+    document = run_config(1, {"automaticMicrobatch": True}, accelerator=True)
+    assert microbatch(RunConfig.model_validate(document)) == "auto"
+    assert microbatch(run()) == 4
