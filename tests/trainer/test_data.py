@@ -11,15 +11,16 @@ from PIL import Image
 from torch import Tensor
 
 from cluster.harness.s3 import S3
-from sdbench_trainer import data
-from sdbench_trainer.config import Loader
-from sdbench_trainer.data import POOL, Share, SyntheticImages, canonical_nodes, shard_loader, square
+from sdbench_trainer.config import TrainerConfig
+from sdbench_trainer.data import Share, canonical_nodes, shard_loader
 from sdbench_trainer.failures import DataMissing
 from sdbench_trainer.loader import TimedLoader
 from sdbench_trainer.model import Batch
+from sdbench_trainer.pixels import square
 from sdbench_trainer.remote import require_index
 from sdbench_trainer.run import Source
-from sdbench_trainer.shards import build
+from sdbench_trainer.shards.building import build
+from sdbench_trainer.synthetic import POOL, SyntheticImages
 from sdbench_trainer.tokenizer import clip_tokenizer
 
 
@@ -27,11 +28,15 @@ def share(rank: int = 0, world: int = 1, per_device: int = 4) -> Share:
     return Share(image_size=64, per_device=per_device, rank=rank, world=world, seed=7)
 
 
+def config(**knobs: object) -> TrainerConfig:
+    return TrainerConfig.model_validate({"model": "tiny", "imageSize": 64, "precision": "fp32", "seed": 7, **knobs})
+
+
 def test_a_batch_of_photographs_is_uint8_with_tokens_and_draws(
     shards: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     cache = tmp_path_factory.mktemp("cache")
-    loader = shard_loader(Source(local=str(shards)), share(), Loader(), clip_tokenizer(), nodes=1, cache=cache)
+    loader = shard_loader(Source(local=str(shards)), share(), config(), clip_tokenizer(), nodes=1, cache=cache)
     first, second = islice(iter(loader), 2)
     assert (first["image"].dtype, tuple(first["image"].shape)) == (torch.uint8, (4, 64, 64, 3))
     assert (first["tokens"].dtype, tuple(first["tokens"].shape)) == (torch.int64, (4, 77))
@@ -45,7 +50,7 @@ def test_shards_with_fewer_images_than_a_global_batch_are_refused_with_both_numb
     cache = tmp_path_factory.mktemp("cache")
     with pytest.raises(DataMissing, match=r"hold \d+ images, fewer than one global batch of 4096"):
         shard_loader(
-            Source(local=str(shards)), share(per_device=4096), Loader(), clip_tokenizer(), nodes=1, cache=cache
+            Source(local=str(shards)), share(per_device=4096), config(), clip_tokenizer(), nodes=1, cache=cache
         )
 
 
@@ -59,14 +64,14 @@ def test_shards_with_too_few_images_to_be_divided_are_refused(
     build(folder, folder / "shards", overwrite=False)
     with pytest.raises(DataMissing, match="hold 10 images; at least 64 are needed"):
         shard_loader(
-            Source(local=str(folder / "shards")), share(), Loader(), clip_tokenizer(), nodes=1, cache=folder / "cache"
+            Source(local=str(folder / "shards")), share(), config(), clip_tokenizer(), nodes=1, cache=folder / "cache"
         )
 
 
 def test_a_folder_without_shards_is_named(tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("empty")
     with pytest.raises(DataMissing, match=f"No shards at {folder}"):
-        shard_loader(Source(local=str(folder)), share(), Loader(), clip_tokenizer(), nodes=1, cache=folder)
+        shard_loader(Source(local=str(folder)), share(), config(), clip_tokenizer(), nodes=1, cache=folder)
 
 
 def test_the_picture_keeps_its_aspect_and_loses_its_edges() -> None:
@@ -163,14 +168,3 @@ def test_a_server_that_is_down_is_named(remote: Source) -> None:
         endpoint = f"http://127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(DataMissing, match=endpoint):
             require_index(remote.model_copy(update={"endpoint": endpoint}))
-
-
-def test_a_broken_picture_in_the_shards_is_named_by_its_number(tmp_path_factory: pytest.TempPathFactory) -> None:
-    from streaming import MDSWriter
-
-    folder = tmp_path_factory.mktemp("broken")
-    with MDSWriter(columns={"image": "bytes", "caption": "str"}, out=str(folder / "shards")) as writer:
-        writer.write({"image": b"no picture", "caption": "x"})
-    dataset = data.ShardedImages(64, 7, local=str(folder / "shards"), batch_size=1)
-    with pytest.raises(DataMissing, match="Sample 0"):
-        dataset[0]

@@ -1,5 +1,6 @@
 """Does `sdbench-trainer shards build` do what its help says? As a person runs it."""
 
+import json
 import os
 import shutil
 import signal
@@ -38,7 +39,12 @@ def test_photographs_become_shards_and_unreadable_ones_are_named_and_counted(fol
     assert ended.returncode == 0, ended.stderr
     assert "broken.jpg" in ended.stderr
     assert "cut.jpg" in ended.stderr
-    assert ended.stdout == f"2 images in {out}, 2 left out.\n"
+    assert ended.stdout == f"2 images in {out} (read as folder), 2 left out (1 not-an-image, 1 truncated).\n"
+    named = [json.loads(line) for line in (out / "left-out.jsonl").read_text().splitlines()]
+    assert [(Path(row["name"]).name, row["reason"]) for row in named] == [
+        ("broken.jpg", "not-an-image"),
+        ("cut.jpg", "truncated"),
+    ]
     samples = list(StreamingDataset(local=str(out), batch_size=1))
     assert {sample["caption"] for sample in samples} == {"a tabby cat with green eyes"}
     assert whole in {sample["image"] for sample in samples}
@@ -51,7 +57,7 @@ def test_a_folder_without_one_readable_image_exits_65_with_a_sentence(folder: Pa
     (only / "broken.jpg").write_text("this is no picture")
     ended = ran("shards", "build", only, folder / "out")
     assert ended.returncode == 65
-    assert "None of 1 images" in ended.stderr
+    assert "None of 1 things" in ended.stderr
     assert "broken.jpg" in ended.stderr
     assert not (folder / "out").exists()
 

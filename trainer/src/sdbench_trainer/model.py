@@ -27,7 +27,8 @@ FROZEN_DTYPE = {
 }
 
 Batch = dict[str, Tensor]
-"""image uint8 [B, S, S, 3]; tokens int64 [B, 77]; draw int64 [B]: the seed of each sample's draws."""
+"""image uint8 [B, S, S, 3], or moments fp16 [B, 8, S/8, S/8] where they are precomputed; tokens int64 [B, 77];
+draw int64 [B]: the seed of each sample's draws."""
 
 
 @dataclass(frozen=True)
@@ -128,11 +129,11 @@ class StableDiffusion(ComposerModel):  # type: ignore[misc]
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The noise that the UNet sees and the noise that was added, both [B, 4, S/8, S/8]."""
-        images, parts = batch["image"], self.frozen_parts
-        side = images.shape[1] // 8
-        drawn = draws(batch["draw"].tolist(), (4, side, side), images.device)
-        with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
-            latents = self.latents(images, drawn.posterior)
+        parts, device = self.frozen_parts, batch["tokens"].device
+        with torch.no_grad(), torch.autocast(device.type, enabled=False):
+            seen = batch["moments"].float() if "moments" in batch else moments(parts.vae, batch["image"])
+            drawn = draws(batch["draw"].tolist(), (4, *seen.shape[2:]), device)
+            latents = self.picked(seen, drawn.posterior)
             dropped = drawn.uniform < self.caption_dropout
             tokens = torch.where(dropped[:, None], parts.empty_tokens[None], batch["tokens"])
             context = parts.text_encoder(input_ids=tokens)[0].float()
@@ -142,7 +143,11 @@ class StableDiffusion(ComposerModel):  # type: ignore[misc]
 
     def latents(self, images: Tensor, posterior: Tensor) -> Tensor:
         """float32 [B, 4, S/8, S/8] of uint8 images [B, S, S, 3], picked from the posterior."""
-        mean, log_variance = moments(self.frozen_parts.vae, images).chunk(2, dim=1)
+        return self.picked(moments(self.frozen_parts.vae, images), posterior)
+
+    def picked(self, seen: Tensor, posterior: Tensor) -> Tensor:
+        """float32 [B, 4, S/8, S/8] of moments [B, 8, S/8, S/8], picked from the posterior."""
+        mean, log_variance = seen.chunk(2, dim=1)
         deviation = torch.exp(0.5 * log_variance.clamp(-30.0, 20.0))
         return (mean + deviation * posterior) * self.scaling_factor
 

@@ -85,6 +85,8 @@ class RankWindow:
     """From the start of each forward pass to the start of its backward pass: before any rank waits for another."""
     host_memory_peak_bytes: int
     device_memory_peak_bytes: int | None = None
+    replaced_samples: int = 0
+    """Unreadable samples of the whole run, each replaced by another."""
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -131,4 +133,5 @@ def measurement(
         host_memory_peak_bytes=max(rank.host_memory_peak_bytes for rank in ranks),
         device_memory_peak_bytes=max(device_peaks, default=None),
         loss=loss,
+        replaced_samples=sum(rank.replaced_samples for rank in ranks),
     )
