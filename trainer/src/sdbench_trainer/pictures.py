@@ -94,7 +94,7 @@ def _stretched(image: Image.Image) -> Image.Image:
     elif low >= 0 and high <= BITS_16:
         low, high = 0.0, float(BITS_16)
     scaled = (values - low) / max(high - low, 1e-12) * 255.0
-    return Image.fromarray(np.rint(scaled).astype(np.uint8), "L")
+    return Image.fromarray(np.rint(scaled).astype(np.uint8))
 
 
 def rgb(image: Image.Image) -> Image.Image:

@@ -23,6 +23,7 @@ from sdbench_trainer.shards.sources import Format, Source, source_at
 from sdbench_trainer.workers import in_order
 
 ARGUMENTS = "build.json"
+LOCK = ".lock"
 LEFT_OUT = "left-out.jsonl"
 SHOWN = 10
 
@@ -77,21 +78,35 @@ def _workshop(order: Order, arguments: dict[str, Any]) -> Iterator[Path]:
     """The unfinished folder, ours alone and with parts of the same arguments only. Raises ShardsRefused."""
     folder = order.unfinished
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
+    with (folder / LOCK).open("w") as lock:
         _lock(lock, order)
-        noted = folder / ARGUMENTS
-        before = json.loads(noted.read_text()) if noted.is_file() else arguments
-        if before != arguments and not order.overwrite:
+        before = _arguments_in(folder / ARGUMENTS)
+        if before is not None and before != arguments and not order.overwrite:
             changed = ", ".join(name for name in arguments if arguments[name] != before.get(name))
             raise ShardsRefused(
                 f"{folder} holds an interrupted build with another {changed}; "
                 "give the same arguments to continue it, or --overwrite to begin anew."
             )
         if before != arguments:
-            for path in folder.glob("*"):
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
-        noted.write_text(json.dumps(arguments))
+            _clear(folder)
+        (folder / ARGUMENTS).write_text(json.dumps(arguments))
         yield folder
+
+
+def _arguments_in(file: Path) -> dict[str, Any] | None:
+    """What an interrupted build was asked; None where that is not known, and nothing of it can be used."""
+    try:
+        return dict(json.loads(file.read_text()))
+    except (OSError, ValueError):
+        return None
+
+
+def _clear(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != LOCK:
+            path.unlink()
 
 
 def _lock(lock: IO[str], order: Order) -> None:
@@ -123,8 +138,6 @@ def _merge(folder: Path, parts: list[str], order: Order, written: int) -> None:
         shutil.rmtree(folder / stranger)
     index = {"version": 2, "shards": shards, KEY: order.encoder.description(written).document()}
     (folder / "index.json").write_text(json.dumps(index))
-    (folder / ARGUMENTS).unlink()
-    (folder / ".lock").unlink()
 
 
 def _all_parts(
@@ -173,6 +186,8 @@ def build_order(order: Order, *, workers: int = 1, tell: Callable[[int], None] =
         if order.out.exists():
             shutil.rmtree(order.out)
         folder.rename(order.out)
+        for name in (ARGUMENTS, LOCK):
+            (order.out / name).unlink()
     return built
 
 

@@ -1,7 +1,6 @@
 """What does one worker do? It writes one part as MDS shards, with a record of what became of it, or finds it done."""
 
 import hashlib
-import pickle
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -51,7 +50,7 @@ class Part:
     @property
     def digest(self) -> str:
         """What it refers to; an interrupted build writes a part anew that now refers to something else."""
-        return hashlib.sha256(pickle.dumps(self.content, protocol=5)).hexdigest()[:16]
+        return hashlib.sha256(repr(self.content).encode("utf-8", "backslashreplace")).hexdigest()[:16]
 
 
 def _photographs(content: Content) -> Iterator[Photograph | LeftOut]:
