@@ -11,15 +11,18 @@ from PIL import Image
 from torch import Tensor
 
 from cluster.harness.s3 import S3
+from sdbench_trainer import data
 from sdbench_trainer.config import TrainerConfig
 from sdbench_trainer.data import Share, canonical_nodes, shard_loader
-from sdbench_trainer.failures import DataMissing
+from sdbench_trainer.failures import ConfigInvalid, DataMissing
 from sdbench_trainer.loader import TimedLoader
 from sdbench_trainer.model import Batch
 from sdbench_trainer.pixels import square
-from sdbench_trainer.remote import require_index
+from sdbench_trainer.remote import require_index, require_scheme
 from sdbench_trainer.run import Source
-from sdbench_trainer.shards.building import build
+from sdbench_trainer.shards.building import Order, build, build_order
+from sdbench_trainer.shards.checking import check
+from sdbench_trainer.shards.encoders import Jpegs
 from sdbench_trainer.synthetic import POOL, SyntheticImages
 from sdbench_trainer.tokenizer import clip_tokenizer
 
@@ -119,6 +122,27 @@ def test_usual_node_counts_divide_the_shards_alike(nodes: int, canonical: int) -
     assert canonical_nodes(nodes) == canonical
 
 
+@pytest.mark.parametrize(("nodes", "asked"), [(4, 1), (4, 2), (4, 4), (4, 12), (1, 7)])
+def test_a_division_that_fits_the_pods_is_taken(nodes: int, asked: int) -> None:
+    assert canonical_nodes(nodes, asked) == asked
+
+
+def test_a_division_that_does_not_fit_the_pods_is_refused() -> None:
+    with pytest.raises(ConfigInvalid, match="canonicalNodes 6 is neither a multiple nor a divisor of the 4 pods"):
+        canonical_nodes(4, 6)
+
+
+def test_images_larger_than_the_shards_hold_are_refused(
+    pictures: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("squares")
+    build_order(Order(str(pictures), folder / "shards", encoder=Jpegs(32)))
+    with pytest.raises(ConfigInvalid, match="their images are 32 pixels wide, and imageSize is 64"):
+        shard_loader(
+            Source(local=str(folder / "shards")), share(), config(), clip_tokenizer(), nodes=1, cache=folder / "cache"
+        )
+
+
 def test_the_wrapper_counts_waiting_for_the_first_batch_the_next_and_the_end() -> None:
     clock = iter(range(0, 1000, 10))
     batches: list[Batch] = [{}, {}]
@@ -141,6 +165,7 @@ def test_the_wrapper_answers_as_what_it_wraps() -> None:
 def remote(s3: S3, shards: Path, monkeypatch: pytest.MonkeyPatch) -> Source:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", s3.access_key)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", s3.secret_key)
+    monkeypatch.setenv("S3_ENDPOINT_URL", s3.endpoint)
     shutil.copytree(shards, s3.folder / "data" / "photographs", dirs_exist_ok=True)
     return Source(remote="s3://data/photographs", endpoint=s3.endpoint, region="here")
 
@@ -154,6 +179,62 @@ def test_an_index_that_is_there_is_found(remote: Source) -> None:
 def test_an_index_that_is_not_there_is_named_with_its_place(remote: Source, place: str) -> None:
     with pytest.raises(DataMissing, match=f"^No shards at {place}: "):
         require_index(remote.model_copy(update={"remote": place}))
+
+
+def test_the_knobs_of_the_loader_reach_streaming(remote: Source, tmp_path_factory: pytest.TempPathFactory) -> None:
+    knobs = {"canonicalNodes": 2, "predownloadSamples": 12, "cacheLimitGibibytes": 1}
+    loader = shard_loader(
+        remote, share(), config(loader=knobs), clip_tokenizer(), nodes=1, cache=tmp_path_factory.mktemp("cache") / "c"
+    )
+    dataset = loader.dataset
+    assert (dataset.num_canonical_nodes, dataset.predownload, dataset.cache_limit) == (2, 12, 1 << 30)
+
+
+def test_a_limit_of_the_cache_never_removes_shards_of_this_machine(
+    shards: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    knobs = config(loader={"cacheLimitGibibytes": 1})
+    cache = tmp_path_factory.mktemp("cache")
+    loader = shard_loader(Source(local=str(shards)), share(), knobs, clip_tokenizer(), nodes=1, cache=cache)
+    assert loader.dataset.cache_limit is None
+
+
+def test_a_cache_too_small_for_the_shards_is_a_wrong_configuration(
+    remote: Source, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    monkeypatch.setattr(data, "GIBIBYTE", 1 << 20)
+    with pytest.raises(ConfigInvalid, match=r"^loader.cacheLimitGibibytes 1 is too little for"):
+        shard_loader(
+            remote,
+            share(),
+            config(loader={"cacheLimitGibibytes": 1}),
+            clip_tokenizer(),
+            nodes=1,
+            cache=tmp_path_factory.mktemp("cache") / "c",
+        )
+
+
+@pytest.mark.parametrize(
+    ("remote_place", "words"),
+    [
+        ("ftp://host/shards", "begins with none of s3://, gs://, oci://, azure://, azure-dl://, hf://"),
+        ("shards", "begins with none of"),
+        ("oci://bucket/shards", "needs the Python package oci, which the trainer's image lacks"),
+    ],
+)
+def test_a_remote_that_cannot_be_read_here_is_refused(remote_place: str, words: str) -> None:
+    with pytest.raises(ConfigInvalid, match=words):
+        require_index(Source(remote=remote_place))
+
+
+@pytest.mark.parametrize("scheme", ["s3", "gs", "azure", "azure-dl", "hf"])
+def test_remotes_whose_packages_are_here_are_known(scheme: str) -> None:
+    require_scheme(f"{scheme}://bucket/shards")
+
+
+def test_remote_shards_are_checked_as_those_of_a_folder(remote: Source, shards: Path) -> None:
+    assert remote.remote is not None
+    assert check(remote.remote) == check(str(shards))
 
 
 def test_wrong_credentials_are_called_so(remote: Source, monkeypatch: pytest.MonkeyPatch) -> None:

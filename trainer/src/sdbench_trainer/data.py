@@ -35,6 +35,7 @@ REPLACED = "replaced"
 TRIES = 8
 """Samples that are looked at in place of one that cannot be read, before a grey one is made up."""
 GREY = 128
+GIBIBYTE = 1 << 30
 MOMENTS = 8
 Make = Callable[..., "Shards"]
 UNREADABLE = (Unusable, ValueError, IndexError, KeyError, TypeError)
@@ -191,7 +192,7 @@ def _opened(make: Make, source: Source, share: Share, knobs: Loader, nodes: int,
             batch_size=share.per_device,
             num_canonical_nodes=canonical_nodes(nodes, knobs.canonical_nodes),
             predownload=knobs.predownload_samples,
-            cache_limit=None if limit is None else limit << 30,
+            cache_limit=None if limit is None else limit * GIBIBYTE,
             download_timeout=DOWNLOAD_SECONDS,
         )
     except ConfigInvalid:
