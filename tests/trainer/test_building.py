@@ -25,6 +25,7 @@ from sdbench_trainer.shards.checking import check
 from sdbench_trainer.shards.description import index_in
 from sdbench_trainer.shards.encoders import Jpegs, Latents
 from sdbench_trainer.shards.items import ShardsRefused
+from sdbench_trainer.shards.parts import write
 from sdbench_trainer.shards.sources import source_at
 from sdbench_trainer.tokenizer import clip_tokenizer
 from sdbench_trainer.workers import WorkerLost, in_order
@@ -74,7 +75,7 @@ def test_a_build_that_was_stopped_goes_on_and_ends_as_if_it_had_not(
 ) -> None:
     whole, order = out / "whole", Order(str(pictures), out / "stopped")
     build_order(Order(str(pictures), whole))
-    really, done = building.write, 0
+    really, done = write, 0
 
     def write_two(*arguments: object) -> object:
         nonlocal done

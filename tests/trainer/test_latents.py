@@ -72,7 +72,8 @@ def clean(noisy: Tensor, batch: Batch, alphas: Tensor) -> Tensor:
     """The scaled latents that the UNet saw, its noise taken off again."""
     drawn = draws(batch["draw"].tolist(), tuple(noisy.shape[1:]), CPU)  # type: ignore[arg-type]
     signal = alphas[drawn.timesteps].view(-1, 1, 1, 1)
-    return (noisy - (1 - signal).sqrt() * drawn.noise) / signal.sqrt()
+    scaled: Tensor = (noisy - (1 - signal).sqrt() * drawn.noise) / signal.sqrt()
+    return scaled
 
 
 def test_the_losses_and_the_scaled_latents_are_those_of_online_encoding(

@@ -3,7 +3,7 @@
 import io
 import json
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pyarrow
@@ -121,7 +121,7 @@ def test_rows_that_name_no_file_are_told(folder: Path) -> None:
     ]
 
 
-def rows(path: Path, columns: Mapping[str, list[object]], group: int = 2) -> None:
+def rows(path: Path, columns: Mapping[str, Sequence[object]], group: int = 2) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     parquet.write_table(pyarrow.table(dict(columns)), path, row_group_size=group)
 
