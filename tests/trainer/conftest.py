@@ -11,7 +11,7 @@ import pytest
 import photographs
 from cluster.harness.runs import new_run
 from cluster.harness.s3 import S3, s3_server
-from sdbench_trainer.shards import build
+from sdbench_trainer.shards.building import build
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")

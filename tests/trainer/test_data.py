@@ -12,14 +12,18 @@ from torch import Tensor
 
 from cluster.harness.s3 import S3
 from sdbench_trainer import data
-from sdbench_trainer.config import Loader
-from sdbench_trainer.data import POOL, Share, SyntheticImages, canonical_nodes, shard_loader, square
-from sdbench_trainer.failures import DataMissing
+from sdbench_trainer.config import TrainerConfig
+from sdbench_trainer.data import Share, canonical_nodes, shard_loader
+from sdbench_trainer.failures import ConfigInvalid, DataMissing
 from sdbench_trainer.loader import TimedLoader
 from sdbench_trainer.model import Batch
-from sdbench_trainer.remote import require_index
+from sdbench_trainer.pixels import square
+from sdbench_trainer.remote import require_index, require_scheme
 from sdbench_trainer.run import Source
-from sdbench_trainer.shards import build
+from sdbench_trainer.shards.building import Order, build, build_order
+from sdbench_trainer.shards.checking import check
+from sdbench_trainer.shards.encoders import Jpegs
+from sdbench_trainer.synthetic import POOL, SyntheticImages
 from sdbench_trainer.tokenizer import clip_tokenizer
 
 
@@ -27,11 +31,15 @@ def share(rank: int = 0, world: int = 1, per_device: int = 4) -> Share:
     return Share(image_size=64, per_device=per_device, rank=rank, world=world, seed=7)
 
 
+def config(**knobs: object) -> TrainerConfig:
+    return TrainerConfig.model_validate({"model": "tiny", "imageSize": 64, "precision": "fp32", "seed": 7, **knobs})
+
+
 def test_a_batch_of_photographs_is_uint8_with_tokens_and_draws(
     shards: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     cache = tmp_path_factory.mktemp("cache")
-    loader = shard_loader(Source(local=str(shards)), share(), Loader(), clip_tokenizer(), nodes=1, cache=cache)
+    loader = shard_loader(Source(local=str(shards)), share(), config(), clip_tokenizer(), nodes=1, cache=cache)
     first, second = islice(iter(loader), 2)
     assert (first["image"].dtype, tuple(first["image"].shape)) == (torch.uint8, (4, 64, 64, 3))
     assert (first["tokens"].dtype, tuple(first["tokens"].shape)) == (torch.int64, (4, 77))
@@ -45,7 +53,7 @@ def test_shards_with_fewer_images_than_a_global_batch_are_refused_with_both_numb
     cache = tmp_path_factory.mktemp("cache")
     with pytest.raises(DataMissing, match=r"hold \d+ images, fewer than one global batch of 4096"):
         shard_loader(
-            Source(local=str(shards)), share(per_device=4096), Loader(), clip_tokenizer(), nodes=1, cache=cache
+            Source(local=str(shards)), share(per_device=4096), config(), clip_tokenizer(), nodes=1, cache=cache
         )
 
 
@@ -59,14 +67,14 @@ def test_shards_with_too_few_images_to_be_divided_are_refused(
     build(folder, folder / "shards", overwrite=False)
     with pytest.raises(DataMissing, match="hold 10 images; at least 64 are needed"):
         shard_loader(
-            Source(local=str(folder / "shards")), share(), Loader(), clip_tokenizer(), nodes=1, cache=folder / "cache"
+            Source(local=str(folder / "shards")), share(), config(), clip_tokenizer(), nodes=1, cache=folder / "cache"
         )
 
 
 def test_a_folder_without_shards_is_named(tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("empty")
     with pytest.raises(DataMissing, match=f"No shards at {folder}"):
-        shard_loader(Source(local=str(folder)), share(), Loader(), clip_tokenizer(), nodes=1, cache=folder)
+        shard_loader(Source(local=str(folder)), share(), config(), clip_tokenizer(), nodes=1, cache=folder)
 
 
 def test_the_picture_keeps_its_aspect_and_loses_its_edges() -> None:
@@ -114,6 +122,27 @@ def test_usual_node_counts_divide_the_shards_alike(nodes: int, canonical: int) -
     assert canonical_nodes(nodes) == canonical
 
 
+@pytest.mark.parametrize(("nodes", "asked"), [(4, 1), (4, 2), (4, 4), (4, 12), (1, 7)])
+def test_a_division_that_fits_the_pods_is_taken(nodes: int, asked: int) -> None:
+    assert canonical_nodes(nodes, asked) == asked
+
+
+def test_a_division_that_does_not_fit_the_pods_is_refused() -> None:
+    with pytest.raises(ConfigInvalid, match="canonicalNodes 6 is neither a multiple nor a divisor of the 4 pods"):
+        canonical_nodes(4, 6)
+
+
+def test_images_larger_than_the_shards_hold_are_refused(
+    pictures: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("squares")
+    build_order(Order(str(pictures), folder / "shards", encoder=Jpegs(32)))
+    with pytest.raises(ConfigInvalid, match="their images are 32 pixels wide, and imageSize is 64"):
+        shard_loader(
+            Source(local=str(folder / "shards")), share(), config(), clip_tokenizer(), nodes=1, cache=folder / "cache"
+        )
+
+
 def test_the_wrapper_counts_waiting_for_the_first_batch_the_next_and_the_end() -> None:
     clock = iter(range(0, 1000, 10))
     batches: list[Batch] = [{}, {}]
@@ -136,6 +165,7 @@ def test_the_wrapper_answers_as_what_it_wraps() -> None:
 def remote(s3: S3, shards: Path, monkeypatch: pytest.MonkeyPatch) -> Source:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", s3.access_key)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", s3.secret_key)
+    monkeypatch.setenv("S3_ENDPOINT_URL", s3.endpoint)
     shutil.copytree(shards, s3.folder / "data" / "photographs", dirs_exist_ok=True)
     return Source(remote="s3://data/photographs", endpoint=s3.endpoint, region="here")
 
@@ -151,6 +181,62 @@ def test_an_index_that_is_not_there_is_named_with_its_place(remote: Source, plac
         require_index(remote.model_copy(update={"remote": place}))
 
 
+def test_the_knobs_of_the_loader_reach_streaming(remote: Source, tmp_path_factory: pytest.TempPathFactory) -> None:
+    knobs = {"canonicalNodes": 2, "predownloadSamples": 12, "cacheLimitGibibytes": 1}
+    loader = shard_loader(
+        remote, share(), config(loader=knobs), clip_tokenizer(), nodes=1, cache=tmp_path_factory.mktemp("cache") / "c"
+    )
+    dataset = loader.dataset
+    assert (dataset.num_canonical_nodes, dataset.predownload, dataset.cache_limit) == (2, 12, 1 << 30)
+
+
+def test_a_limit_of_the_cache_never_removes_shards_of_this_machine(
+    shards: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    knobs = config(loader={"cacheLimitGibibytes": 1})
+    cache = tmp_path_factory.mktemp("cache")
+    loader = shard_loader(Source(local=str(shards)), share(), knobs, clip_tokenizer(), nodes=1, cache=cache)
+    assert loader.dataset.cache_limit is None
+
+
+def test_a_cache_too_small_for_the_shards_is_a_wrong_configuration(
+    remote: Source, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    monkeypatch.setattr(data, "GIBIBYTE", 1 << 20)
+    with pytest.raises(ConfigInvalid, match=r"^loader.cacheLimitGibibytes 1 is too little for"):
+        shard_loader(
+            remote,
+            share(),
+            config(loader={"cacheLimitGibibytes": 1}),
+            clip_tokenizer(),
+            nodes=1,
+            cache=tmp_path_factory.mktemp("cache") / "c",
+        )
+
+
+@pytest.mark.parametrize(
+    ("remote_place", "words"),
+    [
+        ("ftp://host/shards", "begins with none of s3://, gs://, oci://, azure://, azure-dl://, hf://"),
+        ("shards", "begins with none of"),
+        ("oci://bucket/shards", "needs the Python package oci, which the trainer's image lacks"),
+    ],
+)
+def test_a_remote_that_cannot_be_read_here_is_refused(remote_place: str, words: str) -> None:
+    with pytest.raises(ConfigInvalid, match=words):
+        require_index(Source(remote=remote_place))
+
+
+@pytest.mark.parametrize("scheme", ["s3", "gs", "azure", "azure-dl", "hf"])
+def test_remotes_whose_packages_are_here_are_known(scheme: str) -> None:
+    require_scheme(f"{scheme}://bucket/shards")
+
+
+def test_remote_shards_are_checked_as_those_of_a_folder(remote: Source, shards: Path) -> None:
+    assert remote.remote is not None
+    assert check(remote.remote) == check(str(shards))
+
+
 def test_wrong_credentials_are_called_so(remote: Source, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     with pytest.raises(DataMissing, match="check the credentials"):
@@ -163,14 +249,3 @@ def test_a_server_that_is_down_is_named(remote: Source) -> None:
         endpoint = f"http://127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(DataMissing, match=endpoint):
             require_index(remote.model_copy(update={"endpoint": endpoint}))
-
-
-def test_a_broken_picture_in_the_shards_is_named_by_its_number(tmp_path_factory: pytest.TempPathFactory) -> None:
-    from streaming import MDSWriter
-
-    folder = tmp_path_factory.mktemp("broken")
-    with MDSWriter(columns={"image": "bytes", "caption": "str"}, out=str(folder / "shards")) as writer:
-        writer.write({"image": b"no picture", "caption": "x"})
-    dataset = data.ShardedImages(64, 7, local=str(folder / "shards"), batch_size=1)
-    with pytest.raises(DataMissing, match="Sample 0"):
-        dataset[0]

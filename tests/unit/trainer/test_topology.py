@@ -108,7 +108,8 @@ def test_the_files_of_a_secret_become_variables(tmp_path_factory: pytest.TempPat
 
 
 def test_an_own_s3_server_is_named_to_streaming_and_to_boto() -> None:
-    assert source_variables(Source()) == {}
+    assert source_variables(Source()) == {"HF_HUB_OFFLINE": "1"}
+    assert source_variables(Source(remote="hf://datasets/a/b"))["HF_HUB_OFFLINE"] == "0"
     variables = source_variables(Source(remote="s3://b", endpoint="http://s3:80", region="here"))
     assert variables["S3_ENDPOINT_URL"] == variables["AWS_ENDPOINT_URL_S3"] == "http://s3:80"
     assert variables["AWS_REGION"] == variables["AWS_DEFAULT_REGION"] == "here"

@@ -224,6 +224,8 @@ def launched(command: Sequence[str]) -> Report | None:
         return refusal(str(refused))
     if os.getpid() == 1:
         leftovers.remove_all()
+    else:
+        leftovers.remove_unused()
     say(f"launch: {run.attempt}: {topology.per_node} of {run.devices} ranks here")
     with run_folders() as folders:
         return report_of(pod(run, topology, folders, command), began)

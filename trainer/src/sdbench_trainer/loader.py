@@ -1,20 +1,25 @@
-"""How long did a rank wait for its images? Times `next()` of the loader it wraps, on the rank itself.
+"""How long did a rank wait for its images, and how many of them were replaced? Wraps the loader, on the rank itself.
 
-Composer's own events cannot tell: AFTER_DATALOADER fires after an all-reduce and so blames every rank for one.
+Composer's own events cannot tell the wait: AFTER_DATALOADER fires after an all-reduce and so blames every rank for one.
 """
 
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from sdbench_trainer.data import REPLACED
 from sdbench_trainer.model import Batch
+from sdbench_trainer.replaced import Replaced
 
 
 class TimedLoader:
     """A loader that counts the seconds its user waited; whatever else it is asked, the wrapped one answers."""
 
-    def __init__(self, loader: Any, clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(
+        self, loader: Any, replaced: Replaced | None = None, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
         self.loader = loader
+        self.replaced = replaced or Replaced()
         self.waited = 0.0
         self._clock = clock
 
@@ -28,7 +33,8 @@ class TimedLoader:
             self.waited += self._clock() - began
             if batch is None:
                 return
-            yield batch
+            self.replaced.add(batch.get(REPLACED, 0))
+            yield {name: tensor for name, tensor in batch.items() if name != REPLACED}
 
     def __len__(self) -> int:
         return len(self.loader)

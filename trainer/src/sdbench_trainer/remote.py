@@ -3,14 +3,25 @@
 Streaming by itself retries an unreachable server for minutes and names only the object.
 """
 
+import importlib.util
 from typing import Any
 from urllib.parse import urlparse
 
-from sdbench_trainer.failures import DataMissing
+from sdbench_trainer.failures import ConfigInvalid, DataMissing
 from sdbench_trainer.run import Source
 
 CONNECT_SECONDS = 5
 READ_SECONDS = 15
+
+SCHEMES = {
+    "s3": "boto3",
+    "gs": "google.cloud.storage",
+    "oci": "oci",
+    "azure": "azure.storage.blob",
+    "azure-dl": "azure.storage.filedatalake",
+    "hf": "huggingface_hub",
+}
+"""Remotes that Streaming reads, with the module that each needs."""
 
 _CAUSES = {
     "NoSuchBucket": "the bucket does not exist",
@@ -43,9 +54,35 @@ def _cause(error: Exception, endpoint: str | None) -> str:
     return f"the server {endpoint or 'of the remote'} does not answer ({type(error).__name__})"
 
 
+def _installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def require_scheme(remote: str) -> None:
+    """Raise ConfigInvalid, saying what to do, unless this installation can read such remotes."""
+    scheme = urlparse(remote).scheme
+    if scheme not in SCHEMES:
+        known = ", ".join(f"{name}://" for name in SCHEMES)
+        raise ConfigInvalid(f"data.remote {remote} begins with none of {known}.")
+    if not _installed(SCHEMES[scheme]):
+        package = SCHEMES[scheme].replace(".", "-")
+        raise ConfigInvalid(
+            f"{scheme}:// needs the Python package {package}, which the trainer's image lacks; build one that has it."
+        )
+
+
 def require_index(source: Source) -> None:
-    """Raise DataMissing, naming the remote, unless its index can be read. Only s3:// is asked; Streaming knows more."""
-    if source.remote is None or not source.remote.startswith("s3://"):
+    """Raise DataMissing, naming the remote, unless its index can be read; ConfigInvalid if it cannot be meant.
+
+    Only s3:// is asked before Streaming does.
+    """
+    if source.remote is None:
+        return
+    require_scheme(source.remote)
+    if not source.remote.startswith("s3://"):
         return
     address = urlparse(source.remote)
     key = "/".join(part for part in (address.path.strip("/"), "index.json") if part)

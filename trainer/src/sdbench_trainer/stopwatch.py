@@ -97,6 +97,8 @@ class RankWindow:
     """In the window."""
     cpu: Span | None = None
     """CPU time of its host and its session; None where it cannot be read."""
+    replaced_samples: int = 0
+    """Unreadable samples of the whole run, each replaced by another."""
 
 
 def finite(loss: float, when: str) -> float:
@@ -166,5 +168,6 @@ def measurement(
         foreign_cpu_ratio=load.foreign if load else None,
         steal_ratio=load.steal if load else None,
         disturbed=load is not None and load.taken > float(window.max_foreign_cpu_ratio),
+        replaced_samples=sum(rank.replaced_samples for rank in ranks),
         block_step_seconds=block_means(steps),
     )

@@ -15,7 +15,16 @@ from sdbench_trainer.run import RUN_VARIABLE, RunConfig, Source
 SCRATCH_VARIABLE = "SDBENCH_SCRATCH"
 """Environment variable with the folder that PID 1 and its ranks share."""
 
-CREDENTIAL_VALUES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+CREDENTIAL_VALUES = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "GCS_KEY",
+    "GCS_SECRET",
+    "AZURE_ACCOUNT_NAME",
+    "AZURE_ACCOUNT_ACCESS_KEY",
+    "HF_TOKEN",
+)
 """Keys of a Secret whose contents become variables of the same name."""
 
 CREDENTIAL_PATHS = {
@@ -98,8 +107,9 @@ def credential_variables(folder: Path) -> dict[str, str]:
 
 
 def source_variables(source: Source) -> dict[str, str]:
-    """The variables by which Streaming finds another S3 server than Amazon's."""
+    """The variables by which Streaming finds another S3 server than Amazon's, or may ask Hugging Face's."""
     wanted = {
+        "HF_HUB_OFFLINE": "0" if (source.remote or "").startswith("hf://") else "1",
         "S3_ENDPOINT_URL": source.endpoint,
         "AWS_ENDPOINT_URL_S3": source.endpoint,
         "AWS_REGION": source.region,
@@ -121,7 +131,6 @@ def rank_variables(topology: Topology, local_rank: int, scratch: Path, temporary
         SCRATCH_VARIABLE: str(scratch),
         "TMPDIR": str(temporary),
         "PYTHONUNBUFFERED": "1",
-        "HF_HUB_OFFLINE": "1",
         "TOKENIZERS_PARALLELISM": "false",
     }
 

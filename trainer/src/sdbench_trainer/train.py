@@ -22,7 +22,7 @@ from composer.utils import dist, reproducibility
 
 from sdbench_trainer.abilities import require_abilities
 from sdbench_trainer.beats import DOING, Phase, Pulse
-from sdbench_trainer.data import Share, SyntheticImages, shard_loader
+from sdbench_trainer.data import Share, shard_loader
 from sdbench_trainer.ema import ExponentialMovingAverage
 from sdbench_trainer.failures import WindowIncomplete, exit_code, sentence
 from sdbench_trainer.flops import flops_per_image, mfu_ratio
@@ -31,9 +31,11 @@ from sdbench_trainer.loader import TimedLoader
 from sdbench_trainer.model import stable_diffusion
 from sdbench_trainer.provenance import environment
 from sdbench_trainer.remote import require_index
+from sdbench_trainer.replaced import Replaced, planned_samples, require_few, shared_store
 from sdbench_trainer.report import BatchTruth, Measurement, Report, ReportError
 from sdbench_trainer.run import RUN_VARIABLE, RunConfig, division
 from sdbench_trainer.stopwatch import RankWindow, measurement
+from sdbench_trainer.synthetic import SyntheticImages
 from sdbench_trainer.telemetry import Telemetry, port, serve
 from sdbench_trainer.tokenizer import clip_tokenizer, token_ids
 from sdbench_trainer.watch import NEVER, Watch
@@ -66,17 +68,17 @@ def batch_truth(run: RunConfig, microbatch: int | None = None) -> BatchTruth:
 
 
 def images(run: RunConfig, place: Place) -> Any:
-    """This rank's loader. Raises DataMissing."""
+    """This rank's loader. Raises DataMissing, ConfigInvalid."""
     share = Share(run.trainer.image_size, batch_truth(run).per_device, place.rank, place.world, run.trainer.seed)
     if run.source.remote is None and run.source.local is None:
-        return SyntheticImages(share, clip_tokenizer())
+        return SyntheticImages(share, clip_tokenizer(), run.trainer.encoding)
     if place.local_rank == 0:
         require_index(run.source)
     cache = (place.scratch or Path.cwd()) / "shards"
     return shard_loader(
         run.source,
         share,
-        run.trainer.loader,
+        run.trainer,
         clip_tokenizer(),
         nodes=place.nodes,
         cache=cache,
@@ -128,7 +130,7 @@ def trainer_of(run: RunConfig, parts: Parts, loader: TimedLoader, watch: Watch) 
     )
 
 
-def rank_window(watch: Watch) -> RankWindow:
+def rank_window(watch: Watch, loader: TimedLoader) -> RankWindow:
     """This rank's part of the window. Raises WindowIncomplete."""
     if watch.seen is None:
         raise WindowIncomplete("The training ended before its window was complete.")
@@ -138,22 +140,25 @@ def rank_window(watch: Watch) -> RankWindow:
         host_memory_peak_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         device_memory_peak_bytes=watch.seen.device_memory_peak_bytes,
         cpu=watch.seen.cpu,
+        replaced_samples=loader.replaced.own,
     )
 
 
 def fit(run: RunConfig, parts: Parts, pulse: Pulse, telemetry: Telemetry | None) -> Measurement:
     """Train until the window is complete; the same Measurement on every rank, its steps those of rank 0."""
-    loader = TimedLoader(parts.loader)
-    watch = Watch(run.trainer.window, loader, batch_truth(run).global_batch_size, pulse, telemetry)
+    size = batch_truth(run).global_batch_size
+    loader = TimedLoader(parts.loader, Replaced(planned_samples(run.trainer, size), shared_store()))
+    watch = Watch(run.trainer.window, loader, size, pulse, telemetry)
     trainer = trainer_of(run, parts, loader, watch)
     trainer.fit()
     pulse.enter(Phase.FINISHING)
-    ranks = dist.all_gather_object(rank_window(watch))
+    ranks = dist.all_gather_object(rank_window(watch, loader))
     seen = [watch.seen]
     dist.broadcast_object_list(seen, src=0)
+    require_few(sum(rank.replaced_samples for rank in ranks), int(trainer.state.timestamp.batch) * size)
     trainer.close()
     assert seen[0] is not None
-    return measurement(run.trainer.window, seen[0].steps, batch_truth(run).global_batch_size, ranks, seen[0].loss)
+    return measurement(run.trainer.window, seen[0].steps, size, ranks, seen[0].loss)
 
 
 def report_of(run: RunConfig, result: Measurement, inspection: Inspection) -> Report:

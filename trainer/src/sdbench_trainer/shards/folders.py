@@ -1,0 +1,109 @@
+"""Which photographs lie in a folder, or are named by a table? Captions stand beside the images, or in the table."""
+
+import csv
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from sdbench_trainer.pictures import Reason
+from sdbench_trainer.shards.items import (
+    IMAGE_SUFFIXES,
+    Columns,
+    File,
+    Found,
+    Item,
+    LeftOut,
+    ShardsRefused,
+    caption_of,
+)
+
+BESIDE = (".txt", ".json")
+"""Where a caption is looked for, the first found wins."""
+TABLE_SUFFIXES = (".csv", ".jsonl", ".ndjson")
+METADATA_SUFFIXES = (*TABLE_SUFFIXES, ".parquet")
+FIELD_BYTES = 1 << 24
+
+
+def _in_one(folder: Path, names: list[str], columns: Columns) -> Iterator[Found]:
+    """The images of one folder, and its files that are neither images nor beside one."""
+    split = {name: os.path.splitext(name) for name in names}  # noqa: PTH122 - of names, by the million
+    texts = {(stem, suffix.lower()): name for name, (stem, suffix) in split.items() if suffix.lower() in BESIDE}
+    stems = {stem for stem, suffix in split.values() if suffix.lower() in IMAGE_SUFFIXES}
+    for name in names:
+        stem, suffix = split[name][0], split[name][1].lower()
+        path = str(folder / name)
+        if suffix in IMAGE_SUFFIXES:
+            beside = next((texts[stem, end] for end in BESIDE if (stem, end) in texts), None)
+            caption = File(str(folder / beside)) if beside else ""
+            yield Item(path, File(path), caption, columns.caption)
+        elif suffix == ".txt" and stem not in stems:
+            yield LeftOut(path, Reason.CAPTION_WITHOUT_IMAGE)
+        elif suffix not in BESIDE and suffix not in METADATA_SUFFIXES:
+            yield LeftOut(path, Reason.OTHER_FILE, "its name has no suffix of an image")
+
+
+def images_in(folder: Path, columns: Columns, without: frozenset[Path] = frozenset()) -> Iterator[Found]:
+    """Everything in a folder and its subfolders, in the order of the names; one folder's names are held at a time."""
+    with os.scandir(folder) as entries:
+        listed = sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries)
+    files = [name for name, is_folder in listed if not is_folder and (folder / name) not in without]
+    yield from _in_one(folder, files, columns)
+    for name, is_folder in listed:
+        if is_folder and (folder / name) not in without:
+            yield from images_in(folder / name, columns, without)
+
+
+def _json_rows(table: Path) -> Iterator[Mapping[str, Any] | None]:
+    with table.open(encoding="utf-8-sig") as lines:
+        for line in lines:
+            if line.strip():
+                try:
+                    row = json.loads(line)
+                except ValueError:
+                    row = None
+                yield row if isinstance(row, dict) else None
+
+
+def _csv_rows(table: Path) -> Iterator[Mapping[str, Any] | None]:
+    csv.field_size_limit(FIELD_BYTES)
+    with table.open(newline="", encoding="utf-8-sig") as lines:
+        yield from csv.DictReader(lines)
+
+
+def _rows(table: Path) -> Iterator[Mapping[str, Any] | None]:
+    """The rows of a table; None for a line that is no row. Raises ShardsRefused."""
+    try:
+        yield from _csv_rows(table) if table.suffix.lower() == ".csv" else _json_rows(table)
+    except (UnicodeError, csv.Error) as error:
+        raise ShardsRefused(f"{table} cannot be read as UTF-8 {table.suffix[1:].upper()}: {error}.") from error
+
+
+def _require_columns(table: Path, row: Mapping[str, Any], columns: Columns) -> None:
+    if columns.file not in row:
+        names = ", ".join(str(name) for name in row)
+        raise ShardsRefused(
+            f"{table} has no column {columns.file} but {names}; name the one with the files by --file-column."
+        )
+    if columns.caption not in row and columns.caption != Columns().caption:
+        raise ShardsRefused(f"{table} has no column {columns.caption}; name the right one by --caption-column.")
+
+
+def images_of(table: Path, columns: Columns) -> Iterator[Found]:
+    """The images that a CSV or JSONL table names, in its order; paths start at the table's folder."""
+    checked = False
+    for number, row in enumerate(_rows(table), start=1):
+        name = f"{table}, row {number}"
+        if row is None:
+            yield LeftOut(name, Reason.BAD_ROW, "it is no JSON object")
+            continue
+        if not checked:
+            _require_columns(table, row, columns)
+            checked = True
+        file = row.get(columns.file)
+        if not file or not isinstance(file, str):
+            yield LeftOut(name, Reason.NO_IMAGE, f"its column {columns.file} is empty")
+            continue
+        path = str(table.parent / file)
+        yield Item(path, File(path), caption_of(row.get(columns.caption)), columns.caption)
