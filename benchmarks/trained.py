@@ -1,0 +1,40 @@
+"""What of the trainer is measured? Its own parts, made by its own functions from a run's configuration."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sdbench_trainer.beats import Beats, Pulse
+from sdbench_trainer.run import RunConfig
+from sdbench_trainer.train import Parts, parts_of
+from sdbench_trainer.world import Place
+
+SMOOTHING = 0.99
+TINY: Mapping[str, Any] = {
+    "model": "tiny",
+    "imageSize": 64,
+    "globalBatchSize": 5,
+    "deviceMicrobatchSize": 5,
+    "precision": "fp32",
+    "ema": {"smoothing": str(SMOOTHING)},
+}
+"""One thread takes about 100 ms for a step of it."""
+
+
+def tiny_run(**trainer: Any) -> RunConfig:
+    """One CPU process and synthetic images, with these knobs of the trainer, named as in a Benchmark."""
+    return RunConfig.model_validate({"attempt": "benchmark", "devices": 1, "trainer": {**TINY, **trainer}})
+
+
+def fresh_parts(run: RunConfig) -> Parts:
+    """Model, loader, optimiser and average as the trainer makes them."""
+    return parts_of(run, Place(), torch.device("cpu"))
+
+
+def beating(folder: Path) -> Pulse:
+    """A pulse that writes where a watchdog could read."""
+    file = folder / "beats"
+    Beats(file, ranks=1, now=0.0)
+    return Pulse(file, 0)
