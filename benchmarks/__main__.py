@@ -5,6 +5,7 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -38,14 +39,14 @@ def measured(case: Case, quick: bool) -> CaseResult:
     )
 
 
-def main() -> int:
-    """Run what was asked for; the file is written after each case."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what is asked for, by default on the command line; the file is written after each case."""
     names = tuple(case.name for case in CASES)
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"which cases; default: all of {', '.join(names)}")
     parser.add_argument("--quick", action="store_true", help="a smoke run: smallest sizes, numbers mean nothing")
     parser.add_argument("--results", type=Path, default=None, help=f"file to write; default: {RESULTS.name} here")
-    asked = parser.parse_args()
+    asked = parser.parse_args(arguments)
     if unknown := set(asked.names) - set(names):
         parser.error(f"no such case: {', '.join(sorted(unknown))}; there are {', '.join(names)}")
     if asked.quick and asked.results is None:

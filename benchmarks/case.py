@@ -20,7 +20,7 @@ class Setting:
 
     def turns(self, full: int) -> int:
         """How many turns to take."""
-        return 2 if self.quick else full
+        return 1 if self.quick else full
 
 
 @dataclass(frozen=True)

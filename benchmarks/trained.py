@@ -15,17 +15,15 @@ SMOOTHING = 0.99
 TINY: Mapping[str, Any] = {
     "model": "tiny",
     "imageSize": 64,
-    "globalBatchSize": 5,
-    "deviceMicrobatchSize": 5,
     "precision": "fp32",
     "ema": {"smoothing": str(SMOOTHING)},
 }
-"""One thread takes about 100 ms for a step of it."""
 
 
-def tiny_run(**trainer: Any) -> RunConfig:
+def tiny_run(batch: int = 8, **trainer: Any) -> RunConfig:
     """One CPU process and synthetic images, with these knobs of the trainer, named as in a Benchmark."""
-    return RunConfig.model_validate({"attempt": "benchmark", "devices": 1, "trainer": {**TINY, **trainer}})
+    sizes = {"globalBatchSize": batch, "deviceMicrobatchSize": batch}
+    return RunConfig.model_validate({"attempt": "benchmark", "devices": 1, "trainer": {**TINY, **sizes, **trainer}})
 
 
 def fresh_parts(run: RunConfig) -> Parts:

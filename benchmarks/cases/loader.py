@@ -1,7 +1,6 @@
 """How many samples a second does one core read, decode, scale and tokenise, and how large do they leave?"""
 
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -31,7 +30,7 @@ SIZES = (256, 512)
 
 def our_loader(folder: Path, image_size: int, **trainer: Any) -> Any:
     """The loader that the trainer makes for shards in a folder."""
-    run = tiny_run(imageSize=image_size, globalBatchSize=BATCH, deviceMicrobatchSize=BATCH, **trainer)
+    run = tiny_run(BATCH, imageSize=image_size, **trainer)
     return images(run.model_copy(update={"source": Source(local=str(folder))}), Place())
 
 
@@ -48,8 +47,8 @@ def seconds_a_sample(loader: Any, samples: int) -> float:
 
 def bytes_a_sample(loader: Any) -> float:
     """What one sample of the first batch holds."""
-    batch: Mapping[str, Tensor] = next(iter(loader))
-    return sum(part.numel() * part.element_size() for part in batch.values()) / BATCH
+    parts = [part for part in next(iter(loader)).values() if isinstance(part, Tensor)]
+    return sum(part.numel() * part.element_size() for part in parts) / BATCH
 
 
 def compared(setting: Setting, folder: Path, source: str, image_size: int, samples: int) -> tuple[Finding, Finding]:
