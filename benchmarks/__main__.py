@@ -11,9 +11,11 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+from sdbench_trainer.witness import reading
+
 from benchmarks.case import Case, Setting
 from benchmarks.cases.all import CASES
-from benchmarks.machine import load_between, this_machine, ticks_now
+from benchmarks.machine import load_between, this_machine
 from benchmarks.page import line
 from benchmarks.results import RESULTS, CaseResult, earlier, write
 
@@ -25,9 +27,9 @@ def measured(case: Case, quick: bool) -> CaseResult:
         print(f"  {case.name}: {words}", file=sys.stderr, flush=True)
 
     with tempfile.TemporaryDirectory(prefix="sdbench-") as folder:
-        before, began = ticks_now(), time.monotonic()
+        before, began = reading(), time.monotonic()
         answer = case.answer(Setting(quick, Path(folder), news))
-        seconds, load = time.monotonic() - began, load_between(before, ticks_now())
+        seconds, load = time.monotonic() - began, load_between(before, reading())
     return CaseResult(
         name=case.name,
         title=case.title,

@@ -1,18 +1,13 @@
-"""Which machine was it, and who else used it meanwhile?
-
-The load is read from /proc/stat at both ends of a case: what neither idled nor was used by this process and its
-children was used by strangers; `steal` is what the hypervisor gave to other guests.
-"""
+"""Which machine was it, and who else used it meanwhile? The load is what the trainer's own witness says."""
 
 import os
 import platform
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
-from sdbench_trainer.config import Boundary
+from sdbench_trainer.witness import Reading, span, worst_load
 
-STAT = Path("/proc/stat")
+from sdbench_trainer.config import Boundary
 
 
 class Machine(Boundary):
@@ -35,36 +30,10 @@ class Load(Boundary):
     steal_ratio: float
 
 
-@dataclass(frozen=True)
-class Ticks:
-    """CPU time since the machine started, in ticks, over all cores; `own` is this process's and its children's."""
-
-    total: float
-    idle: float
-    steal: float
-    own: float
-
-
-def ticks_of(stat: str, own_seconds: float, per_second: int) -> Ticks:
-    """The first line of /proc/stat. Guests' time is in that of users already (proc(5))."""
-    user, nice, system, idle, waiting, interrupts, soft, steal = (int(word) for word in stat.split()[1:9])
-    total = user + nice + system + idle + waiting + interrupts + soft + steal
-    return Ticks(total, idle + waiting, steal, own_seconds * per_second)
-
-
-def ticks_now() -> Ticks:
-    """The ticks so far."""
-    own = os.times()
-    seconds = own.user + own.system + own.children_user + own.children_system
-    return ticks_of(STAT.read_text(), seconds, os.sysconf("SC_CLK_TCK"))
-
-
-def load_between(before: Ticks, after: Ticks) -> Load:
-    """Who used the machine; a share is at least 0, because ticks are rounded."""
-    total = max(after.total - before.total, 1.0)
-    idle, steal, own = after.idle - before.idle, after.steal - before.steal, after.own - before.own
-    foreign = total - idle - steal - own
-    return Load(foreign_cpu_ratio=round(max(foreign / total, 0.0), 4), steal_ratio=round(steal / total, 4))
+def load_between(before: Reading | None, after: Reading | None) -> Load | None:
+    """Who used the machine; None where /proc does not say."""
+    taken = worst_load([span(before, after)])
+    return None if taken is None else Load(foreign_cpu_ratio=round(taken.foreign, 4), steal_ratio=round(taken.steal, 4))
 
 
 def _line(file: str, pattern: str) -> str:

@@ -70,7 +70,7 @@ class CaseResult(Boundary):
     findings: tuple[Finding, ...]
     notes: tuple[str, ...] = ()
     seconds: float
-    load: Load
+    load: Load | None = None
 
 
 class Results(Boundary):

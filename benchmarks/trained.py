@@ -1,10 +1,12 @@
 """What of the trainer is measured? Its own parts, made by its own functions from a run's configuration."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from sdbench_trainer.inspection import Inspection
 
 from sdbench_trainer.beats import Beats, Pulse
 from sdbench_trainer.run import RunConfig
@@ -27,8 +29,9 @@ def tiny_run(batch: int = 8, **trainer: Any) -> RunConfig:
 
 
 def fresh_parts(run: RunConfig) -> Parts:
-    """Model, loader, optimiser and average as the trainer makes them."""
-    return parts_of(run, Place(), torch.device("cpu"))
+    """Model, loader, optimiser and algorithms as the trainer makes them."""
+    parts, inspection = parts_of(run, Place(), torch.device("cpu")), Inspection(run.trainer, run.devices)
+    return replace(parts, algorithms=(*parts.algorithms, inspection))
 
 
 def beating(folder: Path) -> Pulse:

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import pytest
+from sdbench_trainer.witness import Reading, machine_in
 
 from benchmarks.comparison import Estimate
-from benchmarks.machine import Load, Machine, load_between, ticks_of
+from benchmarks.machine import Load, Machine, load_between
 from benchmarks.page import line, page
 from benchmarks.results import (
     RESULTS,
@@ -100,9 +101,15 @@ def test_results_come_back_as_they_were_written(tmp_path: Path) -> None:
 
 
 def test_the_load_is_what_neither_idled_nor_was_ours() -> None:
-    before = ticks_of("cpu  100 0 50 800 50 0 0 0 0 0\n", own_seconds=1.0, per_second=100)
-    after = ticks_of("cpu  200 10 80 1000 60 5 5 40 77 0\n", own_seconds=1.9, per_second=100)
+    before = Reading("host", machine_in("cpu  100 0 50 800 50 0 0 0 0 0\n"), own=100)
+    after = Reading("host", machine_in("cpu  200 10 80 1000 60 5 5 40 77 0\n"), own=190)
     assert load_between(before, after) == Load(foreign_cpu_ratio=0.15, steal_ratio=0.1)
+
+
+def test_a_load_that_cannot_be_read_is_said_to_be_unknown() -> None:
+    assert load_between(None, None) is None
+    unseen = case("first").model_copy(update={"load": None})
+    assert "nobody saw what others used" in page(Results(machine=MACHINE, quick=False, cases=(unseen,)))
 
 
 def test_the_page_shows_every_finding_with_machine_load_and_target() -> None:
