@@ -1,48 +1,16 @@
-"""On which weights are the average and the optimiser measured? On a UNet's, without the UNet around them.
+"""On which weights are the average and the optimiser measured? On a UNet's, without the UNet around them."""
 
-Also: how many operations does a piece of code dispatch? One dispatched operation may be many kernels on a GPU.
-"""
-
-import time
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from composer.core import Event, State
 from composer.devices import DeviceCPU
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.trained import fresh_parts, tiny_run
+from sdbench_trainer.config import Model
 from sdbench_trainer.model import networks_on_meta
 from sdbench_trainer.train import Parts
-
-
-class Dispatched(TorchDispatchMode):
-    """Counts what is dispatched while it is entered."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.count = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.count += 1
-        return func(*args, **(kwargs or {}))
-
-
-def dispatched(work: Callable[[], object]) -> int:
-    """The number of operations that the work dispatches."""
-    operations = Dispatched()
-    with operations:
-        work()
-    return operations.count
-
-
-def seconds_of(work: Callable[[], object]) -> float:
-    """How long the work takes."""
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
 
 
 class Weights(nn.Module):
@@ -58,7 +26,7 @@ class Weights(nn.Module):
         return f"{elements / 1e6:,.1f} M parameters in {len(self.all)} tensors"
 
 
-def weights_of(model: Any, every: int = 1) -> Weights:
+def weights_of(model: Model, every: int = 1) -> Weights:
     """The weights of a Stable Diffusion's UNet, or a part of them."""
     return Weights(networks_on_meta(model).unet, every)
 

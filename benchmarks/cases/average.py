@@ -2,20 +2,36 @@
 
 from statistics import median
 
+import torch
+
 from benchmarks.case import Answer, Case, Setting
 from benchmarks.comparison import estimate, interleaved, times_faster
+from benchmarks.operations import dispatched, seconds_of
 from benchmarks.plain import average as plain
 from benchmarks.results import at_least, finding
 from benchmarks.trained import SMOOTHING
-from benchmarks.weights import AveragedWeights, dispatched, seconds_of, weights_of
+from benchmarks.weights import AveragedWeights, weights_of
 from sdbench_trainer.config import Model
 
 GAIN = 10.0
 TURNS = 9
 
 
+def require_agreement() -> None:
+    """Both ways give the same averages, up to rounding. Raises AssertionError."""
+    weights = weights_of(Model.TINY)
+    average = AveragedWeights(weights)
+    for shadow in average.averages:
+        shadow.fill_(0.5)
+    expected = [shadow.clone() for shadow in average.averages]
+    plain.update(expected, weights.parameters(), SMOOTHING)
+    average.update()
+    torch.testing.assert_close(average.averages, expected, rtol=0.0, atol=1e-6)
+
+
 def answer(setting: Setting) -> Answer:
     """The update of all averages of a UNet, the plain way and by `ema.py`."""
+    require_agreement()
     weights = weights_of(Model.TINY if setting.quick else Model.SD2_BASE)
     average = AveragedWeights(weights)
     averages, live = average.averages, list(weights.parameters())

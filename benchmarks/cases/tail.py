@@ -8,10 +8,11 @@ import torch
 from benchmarks.case import Answer, Case, Setting
 from benchmarks.comparison import estimate, interleaved, times_faster
 from benchmarks.machine import free_gibibytes
+from benchmarks.operations import dispatched, seconds_of
 from benchmarks.plain import tail as plain
 from benchmarks.results import Finding, at_least, at_most, finding
 from benchmarks.trained import SMOOTHING
-from benchmarks.weights import AveragedWeights, Weights, dispatched, seconds_of, weights_of
+from benchmarks.weights import AveragedWeights, Weights, weights_of
 from sdbench_trainer.config import Model
 
 OPERATIONS = 10

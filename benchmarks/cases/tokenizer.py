@@ -8,9 +8,9 @@ from typing import Any
 
 from benchmarks.case import Answer, Case, Setting
 from benchmarks.comparison import interleaved, times_faster
+from benchmarks.operations import seconds_of
 from benchmarks.plain import tokens as plain
 from benchmarks.results import Finding, at_least, finding
-from benchmarks.weights import seconds_of
 from photographs import PHOTOGRAPHS
 from sdbench_trainer.tokenizer import MERGES, clip_tokenizer, token_ids, vocabulary_file
 
