@@ -11,13 +11,12 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-from sdbench_trainer.witness import reading
-
 from benchmarks.case import Case, Setting
 from benchmarks.cases.all import CASES
 from benchmarks.machine import load_between, this_machine
 from benchmarks.page import line
 from benchmarks.results import RESULTS, CaseResult, earlier, write
+from sdbench_trainer.witness import reading
 
 
 def measured(case: Case, quick: bool) -> CaseResult:

@@ -8,13 +8,13 @@ from random import Random
 
 import numpy as np
 from PIL import Image
-from sdbench_trainer.shards.description import KEY, LATENT_COLUMNS, Description
 from streaming import MDSWriter
 
 import photographs
 from benchmarks.trained import tiny_run
 from sdbench_trainer.config import Encoding
 from sdbench_trainer.data import MOMENTS
+from sdbench_trainer.shards.description import KEY, LATENT_COLUMNS, Description
 from sdbench_trainer.tokenizer import clip_tokenizer, token_ids
 
 QUALITY = 90

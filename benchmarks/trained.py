@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from sdbench_trainer.inspection import Inspection
 
 from sdbench_trainer.beats import Beats, Pulse
+from sdbench_trainer.inspection import Inspection
 from sdbench_trainer.run import RunConfig
 from sdbench_trainer.train import Parts, parts_of
 from sdbench_trainer.world import Place

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-from sdbench_trainer.witness import Reading, machine_in
 
 from benchmarks.comparison import Estimate
 from benchmarks.machine import Load, Machine, load_between
@@ -21,6 +20,7 @@ from benchmarks.results import (
     finding,
     write,
 )
+from sdbench_trainer.witness import Reading, machine_in
 
 ROOT = Path(__file__).resolve().parents[3]
 MACHINE = Machine(
