@@ -8,7 +8,7 @@ BIN := .venv/bin
 REQUIREMENTS := $(wildcard requirements/*.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint format generate verify requirements images cluster clean environment
+.PHONY: help demo test test-fast lint format generate verify requirements images cluster bench clean environment
 
 help:  ## List the commands
 	@echo "sdbench: how fast would your cluster train Stable Diffusion?"
@@ -43,6 +43,7 @@ generate: environment  ## Write every generated copy: CRD, RBAC rules, reference
 	@cp crds/stablediffusionbenchmarks.yaml charts/sdbench/files/crd.yaml
 	@$(BIN)/python -m sdbench.controller.rights > charts/sdbench/files/rules.yaml
 	@$(BIN)/python docs/generate.py
+	@$(BIN)/python -m benchmarks.page > docs/benchmarks.md
 
 verify: generate  ## Generate, then demand that nothing differs from what is committed
 	@git diff --exit-code -- crds charts/sdbench/files docs || { echo "Generated files are stale: commit what make generate wrote." >&2; exit 1; }
@@ -55,6 +56,11 @@ images: environment  ## Build the cluster's tools and the two images
 
 cluster: environment  ## Start a real one-node cluster on this machine and keep it until Ctrl-C (root)
 	@PYTHONPATH=tests $(BIN)/python -m cluster.harness up
+
+bench: environment  ## Measure the trainer's parts against plain ways (15 minutes of a quiet machine)
+	@PYTHONPATH=tests $(BIN)/python -m benchmarks
+	@PYTHONPATH=tests $(BIN)/python -m benchmarks.page > docs/benchmarks.md
+	@echo "The results: docs/benchmarks.md"
 
 clean:  ## Delete what make built inside the checkout
 	rm -rf .venv build

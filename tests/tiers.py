@@ -98,7 +98,7 @@ def commands(tier: Tier) -> Iterable[list[str]]:
     if tier.name == "lint":
         yield [str(tools / "ruff"), "check", "--quiet", "."]
         yield [str(tools / "ruff"), "format", "--check", "--quiet", "."]
-        yield [str(tools / "mypy"), "operator/src", "trainer/src", "tests"]
+        yield [str(tools / "mypy"), "operator/src", "trainer/src", "tests", "benchmarks"]
         yield [str(tools / "lint-imports"), "--no-logo"]
     else:
         yield [sys.executable, "-m", "pytest", f"tests/{tier.name}", "--durations=5"]

@@ -1,0 +1,15 @@
+"""Which cases are there, and in which order are they run and shown?"""
+
+from benchmarks.case import Case
+from benchmarks.cases import average, framework, latents, loader, repeats, tail, telemetry, tokenizer
+
+CASES: tuple[Case, ...] = (
+    average.CASE,
+    tail.CASE,
+    loader.CASE,
+    tokenizer.CASE,
+    latents.CASE,
+    telemetry.CASE,
+    framework.CASE,
+    repeats.CASE,
+)

@@ -1,0 +1,73 @@
+"""How long does a caption take to become numbers?"""
+
+import gzip
+import json
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from benchmarks.case import Answer, Case, Setting
+from benchmarks.comparison import interleaved, times_faster
+from benchmarks.operations import seconds_of
+from benchmarks.plain import tokens as plain
+from benchmarks.results import Finding, at_least, finding
+from photographs import PHOTOGRAPHS
+from sdbench_trainer.tokenizer import MERGES, clip_tokenizer, token_ids, vocabulary_file
+
+GAIN = 4.0
+TURNS = 11
+CAPTIONS = 512
+
+
+def plain_tokenizer(folder: Path) -> Any:
+    """The plain tokenizer, with the same vocabulary in the files that it reads."""
+    vocabulary, merges = folder / "vocab.json", folder / "merges.txt"
+    lines = gzip.decompress(vocabulary_file().read_bytes()).decode().split("\n")[1 : MERGES + 1]
+    vocabulary.write_text(json.dumps(clip_tokenizer().get_vocab()))
+    merges.write_text("\n".join(["#version: 0.2", *lines]) + "\n")
+    return plain.tokenizer_of(vocabulary, merges)
+
+
+def captions(count: int) -> list[str]:
+    """So many different captions."""
+    texts = list(PHOTOGRAPHS.values())
+    return [f"{texts[number % len(texts)]}, picture number {number}" for number in range(count)]
+
+
+def answer(setting: Setting) -> Answer:
+    """Captions one by one by the plain tokenizer, and in batches by ours."""
+    slow, fast = plain_tokenizer(setting.folder), clip_tokenizer()
+    texts = captions(32 if setting.quick else CAPTIONS)
+    if [plain.tokens(slow, text).tolist() for text in texts] != token_ids(fast, texts):
+        raise RuntimeError("the two tokenizers disagree")
+
+    def plainly() -> None:
+        for text in texts:
+            plain.tokens(slow, text)
+
+    def compared(batch: int, target: float | None) -> Finding:
+        def ours() -> None:
+            for first in range(0, len(texts), batch):
+                token_ids(fast, texts[first : first + batch])
+
+        pairs = interleaved(lambda: seconds_of(plainly), lambda: seconds_of(ours), setting.turns(TURNS), setting.news)
+        return finding(
+            f"in batches of {batch}",
+            unit="µs a caption",
+            plain=1e6 * median(pair.plain for pair in pairs) / len(texts),
+            ours=1e6 * median(pair.ours for pair in pairs) / len(texts),
+            value=times_faster(pairs),
+            value_unit="times faster",
+            target=None if target is None else at_least(target),
+        )
+
+    return Answer((compared(4, None), compared(16, GAIN), compared(64, None)))
+
+
+CASE = Case(
+    "tokenizer",
+    "Tokenizer",
+    "Plain: transformers' `CLIPTokenizer`, one caption after the other, padded, as a tensor. Ours: `token_ids` on all "
+    "captions of a batch at once, on one thread. That both give the same numbers is checked first.",
+    answer,
+)

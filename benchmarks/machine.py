@@ -1,0 +1,71 @@
+"""Which machine was it, and who else used it meanwhile? The load is what the trainer's own witness says."""
+
+import os
+import platform
+import re
+from pathlib import Path
+
+from sdbench_trainer.config import Boundary
+from sdbench_trainer.witness import Reading, span, worst_load
+
+
+class Machine(Boundary):
+    """The facts that speed depends on."""
+
+    processor: str
+    cores: int
+    memory_gibibytes: int
+    vectors: str
+    """The instructions that PyTorch uses."""
+    threads: int
+    python: str
+    versions: dict[str, str]
+
+
+class Load(Boundary):
+    """Shares of the machine's CPU time, 0 to 1."""
+
+    foreign_cpu_ratio: float
+    steal_ratio: float
+
+
+def load_between(before: Reading | None, after: Reading | None) -> Load | None:
+    """Who used the machine; None where /proc does not say."""
+    taken = worst_load([span(before, after)])
+    return None if taken is None else Load(foreign_cpu_ratio=round(taken.foreign, 4), steal_ratio=round(taken.steal, 4))
+
+
+def _line(file: str, pattern: str) -> str:
+    found = re.search(pattern, Path(file).read_text(), re.MULTILINE)
+    return found.group(1).strip() if found else "unknown"
+
+
+def this_machine() -> Machine:
+    """The machine that this process runs on."""
+    import torch
+    from composer import __version__ as composer
+    from diffusers import __version__ as diffusers
+    from streaming import __version__ as streaming
+    from torchvision import __version__ as torchvision
+
+    kibibytes = int(_line("/proc/meminfo", r"^MemTotal:\s*(\d+)"))
+    return Machine(
+        processor=_line("/proc/cpuinfo", r"^model name\s*:(.*)$"),
+        cores=len(os.sched_getaffinity(0)),
+        memory_gibibytes=round(kibibytes / 2**20),
+        vectors=torch.backends.cpu.get_cpu_capability(),
+        threads=torch.get_num_threads(),
+        python=platform.python_version(),
+        versions={
+            "torch": torch.__version__,
+            "torchvision": torchvision,
+            "composer": composer,
+            "streaming": streaming,
+            "diffusers": diffusers,
+        },
+    )
+
+
+def free_gibibytes() -> float:
+    """Memory that can be had without swapping."""
+    return int(_line("/proc/meminfo", r"^MemAvailable:\s*(\d+)")) / 2**20

@@ -1,0 +1,21 @@
+"""How does one caption become 77 numbers? By transformers' CLIPTokenizer, as most tutorials have it."""
+
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+from transformers import CLIPTokenizer
+
+
+def tokenizer_of(vocabulary: Path, merges: Path) -> Any:
+    """The tokenizer of Stable Diffusion 2, which pads with an exclamation mark."""
+    return CLIPTokenizer(str(vocabulary), str(merges), pad_token="!", model_max_length=77)
+
+
+def tokens(tokenizer: Any, caption: str) -> Tensor:
+    """int64 [77] of one caption."""
+    encoded = tokenizer(
+        caption, padding="max_length", max_length=tokenizer.model_max_length, truncation=True, return_tensors="pt"
+    )
+    ids: Tensor = encoded["input_ids"][0]
+    return ids

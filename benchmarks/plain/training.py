@@ -1,0 +1,38 @@
+"""How is a model trained without a framework? A loop by hand, with a clock around each step.
+
+It trains the same model with the same optimiser and the same one-operation average as ours, so that only the framework
+and the measuring differ.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sdbench_trainer.model import Batch
+
+
+def train(
+    model: Any,
+    batches: Iterator[Batch],
+    optimizer: torch.optim.Optimizer,
+    averages: Sequence[Tensor],
+    smoothing: float,
+    steps: int,
+) -> list[float]:
+    """Seconds of each step, from asking for its batch to the end of its average. `model` has forward and loss."""
+    weights = [weight.detach() for weight in model.parameters()]
+    seconds = []
+    for _ in range(steps):
+        began = time.perf_counter()
+        batch = next(batches)
+        optimizer.zero_grad()
+        loss = model.loss(model(batch), batch)
+        loss.backward()
+        optimizer.step()
+        torch._foreach_lerp_(list(averages), weights, 1.0 - smoothing)
+        loss.item()
+        seconds.append(time.perf_counter() - began)
+    return seconds

@@ -1,0 +1,41 @@
+"""What of the trainer is measured? Its own parts, made by its own functions from a run's configuration."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sdbench_trainer.beats import Beats, Pulse
+from sdbench_trainer.inspection import Inspection
+from sdbench_trainer.run import RunConfig
+from sdbench_trainer.train import Parts, parts_of
+from sdbench_trainer.world import Place
+
+SMOOTHING = 0.99
+TINY: Mapping[str, Any] = {
+    "model": "tiny",
+    "imageSize": 64,
+    "precision": "fp32",
+    "ema": {"smoothing": str(SMOOTHING)},
+}
+
+
+def tiny_run(batch: int = 8, **trainer: Any) -> RunConfig:
+    """One CPU process and synthetic images, with these knobs of the trainer, named as in a Benchmark."""
+    sizes = {"globalBatchSize": batch, "deviceMicrobatchSize": batch}
+    return RunConfig.model_validate({"attempt": "benchmark", "devices": 1, "trainer": {**TINY, **sizes, **trainer}})
+
+
+def fresh_parts(run: RunConfig) -> Parts:
+    """Model, loader, optimiser and algorithms as the trainer makes them."""
+    parts, inspection = parts_of(run, Place(), torch.device("cpu")), Inspection(run.trainer, run.devices)
+    return replace(parts, algorithms=(*parts.algorithms, inspection))
+
+
+def beating(folder: Path) -> Pulse:
+    """A pulse that writes where a watchdog could read."""
+    file = folder / "beats"
+    Beats(file, ranks=1, now=0.0)
+    return Pulse(file, 0)
