@@ -27,12 +27,13 @@ def centre(image: Tensor) -> Tensor:
 def square(image: Tensor, side: int) -> Tensor:
     """uint8 [side, side, 3] of uint8 [3, H, W]: the centre, its aspect kept.
 
-    `interpolate` on uint8 and not torchvision's resize, which goes through float32 on machines with AVX-512.
+    `interpolate` on uint8 and not torchvision's resize, which goes through float32 on machines with AVX-512; channels
+    last, as decoders leave them, so that neither it nor the result is laid out anew.
     """
-    middle = centre(image)
-    if middle.shape[1] != side:
-        middle = functional.interpolate(middle[None], (side, side), mode="bilinear", antialias=True)[0]
-    return middle.permute(1, 2, 0).contiguous()
+    middle = centre(image)[None].contiguous(memory_format=torch.channels_last)
+    if middle.shape[2] != side:
+        middle = functional.interpolate(middle, (side, side), mode="bilinear", antialias=True)
+    return middle[0].permute(1, 2, 0).contiguous()
 
 
 def decoded(encoded: bytes) -> Tensor:
