@@ -43,7 +43,7 @@ generate: environment  ## Write every generated copy: CRD, RBAC rules, reference
 	@cp crds/stablediffusionbenchmarks.yaml charts/sdbench/files/crd.yaml
 	@$(BIN)/python -m sdbench.controller.rights > charts/sdbench/files/rules.yaml
 	@$(BIN)/python docs/generate.py
-	@$(BIN)/python -m benchmarks.page > docs/benchmarks.md
+	@$(BIN)/python -m benchmarks.page
 
 verify: generate  ## Generate, then demand that nothing differs from what is committed
 	@git diff --exit-code -- crds charts/sdbench/files docs || { echo "Generated files are stale: commit what make generate wrote." >&2; exit 1; }
@@ -59,7 +59,7 @@ cluster: environment  ## Start a real one-node cluster on this machine and keep 
 
 bench: environment  ## Measure the trainer's parts against plain ways (15 minutes of a quiet machine)
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks
-	@PYTHONPATH=tests $(BIN)/python -m benchmarks.page > docs/benchmarks.md
+	@PYTHONPATH=tests $(BIN)/python -m benchmarks.page
 	@echo "The results: docs/benchmarks.md"
 
 clean:  ## Delete what make built inside the checkout
