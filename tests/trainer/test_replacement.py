@@ -10,6 +10,7 @@ import pytest
 import torch
 from streaming import MDSWriter
 
+import awkward
 from sdbench_trainer.config import TrainerConfig
 from sdbench_trainer.data import GREY, REPLACED, ShardedImages, ShardedLatents, Share, collated_latents, shard_loader
 from sdbench_trainer.failures import ConfigInvalid, DataMissing
@@ -158,10 +159,11 @@ def run(folder: Path, contents: list[bytes], batches: int, **loader: int) -> End
     return launched(run_config(2, {**knobs, "window": window}, source=source))
 
 
-def test_two_ranks_with_loader_processes_train_over_a_damaged_sample_and_report_it(
+def test_two_ranks_train_from_awkward_photographs_and_report_the_one_that_was_replaced(
     folder: Path, jpegs: list[bytes]
 ) -> None:
-    contents = [*jpegs[:127], b"no picture"]
+    odd = [content for name, content in awkward.photographs().items() if name in awkward.CONVERTED]
+    contents = [*odd, b"no picture", *jpegs[: 127 - len(odd)]]
     ended = run(folder, contents, batches=15, workers=1, canonicalNodes=1)
     assert ended.code == ExitCode.OK, ended.output
     assert ended.report is not None
