@@ -58,6 +58,18 @@ def test_every_note_stands_once_below_the_table_and_its_number_beside_each_point
     assert notes[4].startswith("Note 5: 1,200 unreadable samples were replaced by others.")
 
 
+def test_points_that_ran_on_different_devices_or_images_are_told_apart() -> None:
+    whole = sample.complete()
+    (one,) = whole.status.environments
+    other = one.model_copy(update={"device": "H100", "image_id": "sha256:f"})
+    status = whole.status.model_copy(update={"environments": (one, other)})
+    notes = [line for line in lines(whole.model_copy(update={"status": status})) if line.startswith("Note: ")]
+    assert len(notes) == 2
+    assert "(NVIDIA A100-SXM4-40GB / H100)" in notes[0]
+    assert "the same image" in notes[1]
+    assert not [line for line in lines(whole) if line.startswith("Note: ")]
+
+
 def test_utilisation_is_shown_where_it_is_known() -> None:
     said = lines(sample.noted())
     assert "MFU" in said[1]

@@ -11,7 +11,7 @@ from rich.text import Text
 from sdbench.api.benchmark import Benchmark
 from sdbench.report.answer import cells, columns, headline, spent, state, unmeasured, unprojected
 from sdbench.report.gate import gate_lines
-from sdbench.report.notes import numbered
+from sdbench.report.notes import across, numbered
 from sdbench.report.scale import law_sentences
 
 GAP = 2
@@ -49,8 +49,9 @@ def unmeasured_lines(benchmark: Benchmark) -> tuple[str, ...]:
 
 
 def note_lines(benchmark: Benchmark) -> tuple[str, ...]:
-    """A line for each note that the table refers to."""
-    return tuple(f"Note {index}: {note}" for index, note in enumerate(numbered(benchmark), start=1))
+    """A line for each note that the table refers to, and for what concerns all of it."""
+    of_points = (f"Note {index}: {note}" for index, note in enumerate(numbered(benchmark), start=1))
+    return (*of_points, *(f"Note: {note}" for note in across(benchmark)))
 
 
 @contextmanager
@@ -72,10 +73,6 @@ def show(benchmark: Benchmark, console: Console) -> None:
             console.print(table, crop=False, no_wrap=True)
     for line in (*note_lines(benchmark), *law_sentences(benchmark), *unmeasured_lines(benchmark)):
         console.print(Text(line), soft_wrap=True)
-    for line in (
-        headline(benchmark),
-        *unprojected(benchmark),
-        *filter(None, [spent(benchmark)]),
-        *gate_lines(benchmark),
-    ):
+    last = (headline(benchmark), *unprojected(benchmark), spent(benchmark), *gate_lines(benchmark))
+    for line in filter(None, last):
         console.print(Text(line), soft_wrap=True)
