@@ -1,20 +1,23 @@
 """Is a rank alive? Each rank beats into a small shared file; PID 1 reads it.
 
-One record for each local rank: phase, steps done, when the first step ended, when it last beat, its median step.
+One record for each local rank: phase, steps done, when the first step ended, when it last beat, its last steps.
 Times are CLOCK_MONOTONIC, which all processes of a machine share.
 """
 
 import mmap
 import struct
 import time
-from collections import deque
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 from statistics import median
 
-RECORD = struct.Struct("=qqddd")
 RECENT_STEPS = 31
+RECORD = struct.Struct(f"=qqdd{RECENT_STEPS}d")
+HEAD = struct.Struct("=qqdd")
+"""What every beat writes; of the steps it writes its own only."""
+
+STEP = struct.Struct("=d")
 
 
 class Phase(IntEnum):
@@ -51,14 +54,15 @@ class Beats:
     """The shared file, as PID 1 sees it."""
 
     def __init__(self, path: Path, ranks: int, now: float) -> None:
-        path.write_bytes(RECORD.pack(Phase.STARTING, 0, 0.0, now, 0.0) * ranks)
+        path.write_bytes(RECORD.pack(Phase.STARTING, 0, 0.0, now, *[0.0] * RECENT_STEPS) * ranks)
         with path.open("r+b") as file:
             self._memory = mmap.mmap(file.fileno(), 0)
 
     def of(self, local_rank: int) -> Beat:
         """The last beat of a rank."""
-        phase, steps, first, at, middle = RECORD.unpack_from(self._memory, local_rank * RECORD.size)
-        return Beat(Phase(phase), steps, first, at, middle)
+        phase, steps, first, at, *recent = RECORD.unpack_from(self._memory, local_rank * RECORD.size)
+        known = recent[: max(0, steps - 1)]
+        return Beat(Phase(phase), steps, first, at, median(known) if known else 0.0)
 
 
 class Pulse:
@@ -68,7 +72,6 @@ class Pulse:
         self._memory: mmap.mmap | None = None
         self._offset = local_rank * RECORD.size
         self.phase, self._steps, self._first = Phase.STARTING, 0, 0.0
-        self._recent: deque[float] = deque(maxlen=RECENT_STEPS)
         self._last = 0.0
         if path is not None:
             with path.open("r+b") as file:
@@ -83,14 +86,14 @@ class Pulse:
     def step(self) -> None:
         """Say that a step ended."""
         now = time.monotonic()
-        if self._steps:
-            self._recent.append(now - self._last)
-        else:
+        if self._steps == 0:
             self._first = now
+        elif self._memory is not None:
+            place = self._offset + HEAD.size + (self._steps - 1) % RECENT_STEPS * STEP.size
+            STEP.pack_into(self._memory, place, now - self._last)
         self._steps, self._last = self._steps + 1, now
         self._write(now)
 
     def _write(self, now: float) -> None:
         if self._memory is not None:
-            middle = median(self._recent) if self._recent else 0.0
-            RECORD.pack_into(self._memory, self._offset, self.phase, self._steps, self._first, now, middle)
+            HEAD.pack_into(self._memory, self._offset, self.phase, self._steps, self._first, now)

@@ -5,9 +5,16 @@ METRICS is the one table of them; the documentation is generated from it.
 
 import os
 import sys
+from bisect import bisect_left
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import accumulate
+
+from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from sdbench_trainer import __version__
 from sdbench_trainer.run import METRICS_PORT
@@ -30,7 +37,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True)
-class Metric:
+class Definition:
     """One row of the table."""
 
     name: str
@@ -40,73 +47,98 @@ class Metric:
 
 
 METRICS = (
-    Metric("sdbench_images_total", Kind.COUNTER, "images", "Images trained, over all devices, with the warm-up."),
-    Metric(
+    Definition("sdbench_images_total", Kind.COUNTER, "images", "Images trained, over all devices, with the warm-up."),
+    Definition(
         "sdbench_images_per_second",
         Kind.GAUGE,
         "images/s",
         f"Speed over all devices in the last {RECENT_STEPS} steps, without evaluation and checkpoints.",
     ),
-    Metric("sdbench_step_duration_seconds", Kind.HISTOGRAM, "s", "Steps, without evaluation and checkpoints."),
-    Metric("sdbench_data_wait_seconds_total", Kind.COUNTER, "s", "Seconds that rank 0 waited for its images."),
-    Metric(
+    Definition("sdbench_step_duration_seconds", Kind.HISTOGRAM, "s", "Steps, without evaluation and checkpoints."),
+    Definition("sdbench_data_wait_seconds_total", Kind.COUNTER, "s", "Seconds that rank 0 waited for its images."),
+    Definition(
         "sdbench_device_memory_peak_bytes",
         Kind.GAUGE,
         "bytes",
         "Most memory that rank 0's device has held, since the window opened if it did.",
     ),
-    Metric("sdbench_loss", Kind.GAUGE, "1", "Loss of the last step, mean of all ranks."),
-    Metric("sdbench_window_state", Kind.GAUGE, "1", "0: warming up, 1: measuring, 2: complete."),
-    Metric("sdbench_build_info", Kind.INFO, "1", "Always 1; the labels name the version and the model."),
+    Definition("sdbench_loss", Kind.GAUGE, "1", "Loss of the last step, mean of all ranks."),
+    Definition("sdbench_window_state", Kind.GAUGE, "1", "0: warming up, 1: measuring, 2: complete."),
+    Definition("sdbench_build_info", Kind.INFO, "1", "Always 1; the labels name the version and the model."),
 )
 
 
-class Telemetry:
-    """The metrics of one run. Every series is there, at 0, before the first step."""
+class Telemetry(Collector):
+    """The metrics of one run. Every series is there, at 0, before the first step.
+
+    A step only adds up numbers: the series are made of them when somebody asks, in another thread.
+    """
 
     def __init__(self, model: str, device_memory: bool) -> None:
         """`device_memory`: whether the device is an accelerator, whose memory can be asked for."""
-        from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-
         self.registry = CollectorRegistry(auto_describe=False)
-        texts = {metric.name: metric.text for metric in METRICS}
-
-        def gauge(name: str) -> Gauge:
-            return Gauge(name, texts[name], registry=self.registry)
-
-        def counter(name: str) -> Counter:
-            return Counter(name, texts[name], registry=self.registry)
-
-        self._images = counter("sdbench_images_total")
-        self._speed = gauge("sdbench_images_per_second")
-        self._steps = Histogram(
-            "sdbench_step_duration_seconds",
-            texts["sdbench_step_duration_seconds"],
-            buckets=BUCKETS,
-            registry=self.registry,
-        )
-        self._waited = counter("sdbench_data_wait_seconds_total")
-        self._memory = gauge("sdbench_device_memory_peak_bytes") if device_memory else None
-        self._loss = gauge("sdbench_loss")
-        self._window = gauge("sdbench_window_state")
-        build = "sdbench_build_info"
-        Gauge(build, texts[build], ["version", "model"], registry=self.registry).labels(__version__, model).set(1)
+        self._model = model
+        self._images = 0
+        self._waited = self._loss = self._seconds = 0.0
+        self._state = WindowState.WARM_UP
+        self._buckets = [0] * (len(BUCKETS) + 1)
         self._recent: deque[tuple[int, float]] = deque(maxlen=RECENT_STEPS)
+        self._memory = 0 if device_memory else None
+        self.registry.register(self)
 
     def step(self, seconds: float, images: int, waited: float, loss: float, state: WindowState) -> None:
         """Note a step: its seconds, its images over all devices, rank 0's wait in it."""
         self._recent.append((images, seconds))
-        self._images.inc(images)
-        self._steps.observe(seconds)
-        self._waited.inc(waited)
-        self._speed.set(sum(count for count, _ in self._recent) / sum(length for _, length in self._recent))
-        self._loss.set(loss)
-        self._window.set(state.value)
+        self._images += images
+        self._seconds += seconds
+        self._buckets[bisect_left(BUCKETS, seconds)] += 1
+        self._waited += waited
+        self._loss, self._state = loss, state
 
     def memory(self, peak_bytes: int) -> None:
         """Note the device's peak."""
         if self._memory is not None:
-            self._memory.set(peak_bytes)
+            self._memory = peak_bytes
+
+    def collect(self) -> Iterator[Metric]:
+        """The series as they are now; prometheus_client calls this for each scrape."""
+        values = {
+            "sdbench_images_total": float(self._images),
+            "sdbench_images_per_second": self._speed(),
+            "sdbench_data_wait_seconds_total": self._waited,
+            "sdbench_loss": self._loss,
+            "sdbench_window_state": float(self._state),
+        }
+        if self._memory is not None:
+            values["sdbench_device_memory_peak_bytes"] = float(self._memory)
+        for row in METRICS:
+            if row.kind is Kind.HISTOGRAM:
+                yield self._histogram(row)
+            elif row.kind is Kind.INFO:
+                yield self._build(row)
+            elif row.name in values:
+                yield _single(row, values[row.name])
+
+    def _speed(self) -> float:
+        recent = list(self._recent)
+        seconds = sum(length for _, length in recent)
+        return sum(count for count, _ in recent) / seconds if seconds else 0.0
+
+    def _histogram(self, row: Definition) -> Metric:
+        counts = list(accumulate(self._buckets))
+        edges = [*map(str, BUCKETS), "+Inf"]
+        return HistogramMetricFamily(row.name, row.text, list(zip(edges, counts, strict=True)), self._seconds)
+
+    def _build(self, row: Definition) -> Metric:
+        family = GaugeMetricFamily(row.name, row.text, labels=["version", "model"])
+        family.add_metric([__version__, self._model], 1)
+        return family
+
+
+def _single(row: Definition, value: float) -> Metric:
+    """A counter or a gauge without labels."""
+    make = CounterMetricFamily if row.kind is Kind.COUNTER else GaugeMetricFamily
+    return make(row.name, row.text, value)
 
 
 def port() -> int:
@@ -116,8 +148,6 @@ def port() -> int:
 
 def serve(telemetry: Telemetry, number: int) -> None:
     """Serve /metrics until the process ends; a port that is taken costs the metrics, not the run."""
-    from prometheus_client import start_http_server
-
     if number == 0:
         return
     try:
