@@ -4,7 +4,7 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from sdbench_trainer.stopwatch import WindowState
-from sdbench_trainer.telemetry import METRICS, Telemetry
+from sdbench_trainer.telemetry import BUCKETS, METRICS, NOTED_STEPS, Telemetry
 
 
 def series(telemetry: Telemetry) -> dict[str, float]:
@@ -32,10 +32,29 @@ def test_without_an_accelerator_its_memory_is_left_out_and_not_zero() -> None:
     assert "sdbench_device_memory_peak_bytes" not in series(Telemetry("tiny", device_memory=False))
 
 
+def test_steps_are_added_up_whether_somebody_asks_or_not() -> None:
+    telemetry = Telemetry("tiny", device_memory=False)
+    for _ in range(2 * NOTED_STEPS + 1):
+        telemetry.step(0.25, 8, waited=0.1, loss=1.5, state=WindowState.MEASURING)
+    seen = series(telemetry)
+    assert seen["sdbench_step_duration_seconds_count"] == 2 * NOTED_STEPS + 1
+    assert seen["sdbench_images_total"] == 8 * (2 * NOTED_STEPS + 1)
+    assert seen["sdbench_images_per_second"] == 32
+
+
+def test_a_step_is_in_every_bucket_that_is_wide_enough() -> None:
+    telemetry = Telemetry("tiny", device_memory=False)
+    for seconds in (BUCKETS[0], 0.3, BUCKETS[-1] + 1):
+        telemetry.step(seconds, 8, waited=0.1, loss=1.5, state=WindowState.MEASURING)
+    (steps,) = (one for one in telemetry.registry.collect() if one.name == "sdbench_step_duration_seconds")
+    found = {sample.labels["le"]: sample.value for sample in steps.samples if sample.name.endswith("_bucket")}
+    assert (found["0.01"], found["0.2"], found["0.3"], found["60.0"], found["+Inf"]) == (1, 1, 2, 2, 3)
+
+
 def test_steps_are_counted_and_the_speed_follows_them() -> None:
     telemetry = Telemetry("tiny", device_memory=True)
     telemetry.step(0.5, 8, waited=0.1, loss=1.5, state=WindowState.WARM_UP)
-    telemetry.step(0.25, 8, waited=0.2, loss=1.25, state=WindowState.MEASURING)
+    telemetry.step(0.25, 8, waited=0.3, loss=1.25, state=WindowState.MEASURING)
     telemetry.memory(1024)
     seen = series(telemetry)
     assert seen["sdbench_images_total"] == 16

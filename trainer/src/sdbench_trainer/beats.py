@@ -13,11 +13,11 @@ from pathlib import Path
 from statistics import median
 
 RECENT_STEPS = 31
-RECORD = struct.Struct(f"=qqdd{RECENT_STEPS}d")
-HEAD = struct.Struct("=qqdd")
-"""What every beat writes; of the steps it writes its own only."""
+PHASE, STEPS, FIRST, AT, RECENT = range(5)
+"""Places in a record, which is all doubles: a beat is three assignments. The last steps go round from RECENT on."""
 
-STEP = struct.Struct("=d")
+DOUBLES = RECENT + RECENT_STEPS
+BYTES = 8 * DOUBLES
 
 
 class Phase(IntEnum):
@@ -54,46 +54,42 @@ class Beats:
     """The shared file, as PID 1 sees it."""
 
     def __init__(self, path: Path, ranks: int, now: float) -> None:
-        path.write_bytes(RECORD.pack(Phase.STARTING, 0, 0.0, now, *[0.0] * RECENT_STEPS) * ranks)
+        record = (float(Phase.STARTING), 0.0, 0.0, now, *[0.0] * RECENT_STEPS)
+        path.write_bytes(struct.pack(f"={DOUBLES}d", *record) * ranks)
         with path.open("r+b") as file:
             self._memory = mmap.mmap(file.fileno(), 0)
 
     def of(self, local_rank: int) -> Beat:
         """The last beat of a rank."""
-        phase, steps, first, at, *recent = RECORD.unpack_from(self._memory, local_rank * RECORD.size)
+        phase, count, first, at, *recent = struct.unpack_from(f"={DOUBLES}d", self._memory, local_rank * BYTES)
+        steps = int(count)
         known = recent[: max(0, steps - 1)]
-        return Beat(Phase(phase), steps, first, at, median(known) if known else 0.0)
+        return Beat(Phase(int(phase)), steps, first, at, median(known) if known else 0.0)
 
 
 class Pulse:
     """The shared file, as a rank writes it. Without a path it writes nowhere."""
 
     def __init__(self, path: Path | None, local_rank: int) -> None:
-        self._memory: mmap.mmap | None = None
-        self._offset = local_rank * RECORD.size
-        self.phase, self._steps, self._first = Phase.STARTING, 0, 0.0
-        self._last = 0.0
+        self._record = memoryview(bytearray(BYTES)).cast("d")
+        self.phase, self._steps, self._last = Phase.STARTING, 0, 0.0
         if path is not None:
             with path.open("r+b") as file:
-                self._memory = mmap.mmap(file.fileno(), 0)
+                memory = memoryview(mmap.mmap(file.fileno(), 0))
+            self._record = memory[local_rank * BYTES : (local_rank + 1) * BYTES].cast("d")
 
     def enter(self, phase: Phase) -> None:
         """Say what begins now. Entering the training is no progress: its first step is still to come."""
         self.phase = phase
         self._last = self._last if phase is Phase.TRAINING else time.monotonic()
-        self._write(self._last)
+        self._record[PHASE], self._record[AT] = float(phase), self._last
 
     def step(self) -> None:
         """Say that a step ended."""
         now = time.monotonic()
-        if self._steps == 0:
-            self._first = now
-        elif self._memory is not None:
-            place = self._offset + HEAD.size + (self._steps - 1) % RECENT_STEPS * STEP.size
-            STEP.pack_into(self._memory, place, now - self._last)
+        if self._steps:
+            self._record[RECENT + (self._steps - 1) % RECENT_STEPS] = now - self._last
+        else:
+            self._record[FIRST] = now
         self._steps, self._last = self._steps + 1, now
-        self._write(now)
-
-    def _write(self, now: float) -> None:
-        if self._memory is not None:
-            HEAD.pack_into(self._memory, self._offset, self.phase, self._steps, self._first, now)
+        self._record[STEPS], self._record[AT] = float(self._steps), now

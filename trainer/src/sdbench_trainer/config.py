@@ -151,7 +151,11 @@ class Loader(Boundary):
     workers: int = Field(0, ge=0, le=64, description="Loader processes for each rank; 0 loads in the rank itself.")
     prefetch_batches: int = Field(2, ge=1, le=64, description="Batches that each loader process prepares ahead.")
     predownload_samples: int | None = Field(
-        None, ge=1, le=10_000_000, description="Samples that each loader process fetches ahead. Absent: 8 batches."
+        None,
+        ge=1,
+        le=10_000_000,
+        description="Samples that each loader process fetches ahead. Absent: 8 batches; of latents 16,384, unless the "
+        "cache is limited.",
     )
     cache_limit_gibibytes: int | None = Field(
         None, ge=1, le=1_048_576, description="Most of the remote shards that a pod keeps on disk, in GiB. Absent: all."

@@ -18,7 +18,7 @@ from PIL import Image
 from streaming import StreamingDataLoader, StreamingDataset
 from tokenizers import Tokenizer  # type: ignore[import-untyped]
 
-from sdbench_trainer.config import Encoding, Loader, TrainerConfig
+from sdbench_trainer.config import Encoding, TrainerConfig
 from sdbench_trainer.failures import ConfigInvalid, DataMissing
 from sdbench_trainer.model import Batch
 from sdbench_trainer.noise import draw_seed
@@ -35,6 +35,10 @@ REPLACED = "replaced"
 TRIES = 8
 """Samples that are looked at in place of one that cannot be read, before a grey one is made up."""
 GREY = 128
+LATENTS_AHEAD = 16_384
+"""Latents that Streaming prepares ahead, where all may be kept: it wakes up some 140 times a second to prepare more,
+and a reader of latents takes hundreds in that time."""
+
 GIBIBYTE = 1 << 30
 MOMENTS = 8
 Make = Callable[..., "Shards"]
@@ -181,8 +185,16 @@ def canonical_nodes(nodes: int, asked: int | None = None) -> int:
     return asked or (CANONICAL_NODES if fits else nodes)
 
 
-def _opened(make: Make, source: Source, share: Share, knobs: Loader, nodes: int, cache: Path) -> Shards:
+def samples_ahead(config: TrainerConfig) -> int | None:
+    """Samples that are prepared ahead; None: Streaming's own 8 batches."""
+    knobs = config.loader
+    roomy = config.encoding is Encoding.PRECOMPUTED and knobs.cache_limit_gibibytes is None
+    return knobs.predownload_samples or (LATENTS_AHEAD if roomy else None)
+
+
+def _opened(make: Make, source: Source, share: Share, config: TrainerConfig, nodes: int, cache: Path) -> Shards:
     """The dataset. Raises DataMissing, ConfigInvalid."""
+    knobs = config.loader
     limit = knobs.cache_limit_gibibytes if source.remote else None
     try:
         return make(
@@ -191,7 +203,7 @@ def _opened(make: Make, source: Source, share: Share, knobs: Loader, nodes: int,
             shuffle=True,
             batch_size=share.per_device,
             num_canonical_nodes=canonical_nodes(nodes, knobs.canonical_nodes),
-            predownload=knobs.predownload_samples,
+            predownload=samples_ahead(config),
             cache_limit=None if limit is None else limit * GIBIBYTE,
             download_timeout=DOWNLOAD_SECONDS,
         )
@@ -245,7 +257,7 @@ def shard_loader(
     else:
         make = partial(ShardedImages, share.image_size, share.seed)
         collate = partial(collated, tokenizer=tokenizer)
-    dataset = _opened(make, source, share, knobs, nodes, cache)
+    dataset = _opened(make, source, share, config, nodes, cache)
     _require_fit(Path(dataset.streams[0].local) / "index.json", place, config)
     _require_enough(dataset, place, share)
     workers: dict[str, Any] = {"num_workers": knobs.workers}

@@ -47,8 +47,9 @@ class Stopwatch:
 
     def opens(self, trained_seconds: float) -> bool:
         """Whether the step that ends now is the last of the warm-up; `trained_seconds` is the same on all ranks."""
-        enough_steps = self.warmup_steps + 1 >= self.window.warmup_batches
-        return self.state is WindowState.WARM_UP and enough_steps and trained_seconds >= self.window.warmup_seconds
+        if self.state is not WindowState.WARM_UP or self.warmup_steps + 1 < self.window.warmup_batches:
+            return False
+        return trained_seconds >= self.window.warmup_seconds
 
     def closes(self) -> bool:
         """Whether the step that ends now is the last of the window."""
@@ -60,15 +61,14 @@ class Stopwatch:
 
     def step_ended(self, now: float, trained_seconds: float) -> float:
         """Note the end of a step, measured or not; its seconds without pauses."""
-        opens, closes = self.opens(trained_seconds), self.closes()
         seconds = now - self._last_end - self._paused
         self._last_end, self._paused = now, 0.0
-        if self.state is WindowState.WARM_UP:
-            self.warmup_steps += 1
-            self.state = WindowState.MEASURING if opens else self.state
-        elif self.state is WindowState.MEASURING:
+        if self.state is WindowState.MEASURING:
+            self.state = WindowState.COMPLETE if self.closes() else self.state
             self.steps.append(seconds)
-            self.state = WindowState.COMPLETE if closes else self.state
+        elif self.state is WindowState.WARM_UP:
+            self.state = WindowState.MEASURING if self.opens(trained_seconds) else self.state
+            self.warmup_steps += 1
         return seconds
 
     def pause(self, now: float) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import accumulate
+from threading import Lock
 
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -25,6 +26,8 @@ PORT_VARIABLE = "SDBENCH_METRICS_PORT"
 
 BUCKETS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 7.5, 10.0, 15.0, 30.0, 60.0)
 RECENT_STEPS = 20
+NOTED_STEPS = 1000
+"""Most steps that are noted without being added up, where nobody asks."""
 
 
 class Kind(StrEnum):
@@ -71,7 +74,7 @@ METRICS = (
 class Telemetry(Collector):
     """The metrics of one run. Every series is there, at 0, before the first step.
 
-    A step only adds up numbers: the series are made of them when somebody asks, in another thread.
+    A step only notes its numbers: the series are made of them when somebody asks, in another thread.
     """
 
     def __init__(self, model: str, device_memory: bool) -> None:
@@ -83,17 +86,26 @@ class Telemetry(Collector):
         self._state = WindowState.WARM_UP
         self._buckets = [0] * (len(BUCKETS) + 1)
         self._recent: deque[tuple[int, float]] = deque(maxlen=RECENT_STEPS)
+        self._noted: deque[tuple[float, int, float, float, WindowState]] = deque()
+        self._adding = Lock()
         self._memory = 0 if device_memory else None
         self.registry.register(self)
 
     def step(self, seconds: float, images: int, waited: float, loss: float, state: WindowState) -> None:
-        """Note a step: its seconds, its images over all devices, rank 0's wait in it."""
-        self._recent.append((images, seconds))
-        self._images += images
-        self._seconds += seconds
-        self._buckets[bisect_left(BUCKETS, seconds)] += 1
-        self._waited += waited
-        self._loss, self._state = loss, state
+        """Note a step: its seconds, its images over all devices, what rank 0 has waited for images so far."""
+        self._noted.append((seconds, images, waited, loss, state))
+        if len(self._noted) >= NOTED_STEPS:
+            self._add_up()
+
+    def _add_up(self) -> None:
+        """Take the steps that were noted into the sums."""
+        with self._adding:
+            while self._noted:
+                seconds, images, self._waited, self._loss, self._state = self._noted.popleft()
+                self._recent.append((images, seconds))
+                self._images += images
+                self._seconds += seconds
+                self._buckets[bisect_left(BUCKETS, seconds)] += 1
 
     def memory(self, peak_bytes: int) -> None:
         """Note the device's peak."""
@@ -102,6 +114,7 @@ class Telemetry(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """The series as they are now; prometheus_client calls this for each scrape."""
+        self._add_up()
         values = {
             "sdbench_images_total": float(self._images),
             "sdbench_images_per_second": self._speed(),

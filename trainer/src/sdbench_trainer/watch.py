@@ -6,6 +6,7 @@ the two edges of the window only. What is read once (load, memory) is read just 
 
 # ruff: noqa: ARG002 - Composer gives its hooks more than they need
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from sdbench_trainer.beats import Phase, Pulse
 from sdbench_trainer.config import Window
 from sdbench_trainer.forward import ForwardClock, cuda_mark
 from sdbench_trainer.loader import TimedLoader
-from sdbench_trainer.stopwatch import Stopwatch, finite
+from sdbench_trainer.stopwatch import Stopwatch, WindowState, finite
 from sdbench_trainer.telemetry import Telemetry
 from sdbench_trainer.witness import Reading, Span, reading, span
 
@@ -58,7 +59,8 @@ class Watch(Callback):  # type: ignore[misc]
         self._clock: Callable[[], float] = time.perf_counter
         self._checkpoint_began = 0.0
         self._saving = False
-        self._waited = self._waited_at_opening = 0.0
+        self._steps = 0
+        self._waited_at_opening = 0.0
         self._read_at_opening: Reading | None = None
 
     def fit_start(self, state: State, logger: Logger) -> None:
@@ -76,8 +78,11 @@ class Watch(Callback):  # type: ignore[misc]
 
     def batch_end(self, state: State, logger: Logger) -> None:
         """The edge of a step."""
-        loss = finite(_loss(state), f"after step {int(state.timestamp.batch)}")
-        trained = state.timestamp.total_wct.total_seconds()
+        loss = _loss(state)
+        if not math.isfinite(loss):
+            finite(loss, f"after step {int(state.timestamp.batch)}")
+        warming_up = self.stopwatch.state is WindowState.WARM_UP
+        trained = state.timestamp.total_wct.total_seconds() if warming_up else 0.0
         opens, closes = self.stopwatch.opens(trained), self.stopwatch.closes()
         if self._cuda and (opens or closes):
             torch.cuda.synchronize()
@@ -87,9 +92,11 @@ class Watch(Callback):  # type: ignore[misc]
         if closes:
             self.seen = self._all_seen(loss)
             state.stop_training()
-        self._forward.settle()
         self._pulse.step()
-        self._count(seconds, loss, int(state.timestamp.batch))
+        if self._telemetry is not None:
+            self._telemetry.step(seconds, self._images, self._loader.waited, loss, self.stopwatch.state)
+        if self._cuda:
+            self._settle()
 
     def _open(self) -> None:
         """What the window counts begins at zero; the peak of memory too, for the warm-up may try what will not fit."""
@@ -109,12 +116,12 @@ class Watch(Callback):  # type: ignore[misc]
             loss=loss,
         )
 
-    def _count(self, seconds: float, loss: float, step: int) -> None:
-        waited, self._waited = self._loader.waited - self._waited, self._loader.waited
-        if self._telemetry is not None:
-            self._telemetry.step(seconds, self._images, waited, loss, self.stopwatch.state)
-            if self._cuda and (step % MEMORY_STEPS == 0 or self.seen is not None):
-                self._telemetry.memory(torch.cuda.max_memory_allocated())
+    def _settle(self) -> None:
+        """What is asked of a GPU after each step, and what only now and then."""
+        self._forward.settle()
+        self._steps += 1
+        if self._telemetry is not None and (self._steps % MEMORY_STEPS == 0 or self.seen is not None):
+            self._telemetry.memory(torch.cuda.max_memory_allocated())
 
     def eval_before_all(self, state: State, logger: Logger) -> None:
         """Evaluation is a pause."""
