@@ -57,7 +57,7 @@ images: environment  ## Build the cluster's tools and the two images
 cluster: environment  ## Start a real one-node cluster on this machine and keep it until Ctrl-C (root)
 	@PYTHONPATH=tests $(BIN)/python -m cluster.harness up
 
-bench: environment  ## Measure the trainer's parts against plain ways (15 minutes of a quiet machine)
+bench: environment  ## Measure the trainer's parts against plain ways (18 minutes of a quiet machine)
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks.page
 	@echo "The results: docs/benchmarks.md"
