@@ -20,7 +20,10 @@ QUESTION = {
     "apiVersion": "sdbench.dev/v1alpha1",
     "kind": "StableDiffusionBenchmark",
     "metadata": {"name": "kept", "namespace": "default"},
-    "spec": {"devices": {"counts": [1]}, "trainer": {"model": "tiny", "imageSize": 64, "globalBatchSize": 8}},
+    "spec": {
+        "devices": {"counts": [1]},
+        "trainer": {"model": "tiny", "precision": "fp32", "imageSize": 64, "globalBatchSize": 8},
+    },
 }
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from cluster.harness.s3 import S3
 from sdbench_trainer import data
-from sdbench_trainer.config import TrainerConfig
+from sdbench_trainer.config import Loader, TrainerConfig
 from sdbench_trainer.data import Share, canonical_nodes, shard_loader
 from sdbench_trainer.failures import ConfigInvalid, DataMissing
 from sdbench_trainer.loader import TimedLoader
@@ -117,19 +117,23 @@ def test_synthetic_images_are_the_same_on_any_number_of_ranks() -> None:
     )
 
 
+def dividing(canonical_nodes: int | None) -> TrainerConfig:
+    return TrainerConfig(loader=Loader(canonical_nodes=canonical_nodes))
+
+
 @pytest.mark.parametrize(("nodes", "canonical"), [(1, 64), (2, 64), (32, 64), (128, 64), (3, 3), (96, 96)])
 def test_usual_node_counts_divide_the_shards_alike(nodes: int, canonical: int) -> None:
-    assert canonical_nodes(nodes) == canonical
+    assert canonical_nodes(dividing(None), nodes) == canonical
 
 
 @pytest.mark.parametrize(("nodes", "asked"), [(4, 1), (4, 2), (4, 4), (4, 12), (1, 7)])
 def test_a_division_that_fits_the_pods_is_taken(nodes: int, asked: int) -> None:
-    assert canonical_nodes(nodes, asked) == asked
+    assert canonical_nodes(dividing(asked), nodes) == asked
 
 
 def test_a_division_that_does_not_fit_the_pods_is_refused() -> None:
-    with pytest.raises(ConfigInvalid, match="canonicalNodes 6 is neither a multiple nor a divisor of the 4 pods"):
-        canonical_nodes(4, 6)
+    with pytest.raises(ConfigInvalid, match="canonicalNodes: 6 is neither a multiple nor a divisor of the 4 pods"):
+        canonical_nodes(dividing(6), 4)
 
 
 def test_images_larger_than_the_shards_hold_are_refused(

@@ -147,6 +147,16 @@ REFUSALS: list[tuple[str, dict[str, Any], str]] = [
         "name devices.resource",
     ),
     (
+        "shards that cannot be divided among the pods",
+        {"devices": {"counts": [1, 4], "perPod": 1}, "trainer": {"loader": {"canonicalNodes": 6}}},
+        "spec.trainer.loader.canonicalNodes: 6 is neither a multiple nor a divisor of the 4 pods; take 4",
+    ),
+    (
+        "shards that cannot be divided among the pods in one cell",
+        {"devices": {"counts": [4], "perPod": 1}, "sweep": {"loader": {"canonicalNodes": [8, 6]}}},
+        "spec.sweep.loader.canonicalNodes: 6 is neither a multiple nor a divisor of the 4 pods; take 4",
+    ),
+    (
         "xformers on CPUs",
         {"trainer": {"attention": "xformers"}},
         "spec.trainer.attention: xformers needs an NVIDIA GPU; a run on CPUs uses sdpa; for GPUs name devices.resource",

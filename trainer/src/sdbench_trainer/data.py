@@ -25,7 +25,7 @@ from sdbench_trainer.noise import draw_seed
 from sdbench_trainer.orphans import die_with_parent
 from sdbench_trainer.pictures import Unusable, rgb
 from sdbench_trainer.pixels import of_picture, square, squared
-from sdbench_trainer.run import Source
+from sdbench_trainer.run import Source, unfit_for_pods
 from sdbench_trainer.shards.description import index_in, unfit
 from sdbench_trainer.tokenizer import CONTEXT, token_ids
 
@@ -172,17 +172,15 @@ def collated_latents(samples: list[dict[str, Any]], side: int) -> Batch:
     }
 
 
-def canonical_nodes(nodes: int, asked: int | None = None) -> int:
+def canonical_nodes(config: TrainerConfig, nodes: int) -> int:
     """How Streaming divides the shards: the same for all usual node counts, so that they see the same batches.
 
     Raises ConfigInvalid for a number that does not fit the nodes.
     """
-    if asked is not None and asked % nodes and nodes % asked:
-        raise ConfigInvalid(
-            f"loader.canonicalNodes {asked} is neither a multiple nor a divisor of the {nodes} pods; take {nodes}."
-        )
+    if unfit := unfit_for_pods(config, nodes):
+        raise ConfigInvalid(f"trainer.{unfit.field}: {unfit.sentence}.")
     fits = CANONICAL_NODES % nodes == 0 or nodes % CANONICAL_NODES == 0
-    return asked or (CANONICAL_NODES if fits else nodes)
+    return config.loader.canonical_nodes or (CANONICAL_NODES if fits else nodes)
 
 
 def samples_ahead(config: TrainerConfig) -> int | None:
@@ -202,7 +200,7 @@ def _opened(make: Make, source: Source, share: Share, config: TrainerConfig, nod
             local=str(cache) if source.remote else source.local,
             shuffle=True,
             batch_size=share.per_device,
-            num_canonical_nodes=canonical_nodes(nodes, knobs.canonical_nodes),
+            num_canonical_nodes=canonical_nodes(config, nodes),
             predownload=samples_ahead(config),
             cache_limit=None if limit is None else limit * GIBIBYTE,
             download_timeout=DOWNLOAD_SECONDS,

@@ -94,7 +94,7 @@ def division(config: TrainerConfig, devices: int) -> Division:
 
 @dataclass(frozen=True)
 class Unfit:
-    """A knob that a device cannot honour: its name in spec.trainer, and a sentence."""
+    """A knob that cannot be honoured: its dotted name in spec.trainer, and a sentence."""
 
     field: str
     sentence: str
@@ -109,6 +109,16 @@ def unfit_together(config: TrainerConfig) -> Unfit | None:
     if config.channels_last:
         return Unfit("channelsLast", "FSDP2 shards weights of the usual layout only; use ddp, or leave it off")
     return None
+
+
+def unfit_for_pods(config: TrainerConfig, pods: int) -> Unfit | None:
+    """The first knob that this number of pods cannot honour."""
+    asked = config.loader.canonical_nodes
+    if asked is None or asked % pods == 0 or pods % asked == 0:
+        return None
+    return Unfit(
+        "loader.canonicalNodes", f"{asked} is neither a multiple nor a divisor of the {pods} pods; take {pods}"
+    )
 
 
 def unfit_for_cpu(config: TrainerConfig) -> Unfit | None:

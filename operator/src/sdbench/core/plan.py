@@ -16,7 +16,7 @@ from sdbench.api.names import PLAN_LIMIT
 from sdbench.api.spec import Devices, Repeats, Scaling, Spec
 from sdbench.api.structural import AXIS_LENGTH
 from sdbench_trainer.config import TrainerConfig
-from sdbench_trainer.run import division, unfit_for_cpu, unfit_together
+from sdbench_trainer.run import division, unfit_for_cpu, unfit_for_pods, unfit_together
 
 LABEL_CHARACTERS = 128
 
@@ -201,6 +201,9 @@ def _refuse_unfit(config: TrainerConfig, count: int, spec: Spec) -> None:
         raise PlanRefused(_written("globalBatchSize", spec), str(error)) from None
     if clash := unfit_together(config):
         raise PlanRefused(_written(clash.field, spec), clash.sentence)
+    pods = max(1, count // spec.devices.per_pod)
+    if unfit := unfit_for_pods(config, pods):
+        raise PlanRefused(_written(unfit.field, spec), unfit.sentence)
     unfit = unfit_for_cpu(config) if spec.devices.resource is None else None
     if unfit is not None:
         raise PlanRefused(_written(unfit.field, spec), f"{unfit.sentence}; for GPUs name devices.resource")
@@ -208,7 +211,8 @@ def _refuse_unfit(config: TrainerConfig, count: int, spec: Spec) -> None:
 
 def _written(knob: str, spec: Spec) -> str:
     """The path at which the person wrote a knob: its axis, or the knob."""
-    return f"spec.{'sweep' if knob in (spec.sweep or {}) else 'trainer'}.{knob}"
+    swept = any(name == knob for name, _ in _axes(spec.sweep or {}, ""))
+    return f"spec.{'sweep' if swept else 'trainer'}.{knob}"
 
 
 def _refuse_twins(points: tuple[Point, ...]) -> None:
