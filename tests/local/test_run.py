@@ -48,7 +48,7 @@ def test_progress_and_the_table_are_said_in_plain_lines_where_there_is_no_termin
 def test_local_shards_take_the_place_of_the_data_and_are_read_in_place(answered: tuple[Path, str]) -> None:
     folder = answered[0].parent / "shards"
     assert document(answered[0])["spec"]["data"] == {"remote": folder.as_uri()}
-    assert sorted(path.name for path in folder.iterdir()) == ["index.json", "shard.00000.mds"]
+    assert sorted(path.name for path in folder.iterdir()) == ["000000", "index.json", "left-out.jsonl"]
 
 
 def test_nothing_runs_on_after_the_end(answered: tuple[Path, str]) -> None:

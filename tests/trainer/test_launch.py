@@ -1,6 +1,7 @@
 """Does PID 1 keep its promises? Every row of the exit-code table, signals and orphans, with ranks without torch."""
 
 import os
+import select
 import signal
 import sys
 
@@ -60,7 +61,7 @@ def test_the_first_cause_is_the_exit_code_and_names_its_rank(ranks: list[str], c
     ("config", "words"),
     [
         (run_config(trainer={"imageSize": 63}), "trainer.imageSize"),
-        (run_config(devices=2, trainer={"globalBatchSize": 3}), "globalBatchSize 3"),
+        (run_config(devices=2, trainer={"globalBatchSize": 3}), "3 images do not divide over 2 devices"),
         (run_config(trainer={"precision": "amp_fp16"}), "trainer.precision"),
         ("{not json", "JSON"),
     ],
@@ -152,9 +153,9 @@ def _opened(pid: int) -> int | None:
 
 
 def _wait_for_end(descriptor: int) -> None:
-    import select
-
-    readable, _, _ = select.select([descriptor], [], [], 10)
+    ended = select.poll()
+    ended.register(descriptor, select.POLLIN)
+    readable = ended.poll(10_000)
     os.close(descriptor)
     assert readable, "a rank outlived PID 1 by ten seconds"
 

@@ -40,7 +40,7 @@ def beat(steps: int) -> None:
 
 def result() -> None:
     document = json.loads(os.environ["SDBENCH_RUN"])
-    batch = {"globalBatchSize": 4, "perDevice": 4, "microbatches": 1}
+    batch = {"askedGlobalBatchSize": 4, "globalBatchSize": 4, "perDevice": 4, "microbatches": 1}
     (SCRATCH / f"outcome-{os.environ['LOCAL_RANK']}.json").write_text(
         json.dumps({"attempt": document["attempt"], "batch": batch})
     )

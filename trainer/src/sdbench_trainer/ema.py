@@ -61,11 +61,11 @@ class ExponentialMovingAverage(Algorithm):  # type: ignore[misc]
         self._weights: list[Tensor] = []
 
     def match(self, event: Event, state: State) -> bool:
-        """Whether there is anything to do now."""
-        if event == Event.BATCH_END:
+        """Whether there is anything to do now; by identity, since Composer's events compare slowly."""
+        if event is Event.BATCH_END:
             since = state.timestamp.batch.value - self.start_batch
             return bool(since >= 0 and since % self.every_batches == 0)
-        return event in (Event.BEFORE_LOAD, Event.FIT_START)
+        return event is Event.BEFORE_LOAD or event is Event.FIT_START
 
     def apply(self, event: Event, state: State, logger: Logger) -> None:
         """Begin, find the live weights again, or average."""

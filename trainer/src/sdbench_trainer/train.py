@@ -108,10 +108,14 @@ def microbatch(run: RunConfig) -> int | str:
     return "auto" if run.trainer.automatic_microbatch else division(run.trainer, run.devices).microbatch
 
 
+def _unsaid(*_: object) -> None:
+    """Composer words a line for each event, callback and algorithm, and throws it away unless ENGINE_DEBUG is set."""
+
+
 def trainer_of(run: RunConfig, parts: Parts, loader: TimedLoader, watch: Watch) -> Trainer:
     """Composer's Trainer with everything named that a benchmark must not leave to defaults."""
     composer.utils.collect_env.get_cpu_model = _no_subprocess
-    return Trainer(
+    trainer = Trainer(
         model=parts.model,
         train_dataloader=loader,
         optimizers=parts.optimizer,
@@ -128,6 +132,9 @@ def trainer_of(run: RunConfig, parts: Parts, loader: TimedLoader, watch: Watch) 
         spin_dataloaders=False,
         **parts.settings,
     )
+    if not os.environ.get("ENGINE_DEBUG"):
+        trainer.engine._debug_log = _unsaid
+    return trainer
 
 
 def rank_window(watch: Watch, loader: TimedLoader) -> RankWindow:

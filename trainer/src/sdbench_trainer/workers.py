@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from typing import TypeVar
 
 from sdbench_trainer.orphans import die_with_parent
@@ -25,6 +26,19 @@ class WorkerLost(Exception):
 def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0))
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute in one thread meanwhile: more would add up in another order, and round otherwise."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _begin() -> None:
@@ -48,7 +62,8 @@ def in_order(act: Callable[[Work], Done], works: Iterable[Work], workers: int) -
     The processes are forks: import what is slow before.
     """
     if workers == 1:
-        yield from map(act, works)
+        with one_thread():
+            yield from map(act, works)
         return
     pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("fork"), initializer=_begin)
     pending: deque[Future[Done]] = deque()
