@@ -5,6 +5,7 @@ see `model.Batch`, and under REPLACED how many samples could not be read: `loade
 stay uint8 until they are on the device.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -57,7 +58,7 @@ class Share:
     seed: int
 
 
-class Shards(StreamingDataset):  # type: ignore[misc]
+class Shards(StreamingDataset, ABC):  # type: ignore[misc]
     """The samples of MDS shards. One that cannot be read is replaced by the next that can, the same on every run."""
 
     def __init__(self, seed: int, **settings: Any) -> None:
@@ -65,13 +66,13 @@ class Shards(StreamingDataset):  # type: ignore[misc]
         self.seed = seed
         self._background: str | None = None
 
+    @abstractmethod
     def taken(self, sample: dict[str, Any]) -> dict[str, Any]:
         """What a batch needs of a sample. Raises one of UNREADABLE."""
-        raise NotImplementedError
 
+    @abstractmethod
     def made_up(self) -> dict[str, Any]:
         """What stands for a sample where nothing can be read."""
-        raise NotImplementedError
 
     def _read(self, at: int) -> dict[str, Any] | None:
         try:
