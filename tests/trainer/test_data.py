@@ -12,8 +12,8 @@ from torch import Tensor
 
 from cluster.harness.s3 import S3
 from sdbench_trainer import data
-from sdbench_trainer.config import Loader, TrainerConfig
-from sdbench_trainer.data import Share, canonical_nodes, shard_loader
+from sdbench_trainer.config import Encoding, Loader, TrainerConfig
+from sdbench_trainer.data import LATENTS_AHEAD, Share, canonical_nodes, samples_ahead, shard_loader
 from sdbench_trainer.failures import ConfigInvalid, DataMissing
 from sdbench_trainer.loader import TimedLoader
 from sdbench_trainer.model import Batch
@@ -115,6 +115,22 @@ def test_synthetic_images_are_the_same_on_any_number_of_ranks() -> None:
     assert torch.equal(
         alone[0]["image"][0], taken(SyntheticImages(share(per_device=POOL), tokenizer), 2)[1]["image"][0]
     )
+
+
+@pytest.mark.parametrize(
+    ("encoding", "loader", "ahead"),
+    [
+        (Encoding.ONLINE, Loader(), None),
+        (Encoding.PRECOMPUTED, Loader(), LATENTS_AHEAD),
+        (Encoding.PRECOMPUTED, Loader(cache_limit_gibibytes=1), None),
+        (Encoding.PRECOMPUTED, Loader(predownload_samples=5), 5),
+        (Encoding.ONLINE, Loader(predownload_samples=5, cache_limit_gibibytes=1), 5),
+    ],
+)
+def test_latents_are_prepared_far_ahead_where_all_may_be_kept(
+    encoding: Encoding, loader: Loader, ahead: int | None
+) -> None:
+    assert samples_ahead(TrainerConfig(encoding=encoding, loader=loader)) == ahead
 
 
 def dividing(canonical_nodes: int | None) -> TrainerConfig:

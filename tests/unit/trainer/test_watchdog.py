@@ -1,10 +1,12 @@
 """Who is to blame when a run ends? The ranking of causes, and when silence is death."""
 
 import signal
+from itertools import accumulate
+from pathlib import Path
 
 import pytest
 
-from sdbench_trainer.beats import Beat, Beats, Phase, Pulse
+from sdbench_trainer.beats import RECENT_STEPS, Beat, Beats, Phase, Pulse
 from sdbench_trainer.report import ExitCode
 from sdbench_trainer.run import Watchdog
 from sdbench_trainer.watchdog import PEER_SECONDS, End, code_of, culprit, stall_limit, verdict
@@ -112,3 +114,16 @@ def test_what_a_rank_beats_is_what_pid_1_reads(tmp_path_factory: pytest.TempPath
     assert began <= seen.first_step_at <= seen.at
     assert seen.median_step == pytest.approx(seen.at - seen.first_step_at)
     assert beats.of(0).phase is Phase.STARTING
+
+
+def test_the_median_step_is_that_of_the_last_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = [*[1.0] * 40, *[2.0] * (RECENT_STEPS // 2 + 1)]
+    moments = accumulate([100.0, *seconds])
+    beats, pulse = Beats(tmp_path / "beats", 1, now=1.0), Pulse(tmp_path / "beats", 0)
+    monkeypatch.setattr("sdbench_trainer.beats.time.monotonic", lambda: next(moments))
+    medians = []
+    for _ in range(len(seconds) + 1):
+        pulse.step()
+        medians.append(beats.of(0).median_step)
+    assert (medians[0], medians[1], medians[-2], medians[-1]) == (0.0, 1.0, 1.0, 2.0)
+    assert beats.of(0).steps == len(seconds) + 1
