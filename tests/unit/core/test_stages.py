@@ -8,15 +8,17 @@ from pydantic import ValidationError
 
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.projection import IMAGES, Projection
+from sdbench.core.evidence import Ground
 from sdbench.core.plan import Point, trials
 from sdbench.core.projection import Stage
 from sdbench.core.references import Unusable, source
-from sdbench.core.stages import staged
+from sdbench.core.stages import Own, staged
 from sdbench.core.world import Reference
-from unit.core.gates import answer, asked, row
+from unit.core.gates import answer, asked, environment, row
 from unit.core.worlds import spec
 
 RATE = Decimal(100)
+OWN = Own(RATE, (Ground("A100", "sha256:1", ()),))
 
 
 def point(label: str = "devices=1", **changes: Any) -> Point:
@@ -29,13 +31,14 @@ def projected(
     document: dict[str, Any], of: Point | None = None, others: dict[str, Benchmark] | None = None
 ) -> tuple[Stage, ...]:
     references = tuple(Reference(name, found) for name, found in (others or {}).items())
-    return staged(Projection.model_validate(document), of or point(), RATE, source(references))
+    return staged(Projection.model_validate(document), of or point(), OWN, source(references))
 
 
 def small(*rows: Any, **changes: Any) -> Benchmark:
     """A finished Benchmark at 256 px."""
     sized = changes.pop("trainer", {"imageSize": 256})
-    return answer(asked(trainer=sized, **changes), *rows, name="small")
+    on = changes.pop("on", None)
+    return answer(asked(trainer=sized, **changes), *rows, on=on, name="small")
 
 
 def test_without_a_word_it_is_the_published_training_at_the_points_own_rate() -> None:
@@ -86,6 +89,10 @@ UNKNOWN: dict[str, tuple[dict[str, Benchmark], str]] = {
     ),
     "it is of another count": ({"small": small(row(2), counts=(2,))}, "has not measured tiny on 1 devices"),
     "it was disturbed": ({"small": small(row(disturbed_repeats=1))}, "disturbed"),
+    "it ran on another device": (
+        {"small": small(row(), on={"devices=1": environment(device="H100")})},
+        "of devices=1 in Benchmark small, it ran on H100, the other on A100",
+    ),
     "it is partly measured": ({"small": small(row(repeats=1))}, "1 of 3 repeats"),
     "it has several": (
         {

@@ -3,8 +3,9 @@
 from decimal import Decimal
 
 from sdbench.api.spec import Spec
-from sdbench.api.status import EnvironmentRow, PointRow, RowMeasurement, Summary, TrialPhase, TrialRow
+from sdbench.api.status import EnvironmentRow, PointRow, RowMeasurement, Status, Summary, TrialPhase, TrialRow
 from sdbench.api.verdict import GateRow
+from sdbench.core.evidence import Ground, grounds
 from sdbench.core.mixed import mixed
 from sdbench.core.observations import PLACES, batch_truth, extremes, known, median_spread
 from sdbench.core.plan import Point, Trial
@@ -12,7 +13,7 @@ from sdbench.core.published import decimal, rounded_half_up
 from sdbench.core.references import NO_OTHERS, Source
 from sdbench.core.rows import TERMINAL
 from sdbench.core.spent import Spent
-from sdbench.core.stages import extension
+from sdbench.core.stages import Own, extension
 from sdbench.core.statistics import sample
 
 PENNIES_BELOW = 1_000
@@ -36,7 +37,8 @@ def point_rows(
         if label in measured:
             rate = _per_device(measured[label], point)
             base = smallest.setdefault(point.knobs, rate)
-            row = _point_row(point, measured[label], rate / base, spec, others)
+            ran_on = grounds(label, Status(trials=rows, environments=environments))
+            row = _point_row(point, measured[label], rate / base, ran_on, spec, others)
             differs = mixed((one for one in rows if one.point == label and one.measurement), environments)
             made.append(row.model_copy(update={"mixed": differs}))
     return tuple(made)
@@ -60,7 +62,12 @@ def _per_device(measured: list[RowMeasurement], point: Point) -> Decimal:
 
 
 def _point_row(
-    point: Point, measured: list[RowMeasurement], efficiency: Decimal, spec: Spec, others: Source
+    point: Point,
+    measured: list[RowMeasurement],
+    efficiency: Decimal,
+    ran_on: tuple[Ground | None, ...],
+    spec: Spec,
+    others: Source,
 ) -> PointRow:
     rate = _mean([one.images_per_second for one in measured])
     spread = sample([one.images_per_second for one in measured])
@@ -80,7 +87,7 @@ def _point_row(
         **extremes(measured),
         mfu_ratio=decimal(_mean(utilisations), PLACES) if len(utilisations) == len(measured) else None,
         **batch_truth(point, measured),
-        **extension(point, rate, spec, others),
+        **extension(point, Own(rate, ran_on), spec, others),
     )
 
 

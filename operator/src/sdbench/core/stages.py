@@ -7,16 +7,17 @@
 | benchmark | mean rate of that Benchmark's Point of the same device count and model at the stage's imageSize |
 
 Where that Benchmark has several such Points, the one with the same label is meant. A rate is unknown while that
-Benchmark is not complete, and where its Point's numbers are spoilt (core/evidence.py).
+Benchmark is not complete, where its Point's numbers are spoilt (core/evidence.py), and where it ran on another device.
 """
 
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from sdbench.api.projection import Projection, ProjectionStage
 from sdbench.api.spec import Spec
 from sdbench.api.status import PointRow
-from sdbench.core.evidence import flaw
+from sdbench.core.evidence import Ground, device_difference, flaw, grounds
 from sdbench.core.plan import Point
 from sdbench.core.projection import Stage, projection
 from sdbench.core.published import bounded, decimal
@@ -25,10 +26,18 @@ from sdbench.core.references import Finished, Source, Unusable
 PLACES = 6
 
 
-def extension(point: Point, rate: Decimal, spec: Spec, source: Source) -> dict[str, Any]:
-    """Of a Point with this mean rate: days, device-hours and cost of the full training, or why they are unknown."""
+@dataclass(frozen=True)
+class Own:
+    """What a Point itself has measured: its mean rate, and on what."""
+
+    rate: Decimal
+    ran_on: tuple[Ground | None, ...]
+
+
+def extension(point: Point, own: Own, spec: Spec, source: Source) -> dict[str, Any]:
+    """Of a measured Point: days, device-hours and cost of the full training, or why they are unknown."""
     try:
-        stages = staged(spec.projection, point, rate, source)
+        stages = staged(spec.projection, point, own, source)
     except Unusable as error:
         return {"unprojected": bounded(str(error))}
     full = projection(stages, point.devices, spec.devices.hourly_price)
@@ -36,30 +45,31 @@ def extension(point: Point, rate: Decimal, spec: Spec, source: Source) -> dict[s
     return {name: decimal(value, PLACES) for name, value in values.items()}
 
 
-def staged(asked: Projection, point: Point, rate: Decimal, source: Source) -> tuple[Stage, ...]:
-    """The training of a Point with this mean rate. Raises Unusable with the first stage whose rate is unknown."""
+def staged(asked: Projection, point: Point, own: Own, source: Source) -> tuple[Stage, ...]:
+    """The full training of a measured Point. Raises Unusable with the first stage whose rate is unknown."""
     if not asked.stages:
-        return (Stage(asked.total_images, rate),)
+        return (Stage(asked.total_images, own.rate),)
     return tuple(
-        Stage(stage.images, _rate(number, stage, point, rate, source)) for number, stage in enumerate(asked.stages, 1)
+        Stage(stage.images, _rate(number, stage, point, own, source)) for number, stage in enumerate(asked.stages, 1)
     )
 
 
-def _rate(number: int, stage: ProjectionStage, point: Point, own: Decimal, source: Source) -> Decimal:
+def _rate(number: int, stage: ProjectionStage, point: Point, own: Own, source: Source) -> Decimal:
     if stage.rate_ratio is not None:
-        return own * stage.rate_ratio
+        return own.rate * stage.rate_ratio
     if stage.benchmark is None:
-        return own
+        return own.rate
     try:
-        return _rate_elsewhere(stage, stage.benchmark, point, source)
+        return _rate_elsewhere(stage, stage.benchmark, point, own, source)
     except Unusable as error:
         raise Unusable(f"The rate of stage {number} ({stage.image_size} px) is unknown: {error}") from None
 
 
-def _rate_elsewhere(stage: ProjectionStage, name: str, point: Point, source: Source) -> Decimal:
+def _rate_elsewhere(stage: ProjectionStage, name: str, point: Point, own: Own, source: Source) -> Decimal:
     found = source(name)
     row = _same(_fitting(found, stage, point), point, name, stage)
-    if spoilt := flaw(row, found.benchmark.spec):
+    unlike = device_difference(grounds(row.point, found.benchmark.status), own.ran_on)
+    if spoilt := flaw(row, found.benchmark.spec) or unlike:
         raise Unusable(f"of {row.point} in Benchmark {name}, {spoilt}")
     if not row.images_per_second.is_finite() or row.images_per_second <= 0:
         raise Unusable(f"{row.point} in Benchmark {name} has no rate")
