@@ -55,7 +55,8 @@ def spec_page() -> str:
     lines = [
         GENERATED,
         "# The fields of a StableDiffusionBenchmark\n",
-        "Everything but `suspend`, `cancel` and `limits` is immutable: to ask something else, create another one.",
+        "Everything but `suspend`, `cancel`, `limits`, `retention` and `ttlSecondsAfterFinished` is immutable: to ask",
+        "something else, create another one.",
         "`spec.sweep` takes the knobs of `spec.trainer`, each with a list of values.\n",
         "| field | values | default | meaning |\n|---|---|---|---|",
     ]

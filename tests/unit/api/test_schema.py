@@ -95,10 +95,10 @@ def test_each_knob_of_the_trainer_has_an_axis_of_its_own_values() -> None:
     assert at(SPEC, "sweep").get("default") is None
 
 
-def test_all_but_the_limits_and_the_switches_is_immutable() -> None:
+def test_all_but_limits_retention_and_switches_is_immutable() -> None:
     frozen = {
         name
         for name, field in SPEC["properties"].items()
         if any(rule["rule"] == "self == oldSelf" for rule in field.get("x-kubernetes-validations", ()))
     }
-    assert SPEC["properties"].keys() - frozen == {"limits", "suspend", "cancel"}
+    assert SPEC["properties"].keys() - frozen == {"limits", "retention", "ttlSecondsAfterFinished", "suspend", "cancel"}

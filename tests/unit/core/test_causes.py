@@ -82,8 +82,13 @@ def test_every_exit_code_has_a_meaning() -> None:
 
 
 def test_every_reason_has_a_consequence_and_every_failure_a_scope() -> None:
-    assert set(CONSEQUENCES) == set(Reason)
-    assert set(SCOPES) == set(Consequence) - {Consequence.MEASURED, Consequence.RESUMED, Consequence.SPARES}
+    assert set(CONSEQUENCES) == set(Reason) - {Reason.BACKEND_UNAVAILABLE}, "which ends no Attempt"
+    assert set(SCOPES) == set(Consequence) - {
+        Consequence.MEASURED,
+        Consequence.RESUMED,
+        Consequence.BACKS_OFF,
+        Consequence.SPARES,
+    }
 
 
 RUNNING = attempt(pod(0), pod(1))

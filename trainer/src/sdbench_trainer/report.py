@@ -36,6 +36,8 @@ class ExitCode(IntEnum):
     BUG = 70
     STALLED = 71
     SHARED_MEMORY_FULL = 72
+    COLLECTIVE_ERROR = 73
+    MIXED_DEVICES = 74
 
 
 class StepSeconds(Boundary):

@@ -13,7 +13,7 @@ from sdbench.api.structural import Schema, at
 from sdbench_trainer.config import DataParallel, Precision, TrainerConfig
 from sdbench_trainer.run import unfit_for_cpu, unfit_together
 
-MUTABLE = frozenset({"limits", "suspend", "cancel"})
+MUTABLE = frozenset({"limits", "retention", "ttlSecondsAfterFinished", "suspend", "cancel"})
 """Fields of the spec that may be edited; every other is the question itself."""
 
 ANOTHER = "immutable: create another benchmark"

@@ -115,6 +115,30 @@ class Limits(Boundary):
     teardown_seconds: int = Field(
         300, ge=1, description="After it, pods still holding devices are named in the status."
     )
+    gang_seconds: int = Field(
+        300,
+        ge=5,
+        description="Longest that some pods of an Attempt hold devices while others find no node; it then gives them "
+        "back and is tried again later.",
+    )
+    device_hours: DecimalString | None = Field(
+        None, description="Most device-hours that the benchmark itself may cost. Absent: no bound."
+    )
+    cost: DecimalString | None = Field(
+        None, description="The same in money; needs devices.hourlyPrice. Absent: no bound."
+    )
+
+
+class Retention(Boundary):
+    """What is kept to look at when it is over; its devices are free."""
+
+    failed_seconds: int = Field(
+        0,
+        ge=0,
+        le=604_800,
+        description="How long the job of an Attempt that failed, with its pods and their logs, is kept once all of its "
+        "pods have ended; of a Benchmark at most eight. 0: deleted as soon as its story is stored.",
+    )
 
 
 class Spec(Boundary):
@@ -140,5 +164,12 @@ class Spec(Boundary):
     gate: Gate | None = Field(None, description="Limits that the measurements must hold; the verdict is a condition.")
     limits: Limits = Field(Limits(), description="How long and how large it may become.")
     retries: int = Field(2, ge=0, le=20, description="Further Attempts at a Trial that was interrupted or lost a peer.")
+    retention: Retention = Field(Retention(), description="What is kept to look at when it is over.")
+    ttl_seconds_after_finished: int | None = Field(
+        None,
+        ge=0,
+        le=315_360_000,
+        description="After it, the Benchmark deletes itself, with its results. Absent: never.",
+    )
     suspend: bool = Field(False, description="Stops and voids the running Attempts; they start anew on resume.")
     cancel: bool = Field(False, description="Ends the Benchmark for good and keeps what was measured. One-way.")

@@ -54,19 +54,28 @@ class Reason(StrEnum):
     IMAGE_PULL = "ImagePull"
     PODS_FORBIDDEN = "PodsForbidden"
     UNSCHEDULABLE = "Unschedulable"
+    NOT_ADMITTED = "NotAdmitted"
     RENDEZVOUS_TIMEOUT = "RendezvousTimeout"
     OUT_OF_MEMORY_DEVICE = "OutOfMemoryDevice"
     OUT_OF_MEMORY_HOST = "OutOfMemoryHost"
     LOSS_NOT_FINITE = "LossNotFinite"
     PEER_LOST = "PeerLost"
+    COLLECTIVE_ERROR = "CollectiveError"
+    MIXED_IMAGES = "MixedImages"
+    MIXED_DEVICES = "MixedDevices"
     CRASHED = "Crashed"
     STALLED = "Stalled"
     SHARED_MEMORY_FULL = "SharedMemoryFull"
     DEADLINE_EXCEEDED = "DeadlineExceeded"
     INTERRUPTED = "Interrupted"
+    PREEMPTED = "Preempted"
+    EVICTED = "Evicted"
+    NODE_LOST = "NodeLost"
     JOB_VANISHED = "JobVanished"
     REPORT_LOST = "ReportLost"
     NAME_CONFLICT = "NameConflict"
+    BACKEND_UNAVAILABLE = "BackendUnavailable"
+    BUDGET_EXCEEDED = "BudgetExceeded"
     SUSPENDED = "Suspended"
     CANCELLED = "Cancelled"
     SKIPPED = "Skipped"
@@ -151,6 +160,10 @@ class TrialRow(Boundary):
     reason: Reason | None = None
     scope: Scope | None = Field(None, description="Of a Failed row: whether its Point or the whole sweep ends with it.")
     message: str = Field("", max_length=512)
+    not_before: Time | None = Field(None, description="A Trial that gave its devices back is not tried earlier.")
+    waiting_since: Time | None = Field(
+        None, description="An Attempt of it was first decided of which not all pods were scheduled yet."
+    )
     queued_at: Time | None = Field(None, description="The Attempt was decided.")
     scheduled_at: Time | None = Field(None, description="Its last pod was bound to a node.")
     started_at: Time | None = Field(None, description="Its last container ran.")
@@ -236,6 +249,12 @@ class Plan(Boundary):
     trials: int
     largest_devices: int
     points: int
+    least_device_hours: DecimalString | None = Field(
+        None, description="Warm-ups alone, of the repeats that are measured in any case."
+    )
+    most_device_hours: DecimalString | None = Field(
+        None, description="If each Attempt lasted limits.totalSeconds and each Trial took all of its retries."
+    )
 
 
 class Resolved(Boundary):

@@ -63,6 +63,12 @@ CODES: dict[int, CodeMeaning] = {
     ExitCode.SHARED_MEMORY_FULL: CodeMeaning(
         Reason.SHARED_MEMORY_FULL, "The shared memory is full; raise devices.perDevice.sharedMemory"
     ),
+    ExitCode.COLLECTIVE_ERROR: CodeMeaning(
+        Reason.COLLECTIVE_ERROR, "A collective failed though no peer was lost; check the network between the devices"
+    ),
+    ExitCode.MIXED_DEVICES: CodeMeaning(
+        Reason.MIXED_DEVICES, "The ranks ran on different devices; choose one kind by scheduling.nodeSelector"
+    ),
 }
 OUT_OF_HOST_MEMORY = CodeMeaning(
     Reason.OUT_OF_MEMORY_HOST, "The pod was killed for its memory; raise devices.perDevice.memory"

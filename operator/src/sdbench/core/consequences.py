@@ -2,7 +2,8 @@
 
 * Stops the sweep: every Trial would share the cause.
 * Ends its Point: its other repeats would share the cause, other Points need not.
-* Is retried: another Attempt while `retries` last. Suspension is retried without being counted.
+* Is retried: another Attempt while `retries` last. Suspension and preemption are retried without being counted.
+* Backs off: it holds devices that others wait for, and lacks some itself; uncounted, within `limits.queuedSeconds`.
 * Gives up: this Trial only, and nothing follows from it.
 * Spares: the Trial is not needed; no failure, and nothing is missing without it.
 """
@@ -20,6 +21,7 @@ class Consequence(Enum):
     ENDS_POINT = "ends its Point"
     RETRIED = "retried, counted"
     RESUMED = "retried, uncounted"
+    BACKS_OFF = "gives its devices back, and is tried again later"
     GIVES_UP = "gives up"
     SPARES = "is not needed"
 
@@ -32,13 +34,19 @@ CONSEQUENCES: dict[Reason, Consequence] = {
     Reason.DATA_MISSING: Consequence.STOPS_SWEEP,
     Reason.PODS_FORBIDDEN: Consequence.STOPS_SWEEP,  # by Pod Security; by a quota, which has room for less: ENDS_POINT
     Reason.UNSCHEDULABLE: Consequence.ENDS_POINT,
+    Reason.NOT_ADMITTED: Consequence.ENDS_POINT,
     Reason.OUT_OF_MEMORY_DEVICE: Consequence.ENDS_POINT,
     Reason.OUT_OF_MEMORY_HOST: Consequence.ENDS_POINT,
     Reason.SHARED_MEMORY_FULL: Consequence.ENDS_POINT,
     Reason.LOSS_NOT_FINITE: Consequence.ENDS_POINT,
+    Reason.COLLECTIVE_ERROR: Consequence.ENDS_POINT,
     Reason.CRASHED: Consequence.ENDS_POINT,
     Reason.DEADLINE_EXCEEDED: Consequence.ENDS_POINT,
     Reason.INTERRUPTED: Consequence.RETRIED,
+    Reason.EVICTED: Consequence.RETRIED,
+    Reason.NODE_LOST: Consequence.RETRIED,
+    Reason.MIXED_IMAGES: Consequence.RETRIED,
+    Reason.MIXED_DEVICES: Consequence.RETRIED,
     Reason.JOB_VANISHED: Consequence.RETRIED,
     Reason.PEER_LOST: Consequence.RETRIED,
     Reason.RENDEZVOUS_TIMEOUT: Consequence.RETRIED,
@@ -46,8 +54,10 @@ CONSEQUENCES: dict[Reason, Consequence] = {
     Reason.REPORT_LOST: Consequence.RETRIED,
     Reason.NAME_CONFLICT: Consequence.RETRIED,
     Reason.UNKNOWN: Consequence.RETRIED,
+    Reason.PREEMPTED: Consequence.RESUMED,
     Reason.SUSPENDED: Consequence.RESUMED,
     Reason.CANCELLED: Consequence.GIVES_UP,
+    Reason.BUDGET_EXCEEDED: Consequence.GIVES_UP,
     Reason.SKIPPED: Consequence.GIVES_UP,
     Reason.TIGHT_ENOUGH: Consequence.SPARES,
 }

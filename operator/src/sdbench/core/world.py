@@ -5,6 +5,7 @@ The same types serve the cluster (an Attempt is a PyTorchJob and its pods) and t
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.status import Reason, Status
@@ -44,6 +45,8 @@ class PodState:
     """Message of PodScheduled=False."""
     disruption: str = ""
     """Reason of DisruptionTarget, or Evicted."""
+    lost: bool = False
+    """The kubelet does not know any more what became of its container."""
     deleting: bool = False
     exit: PodExit | None = None
     report: Report | None = None
@@ -74,6 +77,10 @@ class AttemptState:
     job_ended: bool = False
     """The job says Succeeded or Failed."""
     deleting: bool = False
+    suspended: bool = False
+    """The job is held by a queue: it has no pods, or they are being taken away."""
+    queue: str = ""
+    """Which queue may hold it."""
     foreign: bool = False
     """An object of another owner has the Attempt's name."""
     pods: tuple[PodState, ...] = ()
@@ -96,11 +103,24 @@ class Reference:
 
 
 @dataclass(frozen=True)
+class Bounds:
+    """What the administrator allows, whatever an author asks for; None: no bound."""
+
+    max_devices: int | None = None
+    """At once, of one Benchmark."""
+    device_hours: Decimal | None = None
+    """Of one Benchmark."""
+    concurrent_trials: int | None = None
+    """Of all Benchmarks together."""
+
+
+@dataclass(frozen=True)
 class Defaults:
     """What the operator adds to a question."""
 
     image: str
     operator_version: str
+    bounds: Bounds = Bounds()
 
 
 @dataclass(frozen=True)
@@ -112,6 +132,10 @@ class World:
     defaults: Defaults
     now: datetime
     references: tuple[Reference, ...] = ()
+    backend: bool = True
+    """Whether the cluster knows PyTorchJobs; if not, nothing is known of any Attempt."""
+    others_running: int = 0
+    """Trials of other Benchmarks that hold devices, or may."""
 
 
 @dataclass(frozen=True)
@@ -154,5 +178,7 @@ class Decision:
     starts: tuple[Start, ...] = ()
     stops: tuple[Stop, ...] = ()
     notices: tuple[Notice, ...] = ()
+    expired: bool = False
+    """The Benchmark itself is to be deleted: spec.ttlSecondsAfterFinished."""
     look_again: timedelta | None = None
     """When to decide again even if nothing changes; None: nothing is awaited."""
