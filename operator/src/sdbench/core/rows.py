@@ -109,7 +109,7 @@ def _seen(row: TrialRow, state: AttemptState, world: World) -> TrialRow:
             "started_at": row.started_at or _moment(begun),
             "ended_at": moment(world.now) if seen_to_end(row, state) else row.ended_at,
             "pods_checksum": row.pods_checksum or _checksum(state),
-            "message": _in_the_way(state, world),
+            "message": _in_the_way(row, state, world),
         }
     )
 
@@ -122,9 +122,9 @@ def _checksum(state: AttemptState) -> str | None:
     return attempts.pods_checksum(state) if attempts.all_pods_exist(state) else None
 
 
-def _in_the_way(state: AttemptState, world: World) -> str:
+def _in_the_way(row: TrialRow, state: AttemptState, world: World) -> str:
     """What a person should know while the Attempt waits; deadlines alone are no news."""
-    for obstacle in obstacles(state, world.benchmark.spec, image(world)):
+    for obstacle in obstacles(row, state, world.benchmark.spec, image(world)):
         if obstacle.reason is not Reason.DEADLINE_EXCEEDED:
             return bounded(obstacle.brief)
     return ""
@@ -140,7 +140,7 @@ def concluded(row: TrialRow, end: Ending, world: World) -> TrialRow:
         return row.model_copy(update={**changes, "message": ""})
     failures = row.failures + (end.consequence is Consequence.RETRIED)
     changes |= {"failures": failures, "message": bounded(end.message)}
-    if end.consequence is Consequence.RESUMED or _another_try(end, failures, world):
+    if end.consequence in {Consequence.RESUMED, Consequence.BACKS_OFF} or _another_try(end, failures, world):
         return row.model_copy(update={**changes, "phase": TrialPhase.STOPPING})
     if end.consequence is Consequence.RETRIED and failures > 1:
         changes["message"] = bounded(f"After {failures} failed attempts: {end.message}")
