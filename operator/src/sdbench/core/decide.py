@@ -29,6 +29,7 @@ from sdbench.api.verdict import GateRow
 from sdbench.core import rows as row_states
 from sdbench.core.acceptance import accepted
 from sdbench.core.acts import look_again, starts, stops
+from sdbench.core.backend import awaited, unavailable
 from sdbench.core.causes import ended
 from sdbench.core.conditions import dated, facts, refusal_facts
 from sdbench.core.gate import judged, unjudged
@@ -60,6 +61,8 @@ def decide(world: World) -> Decision:
     stored = world.benchmark.status
     if world.benchmark.metadata.deletion_timestamp is not None:
         return Decision(stored)
+    if awaited(world):
+        return unavailable(world)
     try:
         resolved, planned = _accepted(world)
     except PlanRefused as refusal:
