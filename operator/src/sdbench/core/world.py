@@ -146,9 +146,6 @@ class World:
     """Whether the cluster knows PyTorchJobs; if not, nothing is known of any Attempt."""
     others_running: int = 0
     """Trials of other Benchmarks that hold devices, or may."""
-    refusals: tuple[Complaint, ...] = ()
-    """What the cluster said when Attempts were to be created: `about` names the Attempt, `reason` is Forbidden or
-    Invalid."""
 
 
 @dataclass(frozen=True)
