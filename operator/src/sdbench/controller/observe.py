@@ -146,7 +146,7 @@ def _made_by_a_namesake(job: Document, benchmark: Benchmark) -> bool:
 def _of_job(who: Identity, job: Document, pods: tuple[PodState, ...]) -> AttemptState:
     metadata = job["metadata"]
     replicas = job["spec"]["pytorchReplicaSpecs"].values()
-    conditions = (job.get("status") or {}).get("conditions") or ()
+    ends = _ends(job)
     return AttemptState(
         name=who.name,
         trial=who.trial,
@@ -154,10 +154,17 @@ def _of_job(who: Identity, job: Document, pods: tuple[PodState, ...]) -> Attempt
         job_uid=metadata["uid"],
         created_at=moment(metadata["creationTimestamp"]),
         planned_pods=sum(replica.get("replicas", 1) for replica in replicas),
-        job_ended=any(c["type"] in ("Succeeded", "Failed") and c["status"] == "True" for c in conditions),
+        job_ended=bool(ends),
+        ended_at=min(map(moment, filter(None, (end.get("lastTransitionTime") for end in ends))), default=None),
         deleting="deletionTimestamp" in metadata,
         pods=pods,
     )
+
+
+def _ends(job: Document) -> list[Document]:
+    """The conditions that say that the job is over."""
+    conditions = (job.get("status") or {}).get("conditions") or ()
+    return [c for c in conditions if c["type"] in ("Succeeded", "Failed") and c["status"] == "True"]
 
 
 def _of_pods(who: Identity, documents: Iterable[Document]) -> AttemptState:
