@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sdbench.api.spec import Limits, Spec
-from sdbench.api.status import Phase, Scope, TrialPhase, TrialRow
+from sdbench.api.status import Phase, Reason, Scope, TrialPhase, TrialRow
 from sdbench.core import rows
 from sdbench.core.backoff import FIRST_SECONDS, LONGEST_SECONDS, delay
 from sdbench.core.causes import Ending
@@ -17,7 +17,7 @@ from sdbench.core.world import AttemptState, Bounds, Decision, World
 from unit.core.worlds import UID, after, attempt, benchmark, condition, exited, pod, report, spec, world
 
 TWO_PODS = {"counts": [2], "perPod": 1}
-GANG = Ending(reason=rows.Reason.UNSCHEDULABLE, message="1 of 2 pods hold devices", consequence=Consequence.BACKS_OFF)
+GANG = Ending(reason=Reason.UNSCHEDULABLE, message="1 of 2 pods hold devices", consequence=Consequence.BACKS_OFF)
 
 
 def measured(trial: int = 0) -> AttemptState:
