@@ -119,9 +119,7 @@ def test_a_trial_that_no_longer_fits_what_is_left_is_not_started() -> None:
     assert phases(made) == ["Succeeded:Measured", "Failed:BudgetExceeded"]
     assert (made.starts, made.status.spent_device_seconds) == ((), 8 * 400)
     row = made.status.trials[1]
-    assert (
-        "0.611 device-hours are left of 1.500 device-hours, limits.deviceHours; this trial needs 0.8" in row.message
-    )
+    assert "0.611 device-hours are left of 1.500 device-hours, limits.deviceHours; this trial needs 0.8" in row.message
     reason, message = said(made.status, "Complete")
     assert (made.status.phase, reason) == (Phase.SUCCEEDED, "BudgetExceeded")
     assert message.startswith("1 of 1 points are measured: 0.611 device-hours are left")

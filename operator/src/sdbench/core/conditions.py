@@ -19,6 +19,7 @@ from sdbench.core.rows import LIVE, unreleased
 from sdbench.core.world import World
 
 REFUSED = "PlanRefused"
+OTHERS_FIRST = "WaitsForOtherBenchmarks"
 STATUSES = {True: ConditionStatus.TRUE, False: ConditionStatus.FALSE, None: ConditionStatus.UNKNOWN}
 
 
@@ -96,7 +97,7 @@ def _running(rows: tuple[TrialRow, ...], end: Outcome | None, others_first: bool
         return Fact(ConditionType.RUNNING, True, "TrialsRunning", names)
     if others_first:
         sentence = "Other benchmarks run as many trials as the administrator allows at once"
-        return Fact(ConditionType.RUNNING, False, "WaitsForOtherBenchmarks", sentence)
+        return Fact(ConditionType.RUNNING, False, OTHERS_FIRST, sentence)
     return Fact(ConditionType.RUNNING, False, "Ended" if end else "Waiting")
 
 
