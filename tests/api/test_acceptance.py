@@ -273,7 +273,7 @@ def test_a_budget_in_money_needs_a_price_also_later(plane: ControlPlane, namespa
     free = changed(document, "spec.devices.hourlyPrice", None)
     assert "spec.limits.cost: Invalid value: set devices.hourlyPrice" in refusal(plane, namespace, free)
     unpriced = changed(free, "spec.limits", {"deviceHours": "5.5"})
-    asked(**{"devices": unpriced["spec"]["devices"], "limits": {"deviceHours": "5.5"}})
+    asked(devices=unpriced["spec"]["devices"], limits={"deviceHours": "5.5"})
     stored = changed(unpriced, "metadata.namespace", namespace)
     later = changed(stored, "spec.limits.cost", "10")
     assert "spec.limits.cost: Invalid value: set devices.hourlyPrice" in refusal(plane, namespace, later)

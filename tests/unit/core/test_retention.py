@@ -110,8 +110,16 @@ def test_pods_that_lost_a_peer_may_end_by_themselves_before_anything_is_deleted(
     assert len(decide(late).stops) == 1, "one that hangs holds devices no longer than that"
 
 
+def test_a_job_that_does_not_say_yet_that_it_has_ended_gets_the_time_to() -> None:
+    early = attempt(exited(0, 67, of=failure(attempt().name, 67)))
+    _, at = failed(spec(devices=ONE, retention=AN_HOUR), early)
+    assert decide(at).stops == (), "the container's end is seen before the job's"
+    assert decide(replace(at, attempts=(broken(67),))).stops == ()
+    assert len(decide(at_second(at, 25)).stops) == 1
+
+
 NOT_KEPT: list[tuple[str, AttemptState]] = [
-    ("its job has not ended", attempt(exited(0, 70), exited(1, 69))),
+    ("its job does not end", attempt(exited(0, 70), exited(1, 69))),
     ("a pod is missing", replace(broken(), planned_pods=2)),
     ("it never ran", attempt(pod(started_at=None), pod(1, started_at=None, waiting_reason="InvalidImageName"))),
 ]

@@ -293,8 +293,6 @@ class Status(Boundary):
     laws: tuple[LawRow, ...] = ()
     environments: tuple[EnvironmentRow, ...] = ()
     gate: GateRow | None = None
-    spent_device_seconds: int = Field(
-        0, description="Device-seconds from scheduled to released, over all Attempts."
-    )
+    spent_device_seconds: int = Field(0, description="Device-seconds from scheduled to released, over all Attempts.")
     spent_cost: DecimalString = Field(Decimal("0"), description="The same in device-hours x hourlyPrice.")
     conditions: tuple[Condition, ...] = ()
