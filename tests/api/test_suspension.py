@@ -21,8 +21,10 @@ from api.played import pods_of
 from api.questions import Asked
 from cluster.harness.control_plane import ControlPlane
 from sdbench.api.status import Reason, TrialPhase, TrialRow
+from sdbench.controller.board import Board
 from sdbench.controller.cluster import Cluster, Key
 from sdbench.controller.errors import NotFound, Unavailable
+from sdbench.controller.neighbours import Neighbours
 from sdbench.controller.reconcile import reconcile
 from sdbench.controller.transport import Document, Transport
 from sdbench.core.world import Defaults
@@ -54,7 +56,7 @@ async def cluster_of(kubeconfig: Path) -> AsyncIterator[Interrupted]:
 
 
 @dataclass(frozen=True)
-class Neighbours:
+class Others:
     """Kueue and the training-operator, at the very moment."""
 
     plane: ControlPlane
@@ -113,42 +115,42 @@ async def served(cluster: Cluster, key: Key) -> None:
 
 async def row_after(cluster: Cluster, namespace: str) -> TrialRow:
     """The Trial's row after one pass."""
-    found = await reconcile(cluster, Defaults(IMAGE, "0"), Key(namespace, "tiny"))
+    found = await reconcile(cluster, Defaults(IMAGE, "0"), Key(namespace, "tiny"), Neighbours(Board()))
     assert found.benchmark is not None
     return found.benchmark.status.trials[0]
 
 
 def passes(
-    plane: ControlPlane, namespace: str, kubeconfig: Path, *meanwhile: Callable[[Neighbours], None]
+    plane: ControlPlane, namespace: str, kubeconfig: Path, *meanwhile: Callable[[Others], None]
 ) -> list[TrialRow]:
     """The row after each pass, in the middle of which that happens; the first pass makes the job."""
-    neighbours = Neighbours(plane, namespace)
+    others = Others(plane, namespace)
 
     async def made() -> list[TrialRow]:
         async with cluster_of(kubeconfig) as cluster:
             await served(cluster, Key(namespace, "tiny"))
             rows = [await row_after(cluster, namespace)]
             for happens in meanwhile:
-                cluster.meanwhile = lambda happens=happens: happens(neighbours)  # type: ignore[misc]
+                cluster.meanwhile = lambda happens=happens: happens(others)  # type: ignore[misc]
                 rows.append(await row_after(cluster, namespace))
             return rows
 
     return asyncio.run(made())
 
 
-def nothing(_: Neighbours) -> None:
+def nothing(_: Others) -> None:
     return None
 
 
-def held(neighbours: Neighbours) -> None:
-    neighbours.suspend(True)
+def held(others: Others) -> None:
+    others.suspend(True)
 
 
 def test_a_suspension_between_the_readings_is_a_preemption_and_no_failure(
     plane: ControlPlane, namespace: str, kubeconfig: Path, asked: Asked
 ) -> None:
     asked(devices=TWO_PODS)
-    *_, seen, after = passes(plane, namespace, kubeconfig, Neighbours.make_pods, Neighbours.take_away)
+    *_, seen, after = passes(plane, namespace, kubeconfig, Others.make_pods, Others.take_away)
     assert (seen.phase, seen.pods_checksum is not None) == (TrialPhase.RUNNING, True)
     assert (after.phase, after.reason, after.failures) == (TrialPhase.STOPPING, Reason.PREEMPTED, 0)
 
@@ -157,7 +159,7 @@ def test_an_admission_between_the_readings_is_none(
     plane: ControlPlane, namespace: str, kubeconfig: Path, asked: Asked
 ) -> None:
     asked(devices=TWO_PODS)
-    _, _, waits, begun, runs = passes(plane, namespace, kubeconfig, held, nothing, Neighbours.let_go, nothing)
+    _, _, waits, begun, runs = passes(plane, namespace, kubeconfig, held, nothing, Others.let_go, nothing)
     assert "Waits for admission" in waits.message
     assert (begun.phase, runs.phase, runs.message) == (TrialPhase.RUNNING, TrialPhase.RUNNING, "")
 
@@ -166,6 +168,6 @@ def test_a_pod_that_somebody_deletes_is_a_failure(
     plane: ControlPlane, namespace: str, kubeconfig: Path, asked: Asked
 ) -> None:
     asked(devices=TWO_PODS)
-    *_, after = passes(plane, namespace, kubeconfig, Neighbours.make_pods, Neighbours.delete_pods)
+    *_, after = passes(plane, namespace, kubeconfig, Others.make_pods, Others.delete_pods)
     assert (after.reason, after.failures) == (Reason.INTERRUPTED, 1)
     assert "was deleted" in after.message

@@ -176,8 +176,7 @@ def _of_job(who: Identity, job: Document, pods: tuple[PodState, ...]) -> Attempt
     """Whether it is suspended, its spec says: the condition lags behind, also when pods are made again."""
     metadata = job["metadata"]
     replicas = job["spec"]["pytorchReplicaSpecs"].values()
-    failed, suspended = _condition(job, "Failed"), _condition(job, "Suspended")
-    ended = "True" in (failed.get("status"), _condition(job, "Succeeded").get("status"))
+    ends, suspended = _ends(job), _condition(job, "Suspended")
     return AttemptState(
         name=who.name,
         trial=who.trial,
@@ -185,19 +184,29 @@ def _of_job(who: Identity, job: Document, pods: tuple[PodState, ...]) -> Attempt
         job_uid=metadata["uid"],
         created_at=moment(metadata["creationTimestamp"]),
         planned_pods=sum(replica.get("replicas", 1) for replica in replicas),
-        job_ended=ended,
+        job_ended=bool(ends),
+        ended_at=min(map(moment, filter(None, (end.get("lastTransitionTime") for end in ends))), default=None),
         deleting="deletionTimestamp" in metadata,
-        suspended=not ended and bool((job["spec"].get("runPolicy") or {}).get("suspend")),
+        suspended=not ends and bool((job["spec"].get("runPolicy") or {}).get("suspend")),
         queue=label(job, QUEUE_LABEL),
         suspension_at=moment(suspended["lastTransitionTime"]) if "lastTransitionTime" in suspended else None,
-        said=str(failed.get("message") or "") if ended else "",
+        said=next((str(end["message"]) for end in ends if end.get("message")), ""),
         pods=pods,
     )
 
 
+def _conditions(job: Document) -> Iterable[Document]:
+    found: Iterable[Document] = (job.get("status") or {}).get("conditions") or ()
+    return found
+
+
 def _condition(job: Document, kind: str) -> Document:
-    conditions = (job.get("status") or {}).get("conditions") or ()
-    return next((one for one in conditions if one["type"] == kind), {})
+    return next((one for one in _conditions(job) if one["type"] == kind), {})
+
+
+def _ends(job: Document) -> list[Document]:
+    """The conditions that say that the job is over."""
+    return [c for c in _conditions(job) if c["type"] in ("Succeeded", "Failed") and c["status"] == "True"]
 
 
 def _of_pods(who: Identity, documents: Iterable[Document]) -> AttemptState:

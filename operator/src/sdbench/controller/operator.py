@@ -22,6 +22,7 @@ from sdbench.controller.cluster import Cluster, Key, key_of
 from sdbench.controller.errors import ApiError, Unavailable
 from sdbench.controller.health import Pulse
 from sdbench.controller.metrics import OperatorSeries
+from sdbench.controller.neighbours import Neighbours
 from sdbench.controller.reconcile import reconcile
 from sdbench.controller.server import served
 from sdbench.controller.transport import Document, connected
@@ -78,6 +79,7 @@ class Operator:
         self._defaults = Defaults(options.default_image, sdbench.__version__)
         self._queue: WorkQueue[Key] = WorkQueue(time.monotonic)
         self._board = Board()
+        self._neighbours = Neighbours(self._board)
         self._pulse = Pulse(last_pass=now, last_list=now)
         self.series = OperatorSeries(self._board.benchmarks, self._queue.depth)
 
@@ -125,6 +127,7 @@ class Operator:
                 continue
             self._pulse.last_list = time.monotonic()
             self._board.replace(found)
+            self._neighbours.listed()
             for benchmark in found:
                 if not settled(benchmark):
                     self._queue.add(key_of(benchmark))
@@ -135,7 +138,7 @@ class Operator:
         self._queue.add(key)
 
     async def _pass(self, cluster: Cluster, key: Key) -> None:
-        found = await reconcile(cluster, self._defaults, key)
+        found = await reconcile(cluster, self._defaults, key, self._neighbours)
         if found.benchmark is None:
             self._board.drop(key)
         else:

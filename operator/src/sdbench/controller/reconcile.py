@@ -16,6 +16,7 @@ from sdbench.api.benchmark import Benchmark
 from sdbench.controller import observe
 from sdbench.controller.cluster import Cluster, Key
 from sdbench.controller.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound
+from sdbench.controller.neighbours import Neighbours
 from sdbench.controller.pytorchjob import pytorchjob
 from sdbench.core.decide import decide
 from sdbench.core.references import awaited
@@ -39,7 +40,7 @@ class Pass:
     look_again: timedelta | None = None
 
 
-async def reconcile(cluster: Cluster, defaults: Defaults, key: Key) -> Pass:
+async def reconcile(cluster: Cluster, defaults: Defaults, key: Key, neighbours: Neighbours) -> Pass:
     """One pass over one Benchmark. Raises ApiError; it is then to be tried again."""
     try:
         benchmark = await cluster.benchmark(key)
@@ -50,13 +51,15 @@ async def reconcile(cluster: Cluster, defaults: Defaults, key: Key) -> Pass:
         return Pass(benchmark)
     attempts, others = await _attempts(cluster, benchmark, key), await _references(cluster, benchmark)
     world = World(benchmark, attempts, defaults, cluster.now(), others)
-    decision = decide(world)
     try:
-        shown = await _stored(cluster, benchmark, decision)
+        decision, shown = await _decided(cluster, world, neighbours)
     except (Conflict, NotFound):
         return Pass(benchmark, AT_ONCE)
     await cluster.tell(shown, decision.notices)
     await _carry_out(cluster, shown, decision)
+    if decision.expired:
+        log.info("%s/%s: deleting it, spec.ttlSecondsAfterFinished after its end", *key)
+        await cluster.delete_benchmark(key, shown.metadata.uid)
     return Pass(shown, _next(world, decision))
 
 
@@ -111,13 +114,23 @@ async def _with_complaints(cluster: Cluster, state: AttemptState, key: Key) -> A
     return replace(state, complaints=tuple(said))
 
 
+async def _decided(cluster: Cluster, world: World, neighbours: Neighbours) -> tuple[Decision, Benchmark]:
+    """What is decided, and the Benchmark once that is stored. Raises Conflict and NotFound."""
+    async with neighbours.turn(world) as present:
+        decision = decide(present)
+        shown = await _stored(cluster, world.benchmark, decision)
+        neighbours.board.put(shown)
+    return decision, shown
+
+
 async def _stored(cluster: Cluster, benchmark: Benchmark, decision: Decision) -> Benchmark:
     """The Benchmark with the decided status, which is written if it differs, and before anything is started or stopped.
 
     A status that is written as it was leaves no trace, but it is refused if this Benchmark was changed meanwhile: so
     a slow second operator never acts on what is no longer true.
     """
-    if decision.starts or decision.stops or decision.status.document() != benchmark.status.document():
+    acts = decision.starts or decision.stops or decision.expired
+    if acts or decision.status.document() != benchmark.status.document():
         await cluster.store(benchmark, decision.status)
     return benchmark.model_copy(update={"status": decision.status})
 

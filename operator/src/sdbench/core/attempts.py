@@ -4,14 +4,21 @@ import zlib
 from datetime import datetime
 from math import isfinite
 
+from sdbench.api.names import attempt_name
 from sdbench.api.status import TrialRow
 from sdbench.core.plan import Trial
-from sdbench.core.world import AttemptState, PodState
+from sdbench.core.world import AttemptState, PodState, World
 from sdbench_trainer.report import Measurement, Report
 from sdbench_trainer.run import division
 
 SLOWEST = 1e-6
 """Images per second below which a rate is no number that could be shown."""
+
+
+def ours(state: AttemptState, world: World) -> bool:
+    """Whether the Attempt is one of this very Benchmark, and not of a namesake before it."""
+    metadata = world.benchmark.metadata
+    return not state.foreign and state.name == attempt_name(metadata.name, metadata.uid, state.trial, state.attempt)
 
 
 def all_pods_exist(state: AttemptState) -> bool:

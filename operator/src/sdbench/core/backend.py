@@ -12,7 +12,7 @@ from sdbench.core.rows import unreleased
 from sdbench.core.world import Decision, Notice, World
 
 
-def awaited(world: World) -> bool:
+def missing(world: World) -> bool:
     """Whether the Benchmark cannot go on without PyTorchJobs, and there are none."""
     rows = world.benchmark.status.trials
     return not world.backend and (outcome(rows) is None or any(unreleased(row) for row in rows))

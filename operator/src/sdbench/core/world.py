@@ -82,6 +82,8 @@ class AttemptState:
     planned_pods: int
     job_ended: bool = False
     """The job says Succeeded or Failed."""
+    ended_at: datetime | None = None
+    """Since when it says so."""
     deleting: bool = False
     suspended: bool = False
     """The job is held by a queue, or a person: it has no pods, or they are being taken away."""
