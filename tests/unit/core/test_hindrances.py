@@ -130,15 +130,12 @@ def test_only_a_part_of_a_gang_gives_its_devices_back(state: AttemptState) -> No
     assert end_of(state, seconds=3_000) is None
 
 
-def test_the_gangs_time_counts_from_its_last_pod_and_the_queues_from_the_first_wait() -> None:
+def test_the_gangs_time_counts_from_its_last_pod() -> None:
     late = attempt(pod(0), pod(2, scheduled_at=NOON + timedelta(seconds=200), started_at=None), HOMELESS)
     assert end_of(late, seconds=499) is None
     gang = end_of(late, seconds=500)
     assert gang is not None
     assert gang.consequence is Consequence.BACKS_OFF
-    waited = end_of(attempt(queued(0), HOMELESS), seconds=60, waiting_since=NOON - timedelta(seconds=86_340))
-    assert waited is not None
-    assert (waited.reason, waited.consequence) == (Reason.UNSCHEDULABLE, Consequence.ENDS_POINT)
 
 
 @pytest.mark.parametrize(

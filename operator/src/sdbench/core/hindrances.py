@@ -68,9 +68,9 @@ class Hindrance:
 def hindrances(row: TrialRow, state: AttemptState, limits: Limits, image: str) -> tuple[Hindrance, ...]:
     """Everything in the way, the most telling first."""
     if state.suspended:
-        return (_held(row, state, limits),)
+        return (_held(state, limits),)
     before_start = (
-        *_before_pods(row, state, limits),
+        *_before_pods(state, limits),
         *_in_the_queue(row, state, limits),
         *_at_the_start(state, limits, image),
     )
@@ -88,32 +88,27 @@ def held_by(state: AttemptState) -> str:
     return f"queue {state.queue}" if state.queue else "somebody who suspended the job (spec.runPolicy.suspend)"
 
 
-def _queued_since(row: TrialRow, state: AttemptState) -> datetime:
-    """The Trial's first Attempt that waits, if it has backed off since: together they have one limit."""
-    return min(state.created_at, row.waiting_since or state.created_at)
-
-
-def _held(row: TrialRow, state: AttemptState, limits: Limits) -> Hindrance:
+def _held(state: AttemptState, limits: Limits) -> Hindrance:
     """Waiting in a queue is no run time, and the operator never writes to the job: whoever holds it lets it go."""
     what = f"Waits for admission by {held_by(state)}"
     detail = f"limits.queuedSeconds, {limits.queued_seconds} s, is over; `kubectl describe workloads` tells why"
-    return hindrance(Reason.NOT_ADMITTED, what, detail, _queued_since(row, state), limits.queued_seconds)
+    return hindrance(Reason.NOT_ADMITTED, what, detail, state.created_at, limits.queued_seconds)
 
 
-def _before_pods(row: TrialRow, state: AttemptState, limits: Limits) -> Iterator[Hindrance]:
+def _before_pods(state: AttemptState, limits: Limits) -> Iterator[Hindrance]:
     """Refused pods show nowhere but in Events."""
     if len(state.pods) >= state.planned_pods:
         return
     for complaint in state.complaints:
         if complaint.reason == "FailedCreatePod":
-            yield _refusal(row, state, complaint.message, limits)
+            yield _refusal(state, complaint.message, limits)
 
 
-def _refusal(row: TrialRow, state: AttemptState, said: str, limits: Limits) -> Hindrance:
+def _refusal(state: AttemptState, said: str, limits: Limits) -> Hindrance:
     passing = any(word in said for word in MAY_PASS)
     if passing or ("forbidden" not in said and "quota" not in said):
         brief = "The pods cannot be created; it is tried again and again"
-        due = _queued_since(row, state) + timedelta(seconds=limits.queued_seconds)
+        due = state.created_at + timedelta(seconds=limits.queued_seconds)
         return Hindrance(Reason.PODS_FORBIDDEN, brief, said, due, Consequence.STOPS_SWEEP)
     due = state.created_at + timedelta(seconds=STUCK_SECONDS)
     if "PodSecurity" in said:
@@ -127,7 +122,7 @@ def _refusal(row: TrialRow, state: AttemptState, said: str, limits: Limits) -> H
 
 
 def _in_the_queue(row: TrialRow, state: AttemptState, limits: Limits) -> Iterator[Hindrance]:
-    since, seconds = _queued_since(row, state), limits.queued_seconds
+    since, seconds = state.created_at, limits.queued_seconds
     waiting = [pod for pod in state.pods if pod.scheduled_at is None and pod.exit is None]
     for pod in waiting:
         if claim := MISSING_CLAIM.search(pod.unschedulable):
@@ -149,7 +144,7 @@ def _half_a_gang(row: TrialRow, state: AttemptState, limits: Limits) -> Iterator
     gang = half_a_gang(row, state)
     if gang:
         last = max(pod.scheduled_at for pod in state.pods if pod.scheduled_at is not None)
-        due = last + timedelta(seconds=limits.gang_seconds)
+        due = max(last, state.created_at) + timedelta(seconds=limits.gang_seconds)
         detail = _over("gangSeconds", limits.gang_seconds)
         yield Hindrance(Reason.UNSCHEDULABLE, gang, detail, due, Consequence.BACKS_OFF)
 
