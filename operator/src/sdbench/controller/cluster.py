@@ -92,16 +92,11 @@ class Cluster:
 
     async def delete_job(self, namespace: str, stop: Stop) -> None:
         """Delete this very job; its pods follow. One that is gone, or another of its name, is left as it is."""
-        body = {
-            "apiVersion": "v1",
-            "kind": "DeleteOptions",
-            "preconditions": {"uid": stop.job_uid},
-            "propagationPolicy": "Background",
-        }
-        try:
-            await self._transport.send(calls.DELETE_JOB, {"namespace": namespace, "name": stop.name}, body=body)
-        except (NotFound, Conflict):
-            return
+        await self._delete(calls.DELETE_JOB, Key(namespace, stop.name), stop.job_uid, "Background")
+
+    async def delete_benchmark(self, key: Key, uid: str) -> None:
+        """Delete this very Benchmark, which is gone when its jobs and pods are. A namesake is left as it is."""
+        await self._delete(calls.DELETE_BENCHMARK, key, uid, "Foreground")
 
     async def pods(self, key: Key) -> tuple[Document, ...]:
         """The pods of a Benchmark of this name, of any UID."""
@@ -122,6 +117,19 @@ class Cluster:
                 continue
             except ApiError as error:
                 log.warning("%s/%s: no Event could be written: %s", *key_of(benchmark), error)
+
+    async def _delete(self, call: calls.Call, key: Key, uid: str, propagation: str) -> None:
+        """Delete the object of this UID; one that is gone is no error, and another of its name is not touched."""
+        body: Document = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "preconditions": {"uid": uid},
+            "propagationPolicy": propagation,
+        }
+        try:
+            await self._transport.send(call, key._asdict(), body=body)
+        except (NotFound, Conflict):
+            return
 
     async def _listed(
         self, call: calls.Call, path: dict[str, str], query: dict[str, str] | None = None
