@@ -1,4 +1,4 @@
-"""How is an operator run and killed? As a process of its own, as the ServiceAccount that the chart would bind."""
+"""How is an operator run and killed? As a process of its own."""
 
 import json
 import os
@@ -12,13 +12,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from api.accounts import account as account
 from cluster.harness.control_plane import ControlPlane
 from cluster.harness.polling import until
 from cluster.harness.ports import accepts
-from sdbench.controller import rights
 
 ROOT = Path(__file__).resolve().parents[2]
-ACCOUNT = "sdbench"
 IMAGE = "registry.example/trainer:1"
 
 
@@ -83,21 +82,6 @@ def said_over_http(port: int, path: str) -> tuple[int, str]:
 def quiet_port() -> int:
     """A port that no outgoing connection takes while the operator starts: below the ephemeral ones, and free."""
     return next(port for port in random.sample(range(20_000, 30_000), 100) if not accepts("127.0.0.1", port))
-
-
-def account(plane: ControlPlane, namespace: str, everywhere: bool = False) -> Path:
-    """A kubeconfig of a ServiceAccount that has exactly the generated rights: in its namespace only, or everywhere."""
-    scope = "Cluster" if everywhere else ""
-    name = namespace if everywhere else ACCOUNT
-    place = {} if everywhere else {"namespace": namespace}
-    group = "rbac.authorization.k8s.io"
-    role = {"apiGroup": group, "kind": f"{scope}Role", "name": name}
-    subject = {"kind": "ServiceAccount", "name": ACCOUNT, "namespace": namespace}
-    api, named = {"apiVersion": f"{group}/v1"}, {"metadata": {"name": name, **place}}
-    apply(plane, {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": ACCOUNT, "namespace": namespace}})
-    apply(plane, {**api, "kind": f"{scope}Role", **named, "rules": rights.rules(rights.rights())})
-    apply(plane, {**api, "kind": f"{scope}RoleBinding", **named, "roleRef": role, "subjects": [subject]})
-    return plane.service_account_kubeconfig(namespace, ACCOUNT)
 
 
 def apply(plane: ControlPlane, document: dict[str, Any], *options: str) -> None:

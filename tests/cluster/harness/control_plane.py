@@ -4,7 +4,7 @@ import contextlib
 import ssl
 import subprocess
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -97,12 +97,25 @@ class ControlPlane:
         path = self.folder / "admin.kubeconfig"
         self.kubeconfig = kubeconfig.with_certificate(path, self.server, self.authority.certificate, self.administrator)
         self._start_etcd(stack, etcd_port, peer_port)
-        api = stack.enter_context(self._started("kube-apiserver", self._api_command(api_port, etcd_port)))
-        api.wait_until(self._api_ready)
+        self._api = self._api_command(api_port, etcd_port)
+        self._start_api(stack)
         controllers = self._start_controllers(stack, controllers_port)
         scheduler = self._start_scheduler(stack, scheduler_port)
         controllers.wait_until(self._default_account_exists)
         scheduler.wait_until(lambda: accepts(LOOPBACK, scheduler_port))
+
+    @contextlib.contextmanager
+    def without_api_server(self) -> Iterator[None]:
+        """While inside, the API server is dead; afterwards it answers again, at the same address."""
+        self._api_server.stop(gently=False)
+        try:
+            yield
+        finally:
+            self._start_api(self._stack)
+
+    def _start_api(self, stack: contextlib.ExitStack) -> None:
+        self._api_server = stack.enter_context(self._started("kube-apiserver", self._api))
+        self._api_server.wait_until(self._api_ready)
 
     def _start_etcd(self, stack: contextlib.ExitStack, port: int, peer_port: int) -> None:
         client, peer = f"http://{LOOPBACK}:{port}", f"http://{LOOPBACK}:{peer_port}"

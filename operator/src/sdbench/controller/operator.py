@@ -28,7 +28,12 @@ from sdbench.controller.workqueue import WorkQueue
 from sdbench.core.world import Defaults, Notice
 
 WORKERS = 8
+PROBE_SECONDS = 10.0
+"""How often it is asked what the cluster serves."""
+
 RESYNC_SECONDS = 45.0
+"""How often everything is listed."""
+
 RETRY_SECONDS = 5.0
 LAG_SECONDS = 1.0
 
@@ -81,6 +86,8 @@ class Operator:
         self._board = Board()
         self._pulse = Pulse(last_pass=now, last_try=now, last_list=now)
         self._watching = Watching(self._seen, options.namespaces)
+        self._known: frozenset[str] = frozenset()
+        self._away = False
         self._trouble = ""
         self.series = OperatorSeries(self._board.benchmarks, self._queue.depth)
 
@@ -115,11 +122,11 @@ class Operator:
         """List everything from time to time: what a watch has missed is found, what is gone is forgotten."""
         while True:
             try:
-                known = await self._list(cluster)
-                self._say(_lacking(known))
-                wait = RESYNC_SECONDS if PLURAL in known else RETRY_SECONDS
+                await self._look_round(cluster)
+                wait = PROBE_SECONDS
             except ApiError as error:
-                self._say(f"the benchmarks cannot be listed, tried again every {RETRY_SECONDS:.0f} s: {error}")
+                self._away = True
+                self._say(f"the API server is no help, asked again every {RETRY_SECONDS:.0f} s: {error}")
                 wait = RETRY_SECONDS
             self._pulse.last_try = time.monotonic()
             await asyncio.sleep(wait)
@@ -131,22 +138,29 @@ class Operator:
             await asyncio.sleep(LAG_SECONDS)
             self.series.lag.set(max(0.0, time.monotonic() - due))
 
-    async def _list(self, cluster: Cluster) -> frozenset[str]:
-        """Look at the list of all Benchmarks; what the cluster serves."""
-        namespaces = self._options.namespaces
-        known = await cluster.served(namespaces)
+    async def _look_round(self, cluster: Cluster) -> None:
+        """See what is served, and list everything when that has changed, after an outage, and when it is time."""
+        known = await cluster.served(self._options.namespaces)
         self._watching.compare(known)
-        self._board.listing()
-        documents = await cluster.benchmark_documents(namespaces) if PLURAL in known else ()
-        if self._trouble:
+        self._say(_lacking(known))
+        changed, self._known = known != self._known, known
+        if self._away:
             self._queue.forgive()
+        if changed or self._away or time.monotonic() - self._pulse.last_list >= RESYNC_SECONDS:
+            await self._list(cluster)
+        self._away = False
+
+    async def _list(self, cluster: Cluster) -> None:
+        """Compare what is known of the Benchmarks with all of them."""
+        self._board.listing()
+        served = PLURAL in self._known
+        documents = await cluster.benchmark_documents(self._options.namespaces) if served else ()
         found = [read async for read in self._read(documents)]
         self._board.replace(found)
         for benchmark in found:
             if self._board.worth_a_look(benchmark):
                 self._queue.add(key_of(benchmark))
         self._pulse.last_list = time.monotonic()
-        return known
 
     async def _read(self, documents: tuple[Document, ...]) -> AsyncIterator[Benchmark]:
         """The Benchmarks; one that cannot be read gets a pass, which tells it. There may be thousands: others go on."""
@@ -159,9 +173,9 @@ class Operator:
                     self._queue.add(Key(error.metadata.namespace, error.metadata.name))
 
     def _say(self, trouble: str) -> None:
-        """Tell what keeps everything from being listed, once."""
-        if trouble and trouble != self._trouble:
-            log.warning("%s", trouble)
+        """Tell what keeps Benchmarks from being run, once."""
+        if trouble != self._trouble:
+            log.warning("%s", trouble or "what was missing is there again")
         self._trouble = trouble
 
     def _seen(self, key: Key) -> None:
