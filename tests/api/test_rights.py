@@ -120,8 +120,8 @@ def stage(audited_plane: Audited, tmp_path_factory: pytest.TempPathFactory) -> I
     try:
         stage.set_up()
         stuck = Right("", "events", "list")
-        until(lambda: stage.requests(COMPLETE, stuck, refused=False), SECONDS, "Events to be read")
-        until(lambda: stage.refused(NAMES[stuck]), SECONDS, "Events to be refused")
+        until(lambda: bool(stage.requests(COMPLETE, stuck, refused=False)), SECONDS, "Events to be read")
+        until(lambda: bool(stage.refused(NAMES[stuck])), SECONDS, "Events to be refused")
         stage.suspend()
         yield stage
     finally:
@@ -139,7 +139,7 @@ def test_with_the_rendered_rights_every_call_is_allowed_and_every_right_is_used(
 @pytest.mark.parametrize("right", ALL, ids=lambda right: NAMES[right])
 def test_without_a_right_one_call_fails_and_the_operator_stays(stage: Stage, right: Right) -> None:
     expected, operator = SHOWN_BY.get(right, right), stage.operators[NAMES[right]]
-    until(lambda: stage.requests(NAMES[right], expected, refused=True), SECONDS, f"{expected} to be refused")
+    until(lambda: bool(stage.requests(NAMES[right], expected, refused=True)), SECONDS, f"{expected} to be refused")
     assert stage.refused(NAMES[right]) == {expected}
     assert operator.process.is_alive(), operator.said()
     assert operator.answer("/healthz")[0] == 200
