@@ -3,6 +3,7 @@
 On a control plane of its own, which these tests take to pieces.
 """
 
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,7 @@ pytest_plugins = ["api.places"]
 
 FOLLOW_SECONDS = 60
 OUTAGE_SECONDS = 60
+END_SECONDS = 20
 ONE_DEVICE = question()["spec"]["devices"] | {"counts": [1]}
 JOBS_CRD = "pytorchjobs.kubeflow.org"
 
@@ -179,6 +181,16 @@ def count(place: Place, series: str) -> float:
     """The value of a series; 0 while it is not there."""
     lines = place.operator.answer("/metrics")[1].splitlines()
     return next((float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(series)), 0.0)
+
+
+def test_sigterm_ends_the_operator_in_the_middle_of_requests_that_nobody_answers(place: Place, asked: Asked) -> None:
+    asked(devices=ONE_DEVICE)
+    place.first_job()
+    with place.plane.frozen_api_server():
+        # The look after a start comes after a second; it is in the middle of its first request then.
+        time.sleep(2)
+        place.operator.process.send_signal(signal.SIGTERM)
+        assert place.operator.process.wait(END_SECONDS) == 0, place.operator.said()
 
 
 def test_a_minute_without_an_api_server_is_made_up_for_within_a_minute(place: Place, asked: Asked) -> None:

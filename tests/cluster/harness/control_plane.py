@@ -113,6 +113,15 @@ class ControlPlane:
         finally:
             self._start_api(self._stack)
 
+    @contextlib.contextmanager
+    def frozen_api_server(self) -> Iterator[None]:
+        """While inside, the API server takes connections and says nothing."""
+        self._api_server.pause()
+        try:
+            yield
+        finally:
+            self._api_server.resume()
+
     def _start_api(self, stack: contextlib.ExitStack) -> None:
         self._api_server = stack.enter_context(self._started("kube-apiserver", self._api))
         self._api_server.wait_until(self._api_ready)

@@ -128,6 +128,9 @@ class Operator:
                 self._away = True
                 self._say(f"the API server is no help, asked again every {RETRY_SECONDS:.0f} s: {error}")
                 wait = RETRY_SECONDS
+            except Exception:
+                log.exception("a bug in this version of the operator")
+                wait = RESYNC_SECONDS
             self._pulse.last_try = time.monotonic()
             await asyncio.sleep(wait)
 
