@@ -24,7 +24,7 @@ class Crowd:
         self._side_by_side(lambda name: self._created(name, spec), names)
 
     def finish(self, names: list[str], like: dict[str, Any], **spec: Any) -> None:
-        """Benchmarks that ended as another one did."""
+        """Benchmarks that ended as another one did; no operator may see them before they have."""
 
         def made(name: str) -> None:
             document = self._created(name, spec)

@@ -27,7 +27,7 @@ SECRET = "s3-credentials"
 
 @dataclass(frozen=True)
 class Scene:
-    """After one Benchmark has been answered and another has failed, both with the Secret."""
+    """One Benchmark has been answered, one has failed and one runs, all with the Secret."""
 
     place: Place
     canaries: dict[str, str]
@@ -43,13 +43,14 @@ def scene(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iter
     apply(plane, secret(namespace, canaries["Secret"]))
     with (
         OperatorProcess(kubeconfig, namespace, log) as operator,
-        Player(plane.kubeconfig, namespace, one_finds_no_bucket),
+        Player(plane.kubeconfig, namespace, as_named),
     ):
         place = Place(plane, namespace, operator)
-        for name in ("good", "bad"):
+        for name in ("good", "bad", "long"):
             apply(plane, with_credentials(name, namespace))
         place.wait_for("Complete", "good")
         place.wait_for("Failed", "bad")
+        place.wait_for("Running", "long")
         yield Scene(place, canaries, log)
 
 
@@ -66,7 +67,9 @@ def with_credentials(name: str, namespace: str) -> dict[str, Any]:
     return document
 
 
-def one_finds_no_bucket(run: RunConfig, index: int) -> End:
+def as_named(run: RunConfig, index: int) -> End | None:
+    if run.attempt.startswith("long-"):
+        return None
     if run.attempt.startswith("bad-"):
         return End(65, "bucket: the specified bucket does not exist", "Error")
     return measured(run, index)

@@ -62,15 +62,17 @@ def silence(audited_plane: Audited, tmp_path_factory: pytest.TempPathFactory) ->
     plane = audited_plane.plane
     namespace = made_namespace(plane)
     crowd = Crowd(plane, namespace)
-    log = tmp_path_factory.mktemp("idle") / "log"
-    with OperatorProcess(account(plane, namespace), namespace, log) as operator:
-        place = Place(plane, namespace, operator)
-        with Player(plane.kubeconfig, namespace, answered):
+    kubeconfig, log = account(plane, namespace), tmp_path_factory.mktemp("idle") / "log"
+    with Player(plane.kubeconfig, namespace, answered):
+        with OperatorProcess(kubeconfig, namespace, log) as operator:
             crowd.ask(["done-0"], devices=ONE_DEVICE)
-            done = place.wait_for("CleanedUp", "done-0")
-            crowd.finish([f"done-{number}" for number in range(1, FINISHED)], done, devices=ONE_DEVICE)
-            crowd.ask([f"busy-{number}" for number in range(RUNNING)], devices=ONE_DEVICE)
+            done = Place(plane, namespace, operator).wait_for("CleanedUp", "done-0")
+        crowd.finish([f"done-{number}" for number in range(1, FINISHED)], done, devices=ONE_DEVICE)
+        crowd.ask([f"busy-{number}" for number in range(RUNNING)], devices=ONE_DEVICE)
+        with OperatorProcess(kubeconfig, namespace, log):
             until(lambda: phases(crowd).count("Running") == RUNNING, SETTLING_SECONDS, "all to run")
+    with OperatorProcess(kubeconfig, namespace, log) as operator:
+        place = Place(plane, namespace, operator)
         # What was decided last is written by now: the look after a change comes after a second.
         quiet = until(lambda: last_write_is_old(audited_plane, namespace), SETTLING_SECONDS, "the last write")
         yield Silence(place, audited_plane, quiet, time.monotonic() + SILENCE_SECONDS)

@@ -59,7 +59,9 @@ def settings() -> kopf.OperatorSettings:
     chosen.networking.connect_timeout = 10
     # Between them kopf is deaf, and after them it ends, and is started anew.
     chosen.networking.error_backoffs = (1, 2, 3, 5, 5)
-    chosen.queueing.worker_limit = 16
+    # A worker stays with its object for a while after an event, so with a limit the events of other objects would wait.
+    chosen.queueing.worker_limit = None
+    chosen.queueing.idle_timeout = 1
     # kopf would kill this process, also when it ends of an error only.
     chosen.process.ultimate_exiting_timeout = None
     # Never used, as nothing is ever written by kopf; named all the same, so that kopf's defaults never appear.
