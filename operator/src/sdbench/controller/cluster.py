@@ -122,13 +122,6 @@ class Cluster:
             except ApiError as error:
                 log.warning("%s/%s: no Event could be written: %s", about.namespace, about.name, error)
 
-    async def _answers(self, call: calls.Call, path: dict[str, str]) -> bool:
-        try:
-            await self._transport.send(call, path, {"limit": "1"})
-        except NotFound:
-            return False
-        return True
-
     async def _delete(self, call: calls.Call, key: Key, uid: str, propagation: str) -> None:
         """Delete the object of this UID; one that is gone is no error, and another of its name is not touched."""
         body: Document = {
@@ -157,6 +150,13 @@ class Cluster:
             more = page.get("metadata", {}).get("continue", "")
             if not more:
                 return tuple(items)
+
+    async def _answers(self, call: calls.Call, path: dict[str, str]) -> bool:
+        try:
+            await self._transport.send(call, path, {"limit": "1"})
+        except NotFound:
+            return False
+        return True
 
 
 def key_of(benchmark: Benchmark) -> Key:
