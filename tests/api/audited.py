@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from api.operating import ROOT
-from cluster.harness.audit import Request, audited, requests
+from cluster.harness.audit import AuditLog, Request, audited
 from cluster.harness.control_plane import ControlPlane
 from cluster.harness.polling import until
 
@@ -22,11 +22,11 @@ class Audited:
     """A control plane with both CRDs, and its audit log."""
 
     plane: ControlPlane
-    log: Path
+    log: AuditLog
 
     def asked(self, namespace: str) -> tuple[Request, ...]:
         """What the ServiceAccounts of a namespace have asked for so far."""
-        return requests(self.log, namespace)
+        return self.log.asked(namespace)
 
 
 @contextmanager
@@ -38,7 +38,7 @@ def audited_control_plane(folder: Path) -> Iterator[Audited]:
     with ControlPlane(options=options) as plane:
         plane.install_pytorchjob_crd()
         install_crd(plane)
-        yield Audited(plane, log)
+        yield Audited(plane, AuditLog(log))
 
 
 def install_crd(plane: ControlPlane) -> None:

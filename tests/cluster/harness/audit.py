@@ -5,7 +5,6 @@ requests(log)
 """
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -49,18 +48,27 @@ def audited(log: Path) -> dict[str, list[str]]:
     return {"kube-apiserver": [f"--audit-policy-file={policy}", f"--audit-log-path={log}"]}
 
 
-def requests(log: Path, namespace: str) -> tuple[Request, ...]:
-    """What the ServiceAccounts of a namespace have asked for so far."""
-    return tuple(_requests(log, f"system:serviceaccount:{namespace}:"))
+class AuditLog:
+    """The log as it grows; each line is read once."""
 
+    def __init__(self, path: Path) -> None:
+        self._path, self._offset = path, 0
+        self._known: list[Request] = []
 
-def _requests(log: Path, prefix: str) -> Iterator[Request]:
-    # The last line may be half written.
-    for line in log.read_text().splitlines():
-        if line.endswith("}") and f'"{prefix}' in line:
-            event = json.loads(line)
-            if event["user"]["username"].startswith(prefix) and "objectRef" in event:
-                yield _request(event)
+    def asked(self, namespace: str) -> tuple[Request, ...]:
+        """What the ServiceAccounts of a namespace have asked for so far."""
+        self._read_on()
+        prefix = f"system:serviceaccount:{namespace}:"
+        return tuple(one for one in self._known if one.user.startswith(prefix))
+
+    def _read_on(self) -> None:
+        with self._path.open("rb") as log:
+            log.seek(self._offset)
+            # The last line may be half written.
+            whole, _, _ = log.read().rpartition(b"\n")
+        self._offset += len(whole) + bool(whole)
+        events = (json.loads(line) for line in whole.splitlines())
+        self._known.extend(_request(event) for event in events if "objectRef" in event)
 
 
 def _request(event: dict[str, Any]) -> Request:
