@@ -10,16 +10,25 @@ import logging
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from pydantic import ValidationError
-
 from sdbench.api.benchmark import Benchmark
 from sdbench.controller import observe
 from sdbench.controller.cluster import Cluster, Key
-from sdbench.controller.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound
+from sdbench.controller.errors import (
+    AlreadyExists,
+    ApiError,
+    Conflict,
+    Forbidden,
+    Invalid,
+    NotFound,
+    NotServed,
+    Unreadable,
+    WebhookFailed,
+)
 from sdbench.controller.neighbours import Neighbours
 from sdbench.controller.pytorchjob import pytorchjob
 from sdbench.core.decide import decide
 from sdbench.core.references import awaited
+from sdbench.core.rows import refused
 from sdbench.core.world import AttemptState, Complaint, Decision, Defaults, Notice, Reference, Start, World
 
 SOON = timedelta(seconds=1)
@@ -50,12 +59,13 @@ async def reconcile(cluster: Cluster, defaults: Defaults, key: Key, neighbours: 
         # Its jobs and pods go by their owner references.
         return Pass(benchmark)
     attempts, others = await _attempts(cluster, benchmark, key), await _references(cluster, benchmark)
-    world = World(benchmark, attempts, defaults, cluster.now(), others)
+    backend = attempts is not None
+    world = World(benchmark, attempts or (), defaults, cluster.now(), others, backend=backend)
     try:
         decision, shown = await _decided(cluster, world, neighbours)
     except (Conflict, NotFound):
         return Pass(benchmark, AT_ONCE)
-    await cluster.tell(shown, decision.notices)
+    await cluster.tell(shown.metadata, decision.notices)
     await _carry_out(cluster, shown, decision)
     if decision.expired:
         log.info("%s/%s: deleting it, spec.ttlSecondsAfterFinished after its end", *key)
@@ -73,12 +83,15 @@ def _next(world: World, decision: Decision) -> timedelta | None:
     return min(wishes, default=None)
 
 
-async def _attempts(cluster: Cluster, benchmark: Benchmark, key: Key) -> tuple[AttemptState, ...]:
-    """What is known of every Attempt, read live.
+async def _attempts(cluster: Cluster, benchmark: Benchmark, key: Key) -> tuple[AttemptState, ...] | None:
+    """What is known of every Attempt, read live; None where the cluster knows no PyTorchJobs, and so nothing of them.
 
     The jobs are read before the pods: only then does an empty list of pods mean that no job can have made one.
     """
-    jobs = await cluster.jobs(key)
+    try:
+        jobs = await cluster.jobs(key)
+    except NotServed:
+        return None
     pods = await cluster.pods(key)
     asked = [await cluster.job(key.namespace, name) for name in observe.unconfirmed(benchmark, jobs, pods)]
     known = (*jobs, *(job for job in asked if job is not None))
@@ -100,7 +113,7 @@ async def _reference(cluster: Cluster, key: Key) -> Reference:
         return Reference(key.name, await cluster.benchmark(key))
     except NotFound:
         return Reference(key.name, absence=f"does not exist in namespace {key.namespace}")
-    except ValidationError:
+    except Unreadable:
         return Reference(key.name, absence="cannot be read by this version of the operator")
 
 
@@ -131,7 +144,7 @@ async def _stored(cluster: Cluster, benchmark: Benchmark, decision: Decision) ->
     """
     acts = decision.starts or decision.stops or decision.expired
     if acts or decision.status.document() != benchmark.status.document():
-        await cluster.store(benchmark, decision.status)
+        return await cluster.store(benchmark, decision.status)
     return benchmark.model_copy(update={"status": decision.status})
 
 
@@ -140,8 +153,15 @@ async def _carry_out(cluster: Cluster, benchmark: Benchmark, decision: Decision)
     for stop in decision.stops:
         log.info("%s/%s: stopping %s: %s %s", namespace, benchmark.metadata.name, stop.name, stop.reason, stop.message)
         await cluster.delete_job(namespace, stop)
+    refusal: ApiError | None = None
     for start in decision.starts:
-        await _start(cluster, benchmark, start)
+        try:
+            await _start(cluster, benchmark, start)
+        except (Forbidden, Invalid, WebhookFailed) as error:
+            refusal = error
+            benchmark = await _with_refusal(cluster, benchmark, start, error)
+    if refusal is not None:
+        raise refusal
 
 
 async def _start(cluster: Cluster, benchmark: Benchmark, start: Start) -> None:
@@ -152,7 +172,17 @@ async def _start(cluster: Cluster, benchmark: Benchmark, start: Start) -> None:
         log.info("%s/%s: started %s", namespace, benchmark.metadata.name, start.name)
     except AlreadyExists:
         log.info("%s/%s: %s exists already", namespace, benchmark.metadata.name, start.name)
-    except (Forbidden, Invalid) as error:
-        refusal = Notice(warning=True, reason="JobRefused", message=f"The cluster refuses {start.name}: {error}")
-        await cluster.tell(benchmark, (refusal,))
-        raise
+
+
+async def _with_refusal(cluster: Cluster, benchmark: Benchmark, start: Start, error: ApiError) -> Benchmark:
+    """The Benchmark with the refusal in its row and among its Events, once for each sentence: it is tried again."""
+    sentence = f"The cluster refuses job {start.name}, which is tried again: {error}"
+    told = refused(benchmark.status, start.trial, sentence)
+    if told == benchmark.status:
+        return benchmark
+    try:
+        shown = await cluster.store(benchmark, told)
+    except (Conflict, NotFound):
+        return benchmark
+    await cluster.tell(shown.metadata, (Notice(warning=True, reason="JobRefused", message=sentence),))
+    return shown

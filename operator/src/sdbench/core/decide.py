@@ -241,6 +241,7 @@ def _status(ledger: Ledger, resolved: Resolved, planned: tuple[Trial, ...], worl
         spent_device_seconds=spent.device_seconds,
         spent_cost=decimal(spent.cost),
         conditions=dated(standing, benchmark.status.conditions, benchmark.metadata.generation, world.now),
+        **(benchmark.status.model_extra or {}),
     )
 
 
