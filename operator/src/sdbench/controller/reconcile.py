@@ -28,7 +28,7 @@ from sdbench.controller.neighbours import Neighbours
 from sdbench.controller.pytorchjob import pytorchjob
 from sdbench.core.decide import decide
 from sdbench.core.references import awaited
-from sdbench.core.rows import refused
+from sdbench.core.refusals import Kind, with_refusal
 from sdbench.core.world import AttemptState, Complaint, Decision, Defaults, Notice, Reference, Start, World
 
 SOON = timedelta(seconds=1)
@@ -37,6 +37,9 @@ SOON = timedelta(seconds=1)
 AT_ONCE = timedelta(milliseconds=50)
 PODS_ASKED = 4
 """Most pods of one Attempt whose Events are read in one pass: they complain about the same."""
+
+KINDS = {Forbidden: Kind.FORBIDDEN, Invalid: Kind.INVALID, WebhookFailed: Kind.UNANSWERED}
+"""The answers to a new job that its row tells."""
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +69,7 @@ async def reconcile(cluster: Cluster, defaults: Defaults, key: Key, neighbours: 
     except (Conflict, NotFound):
         return Pass(benchmark, AT_ONCE)
     await cluster.tell(shown.metadata, decision.notices)
-    await _carry_out(cluster, shown, decision)
+    await _carry_out(cluster, shown, decision, world)
     if decision.expired:
         log.info("%s/%s: deleting it, spec.ttlSecondsAfterFinished after its end", *key)
         await cluster.delete_benchmark(key, shown.metadata.uid)
@@ -148,7 +151,7 @@ async def _stored(cluster: Cluster, benchmark: Benchmark, decision: Decision) ->
     return benchmark.model_copy(update={"status": decision.status})
 
 
-async def _carry_out(cluster: Cluster, benchmark: Benchmark, decision: Decision) -> None:
+async def _carry_out(cluster: Cluster, benchmark: Benchmark, decision: Decision, world: World) -> None:
     namespace = benchmark.metadata.namespace
     for stop in decision.stops:
         log.info("%s/%s: stopping %s: %s %s", namespace, benchmark.metadata.name, stop.name, stop.reason, stop.message)
@@ -159,7 +162,7 @@ async def _carry_out(cluster: Cluster, benchmark: Benchmark, decision: Decision)
             await _start(cluster, benchmark, start)
         except (Forbidden, Invalid, WebhookFailed) as error:
             refusal = error
-            benchmark = await _with_refusal(cluster, benchmark, start, error)
+            benchmark = await _with_refusal(cluster, replace(world, benchmark=benchmark), start, error)
     if refusal is not None:
         raise refusal
 
@@ -174,15 +177,15 @@ async def _start(cluster: Cluster, benchmark: Benchmark, start: Start) -> None:
         log.info("%s/%s: %s exists already", namespace, benchmark.metadata.name, start.name)
 
 
-async def _with_refusal(cluster: Cluster, benchmark: Benchmark, start: Start, error: ApiError) -> Benchmark:
+async def _with_refusal(cluster: Cluster, world: World, start: Start, error: ApiError) -> Benchmark:
     """The Benchmark with the refusal in its row and among its Events, once for each sentence: it is tried again."""
-    sentence = f"The cluster refuses job {start.name}, which is tried again: {error}"
-    told = refused(benchmark.status, start.trial, sentence)
-    if told == benchmark.status:
-        return benchmark
+    told = with_refusal(world, start.trial, KINDS[type(error)], str(error))
+    if told == world.benchmark.status:
+        return world.benchmark
     try:
-        shown = await cluster.store(benchmark, told)
+        shown = await cluster.store(world.benchmark, told)
     except (Conflict, NotFound):
-        return benchmark
+        return world.benchmark
+    sentence = told.trials[start.trial].message
     await cluster.tell(shown.metadata, (Notice(warning=True, reason="JobRefused", message=sentence),))
     return shown

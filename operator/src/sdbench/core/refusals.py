@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
 
-from sdbench.api.status import Reason, TrialRow
+from sdbench.api.status import Reason, Status, TrialRow
 from sdbench.core.causes import Ending
 from sdbench.core.consequences import Consequence
 from sdbench.core.hindrances import STUCK_SECONDS
@@ -60,6 +60,13 @@ NO_JOB = Meaning(
     "The cluster calls the job invalid; run a training-operator of version 1.9.4 or later, or report a bug",
     Reason.CONFIG_INVALID,
 )
+
+
+def with_refusal(world: World, trial: int, kind: Kind, said: str) -> Status:
+    """The stored status with what was said when that Trial's job was to be created."""
+    status = world.benchmark.status
+    rows = (refused(row, kind, said, world) if row.trial == trial else row for row in status.trials)
+    return status.model_copy(update={"trials": tuple(rows)})
 
 
 def refused(row: TrialRow, kind: Kind, said: str, world: World) -> TrialRow:

@@ -12,7 +12,7 @@ from decimal import Decimal
 from math import isfinite
 
 from sdbench.api.names import attempt_name
-from sdbench.api.status import EnvironmentRow, Reason, RowMeasurement, Status, TrialPhase, TrialRow
+from sdbench.api.status import EnvironmentRow, Reason, RowMeasurement, TrialPhase, TrialRow
 from sdbench.core import attempts, backoff
 from sdbench.core.causes import Ending, ended, ending, obstacles, seen_to_end
 from sdbench.core.consequences import SCOPES, Consequence
@@ -97,13 +97,6 @@ def _absent(row: TrialRow, world: World) -> Ending | None:
         sentence = f"Job {row.job} could not be created within limits.queuedSeconds, {seconds} s"
         return ended(Reason.DEADLINE_EXCEEDED, f"{sentence}. {row.message}" if row.message else sentence)
     return None
-
-
-def refused(status: Status, trial: int, sentence: str) -> Status:
-    """The status with the words by which the cluster does not take a Trial's job, until the job is there."""
-    message = bounded(sentence)
-    told = (row.model_copy(update={"message": message}) if row.trial == trial else row for row in status.trials)
-    return status.model_copy(update={"trials": tuple(told)})
 
 
 def _seen(row: TrialRow, state: AttemptState, world: World) -> TrialRow:
