@@ -4,13 +4,17 @@ from collections.abc import Iterator
 
 import pytest
 
+from api.audited import Audited, audited_control_plane
 from cluster.harness.control_plane import ControlPlane
 from cluster.harness.tools import build_control_plane
+
+PLANES = {"control_plane", "audited_plane", "bare_plane"}
+"""Fixtures that start one."""
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Build what is missing before the first test, whose time limit a build would break."""
-    if not session.config.option.collectonly and any("control_plane" in _fixtures(item) for item in session.items):
+    if not session.config.option.collectonly and any(PLANES & set(_fixtures(item)) for item in session.items):
         build_control_plane()
 
 
@@ -24,3 +28,10 @@ def control_plane() -> Iterator[ControlPlane]:
     with ControlPlane() as plane:
         plane.install_pytorchjob_crd()
         yield plane
+
+
+@pytest.fixture(scope="session")
+def audited_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Audited]:
+    """Another one, which keeps an audit log, with both CRDs."""
+    with audited_control_plane(tmp_path_factory.mktemp("audit")) as audited:
+        yield audited

@@ -1,4 +1,4 @@
-"""How is an operator run and killed? As a process of its own, as the ServiceAccount that the chart would bind."""
+"""How is an operator run and killed? As a process of its own."""
 
 import json
 import os
@@ -12,13 +12,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from api.accounts import account as account
 from cluster.harness.control_plane import ControlPlane
 from cluster.harness.polling import until
 from cluster.harness.ports import accepts
-from sdbench.controller import rights
 
 ROOT = Path(__file__).resolve().parents[2]
-ACCOUNT = "sdbench"
 IMAGE = "registry.example/trainer:1"
 
 
@@ -61,38 +60,28 @@ class OperatorProcess:
 
     def answer(self, path: str) -> tuple[int, str]:
         """Status and text of a GET; status 0 while nobody listens."""
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        try:
-            with opener.open(f"http://127.0.0.1:{self.port}{path}", timeout=5) as response:
-                return response.status, response.read().decode()
-        except urllib.error.HTTPError as error:
-            return error.code, error.read().decode()
-        except OSError:
-            return 0, ""
+        return said_over_http(self.port, path)
 
     def said(self) -> str:
         """The end of its log."""
         return f"the operator said:\n{self._log.read_text()[-3000:]}"
 
 
+def said_over_http(port: int, path: str) -> tuple[int, str]:
+    """Status and text of a GET; status 0 while nobody listens."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(f"http://127.0.0.1:{port}{path}", timeout=5) as response:
+            return response.status, response.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+    except OSError:
+        return 0, ""
+
+
 def quiet_port() -> int:
     """A port that no outgoing connection takes while the operator starts: below the ephemeral ones, and free."""
     return next(port for port in random.sample(range(20_000, 30_000), 100) if not accepts("127.0.0.1", port))
-
-
-def account(plane: ControlPlane, namespace: str, everywhere: bool = False) -> Path:
-    """A kubeconfig of a ServiceAccount that has exactly the generated rights: in its namespace only, or everywhere."""
-    scope = "Cluster" if everywhere else ""
-    name = namespace if everywhere else ACCOUNT
-    place = {} if everywhere else {"namespace": namespace}
-    group = "rbac.authorization.k8s.io"
-    role = {"apiGroup": group, "kind": f"{scope}Role", "name": name}
-    subject = {"kind": "ServiceAccount", "name": ACCOUNT, "namespace": namespace}
-    api, named = {"apiVersion": f"{group}/v1"}, {"metadata": {"name": name, **place}}
-    apply(plane, {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": ACCOUNT, "namespace": namespace}})
-    apply(plane, {**api, "kind": f"{scope}Role", **named, "rules": rights.rules(rights.rights())})
-    apply(plane, {**api, "kind": f"{scope}RoleBinding", **named, "roleRef": role, "subjects": [subject]})
-    return plane.service_account_kubeconfig(namespace, ACCOUNT)
 
 
 def apply(plane: ControlPlane, document: dict[str, Any], *options: str) -> None:

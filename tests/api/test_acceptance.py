@@ -267,6 +267,19 @@ def test_a_cost_is_limited_only_where_there_is_a_price(plane: ControlPlane, nowh
     assert "spec.gate.maxCost: Invalid value: set devices.hourlyPrice" in refusal(plane, nowhere, free)
 
 
+def test_a_budget_in_money_needs_a_price_also_later(plane: ControlPlane, namespace: str, asked: Asked) -> None:
+    document = changed(question(), "spec.limits", {"cost": "10", "deviceHours": "5.5"})
+    assert refusal(plane, namespace, document) == ""
+    free = changed(document, "spec.devices.hourlyPrice", None)
+    assert "spec.limits.cost: Invalid value: set devices.hourlyPrice" in refusal(plane, namespace, free)
+    unpriced = changed(free, "spec.limits", {"deviceHours": "5.5"})
+    asked(devices=unpriced["spec"]["devices"], limits={"deviceHours": "5.5"})
+    stored = changed(unpriced, "metadata.namespace", namespace)
+    later = changed(stored, "spec.limits.cost", "10")
+    assert "spec.limits.cost: Invalid value: set devices.hourlyPrice" in refusal(plane, namespace, later)
+    assert refusal(plane, namespace, changed(stored, "spec.limits", {"deviceHours": "1"})) == "", "limits may change"
+
+
 def test_a_whole_gate_and_a_staged_projection_are_taken_and_a_regression_has_a_default(
     plane: ControlPlane, namespace: str, asked: Asked
 ) -> None:

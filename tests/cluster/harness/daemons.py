@@ -46,6 +46,14 @@ class Daemon:
         if code is not None:
             raise HarnessError(f"{self.name} ended with exit code {code}; its log ends with:\n{self.log_tail()}")
 
+    def pause(self) -> None:
+        """SIGSTOP to the process group."""
+        os.killpg(self.process.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """SIGCONT to the process group."""
+        os.killpg(self.process.pid, signal.SIGCONT)
+
     def stop(self, gently: bool) -> None:
         """End the process group and return when all of it is gone; gently is with a chance to close its files."""
         for number in (signal.SIGTERM, signal.SIGKILL) if gently else (signal.SIGKILL,):

@@ -8,11 +8,11 @@ from prometheus_client import generate_latest
 
 from sdbench.api.status import Status
 from sdbench.controller import calls, errors, rights, series
-from sdbench.controller.board import Board, settled
+from sdbench.controller.board import Board
 from sdbench.controller.clock import ServerClock
-from sdbench.controller.cluster import Key, key_of
+from sdbench.controller.cluster import key_of
 from sdbench.controller.errors import error_in
-from sdbench.controller.health import LIST_LIMIT, PASS_LIMIT, Pulse
+from sdbench.controller.health import LIST_LIMIT, PASS_LIMIT, TRY_LIMIT, Pulse
 from sdbench.controller.metrics import OperatorSeries
 from unit.controller.shapes import benchmark
 
@@ -54,6 +54,7 @@ def test_the_clock_follows_a_server_that_jumps(server: int, told: int) -> None:
         (403, '{"message": "exceeded quota"}', errors.Forbidden),
         (422, '{"message": "invalid"}', errors.Invalid),
         (503, "upstream connect error", errors.Unavailable),
+        (500, '{"message": "Internal error occurred: failed calling webhook \\"v\\": EOF"}', errors.WebhookFailed),
         (429, "[]", errors.Unavailable),
     ],
 )
@@ -65,21 +66,29 @@ def test_an_error_is_of_the_kind_that_says_what_happens_next(status: int, body: 
         assert error.retry_after == 3
 
 
+def test_an_api_server_that_asks_for_days_of_patience_is_asked_again_within_minutes() -> None:
+    error = error_in(429, "[]", {"Retry-After": "86400"})
+    assert isinstance(error, errors.Unavailable)
+    assert error.retry_after == errors.LONGEST_PATIENCE
+
+
 @pytest.mark.parametrize(
-    ("quiet", "age", "overdue", "word"),
+    ("quiet", "silence", "age", "overdue", "word"),
     [
-        (0, 0, 0, ""),
-        (PASS_LIMIT * 9, 0, 0, ""),
-        (PASS_LIMIT + 1, 0, PASS_LIMIT + 1, "pass"),
-        (0, 0, PASS_LIMIT + 1, ""),
-        (0, LIST_LIMIT + 1, 0, "list"),
+        (0, 0, 0, 0, ""),
+        (PASS_LIMIT * 9, 0, 0, 0, ""),
+        (PASS_LIMIT + 1, 0, 0, PASS_LIMIT + 1, "pass"),
+        (0, 0, 0, PASS_LIMIT + 1, ""),
+        (0, TRY_LIMIT + 1, 0, 0, "tried"),
+        (0, 0, 360, 0, ""),
+        (0, 0, LIST_LIMIT + 1, 0, "last successful list"),
     ],
 )
-def test_the_operator_is_ill_when_work_waits_or_nothing_is_listed(
-    quiet: float, age: float, overdue: float, word: str
+def test_the_operator_is_ill_when_work_waits_or_nothing_is_listed_but_not_when_the_api_server_is_away_for_minutes(
+    quiet: float, silence: float, age: float, overdue: float, word: str
 ) -> None:
     now = 10_000.0
-    said = Pulse(last_pass=now - quiet, last_list=now - age).complaint(now, overdue)
+    said = Pulse(last_pass=now - quiet, last_try=now - silence, last_list=now - age).complaint(now, overdue)
     assert word in said
     assert bool(said) == bool(word)
 
@@ -116,15 +125,3 @@ def test_every_series_is_in_the_table_and_every_one_of_the_table_is_served() -> 
     served = OperatorSeries(lambda: (), lambda: 0)
     names = {family.name: family.documentation for family in served.registry.collect()}
     assert names == {one.name.removesuffix("_total"): one.help for one in series.ALL}
-
-
-def test_the_board_forgets_what_a_full_list_does_not_name() -> None:
-    board = Board()
-    board.put(benchmark())
-    board.replace(())
-    assert board.benchmarks() == ()
-
-
-def test_nothing_is_settled_before_the_operator_has_seen_it() -> None:
-    assert not settled(benchmark())
-    assert key_of(benchmark()) == Key("lab", "tiny")

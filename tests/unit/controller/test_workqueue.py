@@ -102,6 +102,28 @@ async def test_events_that_a_failure_causes_do_not_shorten_its_delay() -> None:
     assert await idle(queue.take())
 
 
+async def test_what_waits_because_of_a_failure_is_due_when_its_cause_is_over_and_nothing_else_is() -> None:
+    queue = WorkQueue[str](Clock())
+    queue.add("failed")
+    await queue.take()
+    queue.failed("failed", at_least=9)
+    queue.add("later", 9)
+    queue.forgive()
+    assert await queue.take() == "failed"
+    assert await idle(queue.take())
+
+
+async def test_a_waiting_worker_is_woken_by_the_end_of_a_cause() -> None:
+    queue = WorkQueue[str](Clock())
+    queue.add("a")
+    await queue.take()
+    queue.failed("a", at_least=9)
+    taken = asyncio.ensure_future(queue.take())
+    await asyncio.sleep(0)
+    queue.forgive()
+    assert await asyncio.wait_for(taken, 5) == "a"
+
+
 @pytest.mark.parametrize("workers", [4])
 async def test_several_workers_share_the_keys(workers: int) -> None:
     queue = WorkQueue[int](Clock())

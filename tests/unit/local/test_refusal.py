@@ -6,7 +6,7 @@ import pytest
 
 from page import sample
 from sdbench.api.benchmark import Benchmark
-from sdbench.api.spec import Data, Devices, Spec
+from sdbench.api.spec import Data, Devices, Limits, Retention, Spec
 from sdbench.api.status import Status
 from sdbench.local.refusal import Refused, local_folder, on_this_machine, read_in_place, warnings
 from sdbench_trainer.config import TrainerConfig
@@ -51,6 +51,19 @@ def test_a_claim_needs_local_shards() -> None:
 def test_a_folder_without_shards_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="holds no shards"):
         on_this_machine(asked(), tmp_path)
+
+
+def test_what_means_something_in_a_cluster_only_is_said_and_no_refusal() -> None:
+    question = asked(retention=Retention(failed_seconds=60), ttl_seconds_after_finished=60)
+    said = [sentence for sentence in warnings(question.spec) if "means nothing here" in sentence]
+    assert [sentence.split()[0] for sentence in said] == ["spec.retention", "spec.ttlSecondsAfterFinished"]
+    assert on_this_machine(question, None).spec.retention.failed_seconds == 60
+    assert not [sentence for sentence in warnings(asked().spec) if "means nothing here" in sentence]
+
+
+def test_limits_hold_here_as_in_a_cluster() -> None:
+    limits = Limits.model_validate({"deviceHours": "1", "cost": "2"})
+    assert not [sentence for sentence in warnings(asked(limits=limits).spec) if "limits" in sentence]
 
 
 @pytest.mark.parametrize("field", ["suspend", "cancel"])

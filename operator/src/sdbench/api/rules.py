@@ -45,6 +45,7 @@ def rules(schema: Schema) -> Iterator[Rule]:
     yield from _immutable(at(schema, "spec"))
     yield from SWITCHES
     yield from DEVICES
+    yield from LIMITS
     yield from REPEATS
     yield from _batch(at(schema, "spec.trainer.globalBatchSize")["maximum"])
     yield from _unfit(at(schema, "spec.trainer"))
@@ -86,6 +87,15 @@ DEVICES = (
         "every count must be at most limits.maxDevices",
         ".devices.counts",
         only_at_creation=True,  # lowered later, it is a brake: what is too large is skipped
+    ),
+)
+
+LIMITS = (
+    Rule(
+        "spec",
+        "!has(self.limits.cost) || double(self.devices.hourlyPrice) > 0.0",
+        "set devices.hourlyPrice: without a price nothing costs anything",
+        ".limits.cost",
     ),
 )
 

@@ -7,8 +7,9 @@ from typing import Annotated
 
 from pydantic import Field, PlainSerializer
 
+from sdbench.api.answer import Answer
 from sdbench.api.verdict import GateRow, Verdict
-from sdbench_trainer.config import Boundary, DecimalString
+from sdbench_trainer.config import DecimalString
 
 Time = Annotated[
     datetime, PlainSerializer(lambda t: t.strftime("%Y-%m-%dT%H:%M:%SZ"), return_type=str, when_used="json")
@@ -109,7 +110,7 @@ class ConditionType(StrEnum):
     STALLED = "Stalled"
 
 
-class Condition(Boundary):
+class Condition(Answer):
     """A metav1.Condition."""
 
     type: ConditionType
@@ -120,7 +121,7 @@ class Condition(Boundary):
     observed_generation: int
 
 
-class RowMeasurement(Boundary):
+class RowMeasurement(Answer):
     """What a Trial measured, as decimal strings; see Measurement in the Report for the meanings."""
 
     images_per_second: DecimalString
@@ -145,7 +146,7 @@ class RowMeasurement(Boundary):
     microbatches: int | None = Field(None, description="In one step, as it was run; absent where it was not told.")
 
 
-class TrialRow(Boundary):
+class TrialRow(Answer):
     """One Trial. A Succeeded, Failed or Skipped row never changes but for `releasedAt`."""
 
     trial: int = Field(description="Index in the plan, from 0.")
@@ -177,7 +178,7 @@ class TrialRow(Boundary):
     )
 
 
-class PointRow(Boundary):
+class PointRow(Answer):
     """One Point over its repeats."""
 
     point: str
@@ -214,7 +215,7 @@ class PointRow(Boundary):
     unprojected: str | None = Field(None, max_length=512, description="Why days, deviceHours and cost are absent.")
 
 
-class EnvironmentRow(Boundary):
+class EnvironmentRow(Answer):
     """On what Trials ran; equal ones are stored once."""
 
     config_hash: str
@@ -229,7 +230,7 @@ class EnvironmentRow(Boundary):
     peak_teraflops: DecimalString | None = Field(None, description="Dense peak of one device.")
 
 
-class LawRow(Boundary):
+class LawRow(Answer):
     """step = secondsPerImage x images per device + constantSeconds, fitted to Points that differ in scale only.
 
     The constant is what no further device shortens: it bounds how far the training scales.
@@ -243,7 +244,7 @@ class LawRow(Boundary):
     residual_ratio: DecimalString = Field(description="The same, each miss as a share of its step.")
 
 
-class Plan(Boundary):
+class Plan(Answer):
     """What the question costs at most, known before it starts."""
 
     trials: int
@@ -257,14 +258,14 @@ class Plan(Boundary):
     )
 
 
-class Resolved(Boundary):
+class Resolved(Answer):
     """What was pinned when the Benchmark was accepted."""
 
     image: str
     operator_version: str
 
 
-class Summary(Boundary):
+class Summary(Answer):
     """The line of `kubectl get`, of the largest measured count."""
 
     trials: str = Field(description="Ended of planned, as in 18/54.")
@@ -280,7 +281,7 @@ class Summary(Boundary):
     spent_cost: str = Field("0.00", description="Of the benchmark itself: spentDeviceHours x hourlyPrice.")
 
 
-class Status(Boundary):
+class Status(Answer):
     """The answer."""
 
     observed_generation: int = -1

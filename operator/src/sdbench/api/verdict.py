@@ -4,7 +4,8 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from sdbench_trainer.config import Boundary, DecimalString
+from sdbench.api.answer import Answer
+from sdbench_trainer.config import DecimalString
 
 
 class Verdict(StrEnum):
@@ -29,7 +30,7 @@ class Limit(StrEnum):
     REGRESSION = "Regression"
 
 
-class FindingRow(Boundary):
+class FindingRow(Answer):
     """One limit at one Point."""
 
     limit: Limit
@@ -40,7 +41,7 @@ class FindingRow(Boundary):
     message: str = Field("", max_length=512, description="A sentence with both, or what is missing.")
 
 
-class ComparisonRow(Boundary):
+class ComparisonRow(Answer):
     """One Point beside the same Point of the baseline, both by median images/s over their repeats."""
 
     point: str
@@ -55,7 +56,7 @@ class ComparisonRow(Boundary):
     regression_high: str
 
 
-class BaselineRow(Boundary):
+class BaselineRow(Answer):
     """The Benchmark that it was compared with."""
 
     name: str
@@ -63,7 +64,7 @@ class BaselineRow(Boundary):
     points: tuple[ComparisonRow, ...] = Field((), description="The first 16 comparisons.")
 
 
-class GateRow(Boundary):
+class GateRow(Answer):
     """The verdict, made once, when the Benchmark ends."""
 
     verdict: Verdict

@@ -47,6 +47,7 @@ READ_BENCHMARK = Call("GET", _in_namespace(_OURS, PLURAL) + "/{name}", Right(GRO
 LIST_BENCHMARKS = Call("GET", _in_namespace(_OURS, PLURAL), Right(GROUP, PLURAL, "list"))
 LIST_ALL_BENCHMARKS = Call("GET", _everywhere(_OURS, PLURAL), Right(GROUP, PLURAL, "list"))
 PUT_STATUS = Call("PUT", _in_namespace(_OURS, PLURAL) + "/{name}/status", Right(GROUP, f"{PLURAL}/status", "update"))
+DELETE_BENCHMARK = Call("DELETE", _in_namespace(_OURS, PLURAL) + "/{name}", Right(GROUP, PLURAL, "delete"))
 
 READ_JOB = Call("GET", _in_namespace(_THEIRS, JOBS) + "/{name}", Right(JOB_GROUP, JOBS, "get"))
 LIST_JOBS = Call("GET", _in_namespace(_THEIRS, JOBS), Right(JOB_GROUP, JOBS, "list"))
@@ -59,7 +60,7 @@ LIST_EVENTS = Call("GET", _in_namespace("api/v1", "events"), Right("", "events",
 POST_EVENT = Call("POST", _in_namespace("api/v1", "events"), Right("", "events", "create"))
 
 CALLS = (
-    *(READ_BENCHMARK, LIST_BENCHMARKS, LIST_ALL_BENCHMARKS, PUT_STATUS),
+    *(READ_BENCHMARK, LIST_BENCHMARKS, LIST_ALL_BENCHMARKS, PUT_STATUS, DELETE_BENCHMARK),
     *(READ_JOB, LIST_JOBS, LIST_ALL_JOBS, POST_JOB, DELETE_JOB),
     *(LIST_PODS, LIST_EVENTS, POST_EVENT),
 )

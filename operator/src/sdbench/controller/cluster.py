@@ -6,11 +6,14 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple
 
-from sdbench.api.benchmark import Benchmark
-from sdbench.api.names import API_VERSION, BENCHMARK_LABEL, GROUP, KIND
+from pydantic import ValidationError
+
+import sdbench
+from sdbench.api.benchmark import Benchmark, Metadata
+from sdbench.api.names import API_VERSION, BENCHMARK_LABEL, GROUP, KIND, PLURAL
 from sdbench.api.status import Status
 from sdbench.controller import calls
-from sdbench.controller.errors import AlreadyExists, ApiError, Conflict, NotFound
+from sdbench.controller.errors import AlreadyExists, ApiError, Conflict, NotFound, NotServed, Unreadable
 from sdbench.controller.transport import Document, Transport
 from sdbench.core.world import Notice, Stop
 
@@ -38,8 +41,8 @@ class Cluster:
         return self._transport.now()
 
     async def benchmark(self, key: Key) -> Benchmark:
-        """The Benchmark as it is now. Raises NotFound."""
-        return Benchmark.model_validate(await self._transport.send(calls.READ_BENCHMARK, key._asdict()))
+        """The Benchmark as it is now. Raises NotFound and Unreadable."""
+        return benchmark_in(await self._transport.send(calls.READ_BENCHMARK, key._asdict()))
 
     async def benchmark_documents(self, namespaces: tuple[str, ...]) -> tuple[Document, ...]:
         """All Benchmarks in these namespaces; in all when there are none."""
@@ -48,18 +51,16 @@ class Cluster:
         found = [await self._listed(calls.LIST_BENCHMARKS, {"namespace": namespace}) for namespace in namespaces]
         return tuple(document for some in found for document in some)
 
-    async def serves_jobs(self, namespaces: tuple[str, ...]) -> bool:
-        """Whether the cluster knows PyTorchJobs."""
-        try:
-            if namespaces:
-                await self._transport.send(calls.LIST_JOBS, {"namespace": namespaces[0]}, {"limit": "1"})
-            else:
-                await self._transport.send(calls.LIST_ALL_JOBS, {}, {"limit": "1"})
-        except NotFound:
-            return False
-        return True
+    async def served(self, namespaces: tuple[str, ...]) -> frozenset[str]:
+        """Which of Benchmarks and PyTorchJobs the cluster knows, by their plurals."""
+        asked = {
+            PLURAL: calls.LIST_BENCHMARKS if namespaces else calls.LIST_ALL_BENCHMARKS,
+            calls.JOBS: calls.LIST_JOBS if namespaces else calls.LIST_ALL_JOBS,
+        }
+        path = {"namespace": namespaces[0]} if namespaces else {}
+        return frozenset([plural for plural, call in asked.items() if await self._answers(call, path)])
 
-    async def store(self, benchmark: Benchmark, status: Status) -> None:
+    async def store(self, benchmark: Benchmark, status: Status) -> Benchmark:
         """Put the whole status. Raises Conflict when the Benchmark is not the one that was read any more."""
         metadata = benchmark.metadata
         body = {
@@ -73,10 +74,13 @@ class Cluster:
             },
             "status": status.document(),
         }
-        await self._transport.send(calls.PUT_STATUS, key_of(benchmark)._asdict(), body=body)
+        stored = await self._transport.send(calls.PUT_STATUS, key_of(benchmark)._asdict(), body=body)
+        version = stored["metadata"]["resourceVersion"]
+        known = metadata.model_copy(update={"resource_version": version})
+        return benchmark.model_copy(update={"metadata": known, "status": status})
 
     async def jobs(self, key: Key) -> tuple[Document, ...]:
-        """The jobs of a Benchmark of this name, of any UID."""
+        """The jobs of a Benchmark of this name, of any UID. Raises NotServed."""
         return await self._listed(calls.LIST_JOBS, {"namespace": key.namespace}, _of(key))
 
     async def job(self, namespace: str, name: str) -> Document | None:
@@ -92,16 +96,11 @@ class Cluster:
 
     async def delete_job(self, namespace: str, stop: Stop) -> None:
         """Delete this very job; its pods follow. One that is gone, or another of its name, is left as it is."""
-        body = {
-            "apiVersion": "v1",
-            "kind": "DeleteOptions",
-            "preconditions": {"uid": stop.job_uid},
-            "propagationPolicy": "Background",
-        }
-        try:
-            await self._transport.send(calls.DELETE_JOB, {"namespace": namespace, "name": stop.name}, body=body)
-        except (NotFound, Conflict):
-            return
+        await self._delete(calls.DELETE_JOB, Key(namespace, stop.name), stop.job_uid, "Background")
+
+    async def delete_benchmark(self, key: Key, uid: str) -> None:
+        """Delete this very Benchmark, which is gone when its jobs and pods are. A namesake is left as it is."""
+        await self._delete(calls.DELETE_BENCHMARK, key, uid, "Foreground")
 
     async def pods(self, key: Key) -> tuple[Document, ...]:
         """The pods of a Benchmark of this name, of any UID."""
@@ -112,29 +111,52 @@ class Cluster:
         query = {"fieldSelector": f"involvedObject.uid={uid},type=Warning"}
         return await self._listed(calls.LIST_EVENTS, {"namespace": namespace}, query)
 
-    async def tell(self, benchmark: Benchmark, notices: Iterable[Notice]) -> None:
-        """Write notices among the Events of the Benchmark. One that cannot be written is no reason to stop."""
+    async def tell(self, about: Metadata, notices: Iterable[Notice]) -> None:
+        """Write notices among the Events of a Benchmark. One that cannot be written is no reason to stop."""
         for notice in notices:
-            body = _event(benchmark, notice, self.now())
+            body = _event(about, notice, self.now())
             try:
-                await self._transport.send(calls.POST_EVENT, {"namespace": benchmark.metadata.namespace}, body=body)
+                await self._transport.send(calls.POST_EVENT, {"namespace": about.namespace}, body=body)
             except AlreadyExists:
                 continue
             except ApiError as error:
-                log.warning("%s/%s: no Event could be written: %s", *key_of(benchmark), error)
+                log.warning("%s/%s: no Event could be written: %s", about.namespace, about.name, error)
+
+    async def _delete(self, call: calls.Call, key: Key, uid: str, propagation: str) -> None:
+        """Delete the object of this UID; one that is gone is no error, and another of its name is not touched."""
+        body: Document = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "preconditions": {"uid": uid},
+            "propagationPolicy": propagation,
+        }
+        try:
+            await self._transport.send(call, key._asdict(), body=body)
+        except (NotFound, Conflict):
+            return
 
     async def _listed(
         self, call: calls.Call, path: dict[str, str], query: dict[str, str] | None = None
     ) -> tuple[Document, ...]:
-        """Every item, page by page."""
+        """Every item, page by page. Raises NotServed: a list of nothing is empty, not missing."""
         items: list[Document] = []
         more = ""
         while True:
-            page = await self._transport.send(call, path, {"limit": PAGE, "continue": more, **(query or {})})
+            try:
+                page = await self._transport.send(call, path, {"limit": PAGE, "continue": more, **(query or {})})
+            except NotFound as error:
+                raise NotServed(f"the cluster knows no {call.right.resource}: {error}") from error
             items.extend(page.get("items") or ())
             more = page.get("metadata", {}).get("continue", "")
             if not more:
                 return tuple(items)
+
+    async def _answers(self, call: calls.Call, path: dict[str, str]) -> bool:
+        try:
+            await self._transport.send(call, path, {"limit": "1"})
+        except NotFound:
+            return False
+        return True
 
 
 def key_of(benchmark: Benchmark) -> Key:
@@ -142,24 +164,33 @@ def key_of(benchmark: Benchmark) -> Key:
     return Key(benchmark.metadata.namespace, benchmark.metadata.name)
 
 
+def benchmark_in(document: Document) -> Benchmark:
+    """The Benchmark in an API object. Raises Unreadable."""
+    try:
+        return Benchmark.model_validate(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        sentence = f"version {sdbench.__version__} of the operator cannot read {where}: {first['msg']}"
+        raise Unreadable(sentence, Metadata.model_validate(document["metadata"])) from error
+
+
 def _of(key: Key) -> dict[str, str]:
     return {"labelSelector": f"{BENCHMARK_LABEL}={key.name}"}
 
 
-def _fingerprint(benchmark: Benchmark, notice: Notice) -> str:
+def _fingerprint(metadata: Metadata, notice: Notice) -> str:
     """The same for the same notice of an unchanged Benchmark: what is tried again and again is told once."""
-    metadata = benchmark.metadata
     said = (metadata.uid, metadata.resource_version, notice.reason, notice.message)
     return f"{zlib.crc32(repr(said).encode()):08x}"
 
 
-def _event(benchmark: Benchmark, notice: Notice, now: datetime) -> Document:
-    metadata = benchmark.metadata
+def _event(metadata: Metadata, notice: Notice, now: datetime) -> Document:
     moment = now.strftime("%Y-%m-%dT%H:%M:%SZ")
     return {
         "apiVersion": "v1",
         "kind": "Event",
-        "metadata": {"name": f"{metadata.name}.{_fingerprint(benchmark, notice)}", "namespace": metadata.namespace},
+        "metadata": {"name": f"{metadata.name}.{_fingerprint(metadata, notice)}", "namespace": metadata.namespace},
         "involvedObject": {
             "apiVersion": API_VERSION,
             "kind": KIND,

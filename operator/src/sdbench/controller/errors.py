@@ -3,6 +3,8 @@
 import json
 from collections.abc import Mapping
 
+from sdbench.api.benchmark import Metadata
+
 
 class ApiError(Exception):
     """A request that was refused; the text is the API server's sentence."""
@@ -36,6 +38,27 @@ class Unavailable(ApiError):
         self.retry_after = retry_after
 
 
+class WebhookFailed(Unavailable):
+    """The API server could not ask a webhook, that of the training-operator while it starts: wait."""
+
+
+class NotServed(ApiError):
+    """The cluster does not know this kind of objects: its CRD is not there (yet)."""
+
+
+class Unreadable(ApiError):
+    """The object was written by another version, and this one does not understand it: leave it alone."""
+
+    def __init__(self, sentence: str, metadata: Metadata) -> None:
+        super().__init__(sentence)
+        self.metadata = metadata
+
+
+LONGEST_PATIENCE = 300.0
+"""Most seconds that a Retry-After is obeyed."""
+
+WEBHOOK = "failed calling webhook"
+
 _BY_STATUS: dict[int, type[ApiError]] = {400: Invalid, 403: Forbidden, 404: NotFound, 409: Conflict, 422: Invalid}
 
 
@@ -48,7 +71,8 @@ def error_in(status: int, body: str, headers: Mapping[str, str]) -> ApiError:
     if status in _BY_STATUS:
         return _BY_STATUS[status](text)
     after = headers.get("Retry-After", "")
-    return Unavailable(text, float(after) if after.isdigit() else None)
+    error = WebhookFailed if WEBHOOK in sentence else Unavailable
+    return error(text, min(float(after), LONGEST_PATIENCE) if after.isdigit() else None)
 
 
 def _said(body: str) -> tuple[str, str]:

@@ -53,6 +53,7 @@ class OperatorSeries:
         self.duration = Histogram(*_definition(series.DURATION), registry=self.registry, buckets=PASS_SECONDS)
         self.errors = Counter(*_definition(series.ERRORS), registry=self.registry)
         self.last_event = Gauge(*_definition(series.LAST_EVENT), registry=self.registry)
+        self.lag = Gauge(*_definition(series.LAG), registry=self.registry)
         self._requests = Counter(*_definition(series.REQUESTS), registry=self.registry)
         Gauge(*_definition(series.DEPTH), registry=self.registry).set_function(depth)
         Gauge(*_definition(series.BUILD), registry=self.registry).labels("operator", sdbench.__version__).set(1)

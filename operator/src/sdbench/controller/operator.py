@@ -1,6 +1,6 @@
 """How does the operator run? Triggers fill a queue, workers make passes, a clock lists everything from time to time.
 
-kopf watches ──┐
+kopf watches ──┐          (watching.py)
 look_again ────┼─► WorkQueue ─► workers ─► reconcile ─► Board ─► /metrics
 list of all ───┘
 """
@@ -8,33 +8,40 @@ list of all ───┘
 import asyncio
 import logging
 import time
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any
-
-import kopf
-from pydantic import ValidationError
 
 import sdbench
 from sdbench.api.benchmark import Benchmark
-from sdbench.controller import triggers
-from sdbench.controller.board import Board, settled
-from sdbench.controller.cluster import Cluster, Key, key_of
-from sdbench.controller.errors import ApiError, Unavailable
+from sdbench.api.names import PLURAL
+from sdbench.controller.board import Board
+from sdbench.controller.calls import JOBS
+from sdbench.controller.cluster import Cluster, Key, benchmark_in, key_of
+from sdbench.controller.errors import ApiError, Unavailable, Unreadable
 from sdbench.controller.health import Pulse
 from sdbench.controller.metrics import OperatorSeries
+from sdbench.controller.neighbours import Neighbours
 from sdbench.controller.reconcile import reconcile
 from sdbench.controller.server import served
 from sdbench.controller.transport import Document, connected
+from sdbench.controller.watching import Watching
 from sdbench.controller.workqueue import WorkQueue
-from sdbench.core.world import Defaults
+from sdbench.core.world import Defaults, Notice
 
 WORKERS = 8
-RESYNC_SECONDS = 45.0
-RETRY_SECONDS = 5.0
+PROBE_SECONDS = 10.0
+"""How often it is asked what the cluster serves."""
 
-IDENTITY: Any = "sdbench"
-"""Our name among kopf's peers, of which there are none. Without one kopf asks for the user's name, and dies where the
-uid has none: in a container with any uid."""
+RESYNC_SECONDS = 45.0
+"""How often everything is listed."""
+
+RETRY_SECONDS = 5.0
+LAG_SECONDS = 1.0
+
+BROUGHT_BY = {
+    PLURAL: "the cluster knows no StableDiffusionBenchmarks: apply the chart's CRD",
+    JOBS: "the cluster knows no PyTorchJobs: install the Kubeflow training-operator",
+}
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +69,7 @@ async def _operate(options: Options) -> None:
     async with connected(operator.series.request_sent) as transport:
         cluster = Cluster(transport)
         async with served(options.port, operator.series.registry, operator.complaint), asyncio.TaskGroup() as tasks:
-            own = [tasks.create_task(operator.resync(cluster))]
+            own = [tasks.create_task(operator.resync(cluster)), tasks.create_task(operator.feel_lag())]
             own += [tasks.create_task(operator.work(cluster)) for _ in range(WORKERS)]
             await operator.watch(cluster)
             for task in own:
@@ -70,7 +77,7 @@ async def _operate(options: Options) -> None:
 
 
 class Operator:
-    """The queue and what is known of it; its three coroutines run side by side."""
+    """The queue and what is known of it; its coroutines run side by side."""
 
     def __init__(self, options: Options) -> None:
         now = time.monotonic()
@@ -78,7 +85,12 @@ class Operator:
         self._defaults = Defaults(options.default_image, sdbench.__version__)
         self._queue: WorkQueue[Key] = WorkQueue(time.monotonic)
         self._board = Board()
-        self._pulse = Pulse(last_pass=now, last_list=now)
+        self._neighbours = Neighbours(self._board)
+        self._pulse = Pulse(last_pass=now, last_try=now, last_list=now)
+        self._watching = Watching(self._seen, options.namespaces)
+        self._known: frozenset[str] = frozenset()
+        self._away = False
+        self._trouble = ""
         self.series = OperatorSeries(self._board.benchmarks, self._queue.depth)
 
     def complaint(self) -> str:
@@ -86,16 +98,8 @@ class Operator:
         return self._pulse.complaint(time.monotonic(), self._queue.overdue())
 
     async def watch(self, cluster: Cluster) -> None:
-        """Let kopf watch until a signal comes."""
-        await self._until_jobs_are_known(cluster)
-        namespaces = self._options.namespaces
-        await kopf.operator(
-            registry=triggers.registry(self._seen),
-            settings=triggers.settings(),
-            clusterwide=not namespaces,
-            namespaces=namespaces,
-            identity=IDENTITY,
-        )
+        """Watch until a signal comes."""
+        await self._watching.until_told_to_end(lambda: cluster.served(self._options.namespaces))
 
     async def work(self, cluster: Cluster) -> None:
         """Make one pass after the other, for ever."""
@@ -104,6 +108,8 @@ class Operator:
             started = time.monotonic()
             try:
                 await self._pass(cluster, key)
+            except Unreadable as error:
+                await self._left_alone(cluster, key, error)
             except ApiError as error:
                 self._failed(key, error)
             except Exception as error:
@@ -118,24 +124,72 @@ class Operator:
         """List everything from time to time: what a watch has missed is found, what is gone is forgotten."""
         while True:
             try:
-                found = _readable(await cluster.benchmark_documents(self._options.namespaces))
+                await self._look_round(cluster)
+                wait = PROBE_SECONDS
             except ApiError as error:
-                log.warning("the benchmarks cannot be listed, next try in %.0f s: %s", RETRY_SECONDS, error)
-                await asyncio.sleep(RETRY_SECONDS)
-                continue
-            self._pulse.last_list = time.monotonic()
-            self._board.replace(found)
-            for benchmark in found:
-                if not settled(benchmark):
-                    self._queue.add(key_of(benchmark))
-            await asyncio.sleep(RESYNC_SECONDS)
+                self._away = True
+                self._say(f"the API server is no help, asked again every {RETRY_SECONDS:.0f} s: {error}")
+                wait = RETRY_SECONDS
+            except Exception:
+                log.exception("a bug in this version of the operator")
+                wait = RESYNC_SECONDS
+            self._pulse.last_try = time.monotonic()
+            await asyncio.sleep(wait)
+
+    async def feel_lag(self) -> None:
+        """Measure how late this loop is: whatever blocks it keeps everything from being looked at."""
+        while True:
+            due = time.monotonic() + LAG_SECONDS
+            await asyncio.sleep(LAG_SECONDS)
+            self.series.lag.set(max(0.0, time.monotonic() - due))
+
+    async def _look_round(self, cluster: Cluster) -> None:
+        """See what is served, and list everything when that has changed, after an outage, and when it is time."""
+        known = await cluster.served(self._options.namespaces)
+        self._watching.compare(known)
+        self._say(_lacking(known))
+        changed, self._known = known != self._known, known
+        if self._away:
+            self._queue.forgive()
+        if changed or self._away or time.monotonic() - self._pulse.last_list >= RESYNC_SECONDS:
+            await self._list(cluster)
+        self._away = False
+
+    async def _list(self, cluster: Cluster) -> None:
+        """Compare what is known of the Benchmarks with all of them."""
+        self._board.listing()
+        served = PLURAL in self._known
+        documents = await cluster.benchmark_documents(self._options.namespaces) if served else ()
+        found = [read async for read in self._read(documents)]
+        self._board.replace(found)
+        self._neighbours.listed()
+        for benchmark in found:
+            if self._board.worth_a_look(benchmark):
+                self._queue.add(key_of(benchmark))
+        self._pulse.last_list = time.monotonic()
+
+    async def _read(self, documents: tuple[Document, ...]) -> AsyncIterator[Benchmark]:
+        """The Benchmarks; one that cannot be read gets a pass, which tells it. There may be thousands: others go on."""
+        for document in documents:
+            await asyncio.sleep(0)
+            try:
+                yield self._board.unchanged(document["metadata"]) or benchmark_in(document)
+            except Unreadable as error:
+                if not self._board.left_alone(error.metadata):
+                    self._queue.add(Key(error.metadata.namespace, error.metadata.name))
+
+    def _say(self, trouble: str) -> None:
+        """Tell what keeps Benchmarks from being run, once."""
+        if trouble != self._trouble:
+            log.warning("%s", trouble or "what was missing is there again")
+        self._trouble = trouble
 
     def _seen(self, key: Key) -> None:
         self.series.last_event.set_to_current_time()
         self._queue.add(key)
 
     async def _pass(self, cluster: Cluster, key: Key) -> None:
-        found = await reconcile(cluster, self._defaults, key)
+        found = await reconcile(cluster, self._defaults, key, self._neighbours)
         if found.benchmark is None:
             self._board.drop(key)
         else:
@@ -144,36 +198,23 @@ class Operator:
         if found.look_again is not None:
             self._queue.add(key, found.look_again.total_seconds())
 
+    async def _left_alone(self, cluster: Cluster, key: Key, error: Unreadable) -> None:
+        """Nothing is done for a Benchmark of which not everything is understood, until it or the operator changes."""
+        if not self._board.left_alone(error.metadata):
+            self._board.leave_alone(error.metadata)
+            self.series.errors.labels(type(error).__name__).inc()
+            log.warning("%s/%s is left alone: %s", *key, error)
+            await cluster.tell(error.metadata, (Notice(True, "Unreadable", f"It is left alone: {error}"),))
+        self._queue.done(key)
+
     def _failed(self, key: Key, error: Exception) -> None:
         retry_after = error.retry_after if isinstance(error, Unavailable) else None
         delay = self._queue.failed(key, retry_after or 0.0)
         self.series.errors.labels(type(error).__name__).inc()
         log.warning("%s/%s: the pass failed, next try in %.1f s: %s", *key, delay, error)
 
-    async def _until_jobs_are_known(self, cluster: Cluster) -> None:
-        """kopf watches what it finds at its start, so the training-operator's CRD must be there."""
-        told = False
-        while not await self._jobs_are_known(cluster):
-            if not told:
-                log.warning("the cluster knows no PyTorchJobs: install the Kubeflow training-operator")
-            told = True
-            await asyncio.sleep(RETRY_SECONDS)
 
-    async def _jobs_are_known(self, cluster: Cluster) -> bool:
-        try:
-            return await cluster.serves_jobs(self._options.namespaces)
-        except ApiError as error:
-            log.warning("the API server cannot be asked for PyTorchJobs: %s", error)
-            return False
-
-
-def _readable(documents: tuple[Document, ...]) -> tuple[Benchmark, ...]:
-    """The Benchmarks that this version understands; the others are told."""
-    found = []
-    for document in documents:
-        try:
-            found.append(Benchmark.model_validate(document))
-        except ValidationError as error:
-            metadata = document["metadata"]
-            log.warning("%s/%s cannot be read: %s", metadata.get("namespace"), metadata["name"], error)
-    return tuple(found)
+def _lacking(known: frozenset[str]) -> str:
+    """What the cluster does not serve yet, and who would bring it."""
+    missing = [sentence for plural, sentence in BROUGHT_BY.items() if plural not in known]
+    return "; ".join(missing)

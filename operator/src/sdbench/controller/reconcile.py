@@ -10,15 +10,25 @@ import logging
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from pydantic import ValidationError
-
 from sdbench.api.benchmark import Benchmark
 from sdbench.controller import observe
 from sdbench.controller.cluster import Cluster, Key
-from sdbench.controller.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound
+from sdbench.controller.errors import (
+    AlreadyExists,
+    ApiError,
+    Conflict,
+    Forbidden,
+    Invalid,
+    NotFound,
+    NotServed,
+    Unreadable,
+    WebhookFailed,
+)
+from sdbench.controller.neighbours import Neighbours
 from sdbench.controller.pytorchjob import pytorchjob
 from sdbench.core.decide import decide
 from sdbench.core.references import awaited
+from sdbench.core.refusals import Kind, with_refusal
 from sdbench.core.world import AttemptState, Complaint, Decision, Defaults, Notice, Reference, Start, World
 
 SOON = timedelta(seconds=1)
@@ -27,6 +37,9 @@ SOON = timedelta(seconds=1)
 AT_ONCE = timedelta(milliseconds=50)
 PODS_ASKED = 4
 """Most pods of one Attempt whose Events are read in one pass: they complain about the same."""
+
+KINDS = {Forbidden: Kind.FORBIDDEN, Invalid: Kind.INVALID, WebhookFailed: Kind.UNANSWERED}
+"""The answers to a new job that its row tells."""
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +52,7 @@ class Pass:
     look_again: timedelta | None = None
 
 
-async def reconcile(cluster: Cluster, defaults: Defaults, key: Key) -> Pass:
+async def reconcile(cluster: Cluster, defaults: Defaults, key: Key, neighbours: Neighbours) -> Pass:
     """One pass over one Benchmark. Raises ApiError; it is then to be tried again."""
     try:
         benchmark = await cluster.benchmark(key)
@@ -49,14 +62,17 @@ async def reconcile(cluster: Cluster, defaults: Defaults, key: Key) -> Pass:
         # Its jobs and pods go by their owner references.
         return Pass(benchmark)
     attempts, others = await _attempts(cluster, benchmark, key), await _references(cluster, benchmark)
-    world = World(benchmark, attempts, defaults, cluster.now(), others)
-    decision = decide(world)
+    backend = attempts is not None
+    world = World(benchmark, attempts or (), defaults, cluster.now(), others, backend=backend)
     try:
-        shown = await _stored(cluster, benchmark, decision)
+        decision, shown = await _decided(cluster, world, neighbours)
     except (Conflict, NotFound):
         return Pass(benchmark, AT_ONCE)
-    await cluster.tell(shown, decision.notices)
-    await _carry_out(cluster, shown, decision)
+    await cluster.tell(shown.metadata, decision.notices)
+    await _carry_out(cluster, shown, decision, world)
+    if decision.expired:
+        log.info("%s/%s: deleting it, spec.ttlSecondsAfterFinished after its end", *key)
+        await cluster.delete_benchmark(key, shown.metadata.uid)
     return Pass(shown, _next(world, decision))
 
 
@@ -70,15 +86,22 @@ def _next(world: World, decision: Decision) -> timedelta | None:
     return min(wishes, default=None)
 
 
-async def _attempts(cluster: Cluster, benchmark: Benchmark, key: Key) -> tuple[AttemptState, ...]:
-    """What is known of every Attempt, read live.
+async def _attempts(cluster: Cluster, benchmark: Benchmark, key: Key) -> tuple[AttemptState, ...] | None:
+    """What is known of every Attempt, read live; None where the cluster knows no PyTorchJobs, and so nothing of them.
 
     The jobs are read before the pods: only then does an empty list of pods mean that no job can have made one.
     """
-    jobs = await cluster.jobs(key)
+    try:
+        jobs = await cluster.jobs(key)
+    except NotServed:
+        return None
     pods = await cluster.pods(key)
     asked = [await cluster.job(key.namespace, name) for name in observe.unconfirmed(benchmark, jobs, pods)]
-    seen = observe.attempts(benchmark, (*jobs, *(job for job in asked if job is not None)), pods)
+    known = (*jobs, *(job for job in asked if job is not None))
+    seen = observe.attempts(benchmark, known, pods)
+    if doubtful := observe.doubtful(benchmark, seen):
+        newer = [await cluster.job(key.namespace, name) for name in doubtful]
+        seen = observe.attempts(benchmark, observe.read_again(known, newer), pods)
     return tuple([await _with_complaints(cluster, state, key) for state in seen])
 
 
@@ -93,7 +116,7 @@ async def _reference(cluster: Cluster, key: Key) -> Reference:
         return Reference(key.name, await cluster.benchmark(key))
     except NotFound:
         return Reference(key.name, absence=f"does not exist in namespace {key.namespace}")
-    except ValidationError:
+    except Unreadable:
         return Reference(key.name, absence="cannot be read by this version of the operator")
 
 
@@ -107,24 +130,41 @@ async def _with_complaints(cluster: Cluster, state: AttemptState, key: Key) -> A
     return replace(state, complaints=tuple(said))
 
 
+async def _decided(cluster: Cluster, world: World, neighbours: Neighbours) -> tuple[Decision, Benchmark]:
+    """What is decided, and the Benchmark once that is stored. Raises Conflict and NotFound."""
+    async with neighbours.turn(world) as present:
+        decision = decide(present)
+        shown = await _stored(cluster, world.benchmark, decision)
+        neighbours.board.put(shown)
+    return decision, shown
+
+
 async def _stored(cluster: Cluster, benchmark: Benchmark, decision: Decision) -> Benchmark:
     """The Benchmark with the decided status, which is written if it differs, and before anything is started or stopped.
 
     A status that is written as it was leaves no trace, but it is refused if this Benchmark was changed meanwhile: so
     a slow second operator never acts on what is no longer true.
     """
-    if decision.starts or decision.stops or decision.status.document() != benchmark.status.document():
-        await cluster.store(benchmark, decision.status)
+    acts = decision.starts or decision.stops or decision.expired
+    if acts or decision.status.document() != benchmark.status.document():
+        return await cluster.store(benchmark, decision.status)
     return benchmark.model_copy(update={"status": decision.status})
 
 
-async def _carry_out(cluster: Cluster, benchmark: Benchmark, decision: Decision) -> None:
+async def _carry_out(cluster: Cluster, benchmark: Benchmark, decision: Decision, world: World) -> None:
     namespace = benchmark.metadata.namespace
     for stop in decision.stops:
         log.info("%s/%s: stopping %s: %s %s", namespace, benchmark.metadata.name, stop.name, stop.reason, stop.message)
         await cluster.delete_job(namespace, stop)
+    refusal: ApiError | None = None
     for start in decision.starts:
-        await _start(cluster, benchmark, start)
+        try:
+            await _start(cluster, benchmark, start)
+        except (Forbidden, Invalid, WebhookFailed) as error:
+            refusal = error
+            benchmark = await _with_refusal(cluster, replace(world, benchmark=benchmark), start, error)
+    if refusal is not None:
+        raise refusal
 
 
 async def _start(cluster: Cluster, benchmark: Benchmark, start: Start) -> None:
@@ -135,7 +175,17 @@ async def _start(cluster: Cluster, benchmark: Benchmark, start: Start) -> None:
         log.info("%s/%s: started %s", namespace, benchmark.metadata.name, start.name)
     except AlreadyExists:
         log.info("%s/%s: %s exists already", namespace, benchmark.metadata.name, start.name)
-    except (Forbidden, Invalid) as error:
-        refusal = Notice(warning=True, reason="JobRefused", message=f"The cluster refuses {start.name}: {error}")
-        await cluster.tell(benchmark, (refusal,))
-        raise
+
+
+async def _with_refusal(cluster: Cluster, world: World, start: Start, error: ApiError) -> Benchmark:
+    """The Benchmark with the refusal in its row and among its Events, once for each sentence: it is tried again."""
+    told = with_refusal(world, start.trial, KINDS[type(error)], str(error))
+    if told == world.benchmark.status:
+        return world.benchmark
+    try:
+        shown = await cluster.store(world.benchmark, told)
+    except (Conflict, NotFound):
+        return world.benchmark
+    sentence = told.trials[start.trial].message
+    await cluster.tell(shown.metadata, (Notice(warning=True, reason="JobRefused", message=sentence),))
+    return shown

@@ -54,6 +54,7 @@ SPENT = Series(
 DURATION = Series("sdbench_operator_reconcile_duration_seconds", Kind.HISTOGRAM, (), "Length of a pass.")
 ERRORS = Series("sdbench_operator_reconcile_errors_total", Kind.COUNTER, ("reason",), "Passes that failed.")
 DEPTH = Series("sdbench_operator_queue_depth", Kind.GAUGE, (), "Benchmarks that wait for a pass.")
+LAG = Series("sdbench_operator_event_loop_lag_seconds", Kind.GAUGE, (), "How late the event loop was last.")
 LAST_EVENT = Series(
     "sdbench_operator_last_watch_event_timestamp_seconds", Kind.GAUGE, (), "When a watch last said something."
 )
@@ -66,5 +67,5 @@ REQUESTS = Series(
 BUILD = Series("sdbench_build_info", Kind.GAUGE, ("component", "version"), "Always 1.")
 
 OF_BENCHMARKS = (POINT_RATE, POINT_EFFICIENCY, POINT_DAYS, POINT_COST, POINT_MFU, PHASE, VERDICT, TRIALS, SPENT)
-OF_OPERATOR = (DURATION, ERRORS, DEPTH, LAST_EVENT, REQUESTS, BUILD)
+OF_OPERATOR = (DURATION, ERRORS, DEPTH, LAG, LAST_EVENT, REQUESTS, BUILD)
 ALL = (*OF_BENCHMARKS, *OF_OPERATOR)

@@ -1,5 +1,6 @@
 """How does one request reach the API server? Authentication, time limit, errors, the server's time."""
 
+import asyncio
 import json
 import os
 import time
@@ -56,7 +57,9 @@ class Transport:
         try:
             response = await self._client.call_api(method, url, headers, body, _request_timeout=TIME_LIMIT)
             content = await response.read()
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+        except (TimeoutError, aiohttp.ClientError, OSError, asyncio.CancelledError) as error:
+            if _cancelled():
+                raise
             self._heard(call, "error")
             raise Unavailable(f"no response from the API server: {error!r}") from error
         self._heard(call, str(response.status))
@@ -65,6 +68,15 @@ class Transport:
         if response.status >= 400:
             raise error_in(response.status, content.decode(errors="replace"), response.headers)
         return _document(content)
+
+
+def _cancelled() -> bool:
+    """Whether this task itself is to end.
+
+    kopf, when it is started anew, cancels every task that it does not know: one of them may belong to a request.
+    """
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _document(content: bytes) -> Document:

@@ -11,28 +11,32 @@ from typing import Any
 import kopf
 
 from sdbench.api.names import BENCHMARK_LABEL, GROUP, PLURAL, VERSION
+from sdbench.controller.board import over
 from sdbench.controller.calls import JOB_GROUP, JOBS
 from sdbench.controller.cluster import Key
 
 Seen = Callable[[Key], None]
 
 
-def registry(seen: Seen) -> kopf.OperatorRegistry:
-    """The handlers: each calls `seen` with the key of the Benchmark that an event concerns."""
+def registry(seen: Seen, served: frozenset[str]) -> kopf.OperatorRegistry:
+    """The handlers for what is served: each calls `seen` with the key of the Benchmark that an event concerns."""
     handlers = kopf.OperatorRegistry()
     in_cluster = "KUBERNETES_SERVICE_HOST" in os.environ
     login: Any = kopf.login_with_service_account if in_cluster else kopf.login_with_kubeconfig
     kopf.on.login(registry=handlers)(login)
 
-    def benchmark_changed(name: str | None, namespace: str | None, **_: Any) -> None:
-        seen(Key(namespace or "", name or ""))
+    def benchmark_changed(name: str | None, namespace: str | None, body: kopf.Body, type: str | None, **_: Any) -> None:
+        # A list, which has no types, names everything; what is over and has not changed needs no look.
+        if type is not None or not over(body):
+            seen(Key(namespace or "", name or ""))
 
     def child_changed(labels: kopf.Labels, namespace: str | None, **_: Any) -> None:
         seen(Key(namespace or "", labels[BENCHMARK_LABEL]))
 
     marked = {BENCHMARK_LABEL: kopf.PRESENT}
     kopf.on.event(GROUP, VERSION, PLURAL, registry=handlers)(_in_loop(benchmark_changed))
-    kopf.on.event(JOB_GROUP, "v1", JOBS, labels=marked, registry=handlers)(_in_loop(child_changed))
+    if JOBS in served:
+        kopf.on.event(JOB_GROUP, "v1", JOBS, labels=marked, registry=handlers)(_in_loop(child_changed))
     kopf.on.event("", "v1", "pods", labels=marked, registry=handlers)(_in_loop(child_changed))
     return handlers
 
@@ -41,7 +45,7 @@ def settings() -> kopf.OperatorSettings:
     """How kopf watches."""
     chosen = kopf.OperatorSettings()
     chosen.peering.standalone = True
-    # What is to be watched exists before kopf starts, so that no rights on CRDs and namespaces are needed.
+    # watching.py starts kopf anew when something else is served, so that no rights on CRDs and namespaces are needed.
     chosen.scanning.disabled = True
     chosen.posting.enabled = False
     # A load balancer may cut a watch without a word; bookmarks keep it audible. Whole numbers: they go on the wire.
@@ -53,8 +57,13 @@ def settings() -> kopf.OperatorSettings:
     chosen.watching.label_selectors["", "v1", "pods"] = BENCHMARK_LABEL
     chosen.networking.request_timeout = 30
     chosen.networking.connect_timeout = 10
-    chosen.queueing.worker_limit = 16
-    chosen.process.ultimate_exiting_timeout = 20
+    # Between them kopf is deaf, and after them it ends, and is started anew.
+    chosen.networking.error_backoffs = (1, 2, 3, 5, 5)
+    # A worker stays with its object for a while after an event, so with a limit the events of other objects would wait.
+    chosen.queueing.worker_limit = None
+    chosen.queueing.idle_timeout = 1
+    # kopf would kill this process, also when it ends of an error only.
+    chosen.process.ultimate_exiting_timeout = None
     # Never used, as nothing is ever written by kopf; named all the same, so that kopf's defaults never appear.
     chosen.persistence.finalizer = f"{GROUP}/kopf"
     chosen.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=GROUP)

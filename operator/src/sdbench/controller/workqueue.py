@@ -54,6 +54,12 @@ class WorkQueue(Generic[K]):
         self._free(key)
         return delay
 
+    def forgive(self) -> None:
+        """What made looks fail is over: all that wait because of it are due now."""
+        now = self._clock()
+        self._due |= {key: min(now, due) for key, due in self._due.items() if key in self._failures}
+        self._changed.set()
+
     def overdue(self) -> float:
         """How many seconds the key that waits longest is late; 0 if none is."""
         now = self._clock()

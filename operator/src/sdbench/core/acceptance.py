@@ -1,19 +1,46 @@
-"""May a question be asked as it is? Its plan, and what its gate and its projection ask of that plan."""
+"""May a question be asked as it is? Its plan, and what its gate, its projection and its budget ask of that plan."""
 
 from collections.abc import Iterator
 
 from sdbench.api.benchmark import Benchmark
+from sdbench.core.bounds import budget, devices_at_once
 from sdbench.core.plan import PlanRefused, Trial, plan
+from sdbench.core.size import certain_device_seconds
+from sdbench.core.spent import SECONDS_PER_HOUR
+from sdbench.core.world import Bounds
 
+UNBOUNDED = Bounds()
 ITSELF = "a benchmark cannot be compared with itself: name another"
 
 
-def accepted(benchmark: Benchmark) -> tuple[Trial, ...]:
-    """The plan of a question that can be answered; raises PlanRefused."""
+def accepted(benchmark: Benchmark, bounds: Bounds = UNBOUNDED) -> tuple[Trial, ...]:
+    """The plan of a question that can be answered within the administrator's bounds; raises PlanRefused."""
     planned = plan(benchmark.spec)
-    for refusal in (*_of_gate(benchmark), *_of_stages(benchmark, planned)):
+    of_limits = (*_of_bounds(benchmark, bounds), *_of_budget(benchmark, planned, bounds))
+    for refusal in (*of_limits, *_of_gate(benchmark), *_of_stages(benchmark, planned)):
         raise refusal
     return planned
+
+
+def _of_bounds(benchmark: Benchmark, bounds: Bounds) -> Iterator[PlanRefused]:
+    largest, allowed = max(benchmark.spec.devices.counts), devices_at_once(benchmark.spec, bounds)
+    if largest > allowed.count:
+        sentence = f"{largest} devices are more than {allowed.named}, {allowed.count}"
+        yield PlanRefused("spec.devices.counts", sentence)
+
+
+def _of_budget(benchmark: Benchmark, planned: tuple[Trial, ...], bounds: Bounds) -> Iterator[PlanRefused]:
+    """Only before anything was spent: a limit that is lowered later is a brake."""
+    spec = benchmark.spec
+    if spec.limits.cost is not None and not spec.devices.hourly_price:
+        yield PlanRefused("spec.limits.cost", "set devices.hourlyPrice: without a price nothing costs anything")
+    allowed, certain = budget(spec, bounds), certain_device_seconds(planned, spec)
+    if allowed is not None and (certain > allowed.device_seconds or not allowed.device_seconds):
+        sentence = (
+            f"the warm-ups alone take {certain / SECONDS_PER_HOUR:.3f} device-hours, and {allowed.named} is "
+            f"{allowed.device_hours:.3f}; ask for fewer devices or repeats, or raise it"
+        )
+        yield PlanRefused("spec.limits", sentence)
 
 
 def _of_gate(benchmark: Benchmark) -> Iterator[PlanRefused]:

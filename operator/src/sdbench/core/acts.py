@@ -4,14 +4,17 @@ Starts follow from the *new* status, which is stored first: a row says Starting 
 from the *stored* status: what an Attempt left is kept before it is removed, whatever crashes in between.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
 from sdbench.api.spec import Spec
 from sdbench.api.status import Reason, TrialPhase, TrialRow
+from sdbench.core.attempts import ours
+from sdbench.core.backoff import patience_ends
 from sdbench.core.causes import SETTLE_SECONDS, obstacles
-from sdbench.core.occupancy import in_the_way, ours, teardown_due
+from sdbench.core.occupancy import in_the_way, teardown_due
 from sdbench.core.plan import Trial
+from sdbench.core.retention import deletions, kept
 from sdbench.core.rows import LIVE, TERMINAL, image
 from sdbench.core.world import Start, Stop, World
 from sdbench_trainer.run import SHARDS_FOLDER, RunConfig, Source, Watchdog
@@ -62,8 +65,9 @@ def run_config(name: str, trial: Trial, spec: Spec) -> RunConfig:
 
 
 def stops(stored: tuple[TrialRow, ...], world: World) -> tuple[Stop, ...]:
-    """The jobs of our Attempts that the stored status no longer wants."""
-    return tuple(_stops(stored, world))
+    """The jobs of our Attempts that the stored status no longer wants, but for what is kept to look at."""
+    stay = kept(stored, world)
+    return tuple(stop for stop in _stops(stored, world) if stop.name not in stay)
 
 
 def _stops(stored: tuple[TrialRow, ...], world: World) -> Iterator[Stop]:
@@ -76,13 +80,19 @@ def _stops(stored: tuple[TrialRow, ...], world: World) -> Iterator[Stop]:
             yield Stop(state.name, state.job_uid, row.reason or Reason.UNKNOWN, row.message)
 
 
-def look_again(rows: tuple[TrialRow, ...], changed: bool, world: World) -> timedelta | None:
-    """The earliest moment at which time alone, or a change that was not heard of, would change the decision."""
+def look_again(
+    rows: tuple[TrialRow, ...], changed: bool, world: World, others: Iterable[datetime | None] = (), poll: bool = False
+) -> timedelta | None:
+    """The earliest moment at which time alone, or a change that was not heard of, would change the decision.
+
+    `others` are moments that do not follow from the rows, and `poll` says that more is awaited than the rows tell.
+    """
     if changed:
         return AT_ONCE
-    moments = [moment for row in rows for moment in _moments(row, world)]
+    of_rows = (moment for row in rows for moment in _moments(row, world))
+    moments = [*of_rows, *deletions(rows, world), *(moment for moment in others if moment is not None)]
     waits = [moment - world.now for moment in moments if moment > world.now]
-    if _unsettled(rows, world):
+    if poll or _unsettled(rows, world):
         waits.append(POLL)
     return max(min(waits), AT_ONCE) if waits else None
 
@@ -96,6 +106,10 @@ def _unsettled(rows: tuple[TrialRow, ...], world: World) -> bool:
 def _moments(row: TrialRow, world: World) -> Iterator[datetime]:
     if due := teardown_due(row, world):
         yield due
+    if row.not_before is not None and row.phase is TrialPhase.PENDING:
+        yield row.not_before
+    if (ends := patience_ends(row, world)) and row.phase not in TERMINAL:
+        yield ends
     if row.phase not in LIVE:
         return
     if row.ended_at is not None:
@@ -105,4 +119,4 @@ def _moments(row: TrialRow, world: World) -> Iterator[datetime]:
         yield row.queued_at + timedelta(seconds=spec.limits.queued_seconds)
     for state in world.attempts:
         if state.name == row.job:
-            yield from (obstacle.due for obstacle in obstacles(state, spec, image(world)))
+            yield from (obstacle.due for obstacle in obstacles(row, state, spec, image(world)))

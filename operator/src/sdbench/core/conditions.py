@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from sdbench.api.status import Condition, ConditionStatus, ConditionType, TrialRow
+from sdbench.api.status import Condition, ConditionStatus, ConditionType, Reason, TrialRow
 from sdbench.api.verdict import GateRow, Verdict
 from sdbench.core.occupancy import in_the_way, overdue_teardown
 from sdbench.core.outcome import Outcome
@@ -19,6 +19,7 @@ from sdbench.core.rows import LIVE, unreleased
 from sdbench.core.world import World
 
 REFUSED = "PlanRefused"
+OTHERS_FIRST = "WaitsForOtherBenchmarks"
 STATUSES = {True: ConditionStatus.TRUE, False: ConditionStatus.FALSE, None: ConditionStatus.UNKNOWN}
 
 
@@ -67,14 +68,32 @@ def refusal_facts(rows: tuple[TrialRow, ...], sentence: str, verdict: GateRow | 
     )
 
 
+def unavailable_facts(rows: tuple[TrialRow, ...], end: Outcome | None, said: str, world: World) -> tuple[Fact, ...]:
+    """While the cluster does not know PyTorchJobs: nothing moves until somebody installs them, so it is stalled."""
+    return (
+        Fact(ConditionType.ACCEPTED, False, Reason.BACKEND_UNAVAILABLE, said),
+        _running(rows, end, False),
+        _suspended(rows, end, world.benchmark.spec.suspend),
+        *_end(end),
+        *_gate(world.benchmark.status.gate, world),
+        Fact(ConditionType.CLEANED_UP, False, Reason.BACKEND_UNAVAILABLE, "It is not known what still runs"),
+        Fact(ConditionType.STALLED, True, Reason.BACKEND_UNAVAILABLE, said),
+    )
+
+
 def facts(
-    rows: tuple[TrialRow, ...], end: Outcome | None, verdict: GateRow | None, plan: str, world: World
+    rows: tuple[TrialRow, ...],
+    end: Outcome | None,
+    verdict: GateRow | None,
+    plan: str,
+    world: World,
+    others_first: bool = False,
 ) -> tuple[Fact, ...]:
-    """Of an accepted question; `plan` describes it in a sentence."""
+    """Of an accepted question; `plan` describes it in a sentence. `others_first`: it waits for other Benchmarks."""
     clean = end is not None and not in_the_way(rows, world)
     return (
         Fact(ConditionType.ACCEPTED, True, "PlanAccepted", plan),
-        _running(rows, end),
+        _running(rows, end, others_first),
         _suspended(rows, end, world.benchmark.spec.suspend),
         *_end(end),
         *_gate(verdict, world),
@@ -84,11 +103,14 @@ def facts(
     )
 
 
-def _running(rows: tuple[TrialRow, ...], end: Outcome | None) -> Fact:
+def _running(rows: tuple[TrialRow, ...], end: Outcome | None, others_first: bool) -> Fact:
     live = [row for row in rows if row.phase in LIVE]
     if live:
         names = ", ".join(f"trial {row.trial} ({row.point}), attempt {row.attempt}" for row in live)
         return Fact(ConditionType.RUNNING, True, "TrialsRunning", names)
+    if others_first:
+        sentence = "Other benchmarks run as many trials as the administrator allows at once"
+        return Fact(ConditionType.RUNNING, False, OTHERS_FIRST, sentence)
     return Fact(ConditionType.RUNNING, False, "Ended" if end else "Waiting")
 
 

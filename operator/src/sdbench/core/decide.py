@@ -3,10 +3,10 @@
 A decision is made from the stored status and the World alone, so it may be dropped, repeated or made twice:
 
 1. look at the Attempts of the rows that are live, and keep what they left;
-2. withdraw what is no longer wanted: cancelled, suspended, or without a hope after another's failure;
+2. withdraw what is no longer wanted: cancelled, suspended, beyond the budget, or without a hope;
 3. note whose devices are free, which a void Attempt's row needs to wait for its turn again, and spare what is not
-   needed any more;
-4. start what has its turn, if nothing that is not wanted holds devices;
+   needed any more or cannot be paid;
+4. start what has its turn;
 5. sum up: points, verdict, conditions, phase. Starts follow from this new status, stops from the stored one.
 """
 
@@ -16,7 +16,6 @@ from sdbench.api.spec import Spec
 from sdbench.api.status import (
     EnvironmentRow,
     Phase,
-    Plan,
     PointRow,
     Reason,
     Resolved,
@@ -29,12 +28,17 @@ from sdbench.api.verdict import GateRow
 from sdbench.core import rows as row_states
 from sdbench.core.acceptance import accepted
 from sdbench.core.acts import look_again, starts, stops
+from sdbench.core.backend import missing, unavailable
+from sdbench.core.backoff import impatient
+from sdbench.core.bounds import devices_at_once
+from sdbench.core.budget import Purse, purse, used_up, used_up_at, without_the_unpayable
 from sdbench.core.causes import ended
 from sdbench.core.conditions import dated, facts, refusal_facts
+from sdbench.core.expiry import expires_at
 from sdbench.core.gate import judged, unjudged
 from sdbench.core.law import laws
 from sdbench.core.notices import notices
-from sdbench.core.occupancy import in_the_way, ours
+from sdbench.core.occupancy import held
 from sdbench.core.outcome import Outcome, outcome
 from sdbench.core.plan import PlanRefused, Trial, trials
 from sdbench.core.points import point_rows, summary
@@ -42,8 +46,10 @@ from sdbench.core.published import decimal
 from sdbench.core.references import source
 from sdbench.core.repeats import without_the_needless
 from sdbench.core.rows import LIVE, TERMINAL, unreleased
-from sdbench.core.spent import Spent
-from sdbench.core.world import Decision, World
+from sdbench.core.size import sentence, size
+from sdbench.core.spent import Spent, device_seconds, running_cost
+from sdbench.core.turns import waits_for_others, with_the_next
+from sdbench.core.world import Decision, Start, World
 
 
 @dataclass(frozen=True)
@@ -60,24 +66,39 @@ def decide(world: World) -> Decision:
     stored = world.benchmark.status
     if world.benchmark.metadata.deletion_timestamp is not None:
         return Decision(stored)
+    if missing(world):
+        return unavailable(world)
     try:
         resolved, planned = _accepted(world)
     except PlanRefused as refusal:
         return _refused(str(refusal), world)
     ledger = _opened(planned, world)
     ledger = _observed(ledger, planned, world)
-    ledger = _withdrawn(ledger, world)
+    ledger = _withdrawn(ledger, _purse(ledger, planned, world), world)
     ledger = _released(ledger, world)
     ledger = replace(ledger, rows=without_the_needless(ledger.rows, world))
-    ledger = _started(ledger, world)
+    ledger = _started(ledger, _purse(ledger, planned, world), world)
     status = _status(ledger, resolved, planned, world)
+    return _decision(status, _purse(ledger, planned, world), world, starts(ledger.rows, planned, resolved.image, world))
+
+
+def _decision(status: Status, found: Purse | None, world: World, begun: tuple[Start, ...] = ()) -> Decision:
+    """What follows from the new status and the stored one, and when to look again."""
+    stored, spec, rows = world.benchmark.status, world.benchmark.spec, status.trials
+    changed, expiry = status != stored, expires_at(status, spec)
+    awaited = (expiry, used_up_at(found, rows))
     return Decision(
         status=status,
-        starts=starts(ledger.rows, planned, resolved.image, world),
+        starts=begun,
         stops=stops(stored.trials, world),
         notices=notices(stored, status),
-        look_again=look_again(ledger.rows, status != stored, world),
+        expired=not changed and expiry is not None and expiry <= world.now,
+        look_again=look_again(rows, changed, world, awaited, waits_for_others(rows, found, world)),
     )
+
+
+def _purse(ledger: Ledger, planned: tuple[Trial, ...], world: World) -> Purse | None:
+    return purse(ledger.rows, ledger.spent_device_seconds, planned, world)
 
 
 def _accepted(world: World) -> tuple[Resolved, tuple[Trial, ...]]:
@@ -88,7 +109,8 @@ def _accepted(world: World) -> tuple[Resolved, tuple[Trial, ...]]:
     image = benchmark.spec.image or world.defaults.image
     if not image:
         raise PlanRefused("spec.image", "name the trainer's image; the operator has no default")
-    return Resolved(image=image, operator_version=world.defaults.operator_version), accepted(benchmark)
+    planned = accepted(benchmark, world.defaults.bounds)
+    return Resolved(image=image, operator_version=world.defaults.operator_version), planned
 
 
 def _same_plan(planned: tuple[Trial, ...], rows: tuple[TrialRow, ...]) -> tuple[Trial, ...]:
@@ -116,8 +138,7 @@ def _refused(sentence: str, world: World) -> Decision:
             "conditions": dated(said, stored.conditions, generation, world.now),
         }
     )
-    again = look_again(ledger.rows, status != stored, world)
-    return Decision(status, stops=stops(stored.trials, world), notices=notices(stored, status), look_again=again)
+    return _decision(status, None, world)
 
 
 def _refused_gate(world: World) -> GateRow | None:
@@ -146,7 +167,7 @@ def _observed(ledger: Ledger, planned: tuple[Trial, ...], world: World) -> Ledge
     return replace(ledger, rows=tuple(rows), environments=environments)
 
 
-def _withdrawn(ledger: Ledger, world: World) -> Ledger:
+def _withdrawn(ledger: Ledger, found: Purse | None, world: World) -> Ledger:
     """Step 2: rows that are no longer wanted. A result that has just come is kept."""
     if world.benchmark.spec.cancel:
         end = ended(Reason.CANCELLED, "Cancelled by spec.cancel")
@@ -154,7 +175,9 @@ def _withdrawn(ledger: Ledger, world: World) -> Ledger:
     rows = ledger.rows
     if world.benchmark.spec.suspend:
         end = ended(Reason.SUSPENDED, "Suspended by spec.suspend")
-        rows = tuple(row_states.concluded(row, end, world) if row.phase in LIVE else row for row in rows)
+        rows = tuple(row_states.suspended(row, end, world) for row in rows)
+    elif nothing_left := used_up(found):
+        rows = tuple(row_states.given_up(row, nothing_left, world) for row in rows)
     fatal = [row for row in rows if row.scope in {Scope.SWEEP, Scope.POINT}]
     return replace(ledger, rows=tuple(_hopeful(row, fatal, world) for row in rows))
 
@@ -163,9 +186,11 @@ def _hopeful(row: TrialRow, fatal: list[TrialRow], world: World) -> TrialRow:
     """A row that waits for its turn, unless another's failure or a limit leaves it without a hope."""
     if row.phase not in {TrialPhase.PENDING, TrialPhase.STOPPING}:
         return row
-    allowed = world.benchmark.spec.limits.max_devices
-    if row.devices > allowed:
-        return row_states.given_up(row, ended(Reason.SKIPPED, f"limits.maxDevices is {allowed} now"), world)
+    allowed = devices_at_once(world.benchmark.spec, world.defaults.bounds)
+    if row.devices > allowed.count:
+        return row_states.given_up(row, ended(Reason.SKIPPED, f"{allowed.named} is {allowed.count} now"), world)
+    if end := impatient(row, world):
+        return row_states.given_up(row, end, world)
     for other in fatal:
         if other.scope is Scope.SWEEP or other.point == row.point:
             why = f"Trial {other.trial} ({other.point}) ended with {other.reason}"
@@ -175,46 +200,38 @@ def _hopeful(row: TrialRow, fatal: list[TrialRow], world: World) -> TrialRow:
 
 def _released(ledger: Ledger, world: World) -> Ledger:
     """Step 3: rows whose devices are free now, and what they have cost."""
-    rows = tuple(row_states.released(row, world) for row in ledger.rows)
-    freed = [new for old, new in zip(ledger.rows, rows, strict=True) if unreleased(old) and not unreleased(new)]
-    spent = ledger.spent_device_seconds + sum(row_states.device_seconds(row) for row in freed)
-    return replace(ledger, rows=rows, spent_device_seconds=spent)
+    free = [unreleased(row) and row.phase not in LIVE and not held(row, world) for row in ledger.rows]
+    rows = tuple(row_states.released(row, world) if now else row for row, now in zip(ledger.rows, free, strict=True))
+    freed = sum(device_seconds(row) for row, now in zip(rows, free, strict=True) if now)
+    return replace(ledger, rows=rows, spent_device_seconds=ledger.spent_device_seconds + freed + _partly(ledger, world))
 
 
-def _started(ledger: Ledger, world: World) -> Ledger:
-    """Step 4: the next Trials in the plan's order, up to spec.parallelism at once."""
-    rows = [_numbered(row, world) for row in ledger.rows]
-    free = world.benchmark.spec.parallelism - sum(row.phase in LIVE for row in rows)
-    if not world.benchmark.spec.suspend and not in_the_way(tuple(rows), world):
-        waiting = [index for index, row in enumerate(rows) if row.phase is TrialPhase.PENDING]
-        for index in waiting[: max(0, free)]:
-            rows[index] = row_states.started(rows[index], world)
-    return replace(ledger, rows=tuple(rows))
+def _partly(ledger: Ledger, world: World) -> int:
+    """What Attempts cost that end now without ever having had all of their devices."""
+    live = {row.trial for row in world.benchmark.status.trials if row.phase in LIVE}
+    over = [row for row in ledger.rows if row.trial in live and row.phase not in LIVE and row.scheduled_at is None]
+    return int(sum(running_cost(row, world) for row in over))
 
 
-def _numbered(row: TrialRow, world: World) -> TrialRow:
-    """A waiting row that counts from the last Attempt of its Trial, even if its status was lost: no name twice."""
-    if row.phase is not TrialPhase.PENDING:
-        return row
-    known = [state.attempt for state in world.attempts if state.trial == row.trial and ours(state, world)]
-    last = max(known, default=0)
-    if last <= row.attempt:
-        return row
-    return row_states.forgotten(row, last, world)
+def _started(ledger: Ledger, found: Purse | None, world: World) -> Ledger:
+    """Step 4: the next Trials; without a suspension, those that cannot be paid are given up."""
+    payable = ledger.rows if world.benchmark.spec.suspend else without_the_unpayable(ledger.rows, found, world)
+    return replace(ledger, rows=with_the_next(payable, found, world))
 
 
 def _status(ledger: Ledger, resolved: Resolved, planned: tuple[Trial, ...], world: World) -> Status:
     """Step 5: everything that follows from the rows."""
     rows, benchmark = ledger.rows, world.benchmark
-    end, size = outcome(rows), _size(planned)
+    end, plan, found = outcome(rows), size(planned, benchmark.spec), _purse(ledger, planned, world)
     points, verdict = _judged(ledger, planned, world)
     spent = Spent(ledger.spent_device_seconds, benchmark.spec.devices.hourly_price)
-    standing = facts(rows, end, verdict, _sentence(size, benchmark.spec), world)
+    described = sentence(plan, benchmark.spec, world.defaults.bounds)
+    standing = facts(rows, end, verdict, described, world, waits_for_others(rows, found, world))
     return Status(
         observed_generation=benchmark.metadata.generation,
         phase=_phase(rows, end, benchmark.spec),
         resolved=resolved,
-        plan=size,
+        plan=plan,
         summary=summary(rows, points, spent, verdict),
         trials=rows,
         points=points,
@@ -224,6 +241,7 @@ def _status(ledger: Ledger, resolved: Resolved, planned: tuple[Trial, ...], worl
         spent_device_seconds=spent.device_seconds,
         spent_cost=decimal(spent.cost),
         conditions=dated(standing, benchmark.status.conditions, benchmark.metadata.generation, world.now),
+        **(benchmark.status.model_extra or {}),
     )
 
 
@@ -240,16 +258,6 @@ def _judged(ledger: Ledger, planned: tuple[Trial, ...], world: World) -> tuple[t
         return points, stored.gate
     answer = Status(trials=ledger.rows, points=points, environments=ledger.environments)
     return points, judged(world.benchmark.model_copy(update={"status": answer}), spec.gate, planned, others)
-
-
-def _size(planned: tuple[Trial, ...]) -> Plan:
-    points = {trial.point.label: trial.point.devices for trial in planned}
-    return Plan(trials=len(planned), points=len(points), largest_devices=max(points.values()))
-
-
-def _sentence(size: Plan, spec: Spec) -> str:
-    most = size.largest_devices * spec.parallelism
-    return f"{size.trials} trials of {size.points} points, with at most {most} devices at once"
 
 
 def _phase(rows: tuple[TrialRow, ...], end: Outcome | None, spec: Spec) -> Phase:

@@ -5,6 +5,7 @@ from itertools import groupby
 
 from sdbench.api.status import Condition, ConditionStatus, ConditionType, Reason, Status, TrialPhase, TrialRow
 from sdbench.api.verdict import Verdict
+from sdbench.core.rows import LIVE
 from sdbench.core.world import Notice
 
 ANNOUNCED = {
@@ -24,7 +25,7 @@ def notices(before: Status, after: Status) -> tuple[Notice, ...]:
     rows = {row.trial: row for row in before.trials}
     of_trials = [notice for row in after.trials for notice in _of_row(rows.get(row.trial), row)]
     of_the_whole = (*_of_conditions(before, after), *_of_gate(before, after))
-    return (*of_trials, *_skipped(rows, after), *_spared(rows, after), *of_the_whole)
+    return (*of_trials, *_not_tried(rows, after), *_spared(rows, after), *of_the_whole)
 
 
 def _of_row(before: TrialRow | None, row: TrialRow) -> Iterator[Notice]:
@@ -43,16 +44,26 @@ def _of_row(before: TrialRow | None, row: TrialRow) -> Iterator[Notice]:
         yield Notice(disturbed, Reason.MEASURED, f"{name}: {rate}{', but others disturbed it' if disturbed else ''}")
     elif row.phase is TrialPhase.STOPPING and row.reason is not None:
         yield Notice(row.reason is not Reason.SUSPENDED, row.reason, f"{name}: {row.message}; another attempt follows")
-    elif row.phase is TrialPhase.FAILED and row.reason not in {None, Reason.SKIPPED, Reason.CANCELLED}:
+    elif row.phase is TrialPhase.FAILED and row.reason not in {None, Reason.CANCELLED} and not _untried(before, row):
         yield Notice(True, row.reason or Reason.UNKNOWN, f"{name}: {row.message}")
 
 
-def _skipped(before: dict[int, TrialRow], after: Status) -> Iterator[Notice]:
-    """Skipped Trials in one sentence: there may be hundreds."""
-    known = {trial for trial, row in before.items() if row.reason is Reason.SKIPPED}
-    fresh = [row for row in after.trials if row.reason is Reason.SKIPPED and row.trial not in known]
-    if fresh:
-        yield Notice(True, Reason.SKIPPED, f"{len(fresh)} trials are not tried: {fresh[0].message}")
+def _untried(before: TrialRow | None, row: TrialRow) -> bool:
+    """Whether the row failed while no Attempt at it was wanted: for another's failure, or for want of money."""
+    given_up = row.phase is TrialPhase.FAILED and row.reason in {Reason.SKIPPED, Reason.BUDGET_EXCEEDED}
+    return given_up and (before is None or before.phase not in LIVE)
+
+
+def _not_tried(before: dict[int, TrialRow], after: Status) -> Iterator[Notice]:
+    """Trials that are not tried, in one sentence for each reason: there may be hundreds."""
+    fresh = [row for row in after.trials if _untried(before.get(row.trial), row) and _changed(before, row)]
+    for reason, rows in groupby(sorted(fresh, key=lambda row: row.reason or ""), key=lambda row: row.reason):
+        untried = list(rows)
+        yield Notice(True, reason or Reason.UNKNOWN, f"{len(untried)} trials are not tried: {untried[0].message}")
+
+
+def _changed(before: dict[int, TrialRow], row: TrialRow) -> bool:
+    return row.trial not in before or before[row.trial].phase is not row.phase
 
 
 def _spared(before: dict[int, TrialRow], after: Status) -> Iterator[Notice]:

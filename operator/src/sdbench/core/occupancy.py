@@ -2,24 +2,28 @@
 
 from datetime import datetime, timedelta
 
-from sdbench.api.names import attempt_name
 from sdbench.api.status import TrialPhase, TrialRow
+from sdbench.core.retention import idle
 from sdbench.core.rows import LIVE, unreleased
 from sdbench.core.world import AttemptState, World
 
 
-def ours(state: AttemptState, world: World) -> bool:
-    """Whether the Attempt is one of this very Benchmark, and not of a namesake before it."""
-    metadata = world.benchmark.metadata
-    return not state.foreign and state.name == attempt_name(metadata.name, metadata.uid, state.trial, state.attempt)
+def holds(state: AttemptState, world: World) -> bool:
+    """Whether the Attempt may hold devices. A job that is kept to look at does not."""
+    return not state.foreign and state.holds_devices and not idle(state, world)
+
+
+def held(row: TrialRow, world: World) -> bool:
+    """Whether the row's last Attempt may hold devices."""
+    return any(state.name == row.job and holds(state, world) for state in world.attempts)
 
 
 def in_the_way(rows: tuple[TrialRow, ...], world: World) -> bool:
     """Whether anything but a live row's Attempt may hold devices."""
     wanted = {row.job for row in rows if row.phase in LIVE}
-    strays = (state for state in world.attempts if state.name not in wanted and not state.foreign)
+    strays = (state for state in world.attempts if state.name not in wanted)
     void = (row for row in rows if row.phase not in LIVE and unreleased(row))
-    return any(state.holds_devices for state in strays) or any(void)
+    return any(holds(state, world) for state in strays) or any(void)
 
 
 def teardown_due(row: TrialRow, world: World) -> datetime | None:

@@ -6,6 +6,7 @@
 | at least one has | Complete | PartlyMeasured |
 | none has | Failed | that of the first failure |
 | cancelled, at least one has / none has | Complete / Failed | Cancelled |
+| the budget is used up, at least one has / none has | Complete / Failed | BudgetExceeded |
 """
 
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ def outcome(rows: tuple[TrialRow, ...]) -> Outcome | None:
     count = f"{len(measured)} of {len(points)} points are measured"
     if any(row.reason is Reason.CANCELLED for row in rows):
         return Outcome(bool(measured), Reason.CANCELLED, f"Cancelled: {count}")
+    if unpaid := [row for row in rows if row.reason is Reason.BUDGET_EXCEEDED]:
+        return Outcome(bool(measured), Reason.BUDGET_EXCEEDED, f"{count}: {unpaid[0].message}")
     if not measured:
         first = first_failure(rows)
         return Outcome(False, first.reason or Reason.UNKNOWN, first.message)

@@ -2,7 +2,7 @@
 
     Pending ─► Starting ─► Running ─► Succeeded, Failed ─► released
       ▲  └─► Skipped           │
-      └─ released ─┴─ Stopping ┘   (void: interrupted, lost, suspended)
+      └─ released ─┴─ Stopping ┘   (void: interrupted, lost, suspended; or it gave its devices back, see backoff.py)
 
 Each function takes a row and returns the next; a row that nothing concerns comes back as it was.
 """
@@ -13,7 +13,7 @@ from math import isfinite
 
 from sdbench.api.names import attempt_name
 from sdbench.api.status import EnvironmentRow, Reason, RowMeasurement, TrialPhase, TrialRow
-from sdbench.core import attempts
+from sdbench.core import attempts, backoff
 from sdbench.core.causes import Ending, ended, ending, obstacles, seen_to_end
 from sdbench.core.consequences import SCOPES, Consequence
 from sdbench.core.plan import Trial
@@ -50,6 +50,7 @@ def started(row: TrialRow, world: World) -> TrialRow:
         failures=row.failures,
         reason=row.reason,
         job=attempt_name(metadata.name, metadata.uid, row.trial, attempt),
+        waiting_since=row.waiting_since or moment(world.now),
         queued_at=moment(world.now),
     )
 
@@ -75,6 +76,7 @@ def observed(row: TrialRow, state: AttemptState | None, trial: Trial, world: Wor
     if state is not None:
         row = row if state.foreign else _seen(row, state, world)
         end = ending(row, state, trial, world.benchmark.spec, image(world), world.now)
+    end = end or backoff.impatient(row, world)
     if end is None:
         return row, None
     return concluded(row, end, world), end.report
@@ -93,7 +95,7 @@ def _absent(row: TrialRow, world: World) -> Ending | None:
     seconds = world.benchmark.spec.limits.queued_seconds
     if row.queued_at is not None and world.now >= row.queued_at + timedelta(seconds=seconds):
         sentence = f"Job {row.job} could not be created within limits.queuedSeconds, {seconds} s"
-        return ended(Reason.DEADLINE_EXCEEDED, sentence)
+        return ended(Reason.DEADLINE_EXCEEDED, f"{sentence}. {row.message}" if row.message else sentence)
     return None
 
 
@@ -106,10 +108,11 @@ def _seen(row: TrialRow, state: AttemptState, world: World) -> TrialRow:
             "phase": TrialPhase.RUNNING if running else TrialPhase.STARTING,
             "job_uid": row.job_uid or state.job_uid,
             "scheduled_at": row.scheduled_at or _moment(scheduled),
+            "waiting_since": None if row.scheduled_at or scheduled else row.waiting_since,
             "started_at": row.started_at or _moment(begun),
             "ended_at": moment(world.now) if seen_to_end(row, state) else row.ended_at,
             "pods_checksum": row.pods_checksum or _checksum(state),
-            "message": _in_the_way(state, world),
+            "message": _in_the_way(row, state, world),
         }
     )
 
@@ -122,9 +125,9 @@ def _checksum(state: AttemptState) -> str | None:
     return attempts.pods_checksum(state) if attempts.all_pods_exist(state) else None
 
 
-def _in_the_way(state: AttemptState, world: World) -> str:
+def _in_the_way(row: TrialRow, state: AttemptState, world: World) -> str:
     """What a person should know while the Attempt waits; deadlines alone are no news."""
-    for obstacle in obstacles(state, world.benchmark.spec, image(world)):
+    for obstacle in obstacles(row, state, world.benchmark.spec, image(world)):
         if obstacle.reason is not Reason.DEADLINE_EXCEEDED:
             return bounded(obstacle.brief)
     return ""
@@ -140,11 +143,20 @@ def concluded(row: TrialRow, end: Ending, world: World) -> TrialRow:
         return row.model_copy(update={**changes, "message": ""})
     failures = row.failures + (end.consequence is Consequence.RETRIED)
     changes |= {"failures": failures, "message": bounded(end.message)}
+    if end.consequence is Consequence.BACKS_OFF:
+        return row.model_copy(
+            update={**changes, "phase": TrialPhase.STOPPING, "not_before": backoff.not_before(row, world)}
+        )
     if end.consequence is Consequence.RESUMED or _another_try(end, failures, world):
-        return row.model_copy(update={**changes, "phase": TrialPhase.STOPPING})
+        return rested(row.model_copy(update={**changes, "phase": TrialPhase.STOPPING}))
     if end.consequence is Consequence.RETRIED and failures > 1:
         changes["message"] = bounded(f"After {failures} failed attempts: {end.message}")
     return row.model_copy(update={**changes, "phase": TrialPhase.FAILED, "scope": SCOPES[end.consequence]})
+
+
+def rested(row: TrialRow) -> TrialRow:
+    """The row when its waiting is over for now: it will be counted from the next Attempt."""
+    return row.model_copy(update={"waiting_since": None, "not_before": None})
 
 
 def _another_try(end: Ending, failures: int, world: World) -> bool:
@@ -156,6 +168,13 @@ def given_up(row: TrialRow, end: Ending, world: World) -> TrialRow:
     return row if row.phase in TERMINAL else concluded(row, end, world)
 
 
+def suspended(row: TrialRow, end: Ending, world: World) -> TrialRow:
+    """The row of a suspended Benchmark: its Attempt is void, and time does not count while nobody wants it."""
+    if row.phase in LIVE:
+        return concluded(row, end, world)
+    return row if row.phase in TERMINAL else rested(row)
+
+
 def spared(row: TrialRow, sentence: str, world: World) -> TrialRow:
     """A waiting row that is not needed any more."""
     changes = {"phase": TrialPhase.SKIPPED, "reason": Reason.TIGHT_ENOUGH, "message": bounded(sentence)}
@@ -163,22 +182,13 @@ def spared(row: TrialRow, sentence: str, world: World) -> TrialRow:
 
 
 def released(row: TrialRow, world: World) -> TrialRow:
-    """The row once its devices are free; a void Attempt's row waits for its turn again."""
-    if row.phase in LIVE or not unreleased(row) or _still_held(row, world):
-        return row
-    phase = TrialPhase.PENDING if row.phase is TrialPhase.STOPPING else row.phase
-    return row.model_copy(update={"released_at": moment(world.now), "phase": phase})
-
-
-def _still_held(row: TrialRow, world: World) -> bool:
-    return any(state.name == row.job and not state.foreign and state.holds_devices for state in world.attempts)
-
-
-def device_seconds(row: TrialRow) -> int:
-    """What the row's released Attempt has cost: pull and teardown cost money too."""
-    if row.scheduled_at is None or row.released_at is None:
-        return 0
-    return max(0, int((row.released_at - row.scheduled_at).total_seconds())) * row.devices
+    """The row of which no Attempt holds devices any more; a void Attempt's row waits for its turn again."""
+    changes: dict[str, object] = {"released_at": moment(world.now)}
+    if row.phase is TrialPhase.STOPPING:
+        changes["phase"] = TrialPhase.PENDING
+    if row.phase is TrialPhase.STOPPING and row.not_before is not None:
+        changes["not_before"] = backoff.not_before(row, world)
+    return row.model_copy(update=changes)
 
 
 def row_measurement(measured: Measurement, batch: BatchTruth | None = None) -> RowMeasurement:

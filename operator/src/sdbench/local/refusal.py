@@ -5,10 +5,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from pydantic.alias_generators import to_camel
+
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.spec import Data, Spec
 from sdbench.local.devices import available, cores, countable
 from sdbench_trainer.run import Source
+
+CLUSTER_ONLY = {
+    "retention": "a run's logs stay beside its results",
+    "ttl_seconds_after_finished": "results stay until you delete them",
+    "scheduling": "there is one place to run",
+    "pod_labels": "there are no pods",
+    "pod_annotations": "there are no pods",
+}
+"""Fields of the spec that mean nothing here, and what holds instead."""
 
 TRAINING_PACKAGES = ("torch", "composer", "streaming", "diffusers")
 
@@ -60,6 +71,8 @@ def warnings(spec: Spec) -> Iterator[str]:
     wanted = max(spec.devices.counts)
     if spec.devices.resource is None and wanted > cores():
         yield f"{wanted} CPU processes share {cores()} cores here: the larger counts measure the sharing."
+    for field in sorted(CLUSTER_ONLY.keys() & spec.model_fields_set):
+        yield f"spec.{to_camel(field)} means nothing here: {CLUSTER_ONLY[field]}."
     if spec.data.credentials_secret is not None:
         yield "spec.data.credentialsSecret is not read here: AWS credentials come from your environment."
 

@@ -1,0 +1,110 @@
+"""Does kopf watch what there is to watch? It is started anew when that changes, and whenever it ends by itself.
+
+    what is served? ─► kopf watches it ─► ends: of a signal ──────────────────────────────► the operator ends
+           ▲                                    of an error, or because something else is served now ─┐
+           └──────────────────────────────────────────────────────────────────────────────────────────┘
+
+kopf looks only at its start which resources there are, and dies of an answer that it does not expect: a CRD that goes,
+a right that is missing for a moment while the API server starts. The operator stays, and lists meanwhile.
+"""
+
+import asyncio
+import faulthandler
+import logging
+import signal
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+import kopf
+
+from sdbench.api.names import PLURAL
+from sdbench.controller import triggers
+from sdbench.controller.errors import ApiError
+
+RETRY_SECONDS = 5.0
+ENDING_SECONDS = 20.0
+"""After it an operator that was told to end, and has not, says where it hangs and is gone."""
+
+IDENTITY: Any = "sdbench"
+"""Our name among kopf's peers, of which there are none. Without one kopf asks for the user's name, and dies where the
+uid has none: in a container with any uid."""
+
+Served = Callable[[], Awaitable[frozenset[str]]]
+"""Which of the resources that we watch the cluster knows, by their plurals."""
+
+log = logging.getLogger(__name__)
+
+
+class Watching:
+    """kopf, and what it watches now."""
+
+    def __init__(self, seen: triggers.Seen, namespaces: tuple[str, ...]) -> None:
+        self._seen, self._namespaces = seen, namespaces
+        self._told_to_end = asyncio.Event()
+        self._stop_kopf = asyncio.Event()
+        self.watched: frozenset[str] = frozenset()
+
+    async def until_told_to_end(self, served: Served) -> None:
+        """Watch until SIGTERM or SIGINT."""
+        self._listen_to_signals()
+        while not self._told_to_end.is_set():
+            try:
+                found = await served()
+            except ApiError as error:
+                log.warning("the API server does not say what it serves: %s", error)
+                found = frozenset()
+            renewed = PLURAL in found and await self._watch(found)
+            if not renewed:
+                await self._pause()
+
+    def compare(self, served: frozenset[str]) -> None:
+        """If something else is served than what is watched, watch that."""
+        if self.watched and served != self.watched:
+            log.info("served now: %s", ", ".join(sorted(served)) or "nothing of ours")
+            self._stop_kopf.set()
+
+    async def _watch(self, found: frozenset[str]) -> bool:
+        """Let kopf watch until something ends it; whether that was we."""
+        self.watched, self._stop_kopf = found, asyncio.Event()
+        registry = triggers.registry(self._seen, found)
+        # kopf takes the signals for itself when it starts, and does not give them back.
+        kopf.on.startup(registry=registry)(self._take_signals_back)
+        try:
+            await kopf.operator(
+                registry=registry,
+                settings=triggers.settings(),
+                clusterwide=not self._namespaces,
+                namespaces=self._namespaces,
+                identity=IDENTITY,
+                stop_flag=self._stop_kopf,
+            )
+        except Exception as error:
+            log.warning("the watch has ended, next try in %.0f s: %s", RETRY_SECONDS, error)
+        else:
+            if not self._stop_kopf.is_set():
+                self._end()
+        finally:
+            self.watched = frozenset()
+            self._listen_to_signals()
+        return self._stop_kopf.is_set()
+
+    async def _pause(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(RETRY_SECONDS):
+                await self._told_to_end.wait()
+
+    async def _take_signals_back(self, **_: Any) -> None:
+        self._listen_to_signals()
+
+    def _listen_to_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._end)
+
+    def _end(self) -> None:
+        if not self._told_to_end.is_set():
+            log.info("told to end")
+            faulthandler.dump_traceback_later(ENDING_SECONDS, exit=True)
+        self._told_to_end.set()
+        self._stop_kopf.set()

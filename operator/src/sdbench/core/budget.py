@@ -1,0 +1,97 @@
+"""What is left of the budget, which Trials can it still pay, and when is it used up?
+
+    left   = budget - spent (released Attempts) - running cost (of what is not released yet)
+    needed = what the dearest released Attempt of the Point has cost, but at least its warm-up: devices x warmupSeconds
+
+* A Trial is not started while `left`, without what the running Attempts will still need, is less than it needs.
+* Once nothing holds devices any more, what is left can only stay as it is: whoever needs more is given up.
+* A running Attempt is stopped when nothing is left, and nobody else is tried: what was measured is kept.
+
+Beyond the budget goes only what no decision can avoid: the seconds until the stop is decided, and the teardown.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from sdbench.api.status import Reason, TrialPhase, TrialRow
+from sdbench.core.bounds import Budget, budget
+from sdbench.core.causes import Ending, ended
+from sdbench.core.plan import Trial
+from sdbench.core.rows import LIVE, given_up, unreleased
+from sdbench.core.spent import SECONDS_PER_HOUR, device_seconds, running_cost, running_devices
+from sdbench.core.world import World
+
+KEPT = "what was measured is kept; ask for the rest in another benchmark"
+
+
+@dataclass(frozen=True)
+class Purse:
+    """The budget of a Benchmark at one moment."""
+
+    budget: Budget
+    left: Decimal
+    """Device-seconds; may be negative."""
+    needs: Mapping[int, Decimal]
+    """By trial: the device-seconds that an Attempt at it should cost."""
+    world: World
+
+    def pays(self, row: TrialRow, rows: tuple[TrialRow, ...]) -> bool:
+        """Whether another Attempt of the row fits beside those that run."""
+        running = [self.needs[other.trial] - running_cost(other, self.world) for other in rows if other.phase in LIVE]
+        promised = sum((need for need in running if need > 0), Decimal(0))
+        return self.left > 0 and self.needs[row.trial] <= self.left - promised
+
+
+def purse(rows: tuple[TrialRow, ...], spent: int, planned: tuple[Trial, ...], world: World) -> Purse | None:
+    """What is there; None without a bound."""
+    most = budget(world.benchmark.spec, world.defaults.bounds)
+    if most is None:
+        return None
+    running = sum((running_cost(row, world) for row in rows if unreleased(row)), Decimal(0))
+    return Purse(most, most.device_seconds - spent - running, _needs(rows, planned), world)
+
+
+def _needs(rows: tuple[TrialRow, ...], planned: tuple[Trial, ...]) -> dict[int, Decimal]:
+    dearest: dict[str, int] = {}
+    for row in rows:
+        dearest[row.point] = max(device_seconds(row), dearest.get(row.point, 0))
+    warmups = [trial.point.devices * trial.point.config.window.warmup_seconds for trial in planned]
+    return {row.trial: Decimal(max(warmups[row.trial], dearest[row.point])) for row in rows}
+
+
+def used_up(found: Purse | None) -> Ending | None:
+    """Why nothing of the Benchmark goes on; None while something is left."""
+    if found is None or found.left > 0:
+        return None
+    hours = _hours(found.budget.device_seconds)
+    return ended(Reason.BUDGET_EXCEEDED, f"The budget of {hours}, {found.budget.named}, is used up; {KEPT}")
+
+
+def used_up_at(found: Purse | None, rows: tuple[TrialRow, ...]) -> datetime | None:
+    """When nothing will be left if everything goes on as it does now; None if nothing is consumed or left."""
+    if found is None or found.left <= 0 or not any(row.phase in LIVE for row in rows):
+        return None
+    devices = sum((running_devices(row, found.world) for row in rows if unreleased(row)), Decimal(0))
+    return found.world.now + timedelta(seconds=float(found.left / devices)) if devices else None
+
+
+def without_the_unpayable(rows: tuple[TrialRow, ...], found: Purse | None, world: World) -> tuple[TrialRow, ...]:
+    """The rows, those given up that need more than is left, if nothing runs any more."""
+    if found is None or any(unreleased(row) for row in rows):
+        return rows
+    return tuple(_unless_paid(row, rows, found, world) for row in rows)
+
+
+def _unless_paid(row: TrialRow, rows: tuple[TrialRow, ...], found: Purse, world: World) -> TrialRow:
+    if row.phase is not TrialPhase.PENDING or found.pays(row, rows):
+        return row
+    left, needed = _hours(max(Decimal(0), found.left)), _hours(found.needs[row.trial])
+    whole = f"{_hours(found.budget.device_seconds)}, {found.budget.named}"
+    end = ended(Reason.BUDGET_EXCEEDED, f"{left} are left of {whole}; this trial needs {needed}: {KEPT}")
+    return given_up(row, end, world)
+
+
+def _hours(seconds: Decimal) -> str:
+    return f"{seconds / SECONDS_PER_HOUR:.3f} device-hours"

@@ -1,0 +1,203 @@
+"""Does the operator live through the absence of what it depends on? CRDs, the training-operator's webhook, the server.
+
+On a control plane of its own, which these tests take to pieces.
+"""
+
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api.accounts import account
+from api.audited import install_crd
+from api.namespaces import made_namespace
+from api.operating import OperatorProcess, apply, condition
+from api.outage import assert_it_lives_through_an_outage
+from api.played import End, Player
+from api.questions import Asked, question
+from api.seen import Place
+from cluster.harness.control_plane import ControlPlane
+from cluster.harness.polling import until
+from cluster.harness.ports import free_ports
+from sdbench_trainer.run import RunConfig
+
+pytest_plugins = ["api.places"]
+
+FOLLOW_SECONDS = 60
+OUTAGE_SECONDS = 60
+END_SECONDS = 20
+ONE_DEVICE = question()["spec"]["devices"] | {"counts": [1]}
+JOBS_CRD = "pytorchjobs.kubeflow.org"
+UNKNOWN = 'sdbench_operator_api_requests_total{code="404",resource="pytorchjobs",verb="list"}'
+
+
+@pytest.fixture(scope="module")
+def bare_plane() -> Iterator[ControlPlane]:
+    """A control plane without a CRD of anybody."""
+    with ControlPlane() as plane:
+        yield plane
+
+
+@pytest.fixture
+def plane(bare_plane: ControlPlane) -> ControlPlane:
+    """The same with both CRDs."""
+    bare_plane.install_pytorchjob_crd()
+    install_crd(bare_plane)
+    return bare_plane
+
+
+@pytest.fixture
+def place(plane: ControlPlane, namespace: str, kubeconfig: Path, tmp_path: Path) -> Iterator[Place]:
+    with OperatorProcess(kubeconfig, namespace, tmp_path / "log") as operator:
+        yield Place(plane, namespace, operator)
+
+
+def never(_: RunConfig, __: int) -> End | None:
+    """It runs for ever."""
+    return None
+
+
+def without_backend(place: Place, name: str) -> dict[str, Any]:
+    """The Benchmark once it says that there are no PyTorchJobs."""
+
+    def found() -> dict[str, Any] | None:
+        one = place.benchmark(name)
+        accepted = condition(one, "Accepted")
+        return one if (accepted.get("status"), accepted.get("reason")) == ("False", "BackendUnavailable") else None
+
+    return until(found, FOLLOW_SECONDS, f"{name} to say so; {place.operator.said()}")
+
+
+def test_conditions_follow_crds_that_are_absent_that_come_and_that_go(bare_plane: ControlPlane, tmp_path: Path) -> None:
+    namespace, log = made_namespace(bare_plane), tmp_path / "log"
+    with OperatorProcess(account(bare_plane, namespace), namespace, log) as operator:
+        place = Place(bare_plane, namespace, operator)
+        until(lambda: "knows no StableDiffusionBenchmarks" in log.read_text(), FOLLOW_SECONDS, "a word about it")
+        install_crd(bare_plane)
+        ask(place, "first")
+        without = without_backend(place, "first")
+        assert condition(without, "Stalled")["status"] == "True"
+        assert without["status"]["phase"] == "Pending"
+        bare_plane.install_pytorchjob_crd()
+        with Player(bare_plane.kubeconfig, namespace):
+            place.wait_for("CleanedUp", "first")
+        assert condition(place.benchmark("first"), "Accepted")["status"] == "True"
+        assert_a_running_one_goes_on_after_its_crd_was_away(place)
+        assert operator.answer("/healthz")[0] == 200
+    assert log.read_text().count("knows no StableDiffusionBenchmarks") == 1
+    assert log.read_text().count("knows no PyTorchJobs") <= 3
+
+
+def ask(place: Place, name: str) -> None:
+    document = question(name, devices=ONE_DEVICE)
+    document["metadata"]["namespace"] = place.namespace
+    apply(place.plane, document)
+
+
+def assert_a_running_one_goes_on_after_its_crd_was_away(place: Place) -> None:
+    with Player(place.plane.kubeconfig, place.namespace, never):
+        ask(place, "second")
+        until(lambda: phase_of(place, "second") == "Running", FOLLOW_SECONDS, "it to run")
+        place.plane.kubectl("delete", "crd", JOBS_CRD)
+    # Its job goes before the CRD does, which may have been seen: as a job that somebody deleted.
+    (row,) = without_backend(place, "second")["status"]["trials"]
+    asked = count(place, UNKNOWN)
+    until(lambda: count(place, UNKNOWN) >= asked + 3, FOLLOW_SECONDS, "some looks at what is not there")
+    assert place.benchmark("second")["status"]["trials"] == [row]
+    assert condition(place.benchmark("first"), "Complete")["status"] == "True"
+    place.plane.install_pytorchjob_crd()
+    with Player(place.plane.kubeconfig, place.namespace):
+        (row,) = place.wait_for("CleanedUp", "second")["status"]["trials"]
+    assert (row["phase"], row["failures"]) == ("Succeeded", 1)
+
+
+def phase_of(place: Place, name: str) -> str:
+    rows = place.benchmark(name).get("status", {}).get("trials", ())
+    return str(rows[0]["phase"]) if rows else ""
+
+
+def dead_webhook(namespace: str) -> list[dict[str, Any]]:
+    """Asked about each PyTorchJob, as the training-operator's is, and nobody listens."""
+    (port,) = free_ports(1)
+    jobs = {"apiGroups": ["kubeflow.org"], "apiVersions": ["v1"], "resources": ["pytorchjobs"]}
+    hook = {
+        "name": "validator.pytorchjob.training-operator.kubeflow.org",
+        "clientConfig": {"url": f"https://127.0.0.1:{port}/validate"},
+        "rules": [jobs | {"operations": ["CREATE"]}],
+        "failurePolicy": "Fail",
+        "sideEffects": "None",
+        "admissionReviewVersions": ["v1"],
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
+    }
+    api = {"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration"}
+    return [api | {"metadata": {"name": f"dead-{namespace}"}, "webhooks": [hook]}]
+
+
+def closed_quota(namespace: str) -> list[dict[str, Any]]:
+    """No PyTorchJob has room."""
+    named = {"metadata": {"name": "closed", "namespace": namespace}}
+    hard = {"hard": {"count/pytorchjobs.kubeflow.org": "0"}}
+    return [{"apiVersion": "v1", "kind": "ResourceQuota", **named, "spec": hard}]
+
+
+@pytest.mark.parametrize(
+    ("obstacle", "words", "code"),
+    [(dead_webhook, "failed calling webhook", "500"), (closed_quota, "exceeded quota: closed", "403")],
+    ids=["a-webhook-that-does-not-answer", "a-quota-without-room"],
+)
+def test_a_job_that_is_refused_is_told_once_and_tried_until_it_is_taken(
+    place: Place, asked: Asked, obstacle: Any, words: str, code: str
+) -> None:
+    refused = f'sdbench_operator_api_requests_total{{code="{code}",resource="pytorchjobs",verb="create"}}'
+    (document,) = obstacle(place.namespace)
+    apply(place.plane, document)
+    until(lambda: words in refusal(place), FOLLOW_SECONDS, "the obstacle to work")
+    asked(devices=ONE_DEVICE)
+    until(lambda: count(place, refused) >= 3, FOLLOW_SECONDS, "three tries")
+    (row,) = place.benchmark()["status"]["trials"]
+    assert (row["phase"], row["attempt"], row["failures"]) == ("Starting", 1, 0)
+    assert words in row["message"]
+    assert place.reasons().count("JobRefused") == 1
+    place.plane.kubectl("delete", document["kind"], document["metadata"]["name"], "-n", place.namespace)
+    with Player(place.plane.kubeconfig, place.namespace) as player:
+        (row,) = place.wait_for("CleanedUp")["status"]["trials"]
+    assert (row["phase"], row["attempt"], row["failures"], row["message"]) == ("Succeeded", 1, 0, "")
+    assert len(player.jobs) == 1
+    assert place.reasons().count("JobRefused") == 1
+
+
+def refusal(place: Place) -> str:
+    """What the API server says to a job of somebody else."""
+    replica = {"template": {"spec": {"containers": [{"name": "pytorch", "image": "x"}]}}}
+    named = {"metadata": {"name": "tried", "namespace": place.namespace}}
+    job = {"apiVersion": "kubeflow.org/v1", "kind": "PyTorchJob", **named}
+    try:
+        apply(place.plane, job | {"spec": {"pytorchReplicaSpecs": {"Master": replica}}}, "--dry-run=server")
+    except Exception as error:
+        return str(error)
+    return ""
+
+
+def count(place: Place, series: str) -> float:
+    """The value of a series; 0 while it is not there."""
+    lines = place.operator.answer("/metrics")[1].splitlines()
+    return next((float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(series)), 0.0)
+
+
+def test_sigterm_ends_the_operator_in_the_middle_of_requests_that_nobody_answers(place: Place, asked: Asked) -> None:
+    asked(devices=ONE_DEVICE)
+    place.first_job()
+    with place.plane.frozen_api_server():
+        # The look after a start comes after a second; it is in the middle of its first request then.
+        time.sleep(2)
+        place.operator.process.send_signal(signal.SIGTERM)
+        assert place.operator.process.wait(END_SECONDS) == 0, place.operator.said()
+
+
+def test_a_minute_without_an_api_server_is_made_up_for_within_a_minute(place: Place, asked: Asked) -> None:
+    before = time.monotonic()
+    assert_it_lives_through_an_outage(place, asked, OUTAGE_SECONDS)
+    assert time.monotonic() - before > OUTAGE_SECONDS

@@ -1,0 +1,105 @@
+"""What does an operator do with answers of a newer one, as after a rollback? It keeps what it knows nothing of."""
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from api.audited import CRD, install_crd
+from api.operating import OperatorProcess
+from api.played import End, Player, measured
+from api.questions import Asked, question
+from api.seen import SECONDS, Place
+from cluster.harness.control_plane import ControlPlane
+from cluster.harness.polling import until
+from sdbench.api.names import PLURAL
+from sdbench_trainer.run import RunConfig
+
+pytest_plugins = ["api.places"]
+
+NEWER_PHASE, NEWER_FIELD = "Paused", "fromTheFuture"
+ONE_DEVICE = question()["spec"]["devices"] | {"counts": [1]}
+
+
+def newer_crd() -> dict[str, Any]:
+    """Ours, with a phase and a field of a row more."""
+    crd: dict[str, Any] = yaml.safe_load(CRD.read_text())
+    (version,) = crd["spec"]["versions"]
+    row = version["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"]["trials"]["items"]["properties"]
+    row["phase"]["enum"].append(NEWER_PHASE)
+    row[NEWER_FIELD] = {"type": "string"}
+    return crd
+
+
+@pytest.fixture(scope="module", autouse=True)
+def newer_version(plane: ControlPlane) -> Iterator[None]:
+    """Its CRD is still there."""
+    plane.kubectl("apply", "-f", "-", input=json.dumps(newer_crd()))
+    yield
+    install_crd(plane)
+
+
+@pytest.fixture
+def place(plane: ControlPlane, namespace: str, kubeconfig: Path, tmp_path: Path) -> Iterator[Place]:
+    with OperatorProcess(kubeconfig, namespace, tmp_path / "log") as operator:
+        yield Place(plane, namespace, operator)
+
+
+def change_first_row(place: Place, name: str, **changes: Any) -> None:
+    """As the newer operator would: PUT of the status; the API server must have taken the newer CRD by then."""
+
+    def kept() -> bool:
+        document = place.benchmark(name)
+        document["status"]["trials"][0] |= changes
+        path = f"/apis/sdbench.dev/v1alpha1/namespaces/{place.namespace}/{PLURAL}/{name}/status"
+        place.plane.kubectl("replace", "--raw", path, "-f", "-", input=json.dumps(document), check=False)
+        row = place.benchmark(name)["status"]["trials"][0]
+        return bool(row | changes == row)
+
+    until(kept, SECONDS, "the newer status")
+
+
+def test_a_field_of_a_newer_version_is_kept_to_the_end(place: Place, asked: Asked) -> None:
+    goes_on = threading.Event()
+
+    def script(run: RunConfig, index: int) -> End | None:
+        return measured(run, index) if goes_on.is_set() else None
+
+    with Player(place.plane.kubeconfig, place.namespace, script):
+        asked(devices=ONE_DEVICE)
+        until(lambda: first_row(place, "tiny").get("phase") == "Running", SECONDS, "it to run")
+        change_first_row(place, "tiny", fromTheFuture="kept")
+        goes_on.set()
+        place.wait_for("CleanedUp")
+    assert first_row(place, "tiny")[NEWER_FIELD] == "kept"
+    assert first_row(place, "tiny")["phase"] == "Succeeded"
+
+
+def test_what_cannot_be_understood_is_left_alone_told_once_and_taken_up_again(place: Place, asked: Asked) -> None:
+    log = place.operator
+    with Player(place.plane.kubeconfig, place.namespace) as player:
+        asked("newer", devices=ONE_DEVICE, suspend=True)
+        place.wait_for("Suspended", "newer")
+        change_first_row(place, "newer", phase=NEWER_PHASE)
+        until(lambda: "Unreadable" in place.reasons(), SECONDS, "it to be told")
+        left = place.benchmark("newer")
+        asked("other", devices=ONE_DEVICE)
+        place.wait_for("CleanedUp", "other")
+        assert place.benchmark("newer") == left
+        assert place.reasons().count("Unreadable") == 1
+        assert log.said().count("newer is left alone") == 1
+        assert log.answer("/healthz")[0] == 200
+        change_first_row(place, "newer", phase="Pending")
+        resume = ("patch", "sdb", "newer", "-n", place.namespace, "--type=merge", "-p", '{"spec": {"suspend": false}}')
+        place.plane.kubectl(*resume)
+        place.wait_for("CleanedUp", "newer")
+    assert len(player.jobs) == 2
+
+
+def first_row(place: Place, name: str) -> dict[str, Any]:
+    rows: list[dict[str, Any]] = place.benchmark(name).get("status", {}).get("trials", [])
+    return rows[0] if rows else {}

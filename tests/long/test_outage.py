@@ -1,0 +1,62 @@
+"""Is an outage of minutes, and a thousand Benchmarks that all wait, made up for as soon as the product says?"""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from api.crowd import Crowd
+from api.operating import OperatorProcess, condition
+from api.outage import assert_it_lives_through_an_outage
+from api.questions import Asked, question
+from api.seen import Place
+from cluster.harness.control_plane import ControlPlane
+from cluster.harness.polling import until
+
+pytest_plugins = ["api.places"]
+
+OUTAGE_SECONDS = 300
+MANY, LOOK_SECONDS = 1_000, 30
+ONE_DEVICE = question()["spec"]["devices"] | {"counts": [1]}
+
+
+@pytest.fixture(scope="session")
+def control_plane() -> Iterator[ControlPlane]:
+    """One whose API server may go."""
+    with ControlPlane() as plane:
+        plane.install_pytorchjob_crd()
+        yield plane
+
+
+def test_five_minutes_without_an_api_server_are_made_up_for_within_a_minute(
+    plane: ControlPlane, namespace: str, kubeconfig: Path, asked: Asked, tmp_path: Path
+) -> None:
+    with OperatorProcess(kubeconfig, namespace, tmp_path / "log") as operator:
+        assert_it_lives_through_an_outage(Place(plane, namespace, operator), asked, OUTAGE_SECONDS)
+
+
+def test_a_thousand_benchmarks_that_all_wait_have_been_looked_at_soon_after_a_restart(
+    plane: ControlPlane, namespace: str, kubeconfig: Path, tmp_path: Path
+) -> None:
+    crowd = Crowd(plane, namespace)
+    crowd.ask([f"waits-{number}" for number in range(MANY)], devices=ONE_DEVICE, suspend=True)
+    with OperatorProcess(kubeconfig, namespace, tmp_path / "first"):
+        until(lambda: suspended(crowd) == MANY, 10 * LOOK_SECONDS, "all to be seen for the first time")
+    with OperatorProcess(kubeconfig, namespace, tmp_path / "second") as operator:
+        started = time.monotonic()
+        until(lambda: passes(operator) >= MANY, LOOK_SECONDS, "a pass over each")
+        print(f"{MANY} passes in {time.monotonic() - started:.1f} s")
+
+
+def suspended(crowd: Crowd) -> int:
+    """How many say that they are."""
+    answers = ({"status": one} for one in crowd.statuses().values())
+    return sum(condition(answer, "Suspended").get("status") == "True" for answer in answers)
+
+
+def passes(operator: OperatorProcess) -> float:
+    """How many passes have ended."""
+    lines = operator.answer("/metrics")[1].splitlines()
+    counts = [line for line in lines if line.startswith("sdbench_operator_reconcile_duration_seconds_count ")]
+    return float(counts[0].split()[1]) if counts else 0.0
