@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, PlainSerializer
 
+from sdbench.api.scheduling import Preset
 from sdbench.api.verdict import GateRow, Verdict
 from sdbench_trainer.config import Boundary, DecimalString
 
@@ -262,6 +263,7 @@ class Resolved(Boundary):
 
     image: str
     operator_version: str
+    preset: Preset | None = Field(None, description="What spec.scheduling.preset named, as it was then.")
 
 
 class Summary(Boundary):

@@ -8,7 +8,8 @@ list of all ───┘
 import asyncio
 import logging
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import kopf
@@ -16,6 +17,7 @@ from pydantic import ValidationError
 
 import sdbench
 from sdbench.api.benchmark import Benchmark
+from sdbench.api.scheduling import Preset
 from sdbench.controller import triggers
 from sdbench.controller.board import Board, settled
 from sdbench.controller.cluster import Cluster, Key, key_of
@@ -26,7 +28,7 @@ from sdbench.controller.reconcile import reconcile
 from sdbench.controller.server import served
 from sdbench.controller.transport import Document, connected
 from sdbench.controller.workqueue import WorkQueue
-from sdbench.core.world import Defaults
+from sdbench.core.world import Bounds, Defaults
 
 WORKERS = 8
 RESYNC_SECONDS = 45.0
@@ -47,6 +49,8 @@ class Options:
     namespaces: tuple[str, ...] = ()
     """Whose Benchmarks are run; empty: all."""
     port: int = 8080
+    bounds: Bounds = field(default_factory=Bounds)
+    presets: Mapping[str, Preset] = field(default_factory=dict)
 
 
 def run(options: Options) -> None:
@@ -75,7 +79,7 @@ class Operator:
     def __init__(self, options: Options) -> None:
         now = time.monotonic()
         self._options = options
-        self._defaults = Defaults(options.default_image, sdbench.__version__)
+        self._defaults = Defaults(options.default_image, sdbench.__version__, options.bounds, options.presets)
         self._queue: WorkQueue[Key] = WorkQueue(time.monotonic)
         self._board = Board()
         self._pulse = Pulse(last_pass=now, last_list=now)
