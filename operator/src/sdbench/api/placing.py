@@ -1,8 +1,8 @@
 """Which placements, labels and annotations does the API server refuse at once?"""
 
+from sdbench.api.fields import KEY_LIMIT, KEY_PATTERN
 from sdbench.api.reserved import ALLOWED, DOMAINS, RESERVED_NAMES
 from sdbench.api.rules import Rule
-from sdbench.api.scheduling import KEY_LIMIT, KEY_PATTERN
 
 HOSTNAME = "kubernetes.io/hostname"
 
@@ -15,7 +15,7 @@ NEEDS_DOMAIN = "the key of an annotation needs a domain, as in example.org/team"
 
 
 def _keys(at: str) -> Rule:
-    return Rule(at, f"self.all(k, k.size() <= {KEY_LIMIT} && k.matches('{KEY_PATTERN}'))", WELL_FORMED)
+    return Rule(at, f"self.all(k, k.size() <= {KEY_LIMIT} && k.matches(r'{KEY_PATTERN}'))", WELL_FORMED)
 
 
 def _not_reserved(at: str) -> Rule:

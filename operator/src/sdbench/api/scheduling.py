@@ -5,28 +5,8 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints, model_validator
 
+from sdbench.api.fields import PART, SUBDOMAIN, AnnotationValue, Key, LabelValue, ObjectName, ShortName
 from sdbench_trainer.config import Boundary
-
-DOMAIN = r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?"
-PART = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
-
-KEY_PATTERN = f"^({DOMAIN}/)?{PART}$"
-"""A label or annotation key: a name of at most 63 characters, after a domain and a slash where it has one."""
-
-KEY_LIMIT = 317
-"""253 of the domain, a slash, 63 of the name."""
-
-ANNOTATION_LIMIT = 1024
-
-Key = Annotated[str, StringConstraints(pattern=KEY_PATTERN, max_length=KEY_LIMIT)]
-LabelValue = Annotated[str, StringConstraints(pattern=f"^({PART})?$", max_length=63)]
-AnnotationValue = Annotated[str, StringConstraints(max_length=ANNOTATION_LIMIT)]
-
-ObjectName = Annotated[
-    str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", min_length=1, max_length=253)
-]
-ShortName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", min_length=1, max_length=63)]
-"""A name that may stand in a label."""
 
 
 class TolerationOperator(StrEnum):
@@ -104,7 +84,7 @@ class Scheduling(Boundary):
 
 EnvironmentName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128)]
 EnvironmentValue = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f]*$", max_length=512)]
-ExtendedResource = Annotated[str, StringConstraints(pattern=f"^{DOMAIN}/{PART}$", max_length=KEY_LIMIT)]
+ExtendedResource = Annotated[str, StringConstraints(pattern=f"^{SUBDOMAIN}/{PART}$", max_length=128)]
 Amount = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,8}$")]
 
 

@@ -6,10 +6,10 @@ from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints, model_validator
 
-from sdbench.api.fields import Count
+from sdbench.api.fields import AnnotationValue, Count, Key, LabelValue, ObjectName
 from sdbench.api.gate import Gate
 from sdbench.api.projection import Projection
-from sdbench.api.scheduling import AnnotationValue, Key, LabelValue, ObjectName, Scheduling
+from sdbench.api.scheduling import Scheduling
 from sdbench_trainer.config import Boundary, DecimalString, TrainerConfig
 
 Quantity = Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$", max_length=24)]

@@ -8,7 +8,8 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from sdbench.api.scheduling import Preset, ShortName
+from sdbench.api.fields import ShortName
+from sdbench.api.scheduling import Preset
 from sdbench.core.world import Bounds
 
 OWN_NAMES = frozenset(
