@@ -156,9 +156,8 @@ class Player:
             self._core.delete_namespaced_pod(pod["metadata"]["name"], self.namespace, grace_period_seconds=0)
 
 
-def pods_of(job: dict[str, Any], node: str | None = NODE) -> Iterator[dict[str, Any]]:
-    """The pods that the real training-operator makes of a job, bound to this node; None: the scheduler's to place."""
-    bound = {"nodeName": node} if node else {}
+def pods_of(job: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The pods that the real training-operator makes of a job, bound to a node as the scheduler would."""
     name = job["metadata"]["name"]
     for role, replica in sorted(job["spec"]["pytorchReplicaSpecs"].items()):
         for number in range(replica["replicas"]):
@@ -174,7 +173,7 @@ def pods_of(job: dict[str, Any], node: str | None = NODE) -> Iterator[dict[str, 
                     "labels": template["metadata"].get("labels", {}) | training,
                     "ownerReferences": [_owner(job)],
                 },
-                "spec": template["spec"] | bound | {"restartPolicy": replica["restartPolicy"]},
+                "spec": template["spec"] | {"nodeName": NODE, "restartPolicy": replica["restartPolicy"]},
             }
 
 

@@ -73,10 +73,8 @@ def placed(plane: ControlPlane, namespace: str) -> Iterator[Placed]:
         one = benchmark(scheduling=scheduling, trainer=QUICK, devices=SMALL)
         job = pytorchjob(one, replace(start(one, pods=pods), name=f"tiny-{trial}", trial=trial))
         job["metadata"] |= {"namespace": namespace, "uid": "0"}
-        for pod in pods_of(job, node=None):
-            kind = {"apiVersion": "v1", "kind": "Pod"}
-            metadata = {key: value for key, value in pod["metadata"].items() if key != "ownerReferences"}
-            apply(plane, kind | pod | {"metadata": metadata | {"namespace": namespace}})
+        unbound = [_unbound(pod, namespace) for pod in pods_of(job)]
+        apply(plane, {"apiVersion": "v1", "kind": "List", "items": unbound})
         chosen = f"app.kubernetes.io/instance=tiny-{trial}"
         return until(lambda: _settled(_read(plane, namespace, chosen), pods), 30, "the scheduler to judge every pod")
 
@@ -86,6 +84,13 @@ def placed(plane: ControlPlane, namespace: str) -> Iterator[Placed]:
 
 QUICK = {"model": "tiny", "precision": "fp32", "globalBatchSize": 8, "allowRaggedBatch": True}
 SMALL = {"counts": [1], "perPod": 1, "perDevice": {"cpu": "1", "memory": "1Gi", "sharedMemory": "1Mi"}}
+
+
+def _unbound(pod: dict[str, Any], namespace: str) -> dict[str, Any]:
+    """The pod, of no job and left to the scheduler."""
+    metadata = {"name": pod["metadata"]["name"], "labels": pod["metadata"]["labels"], "namespace": namespace}
+    spec = {key: value for key, value in pod["spec"].items() if key != "nodeName"}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 
 def _read(plane: ControlPlane, namespace: str, selector: str) -> list[dict[str, Any]]:

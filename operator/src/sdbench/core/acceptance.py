@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from sdbench.api.benchmark import Benchmark
-from sdbench.api.reserved import reserved
+from sdbench.core.labels import refused_labels
 from sdbench.core.plan import PlanRefused, Trial, plan
 
 ITSELF = "a benchmark cannot be compared with itself: name another"
@@ -12,7 +12,7 @@ ITSELF = "a benchmark cannot be compared with itself: name another"
 def accepted(benchmark: Benchmark) -> tuple[Trial, ...]:
     """The plan of a question that can be answered; raises PlanRefused."""
     planned = plan(benchmark.spec)
-    for refusal in (*_of_gate(benchmark), *_of_stages(benchmark, planned), *_of_pods(benchmark)):
+    for refusal in (*_of_gate(benchmark), *_of_stages(benchmark, planned), *refused_labels(benchmark.spec)):
         raise refusal
     return planned
 
@@ -43,13 +43,3 @@ def _of_stages(benchmark: Benchmark, planned: tuple[Trial, ...]) -> Iterator[Pla
                 "a rateRatio"
             )
             yield PlanRefused(path, sentence)
-
-
-def _of_pods(benchmark: Benchmark) -> Iterator[PlanRefused]:
-    spec = benchmark.spec
-    for path, keys in (("spec.podLabels", spec.pod_labels), ("spec.podAnnotations", spec.pod_annotations)):
-        for key in filter(reserved, keys):
-            yield PlanRefused(path, f"{key} is reserved: see docs/scheduling.md")
-    for key in spec.pod_annotations:
-        if "/" not in key:
-            yield PlanRefused("spec.podAnnotations", f"{key} needs a domain, as in example.org/{key}")
