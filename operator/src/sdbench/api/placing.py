@@ -3,8 +3,7 @@
 from sdbench.api.fields import KEY_LIMIT, KEY_PATTERN
 from sdbench.api.reserved import ALLOWED, DOMAINS, RESERVED_NAMES
 from sdbench.api.rules import Rule
-
-HOSTNAME = "kubernetes.io/hostname"
+from sdbench.api.scheduling import HOSTNAME
 
 _DOMAINS = "|".join(domain.replace(".", "[.]") for domain in DOMAINS)
 _RESERVED = f"(k.matches('^([^/]*[.])?({_DOMAINS})/') && !(k in {list(ALLOWED)}) || k in {list(RESERVED_NAMES)})"

@@ -13,13 +13,14 @@ DOMAINS = (
     *("cncf.io", "projectcalico.org", "cilium.io", "ovn.org"),
     # Identities of a cloud.
     *("amazonaws.com", "azure.com", "azure.workload.identity", "gke.io"),
-    # Sandboxes.
-    *("kata-containers.io", "containerd.io", "nvidia.com"),
+    # Sandboxes and devices of a node, and who watches over them.
+    *("cri-o.io", "crio.io", "containerd.io", "kata-containers.io", "nri.io", "nvidia.com", "kyverno.io"),
 )
 """A key is reserved if its domain is one of these, or below one."""
 
-ALLOWED = ("sidecar.istio.io/inject", "linkerd.io/inject")
-"""Only whether the mesh's own sidecar is there: where it is injected everywhere, a training must be able to say no."""
+ALLOWED = ("sidecar.istio.io/inject", "linkerd.io/inject", "cluster-autoscaler.kubernetes.io/safe-to-evict")
+"""Whether the mesh's own sidecar is there: where it is injected everywhere, a training must be able to say no. And
+whether an autoscaler may take the pods away."""
 
 RESERVED_NAMES = ("aadpodidbinding",)
 """Labels without a domain that are rights all the same."""

@@ -9,6 +9,10 @@ from sdbench.api.fields import PART, SUBDOMAIN, AnnotationValue, Key, LabelValue
 from sdbench_trainer.config import Boundary
 
 
+HOSTNAME = "kubernetes.io/hostname"
+"""The label of a node that no other node has."""
+
+
 class TolerationOperator(StrEnum):
     """How a toleration's key and value are compared with a taint's."""
 
@@ -80,6 +84,15 @@ class Scheduling(Boundary):
     preset: ShortName | None = Field(
         None, description="The administrator's set of environment and resources for the fabric of the devices."
     )
+
+    @model_validator(mode="after")
+    def _can_be_had(self) -> "Scheduling":
+        if self.topology_mode is TopologyMode.SPREAD and self.topology_key is None:
+            raise ValueError("name in topologyKey the node label over whose values the pods are spread")
+        together = self.topology_mode is TopologyMode.TOGETHER and self.topology_key == HOSTNAME
+        if together and self.one_pod_per_node:
+            raise ValueError("all pods on one node, and never two on one: only one of them can hold")
+        return self
 
 
 EnvironmentName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128)]

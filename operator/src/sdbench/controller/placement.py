@@ -6,12 +6,11 @@ The job belongs to whoever admits it: a queue suspends and resumes it, and the o
 from collections.abc import Iterator
 from typing import Any
 
-from sdbench.api.scheduling import Effect, Scheduling, Toleration, TolerationOperator, TopologyMode
+from sdbench.api.scheduling import HOSTNAME, Effect, Scheduling, Toleration, TolerationOperator, TopologyMode
 
 Part = dict[str, Any]
 
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
-HOSTNAME = "kubernetes.io/hostname"
 
 LOST_NODE_KEYS = ("node.kubernetes.io/unreachable", "node.kubernetes.io/not-ready")
 LOST_NODE_SECONDS = 30
