@@ -8,7 +8,6 @@ from pydantic import Field, StringConstraints, model_validator
 from sdbench.api.fields import PART, SUBDOMAIN, AnnotationValue, Key, LabelValue, ObjectName, ShortName
 from sdbench_trainer.config import Boundary
 
-
 HOSTNAME = "kubernetes.io/hostname"
 """The label of a node that no other node has."""
 
