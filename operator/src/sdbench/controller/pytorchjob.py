@@ -111,13 +111,13 @@ def _owner(benchmark: Benchmark) -> Part:
 
 
 def _replica(replicas: int, metadata: Part, pod: Part) -> Part:
+    # How it restarts is said here alone: of one in the pod's own spec the training-operator warns in an Event, each time.
     return {"replicas": replicas, "restartPolicy": "Never", "template": {"metadata": metadata, "spec": pod}}
 
 
 def _pod(benchmark: Benchmark, start: Start, ports: tuple[Part, ...]) -> Part:
     spec = benchmark.spec
     pod: Part = {
-        "restartPolicy": "Never",
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": GRACE_SECONDS,
