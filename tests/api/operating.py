@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from api.accounts import ACCOUNT as ACCOUNT
 from api.accounts import account as account
 from cluster.harness.control_plane import ControlPlane
 from cluster.harness.polling import until
