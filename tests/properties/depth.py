@@ -1,0 +1,13 @@
+"""How many interleavings are tried, and how long is each? Many more by HYPOTHESIS_PROFILE=long."""
+
+import os
+
+from hypothesis import settings
+
+LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
+
+INTERLEAVINGS = settings(max_examples=10_000 if LONG else 500, stateful_step_count=50 if LONG else 30)
+"""Of one Benchmark; what else there is to set comes from the profile."""
+
+CROWDS = settings(max_examples=2_000 if LONG else 100, stateful_step_count=40 if LONG else 30)
+"""Of several Benchmarks side by side."""
