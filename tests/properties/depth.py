@@ -5,9 +5,10 @@ import os
 from hypothesis import settings
 
 LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
+MANY = int(os.environ.get("SDBENCH_INTERLEAVINGS", "10000" if LONG else "500"))
 
-INTERLEAVINGS = settings(max_examples=10_000 if LONG else 500, stateful_step_count=50 if LONG else 30)
+INTERLEAVINGS = settings(max_examples=MANY, stateful_step_count=40 if LONG else 30)
 """Of one Benchmark; what else there is to set comes from the profile."""
 
-CROWDS = settings(max_examples=2_000 if LONG else 100, stateful_step_count=40 if LONG else 30)
+CROWDS = settings(max_examples=max(1, MANY // 5), stateful_step_count=40 if LONG else 30)
 """Of several Benchmarks side by side."""

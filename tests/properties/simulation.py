@@ -93,8 +93,7 @@ class Cluster:
         """Attempts one of whose pods was replaced after all of them had been seen."""
 
     def snapshot(self) -> Snapshot:
-        stored = Status.model_validate(self.status.document())
-        of = benchmark(self.spec, stored, generation=self.generation, uid=self.uid)
+        of = benchmark(self.spec, self.status, generation=self.generation, uid=self.uid)
         attempts = tuple(job.state() for job in self.jobs.values())
         defaults = replace(DEFAULTS, bounds=self.bounds)
         return Snapshot(World(of, attempts, defaults, self.now, others_running=self.others), self.version)
