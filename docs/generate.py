@@ -6,9 +6,12 @@ from typing import Any
 
 from sdbench.api.schema import definition
 from sdbench.api.status import Reason
-from sdbench.core.causes import CODES
-from sdbench.core.consequences import CONSEQUENCES
+from sdbench.core.causes import SETTLE_SECONDS
+from sdbench.core.consequences import CONSEQUENCES, Consequence
+from sdbench.core.culprits import CODES
 from sdbench.core.hindrances import STUCK_SECONDS
+from sdbench.core.reasons import STORIES
+from sdbench.core.refusals import REFUSED_SECONDS
 from sdbench_trainer.report import ExitCode
 
 FOLDER = Path(__file__).parent
@@ -67,24 +70,72 @@ def spec_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+DEADLINES = (
+    ("limits.queuedSeconds", "the operator", "`Unschedulable`, `NotAdmitted`, `DeadlineExceeded`"),
+    ("limits.gangSeconds", "the operator", "`Unschedulable`, which then backs off"),
+    ("limits.startSeconds", "the operator", "`ImagePull`, `DeadlineExceeded`"),
+    ("limits.rendezvousSeconds", "PID 1 of each pod", "`RendezvousTimeout`"),
+    ("limits.firstStepSeconds", "PID 1 of each pod", "`Stalled`"),
+    ("limits.stallSeconds", "PID 1 of each pod; the operator, if one pod outlasts another", "`Stalled`"),
+    ("limits.totalSeconds", "the operator, also if PID 1 itself hangs", "`DeadlineExceeded`"),
+    ("limits.teardownSeconds", "the operator", "`CleanedUp` is False with the reason TeardownOverdue"),
+)
+"""Each limit with who keeps it and what is told when it is over."""
+
+FOLLOWS = {
+    Consequence.MEASURED: "its result counts",
+    Consequence.STOPS_SWEEP: "the sweep stops: every Trial would share the cause",
+    Consequence.ENDS_POINT: "its Point ends: the other repeats are skipped, other Points go on",
+    Consequence.RETRIED: "another Attempt while `retries` last",
+    Consequence.RESUMED: "another Attempt",
+    Consequence.BACKS_OFF: "another Attempt after a while",
+    Consequence.GIVES_UP: "this Trial only is given up",
+    Consequence.SPARES: "nothing is missing without it",
+}
+"""The consequences in a person's words."""
+
+
+def reason_row(reason: Reason) -> str:
+    """What there is to say of a reason."""
+    story, consequence = STORIES[reason], CONSEQUENCES.get(reason)
+    seconds = {"settle": SETTLE_SECONDS, "stuck": STUCK_SECONDS, "refused": REFUSED_SECONDS}
+    follows = FOLLOWS[consequence] if consequence is not None else "the Benchmark waits"
+    counts = "yes" if consequence is Consequence.RETRIED else "no"
+    row = (f"`{reason}`", story.when, story.remedy, follows, counts, story.told.format(**seconds))
+    return f"| {' | '.join(row)} |"
+
+
 def endings_page() -> str:
-    """How a training pod ends, and what follows for the Benchmark."""
+    """How an Attempt ends, what to do about it, and what follows for the Benchmark."""
     lines = [
         GENERATED,
         "# How an Attempt ends, and what follows\n",
+        "The reason stands in the Trial's row (`status.trials[].reason`) with a sentence that says what to do and",
+        "names the pod to look at. A void Attempt's measurement is dropped, its devices are freed, and only then",
+        "does anything else start.\n",
+        "## Reasons\n",
+        "| reason | when | what to do | what follows | counts against `retries` | told |\n|---|---|---|---|---|---|",
+        *(reason_row(reason) for reason in Reason),
+        "\nTwo reasons have a second consequence, which the row's `scope` tells. `PodsForbidden` by a rule about",
+        "amounts (a quota, a LimitRange) or by an admission policy ends its Point only: another may ask for less.",
+        "`Unschedulable` after limits.gangSeconds gives the devices back and is tried again, uncounted, within",
+        "limits.queuedSeconds in all.\n",
         "## Exit codes of a training pod\n",
-        "The first cause wins: a rank that lost a peer waits some seconds so that the culprit is heard first.\n",
-        "| code | reason | what to do |\n|---|---|---|",
-        f"| {ExitCode.OK.value} | `{Reason.MEASURED}` | |",
-        *(f"| {int(code)} | `{meaning.reason}` | {meaning.advice} |" for code, meaning in CODES.items()),
-        f"| 137, 143 | `{Reason.INTERRUPTED}` | Killed by SIGKILL or SIGTERM; look for who did it |",
-        "\nA container that the kubelet calls `OOMKilled` is `OutOfMemoryHost` whatever its code.\n",
-        "## What follows for a reason\n",
-        f"What only a person can remove (a missing Secret, a quota, Pod Security, a malformed image name) is told "
-        f"after {STUCK_SECONDS} seconds; what may pass, when its deadline in `spec.limits` is over.\n",
-        "| reason | consequence |\n|---|---|",
-        *(f"| `{reason}` | {consequence.value} |" for reason, consequence in CONSEQUENCES.items()),
-        "\nA quota's refusal (`PodsForbidden`) ends its Point only: fewer devices may still fit.",
+        "The first cause wins: a rank that lost a peer waits some seconds so that the culprit is heard first, and so",
+        f"does the operator, {SETTLE_SECONDS} s. Of several pods the culprit is that whose end tells most: a container",
+        "that the kubelet calls `OOMKilled` (`OutOfMemoryHost` whatever its code), then a code that names its cause,",
+        "then 70 and unknown codes, then 73, 69, and at last 137 and 143; ties by pod.\n",
+        "| code | reason |\n|---|---|",
+        f"| {ExitCode.OK.value} | `{Reason.MEASURED}` |",
+        *(f"| {int(code)} | `{meaning.reason}` |" for code, meaning in CODES.items()),
+        f"| 137, 143 | `{Reason.INTERRUPTED}`: killed by SIGKILL or SIGTERM |",
+        f"| any other | `{Reason.CRASHED}` |",
+        "\n## Deadlines\n",
+        "The limits of a run that goes on are kept inside the pods, and hold with the operator down.",
+        "PyTorchJob's own `activeDeadlineSeconds` is not used: the training-operator does not enforce it on a job",
+        "from which no event comes.\n",
+        "| limit | kept by | told as |\n|---|---|---|",
+        *(f"| `{limit}` | {keeper} | {told} |" for limit, keeper, told in DEADLINES),
     ]
     return "\n".join(lines) + "\n"
 

@@ -110,7 +110,7 @@ class Player:
             self._let_go(pod)
 
     def _play_job(self, job: dict[str, Any], existing: dict[str, Any]) -> None:
-        shapes = list(_pods(job))
+        shapes = list(pods_of(job))
         for index, shape in enumerate(shapes):
             pod = existing.get(shape["metadata"]["name"])
             if pod is None:
@@ -156,7 +156,7 @@ class Player:
             self._core.delete_namespaced_pod(pod["metadata"]["name"], self.namespace, grace_period_seconds=0)
 
 
-def _pods(job: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def pods_of(job: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The pods that the real training-operator makes of a job, bound to a node as the scheduler would."""
     name = job["metadata"]["name"]
     for role, replica in sorted(job["spec"]["pytorchReplicaSpecs"].items()):

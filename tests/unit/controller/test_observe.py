@@ -160,3 +160,75 @@ def test_complaints_are_told_once_and_the_newest_first() -> None:
 
     told = observe.complaints([event("1", "quota"), event("3", "quota"), event("2", "security")])
     assert [complaint.message for complaint in told] == ["quota", "security"]
+
+
+def live(**row: Any) -> Any:
+    """The Benchmark whose first Attempt, of a master and a worker, is wanted."""
+    begun = {"phase": TrialPhase.RUNNING, "attempt": 1, "job": "tiny-40d0b-0-1", "job_uid": "job-0-1", **row}
+    trial = TrialRow(trial=0, point="devices=2", devices=2, repeat=0, **begun)
+    return benchmark().model_copy(update={"status": Status(trials=(trial,))})
+
+
+def held(document: dict[str, Any]) -> dict[str, Any]:
+    document["spec"]["runPolicy"] = {"suspend": True}
+    return document
+
+
+def going(document: dict[str, Any]) -> dict[str, Any]:
+    document["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:20Z"
+    return document
+
+
+BROKEN = {"terminated": {"exitCode": 69, "reason": "Error"}}
+
+READINGS: list[tuple[str, dict[str, Any], list[dict[str, Any]], dict[str, Any], bool]] = [
+    ("it runs", job(workers=1), [pod(0), pod(1)], {"pods_checksum": "1"}, False),
+    ("it starts", job(workers=1), [pod(0)], {}, False),
+    ("a pod goes", job(workers=1), [pod(0), going(pod(1))], {}, True),
+    ("a pod was killed", job(workers=1), [pod(0), pod(1, containerStatuses=[container(BROKEN)])], {}, True),
+    ("a pod is gone", job(workers=1), [pod(0)], {"pods_checksum": "1"}, True),
+    ("it waits", held(job(workers=1)), [], {}, False),
+    ("it is taken away", held(job(workers=1)), [going(pod(0)), going(pod(1))], {"pods_checksum": "1"}, False),
+    ("it has just been let go", held(job(workers=1)), [pod(0)], {}, True),
+    ("the job goes", going(job(workers=1)), [going(pod(0))], {}, False),
+    ("the job has failed", job(workers=1, conditions=[{"type": "Failed", "status": "True"}]), [pod(0)], {}, False),
+    ("nobody wants it", job(workers=1), [going(pod(0))], {"phase": TrialPhase.STOPPING}, False),
+]
+
+
+@pytest.mark.parametrize(
+    ("one", "pods", "row", "again"), [case[1:] for case in READINGS], ids=[case[0] for case in READINGS]
+)
+def test_a_job_is_read_again_if_its_pods_do_not_fit_it(
+    one: dict[str, Any], pods: list[dict[str, Any]], row: dict[str, Any], again: bool
+) -> None:
+    states = observe.attempts(live(**row), [one], pods)
+    assert observe.doubtful(live(**row), states) == (("tiny-40d0b-0-1",) if again else ())
+
+
+def test_the_newer_reading_of_a_job_counts_and_one_that_is_gone_by_then_may_have_made_pods() -> None:
+    assert observe.read_again([job()], [held(job())]) == (held(job()),)
+    assert observe.read_again([job()], [None]) == (job(),)
+    another = held(job())
+    another["metadata"]["uid"] = "another"
+    assert observe.read_again([job()], [another]) == (job(),)
+
+
+@pytest.mark.parametrize(
+    ("suspend", "condition", "suspended"),
+    [(None, None, False), (True, None, True), (True, "True", True), (False, "True", False), (False, "False", False)],
+)
+def test_whether_a_job_is_held_its_spec_says(suspend: bool | None, condition: str | None, suspended: bool) -> None:
+    at = "2026-01-01T00:00:07Z"
+    said = [{"type": "Suspended", "status": condition, "lastTransitionTime": at}] if condition else []
+    one = job(conditions=said)
+    one["spec"]["runPolicy"] = {} if suspend is None else {"suspend": suspend}
+    one["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] = "lab"
+    (state,) = observe.attempts(benchmark(), [one], [])
+    assert (state.suspended, state.queue) == (suspended, "lab")
+    assert state.suspension_at == (BIRTH + timedelta(seconds=7) if condition else None)
+
+
+def test_a_held_job_has_no_events_to_be_asked_for() -> None:
+    (state,) = observe.attempts(benchmark(), [held(job())], [])
+    assert not observe.stuck(state, BIRTH + timedelta(days=1))

@@ -6,30 +6,28 @@ from typing import Any
 
 import pytest
 
-from sdbench.api.status import Reason, TrialPhase, TrialRow
+from sdbench.api.status import Reason
 from sdbench.core.attempts import pods_checksum
-from sdbench.core.causes import CODES, SETTLE_SECONDS, Ending, ending
+from sdbench.core.causes import SETTLE_SECONDS
 from sdbench.core.consequences import CONSEQUENCES, SCOPES, Consequence
-from sdbench.core.plan import plan
-from sdbench.core.world import AttemptState, Complaint, PodState
+from sdbench.core.culprits import CODES
+from sdbench.core.reasons import STORIES
+from sdbench.core.world import AttemptState, PodExit, PodState
 from sdbench_trainer.report import ExitCode
-from unit.core.worlds import NOON, attempt, exited, failure, pod, report, spec
+from unit.core.ends import NAME, RUNNING, end_of
+from unit.core.worlds import NOON, attempt, exited, failure, pod, report
 
-IMAGE = "registry.example/trainer:1"
-NAME = "tiny-0a1b2-0-1"
-ASKED = spec(devices={"counts": [2], "perPod": 1}, data={"remote": "s3://bucket/shards", "credentialsSecret": "s3"})
-TRIAL = plan(ASKED)[0]
 GOOD = report(NAME)
-
-
-def end_of(state: AttemptState, seconds: float = 10, **row: Any) -> Ending | None:
-    before = {"phase": TrialPhase.RUNNING, "attempt": 1, "job": NAME, "job_uid": "job-0-1", **row}
-    live = TrialRow(trial=0, point="devices=2", devices=2, repeat=0, **before)
-    return ending(live, state, TRIAL, ASKED, IMAGE, NOON + timedelta(seconds=seconds))
 
 
 def broken(index: int, code: int, said: str = "it broke", where: str = "training") -> PodState:
     return exited(index, code, of=failure(NAME, code, f"Traceback\n{said}\n", where, rank=index))
+
+
+def unmet(index: int) -> PodState:
+    return pod(
+        index, started_at=None, exit=PodExit(1, "Error", "init container init-pytorch failed", before_start=True)
+    )
 
 
 CULPRITS: list[tuple[str, tuple[PodState, ...], Reason, str]] = [
@@ -41,6 +39,25 @@ CULPRITS: list[tuple[str, tuple[PodState, ...], Reason, str]] = [
     ),
     ("no data", (pod(0), broken(1, 65)), Reason.DATA_MISSING, "pod pod-1, rank 1 reading s3://bucket/shards"),
     ("nobody met", (broken(0, 66), pod(1)), Reason.RENDEZVOUS_TIMEOUT, "limits.rendezvousSeconds"),
+    ("other devices", (broken(0, 74), broken(1, 74)), Reason.MIXED_DEVICES, "scheduling.nodeSelector"),
+    ("a collective", (broken(0, 73), broken(1, 73)), Reason.COLLECTIVE_ERROR, "pod pod-0"),
+    ("a bug before a collective", (broken(0, 73), broken(1, 70)), Reason.CRASHED, "pod pod-1"),
+    ("memory before a collective", (broken(0, 73), broken(1, 67)), Reason.OUT_OF_MEMORY_DEVICE, "pod pod-1"),
+    ("a collective before a lost peer", (broken(0, 69), broken(1, 73)), Reason.COLLECTIVE_ERROR, "pod pod-1"),
+    ("no master", (exited(0, 69), unmet(1)), Reason.PEER_LOST, "pod pod-0"),
+    ("no master at all", (unmet(0), unmet(1)), Reason.RENDEZVOUS_TIMEOUT, "did not find the master"),
+    (
+        "where it stalled",
+        (exited(0, 71, of=failure(NAME, 71, 'File "a.py", line 3 in wait\n  File "b.py"\nNo step for 60 s.')),),
+        Reason.STALLED,
+        'while training: No step for 60 s. (File "a.py", line 3 in wait)',
+    ),
+    (
+        "the tail of a crash",
+        (broken(0, 70, "x" * 300 + " one\ntwo"), broken(1, 69)),
+        Reason.CRASHED,
+        "while training: …" + "x" * 272 + " one two",
+    ),
     ("device memory", (broken(0, 69), broken(1, 67)), Reason.OUT_OF_MEMORY_DEVICE, "pod pod-1, rank 1"),
     ("loss", (broken(0, 68), broken(1, 69)), Reason.LOSS_NOT_FINITE, "pod pod-0"),
     ("stalled", (broken(0, 71), broken(1, 143)), Reason.STALLED, "pod pod-0"),
@@ -67,9 +84,10 @@ def test_the_culprit_is_the_pod_with_the_most_telling_end(
     assert end.reason is reason
     assert named in end.message
     assert end.consequence is CONSEQUENCES[reason]
+    assert STORIES[reason].remedy in end.message
 
 
-@pytest.mark.parametrize("code", [69, 70, 137, 143])
+@pytest.mark.parametrize("code", [69, 70, 73, 134, 137, 143])
 def test_a_weak_cause_waits_for_a_stronger_one(code: int) -> None:
     state = attempt(broken(0, code), pod(1))
     assert end_of(state) is None
@@ -79,6 +97,11 @@ def test_a_weak_cause_waits_for_a_stronger_one(code: int) -> None:
 
 def test_every_exit_code_has_a_meaning() -> None:
     assert set(CODES) == set(ExitCode) - {ExitCode.OK}
+
+
+def test_every_reason_has_a_story_and_what_is_no_success_a_remedy() -> None:
+    assert set(STORIES) == set(Reason)
+    assert {reason for reason, story in STORIES.items() if not story.remedy} == {Reason.MEASURED, Reason.TIGHT_ENOUGH}
 
 
 def test_every_reason_has_a_consequence_and_every_failure_a_scope() -> None:
@@ -91,7 +114,14 @@ def test_every_reason_has_a_consequence_and_every_failure_a_scope() -> None:
     }
 
 
-RUNNING = attempt(pod(0), pod(1))
+SEEN = {"pods_checksum": pods_checksum(RUNNING), "scheduled_at": NOON}
+LATER, EARLIER = NOON + timedelta(seconds=5), NOON - timedelta(seconds=5)
+
+
+def lost(index: int) -> PodState:
+    return replace(exited(index, 137, "ContainerStatusUnknown"), lost=True)
+
+
 DONE = (exited(0, of=GOOD), exited(1))
 
 ENDS: list[tuple[str, AttemptState, dict[str, Any], Reason | None]] = [
@@ -131,7 +161,52 @@ ENDS: list[tuple[str, AttemptState, dict[str, Any], Reason | None]] = [
     ("the same pods", RUNNING, {"pods_checksum": pods_checksum(RUNNING)}, None),
     ("a pod less", attempt(pod(0), planned=2), {"pods_checksum": "1"}, Reason.INTERRUPTED),
     ("a pod being deleted", attempt(pod(0), pod(1, deleting=True)), {}, Reason.INTERRUPTED),
-    ("an evicted pod", attempt(pod(0), pod(1, disruption="Evicted")), {}, Reason.INTERRUPTED),
+    ("a pod the node refused", attempt(pod(0), pod(1, disruption="OutOfcpu")), {}, Reason.INTERRUPTED),
+    ("an evicted pod", attempt(pod(0), pod(1, disruption="Evicted")), {}, Reason.EVICTED),
+    ("a preempted pod", attempt(pod(0), pod(1, disruption="PreemptionByScheduler")), {}, Reason.PREEMPTED),
+    ("preempted by another", attempt(pod(0), pod(1, disruption="PreemptionByKueue")), {}, Reason.PREEMPTED),
+    ("a dead node", attempt(pod(0), pod(1, disruption="DeletionByTaintManager")), {}, Reason.NODE_LOST),
+    ("a lost container", attempt(pod(0), lost(1)), {}, Reason.NODE_LOST),
+    ("a lost container whose peers follow", attempt(broken(0, 69), lost(1)), {}, Reason.NODE_LOST),
+    ("the node before what it refused", attempt(pod(0, disruption="OutOfcpu"), lost(1)), {}, Reason.NODE_LOST),
+    ("a culprit before its peers' node", attempt(broken(0, 67), lost(1)), {}, Reason.OUT_OF_MEMORY_DEVICE),
+    ("held from its birth", attempt(planned=2, suspended=True), {}, None),
+    ("held before all pods were seen", attempt(pod(0, deleting=True), planned=2, suspended=True), {}, None),
+    ("held, killed, never seen", attempt(broken(0, 143), planned=2, suspended=True), {"ended_at": LATER}, None),
+    ("held in the middle", replace(RUNNING, suspended=True), SEEN, Reason.PREEMPTED),
+    ("held, pods going", attempt(pod(0, deleting=True), pod(1), suspended=True), SEEN, Reason.PREEMPTED),
+    ("held, pods killed", attempt(broken(0, 143), broken(1, 69), suspended=True), SEEN, Reason.PREEMPTED),
+    ("held, pods gone", attempt(planned=2, suspended=True), SEEN, Reason.PREEMPTED),
+    ("held after a culprit", attempt(broken(0, 67), pod(1), suspended=True), SEEN, Reason.OUT_OF_MEMORY_DEVICE),
+    ("held after the end", attempt(*DONE, suspended=True), SEEN, Reason.MEASURED),
+    ("held and deleted", attempt(planned=2, suspended=True, deleting=True), SEEN, Reason.JOB_VANISHED),
+    ("let go, then seen", replace(RUNNING, suspension_at=EARLIER), SEEN, None),
+    (
+        "held and let go since",
+        replace(RUNNING, suspension_at=LATER),
+        {**SEEN, "pods_checksum": "1"},
+        Reason.PREEMPTED,
+    ),
+    ("let go, pods to come", attempt(pod(0), planned=2, suspension_at=LATER), SEEN, Reason.PREEMPTED),
+    ("let go long before a deletion", attempt(pod(0), planned=2, suspension_at=EARLIER), SEEN, Reason.INTERRUPTED),
+    (
+        "other images",
+        attempt(DONE[0], replace(DONE[1], image_id="r/t@sha256:2")),
+        {},
+        Reason.MEASURED,
+    ),
+    (
+        "other images of one form",
+        attempt(replace(DONE[0], image_id="r/t@sha256:1"), replace(DONE[1], image_id="m/t@sha256:2")),
+        {},
+        Reason.MIXED_IMAGES,
+    ),
+    (
+        "a mirror's image",
+        attempt(replace(DONE[0], image_id="r/t@sha256:1"), replace(DONE[1], image_id="m/t@sha256:1")),
+        {},
+        Reason.MEASURED,
+    ),
     ("a job of another UID", attempt(pod(0), pod(1), job_uid="other"), {}, Reason.JOB_VANISHED),
     ("the job being deleted", attempt(pod(0), pod(1), deleting=True), {}, Reason.JOB_VANISHED),
     ("the job gone, pods left", attempt(pod(0), pod(1), job_uid=None), {}, Reason.JOB_VANISHED),
@@ -151,87 +226,3 @@ ENDS: list[tuple[str, AttemptState, dict[str, Any], Reason | None]] = [
 def test_an_attempt_ends_when(state: AttemptState, row: dict[str, Any], reason: Reason | None) -> None:
     end = end_of(state, **row)
     assert (end.reason if end is not None else None) is reason
-
-
-def queued(index: int, **changes: Any) -> PodState:
-    return pod(index, scheduled_at=None, started_at=None, node=None, **changes)
-
-
-def waiting(index: int, reason: str = "", message: str = "") -> PodState:
-    return pod(index, started_at=None, waiting_reason=reason, waiting_message=message)
-
-
-def refused(message: str) -> AttemptState:
-    return attempt(planned=2, complaints=(Complaint(NAME, "FailedCreatePod", message),))
-
-
-MOUNT = Complaint("pod-1", "FailedMount", 'MountVolume.SetUp failed for volume "credentials" : secret "s3" not found')
-CACHE = replace(MOUNT, message="failed to sync secret cache: timed out waiting for the condition")
-QUOTA = 'pods "x" is forbidden: exceeded quota: compute, requested: cpu=4, used: cpu=0, limited: cpu=2'
-SECURITY = 'pods "x" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot != true'
-CLAIM = '0/1 nodes are available: persistentvolumeclaim "shards" not found.'
-
-STUCK: list[tuple[str, AttemptState, int, Reason, str]] = [
-    ("quota", refused(QUOTA), 20, Reason.PODS_FORBIDDEN, "exceeded quota: compute"),
-    ("Pod Security", refused(SECURITY), 20, Reason.PODS_FORBIDDEN, "runAsNonRoot"),
-    ("a webhook that is down", refused("failed calling webhook"), 86_400, Reason.PODS_FORBIDDEN, "webhook"),
-    ("no such claim", attempt(queued(0, unschedulable=CLAIM), queued(1)), 20, Reason.DATA_MISSING, "shards"),
-    ("no node", attempt(queued(0, unschedulable="0/3 nodes"), pod(1)), 86_400, Reason.UNSCHEDULABLE, "0/3 nodes"),
-    ("not scheduled", attempt(pod(0), planned=2), 86_400, Reason.DEADLINE_EXCEEDED, "limits.queuedSeconds"),
-    ("a bad name", attempt(waiting(0, "InvalidImageName"), pod(1)), 20, Reason.IMAGE_PULL, IMAGE),
-    ("never pulled", attempt(waiting(0, "ErrImageNeverPull"), pod(1)), 20, Reason.IMAGE_PULL, IMAGE),
-    (
-        "back-off",
-        attempt(waiting(0, "ImagePullBackOff", "no such tag"), pod(1)),
-        1_800,
-        Reason.IMAGE_PULL,
-        "no such tag",
-    ),
-    ("pull error", attempt(pod(0), waiting(1, "ErrImagePull", "401")), 1_800, Reason.IMAGE_PULL, "401"),
-    (
-        "no such Secret in the environment",
-        attempt(waiting(0, "CreateContainerConfigError", 'secret "s3" not found'), pod(1)),
-        20,
-        Reason.SECRET_MISSING,
-        "The Secret s3 does not exist",
-    ),
-    ("no such Secret to mount", attempt(pod(0), waiting(1), complaints=(MOUNT,)), 20, Reason.SECRET_MISSING, "s3"),
-    (
-        "a slow Secret",
-        attempt(pod(0), waiting(1), complaints=(CACHE,)),
-        1_800,
-        Reason.DEADLINE_EXCEEDED,
-        "startSeconds",
-    ),
-    (
-        "a root image",
-        attempt(waiting(0, "CreateContainerConfigError", "image will run as root"), pod(1)),
-        20,
-        Reason.CONFIG_INVALID,
-        "will run as root",
-    ),
-    ("slow start", attempt(waiting(0), pod(1)), 1_800, Reason.DEADLINE_EXCEEDED, "limits.startSeconds"),
-    ("no end", RUNNING, 86_402, Reason.DEADLINE_EXCEEDED, "limits.totalSeconds"),
-]
-
-
-@pytest.mark.parametrize(("state", "seconds", "reason", "named"), [s[1:] for s in STUCK], ids=[s[0] for s in STUCK])
-def test_what_is_in_the_way_is_borne_until(state: AttemptState, seconds: int, reason: Reason, named: str) -> None:
-    assert end_of(state, seconds=seconds - 1) is None
-    end = end_of(state, seconds=seconds)
-    assert end is not None
-    assert end.reason is reason
-    assert named in end.message
-
-
-def test_a_quota_ends_the_point_and_pod_security_the_sweep() -> None:
-    quota, security = end_of(refused(QUOTA), seconds=20), end_of(refused(SECURITY), seconds=20)
-    assert quota is not None
-    assert quota.consequence is Consequence.ENDS_POINT
-    assert security is not None
-    assert security.consequence is Consequence.STOPS_SWEEP
-
-
-def test_an_old_complaint_is_no_matter_once_the_pods_are_there() -> None:
-    state = replace(refused(QUOTA), pods=(pod(0), pod(1)))
-    assert end_of(state, seconds=600) is None

@@ -13,10 +13,14 @@ from sdbench.api.names import (
     TRIAL_LABEL,
     attempt_name,
 )
-from sdbench.api.status import TrialPhase
+from sdbench.api.status import TrialPhase, TrialRow
 from sdbench.controller.podstate import label, moment, pod_state
 from sdbench.controller.transport import Document
+from sdbench.core.attempts import failed
+from sdbench.core.rows import LIVE
 from sdbench.core.world import AttemptState, Complaint, PodState
+
+QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 
 PATIENCE = timedelta(seconds=8)
 """After it, an Attempt that has not started is stuck: its Events are read."""
@@ -61,6 +65,31 @@ def unconfirmed(benchmark: Benchmark, jobs: Iterable[Document], pods: Iterable[D
     return tuple(dict.fromkeys(name for name in wanted if name not in listed))
 
 
+def doubtful(benchmark: Benchmark, states: Iterable[AttemptState]) -> tuple[str, ...]:
+    """Names of wanted jobs to be read again after the pods, which do not fit what the older reading says.
+
+    A suspension is written into the job first, and then its pods are deleted; when it is let go, pods are made. So if
+    pods of a job go, or are there though it is suspended, a reading after them tells whether the suspension did it.
+    """
+    rows = {row.job: row for row in benchmark.status.trials if row.phase in LIVE}
+    return tuple(s.name for s in states if s.job_uid is not None and s.name in rows and _unlike(s, rows[s.name]))
+
+
+def _unlike(state: AttemptState, row: TrialRow) -> bool:
+    if state.foreign or state.deleting or state.job_ended:
+        return False
+    if state.suspended:
+        return any(not pod.deleting for pod in state.pods)
+    going = any(pod.deleting or failed(pod) for pod in state.pods)
+    return going or (row.pods_checksum is not None and len(state.pods) < state.planned_pods)
+
+
+def read_again(jobs: Iterable[Document], newer: Iterable[Document | None]) -> tuple[Document, ...]:
+    """The jobs with those of the same UID in their newer reading; one that is gone by now may have made pods."""
+    by_uid = {job["metadata"]["uid"]: job for job in newer if job is not None}
+    return tuple(by_uid.get(job["metadata"]["uid"], job) for job in jobs)
+
+
 def attempts(benchmark: Benchmark, jobs: Iterable[Document], pods: Iterable[Document]) -> tuple[AttemptState, ...]:
     """The Attempts of all Benchmarks of this name: those of a deleted namesake hold devices, too."""
     pods_of = _grouped(pods)
@@ -80,8 +109,8 @@ def attempts(benchmark: Benchmark, jobs: Iterable[Document], pods: Iterable[Docu
 
 
 def starting(state: AttemptState) -> bool:
-    """Whether not all of an Attempt's pods have run yet."""
-    if state.job_uid is None or state.foreign or state.job_ended or state.deleting:
+    """Whether not all of an Attempt's pods have run yet, though nobody holds the job."""
+    if state.job_uid is None or state.foreign or state.job_ended or state.deleting or state.suspended:
         return False
     return len(state.pods) < state.planned_pods or any(pod.started_at is None for pod in state.pods)
 
@@ -144,9 +173,11 @@ def _made_by_a_namesake(job: Document, benchmark: Benchmark) -> bool:
 
 
 def _of_job(who: Identity, job: Document, pods: tuple[PodState, ...]) -> AttemptState:
+    """Whether it is suspended, its spec says: the condition lags behind, also when pods are made again."""
     metadata = job["metadata"]
     replicas = job["spec"]["pytorchReplicaSpecs"].values()
-    ends = _ends(job)
+    failed, suspended = _condition(job, "Failed"), _condition(job, "Suspended")
+    ends = [end for end in (failed, _condition(job, "Succeeded")) if end.get("status") == "True"]
     return AttemptState(
         name=who.name,
         trial=who.trial,
@@ -157,14 +188,17 @@ def _of_job(who: Identity, job: Document, pods: tuple[PodState, ...]) -> Attempt
         job_ended=bool(ends),
         ended_at=min(map(moment, filter(None, (end.get("lastTransitionTime") for end in ends))), default=None),
         deleting="deletionTimestamp" in metadata,
+        suspended=not ends and bool((job["spec"].get("runPolicy") or {}).get("suspend")),
+        queue=label(job, QUEUE_LABEL),
+        suspension_at=moment(suspended["lastTransitionTime"]) if "lastTransitionTime" in suspended else None,
+        said=str(failed.get("message") or "") if ends else "",
         pods=pods,
     )
 
 
-def _ends(job: Document) -> list[Document]:
-    """The conditions that say that the job is over."""
+def _condition(job: Document, kind: str) -> Document:
     conditions = (job.get("status") or {}).get("conditions") or ()
-    return [c for c in conditions if c["type"] in ("Succeeded", "Failed") and c["status"] == "True"]
+    return next((one for one in conditions if one["type"] == kind), {})
 
 
 def _of_pods(who: Identity, documents: Iterable[Document]) -> AttemptState:

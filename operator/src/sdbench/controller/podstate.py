@@ -1,17 +1,25 @@
 """What does a Pod object say? One PodState; the only reader of that shape."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from sdbench.controller.pytorchjob import CONTAINER
 from sdbench.controller.transport import Document
+from sdbench.core.disruptions import KUBELET_WORDS
 from sdbench.core.world import PodExit, PodState
 from sdbench_trainer.report import report_in
 
 REPLICA_TYPE = "training.kubeflow.org/replica-type"
 REPLICA_INDEX = "training.kubeflow.org/replica-index"
+WAITS_FOR_MASTER = "init-pytorch"
+"""The init container that the training-operator adds to workers."""
+
 ENDED = ("Succeeded", "Failed")
 NOT_WAITING = ("", "ContainerCreating", "PodInitializing")
+LOST = ("ContainerStatusUnknown", "Unknown")
+"""Reasons of a termination of which only that it happened is known: the kubelet's, and containerd's."""
+
 NEVER = datetime(2000, 1, 1, tzinfo=UTC)
 """A container that could not be started is said to have started in 1970."""
 
@@ -22,6 +30,7 @@ def pod_state(pod: Document) -> PodState:
     trainer = _trainer(status)
     exit_ = _exit(status)
     reason, message = _waiting(status)
+    disruption, said_of_it = _disruption(status)
     return PodState(
         name=metadata["name"],
         uid=metadata["uid"],
@@ -34,7 +43,9 @@ def pod_state(pod: Document) -> PodState:
         waiting_reason=reason,
         waiting_message=message,
         unschedulable=_unschedulable(status),
-        disruption=_disruption(status),
+        disruption=disruption,
+        disruption_message=said_of_it,
+        lost=_lost(status, exit_, disruption),
         deleting="deletionTimestamp" in metadata,
         exit=exit_,
         report=report_in(exit_.message) if exit_ else None,
@@ -88,15 +99,20 @@ def _exit(status: Document) -> PodExit | None:
     """How the training container ended, or the init container that kept it from starting."""
     ended = _trainer(status).get("state", {}).get("terminated")
     if ended is not None:
-        return PodExit(ended["exitCode"], ended.get("reason", ""), ended.get("message", ""))
+        return _exit_of(ended, ended.get("message", ""))
     if status.get("phase") != "Failed":
         return None
     for container in status.get("initContainerStatuses") or ():
         failed = container.get("state", {}).get("terminated")
         if failed is not None and failed["exitCode"] != 0:
             said = f"init container {container['name']} failed: {failed.get('message', '')}"
-            return PodExit(failed["exitCode"], failed.get("reason", ""), said)
+            return replace(_exit_of(failed, said), before_start=container["name"] == WAITS_FOR_MASTER)
     return None
+
+
+def _exit_of(ended: Document, said: str) -> PodExit:
+    at = ended.get("finishedAt")
+    return PodExit(ended["exitCode"], ended.get("reason", ""), said, moment(at) if at else None)
 
 
 def _waiting(status: Document) -> tuple[str, str]:
@@ -122,9 +138,22 @@ def _unschedulable(status: Document) -> str:
     return str(condition.get("message") or condition.get("reason", "")) if condition.get("status") == "False" else ""
 
 
-def _disruption(status: Document) -> str:
-    """What put an end to the pod from outside, such as EvictionByEvictionAPI, Evicted or NodeShutdown."""
-    target = _condition(status, "DisruptionTarget")
+def _disruption(status: Document) -> tuple[str, str]:
+    """What put an end to the pod from outside, such as EvictionByEvictionAPI, and what is said of it.
+
+    The kubelet's own word in the pod's reason tells more than its TerminationByKubelet does.
+    """
+    target, reason = _condition(status, "DisruptionTarget"), str(status.get("reason") or "")
+    own = reason, str(status.get("message") or "")
+    if reason in KUBELET_WORDS:
+        return own
     if target.get("status") == "True":
-        return str(target.get("reason") or "DisruptionTarget")
-    return str(status.get("reason") or "") if status.get("phase") == "Failed" else ""
+        return str(target.get("reason") or "DisruptionTarget"), str(target.get("message") or "")
+    return own if status.get("phase") == "Failed" and reason else ("", "")
+
+
+def _lost(status: Document, exited: PodExit | None, disruption: str) -> bool:
+    """Whether the kubelet does not know what became of the container: its node or runtime went away under it."""
+    if exited is not None:
+        return exited.reason in LOST
+    return status.get("phase") == "Failed" and not disruption

@@ -1,8 +1,10 @@
 """What does the cluster run for an Attempt? One PyTorchJob; nobody else knows its shape.
 
-Failure is owned by the operator, so nothing restarts or cleans up by itself. Every string of the Benchmark is data:
-there is no shell, no argument, and the configuration is one JSON value in which `$` never stands, because the
-kubelet would expand it.
+Failure is owned by the operator, so nothing restarts or cleans up by itself. Nor does the job end by itself: its own
+activeDeadlineSeconds is not enforced while no event comes from its pods, so the operator keeps the limits.
+
+Every string of the Benchmark is data: there is no shell, no argument, and the configuration is one JSON value in which
+`$` never stands, because the kubelet would expand it.
 """
 
 import json
@@ -142,7 +144,8 @@ def _container(benchmark: Benchmark, start: Start, ports: tuple[Part, ...]) -> P
             "runAsNonRoot": True,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "terminationMessagePolicy": "File",
+        # PID 1 leaves a Report. Where it could not, because it was killed or never began, the log's tail is left.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": _mounts(benchmark.spec.data),
     }
 

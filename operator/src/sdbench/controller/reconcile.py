@@ -81,7 +81,11 @@ async def _attempts(cluster: Cluster, benchmark: Benchmark, key: Key) -> tuple[A
     jobs = await cluster.jobs(key)
     pods = await cluster.pods(key)
     asked = [await cluster.job(key.namespace, name) for name in observe.unconfirmed(benchmark, jobs, pods)]
-    seen = observe.attempts(benchmark, (*jobs, *(job for job in asked if job is not None)), pods)
+    known = (*jobs, *(job for job in asked if job is not None))
+    seen = observe.attempts(benchmark, known, pods)
+    if doubtful := observe.doubtful(benchmark, seen):
+        newer = [await cluster.job(key.namespace, name) for name in doubtful]
+        seen = observe.attempts(benchmark, observe.read_again(known, newer), pods)
     return tuple([await _with_complaints(cluster, state, key) for state in seen])
 
 

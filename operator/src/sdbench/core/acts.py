@@ -119,4 +119,4 @@ def _moments(row: TrialRow, world: World) -> Iterator[datetime]:
         yield row.queued_at + timedelta(seconds=spec.limits.queued_seconds)
     for state in world.attempts:
         if state.name == row.job:
-            yield from (obstacle.due for obstacle in obstacles(state, spec, image(world)))
+            yield from (obstacle.due for obstacle in obstacles(row, state, spec, image(world)))

@@ -31,12 +31,31 @@ def pods_checksum(state: AttemptState) -> str:
     return f"{zlib.crc32(','.join(sorted(pod.uid for pod in state.pods)).encode()):08x}"
 
 
-def replaced(row: TrialRow, state: AttemptState) -> bool:
-    """Whether a pod has taken the place of another under the same job: their ranks did not see one run."""
-    indexes = [pod.index for pod in state.pods]
-    if len(set(indexes)) < len(indexes):
-        return True
-    return row.pods_checksum is not None and all_pods_exist(state) and row.pods_checksum != pods_checksum(state)
+def seen(row: TrialRow) -> bool:
+    """Whether all pods of the row's Attempt were there once."""
+    return row.pods_checksum is not None or row.scheduled_at is not None
+
+
+def replaced(row: TrialRow, state: AttemptState) -> str | None:
+    """Which pod has taken the place of another under the same job: their ranks did not see one run."""
+    places = set()
+    for pod in state.pods:
+        if pod.index in places:
+            return f"Pod {pod.name}"
+        places.add(pod.index)
+    if row.pods_checksum is None or not all_pods_exist(state) or row.pods_checksum == pods_checksum(state):
+        return None
+    return f"Pod {state.pods[0].name}" if len(state.pods) == 1 else f"A pod of {state.name}"
+
+
+def taken_away(row: TrialRow, state: AttemptState) -> bool:
+    """Whether the job was suspended since its pods were scheduled; by now it may have been let go again.
+
+    Before them it may have been suspended and let go, too: that is how a queue admits it.
+    """
+    if state.suspension_at is None or row.scheduled_at is None:
+        return state.suspended
+    return state.suspended or state.suspension_at > row.scheduled_at
 
 
 def deleted_pod(row: TrialRow, state: AttemptState) -> str | None:
@@ -45,13 +64,15 @@ def deleted_pod(row: TrialRow, state: AttemptState) -> str | None:
         if pod.deleting:
             return f"Pod {pod.name} was deleted"
     if row.pods_checksum is not None and not all_pods_exist(state):
-        return f"{state.planned_pods - len(state.pods)} of {state.planned_pods} pods were deleted"
+        places = {pod.index for pod in state.pods}
+        missing = [_place(index) for index in range(state.planned_pods) if index not in places]
+        return f"{len(missing)} of {state.planned_pods} pods were deleted, {missing[0]} among them"
     return None
 
 
-def disrupted(state: AttemptState) -> PodState | None:
-    """The first pod that its node or the scheduler has put an end to."""
-    return next((pod for pod in _by_index(state) if pod.disruption), None)
+def failed(pod: PodState) -> bool:
+    """Whether its container is known to have ended badly."""
+    return pod.lost or (pod.exit is not None and pod.exit.code != 0)
 
 
 def remade(row: TrialRow, state: AttemptState) -> bool:
@@ -117,5 +138,6 @@ def _complete(measured: Measurement) -> bool:
     return min(rates) >= SLOWEST and min(*shares, *waits, *strangers) >= 0
 
 
-def _by_index(state: AttemptState) -> list[PodState]:
-    return sorted(state.pods, key=lambda pod: pod.index)
+def _place(index: int) -> str:
+    """The end of a pod's name, as the training-operator gives it."""
+    return f"worker-{index - 1}" if index else "master-0"

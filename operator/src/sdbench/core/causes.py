@@ -1,8 +1,14 @@
 """Why did an Attempt end? The first cause, with a sentence that says what to do; or None while it runs.
 
-Of several pods that ended badly the culprit is the one with the most telling end: the kubelet's `OOMKilled`, then
-exit codes 64–68, 71 and 72, then 70 and unknown codes, then 69 (a peer was lost: whose?), then 143 and 137 (killed,
-which follows from anything); ties by pod index. A weak cause waits some seconds for a stronger one to be heard.
+Causes are asked for in the order in which they tell most: what voids everything, a complete result, a pod that names
+its cause, what the cluster did to the pods, and then ends that may follow from another's. Such a weak cause waits some
+seconds for a stronger one to be heard; a limit that is over comes last.
+
+A job that somebody suspends loses its pods: the training-operator deletes them, they are killed (143), their peers are
+lost (69), they vanish. All of that is the suspension's work, so while a job is suspended no weak cause is asked for:
+it was preempted if its pods had been there, else it waits. `suspend` is set before any pod is deleted, and a job whose
+pods go is read again after them (controller/reconcile.py), so a deleted pod of a job that does not say so was deleted
+by somebody else.
 """
 
 from dataclasses import dataclass
@@ -12,18 +18,17 @@ from sdbench.api.spec import Spec
 from sdbench.api.status import Reason, TrialRow
 from sdbench.core import attempts
 from sdbench.core.consequences import CONSEQUENCES, Consequence
-from sdbench.core.hindrances import Hindrance, hindrances
+from sdbench.core.culprits import STRONG, WEAK, culprit, tail
+from sdbench.core.disruptions import disrupted_by
+from sdbench.core.hindrances import Hindrance, half_a_gang, held_by, hindrances
+from sdbench.core.mixed import different_images
 from sdbench.core.plan import Trial
-from sdbench.core.world import AttemptState, PodExit, PodState
-from sdbench_trainer.report import ExitCode, Report
+from sdbench.core.reasons import sentence
+from sdbench.core.world import AttemptState
+from sdbench_trainer.report import Report
 
 SETTLE_SECONDS = 15
 """How long a weak cause waits for a stronger one: a rank that lost its peer stays that much longer than the culprit."""
-
-STRONG, BUG, PEER, KILLED = range(4)
-"""Ranks of culprits, the most telling first."""
-
-KILLS = {137, 143}
 
 
 @dataclass(frozen=True)
@@ -37,44 +42,6 @@ class Ending:
     """Of a measured Attempt."""
 
 
-@dataclass(frozen=True)
-class CodeMeaning:
-    """What an exit code says."""
-
-    reason: Reason
-    advice: str
-
-
-CODES: dict[int, CodeMeaning] = {
-    ExitCode.CONFIG_INVALID: CodeMeaning(Reason.CONFIG_INVALID, "The trainer refuses the configuration"),
-    ExitCode.DATA_MISSING: CodeMeaning(Reason.DATA_MISSING, "The data cannot be read; check spec.data"),
-    ExitCode.RENDEZVOUS_TIMEOUT: CodeMeaning(
-        Reason.RENDEZVOUS_TIMEOUT, "The pods did not meet within limits.rendezvousSeconds; check the network"
-    ),
-    ExitCode.OUT_OF_DEVICE_MEMORY: CodeMeaning(
-        Reason.OUT_OF_MEMORY_DEVICE, "The device's memory is full; lower deviceMicrobatchSize"
-    ),
-    ExitCode.LOSS_NOT_FINITE: CodeMeaning(
-        Reason.LOSS_NOT_FINITE, "The loss is not finite; lower learningRate or use another precision"
-    ),
-    ExitCode.PEER_LOST: CodeMeaning(Reason.PEER_LOST, "A rank lost its peers"),
-    ExitCode.BUG: CodeMeaning(Reason.CRASHED, "The trainer crashed"),
-    ExitCode.STALLED: CodeMeaning(Reason.STALLED, "The run made no step for too long"),
-    ExitCode.SHARED_MEMORY_FULL: CodeMeaning(
-        Reason.SHARED_MEMORY_FULL, "The shared memory is full; raise devices.perDevice.sharedMemory"
-    ),
-    ExitCode.COLLECTIVE_ERROR: CodeMeaning(
-        Reason.COLLECTIVE_ERROR, "A collective failed though no peer was lost; check the network between the devices"
-    ),
-    ExitCode.MIXED_DEVICES: CodeMeaning(
-        Reason.MIXED_DEVICES, "The ranks ran on different devices; choose one kind by scheduling.nodeSelector"
-    ),
-}
-OUT_OF_HOST_MEMORY = CodeMeaning(
-    Reason.OUT_OF_MEMORY_HOST, "The pod was killed for its memory; raise devices.perDevice.memory"
-)
-
-
 def ending(row: TrialRow, state: AttemptState, trial: Trial, spec: Spec, image: str, now: datetime) -> Ending | None:
     """Why the live row's Attempt has ended, the strongest cause first; None while it runs."""
     return (
@@ -82,23 +49,22 @@ def ending(row: TrialRow, state: AttemptState, trial: Trial, spec: Spec, image: 
         or _remade(row, state)
         or _replaced(row, state)
         or _measured(state, trial)
-        or _culprit(state, spec, {STRONG})
-        or _disrupted(state)
-        or _vanished(row, state)
-        or _deleted(row, state)
-        or _settled(row, state, spec, now)
-        or _given_up(state, spec, image, now)
+        or _culprit(row, state, spec, {STRONG})
+        or (_held(row, state) if state.suspended else _disturbed(row, state, spec, now))
+        or _given_up(row, state, spec, image, now)
     )
 
 
 def seen_to_end(row: TrialRow, state: AttemptState) -> bool:
     """Whether a first sign of an end is there, from which SETTLE_SECONDS count."""
-    return row.ended_at is None and (any(_failed(pod) for pod in state.pods) or _silent(state))
+    if row.ended_at is not None or (state.suspended and not attempts.seen(row)):
+        return False
+    return any(attempts.failed(pod) for pod in state.pods) or _silent(state)
 
 
-def obstacles(state: AttemptState, spec: Spec, image: str) -> tuple[Hindrance, ...]:
+def obstacles(row: TrialRow, state: AttemptState, spec: Spec, image: str) -> tuple[Hindrance, ...]:
     """What stands in the way while the Attempt is not ending by itself."""
-    return hindrances(state, spec.limits, image)
+    return hindrances(row, state, spec.limits, image)
 
 
 def ended(reason: Reason, message: str) -> Ending:
@@ -106,10 +72,15 @@ def ended(reason: Reason, message: str) -> Ending:
     return Ending(reason, message, CONSEQUENCES[reason])
 
 
+def told(reason: Reason, what: str, detail: str = "") -> Ending:
+    """The same, with what to do about it in the sentence."""
+    return ended(reason, sentence(reason, what, detail))
+
+
 def _name_conflict(state: AttemptState) -> Ending | None:
     if not state.foreign:
         return None
-    return ended(Reason.NAME_CONFLICT, f"Another owner's object is called {state.name}; it is left alone")
+    return told(Reason.NAME_CONFLICT, f"Another owner's object is called {state.name}; it is left alone")
 
 
 def _remade(row: TrialRow, state: AttemptState) -> Ending | None:
@@ -118,9 +89,12 @@ def _remade(row: TrialRow, state: AttemptState) -> Ending | None:
 
 
 def _replaced(row: TrialRow, state: AttemptState) -> Ending | None:
-    if not attempts.replaced(row, state):
+    which = attempts.replaced(row, state)
+    if which is None:
         return None
-    return ended(Reason.INTERRUPTED, "A pod was replaced in the middle of the run; what was measured is void")
+    if attempts.taken_away(row, state):
+        return _preempted(state)
+    return told(Reason.INTERRUPTED, f"{which} was replaced in the middle of the run; what was measured is void")
 
 
 def _measured(state: AttemptState, trial: Trial) -> Ending | None:
@@ -128,26 +102,60 @@ def _measured(state: AttemptState, trial: Trial) -> Ending | None:
         return None
     report = attempts.valid_report(state, trial)
     if report is None:
-        return ended(Reason.REPORT_LOST, "The run ended well but left no complete report of this attempt")
+        what = f"The run ended well, but pod {_master(state)} left no complete report of this attempt"
+        return told(Reason.REPORT_LOST, what)
+    if images := different_images(pod.image_id for pod in state.pods):
+        return told(Reason.MIXED_IMAGES, "The pods ran different images", " / ".join(images))
     return Ending(Reason.MEASURED, "", Consequence.MEASURED, report)
 
 
-def _disrupted(state: AttemptState) -> Ending | None:
-    pod = attempts.disrupted(state)
-    if pod is None:
+def _culprit(row: TrialRow, state: AttemptState, spec: Spec, ranks: set[int]) -> Ending | None:
+    found = culprit(state, spec, ranks)
+    if found is None:
         return None
-    return ended(Reason.INTERRUPTED, f"Pod {pod.name} was taken off node {pod.node or 'unknown'}: {pod.disruption}")
+    if found.reason is Reason.RENDEZVOUS_TIMEOUT and (gang := half_a_gang(row, state)):
+        # The others could not come: it is the cluster that has no room for all, and no failure.
+        return Ending(Reason.UNSCHEDULABLE, f"{gang}: {found.sentence}", Consequence.BACKS_OFF)
+    return ended(found.reason, found.sentence)
+
+
+def _held(row: TrialRow, state: AttemptState) -> Ending | None:
+    """Of a suspended job: it may wait as long as nothing of it was seen to run."""
+    return _vanished(row, state) or (_preempted(state) if attempts.seen(row) else None)
+
+
+def _disturbed(row: TrialRow, state: AttemptState, spec: Spec, now: datetime) -> Ending | None:
+    """What somebody did to the job and its pods; then weak causes."""
+    return _disrupted(state) or _vanished(row, state) or _deleted(row, state) or _settled(row, state, spec, now)
+
+
+def _preempted(state: AttemptState) -> Ending:
+    pods = f"{len(state.pods)} of {state.planned_pods} pods are left"
+    return told(Reason.PREEMPTED, f"Job {state.name} was suspended by {held_by(state)} after its pods were there", pods)
+
+
+def _disrupted(state: AttemptState) -> Ending | None:
+    """The first pod that its node or the cluster has put an end to; one with a known cause tells more."""
+    found = [(reason, pod) for pod in state.pods if (reason := disrupted_by(pod)) is not None]
+    if not found:
+        return None
+    reason, pod = min(found, key=lambda one: (one[0] is Reason.INTERRUPTED, one[1].index))
+    word = pod.disruption or (pod.exit.reason if pod.exit is not None else "") or "its end is not known"
+    what = f"Pod {pod.name} was taken off node {pod.node or 'unknown'} ({word})"
+    return told(reason, what, tail(pod.disruption_message))
 
 
 def _vanished(row: TrialRow, state: AttemptState) -> Ending | None:
     if not attempts.vanished(row, state):
         return None
-    return ended(Reason.JOB_VANISHED, f"Job {state.name} was deleted by somebody else")
+    return told(Reason.JOB_VANISHED, f"Job {state.name} was deleted by somebody else")
 
 
 def _deleted(row: TrialRow, state: AttemptState) -> Ending | None:
-    sentence = attempts.deleted_pod(row, state)
-    return ended(Reason.INTERRUPTED, sentence) if sentence else None
+    what = attempts.deleted_pod(row, state)
+    if not what:
+        return None
+    return _preempted(state) if attempts.taken_away(row, state) else told(Reason.INTERRUPTED, what)
 
 
 def _settled(row: TrialRow, state: AttemptState, spec: Spec, now: datetime) -> Ending | None:
@@ -155,10 +163,10 @@ def _settled(row: TrialRow, state: AttemptState, spec: Spec, now: datetime) -> E
     waited = row.ended_at is not None and now >= row.ended_at + timedelta(seconds=SETTLE_SECONDS)
     if not waited and not (state.pods and attempts.all_exited(state)):
         return None
-    if cause := _culprit(state, spec, {BUG, PEER, KILLED}):
+    if cause := _culprit(row, state, spec, WEAK):
         return cause
     if waited and _silent(state):
-        return ended(Reason.UNKNOWN, f"Job {state.name} ended and its pods do not say why")
+        return told(Reason.UNKNOWN, f"Job {state.name} ended and its pods do not say why", _last_words(state))
     return None
 
 
@@ -167,55 +175,18 @@ def _silent(state: AttemptState) -> bool:
     return state.job_ended and attempts.all_exited(state) and not attempts.all_exited_well(state)
 
 
-def _given_up(state: AttemptState, spec: Spec, image: str, now: datetime) -> Ending | None:
-    for obstacle in obstacles(state, spec, image):
+def _last_words(state: AttemptState) -> str:
+    """What the job says of its end, and the end of what its first pod left that is no report."""
+    ends = (pod.exit.message for pod in state.pods if pod.exit is not None and pod.report is None)
+    return " ".join(filter(None, (state.said, tail(next(ends, "")))))
+
+
+def _master(state: AttemptState) -> str:
+    return next((pod.name for pod in state.pods if pod.index == 0), "0")
+
+
+def _given_up(row: TrialRow, state: AttemptState, spec: Spec, image: str, now: datetime) -> Ending | None:
+    for obstacle in obstacles(row, state, spec, image):
         if obstacle.due <= now:
             return Ending(obstacle.reason, obstacle.sentence, obstacle.consequence)
     return None
-
-
-def _failed(pod: PodState) -> bool:
-    return pod.exit is not None and pod.exit.code != 0
-
-
-def _rank(exited: PodExit) -> int:
-    if exited.reason == "OOMKilled":
-        return STRONG
-    if exited.code in KILLS:
-        return KILLED
-    if exited.code == ExitCode.PEER_LOST:
-        return PEER
-    return STRONG if exited.code in CODES and exited.code != ExitCode.BUG else BUG
-
-
-def _culprit(state: AttemptState, spec: Spec, ranks: set[int]) -> Ending | None:
-    found = [
-        (pod.exit.reason != "OOMKilled", _rank(pod.exit), pod.index, pod, pod.exit)
-        for pod in state.pods
-        if pod.exit is not None and pod.exit.code != 0 and _rank(pod.exit) in ranks
-    ]
-    if not found:
-        return None
-    *_, pod, exited = min(found, key=lambda entry: entry[:3])
-    meaning = _meaning(exited)
-    return ended(meaning.reason, f"{meaning.advice}: {_accused(pod, exited, meaning, spec)}")
-
-
-def _meaning(exited: PodExit) -> CodeMeaning:
-    if exited.reason == "OOMKilled":
-        return OUT_OF_HOST_MEMORY
-    if exited.code in KILLS:
-        return CodeMeaning(Reason.INTERRUPTED, f"Killed by signal {exited.code - 128}")
-    return CODES.get(exited.code) or CodeMeaning(Reason.CRASHED, f"The container ended with exit code {exited.code}")
-
-
-def _accused(pod: PodState, exited: PodExit, meaning: CodeMeaning, spec: Spec) -> str:
-    """Who it was and what it said last."""
-    error = pod.report.error if pod.report is not None else None
-    said = error.tail if error is not None else exited.message
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    place = f" while {error.where}" if error is not None and error.where else ""
-    rank = f", rank {error.rank}" if error is not None and error.rank is not None else ""
-    source = spec.data.remote or spec.data.claim
-    data = f" reading {source}" if meaning.reason is Reason.DATA_MISSING and source else ""
-    return f"pod {pod.name}{rank}{data}{place}: {lines[-1]}" if lines else f"pod {pod.name}{rank}{data}{place}"

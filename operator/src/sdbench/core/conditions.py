@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from sdbench.api.status import Condition, ConditionStatus, ConditionType, TrialRow
+from sdbench.api.status import Condition, ConditionStatus, ConditionType, Reason, TrialRow
 from sdbench.api.verdict import GateRow, Verdict
 from sdbench.core.occupancy import in_the_way, overdue_teardown
 from sdbench.core.outcome import Outcome
@@ -65,6 +65,19 @@ def refusal_facts(rows: tuple[TrialRow, ...], sentence: str, verdict: GateRow | 
         Fact(ConditionType.CLEANED_UP, clean, "DevicesFree" if clean else "CleaningUp"),
         *(() if clean else (Fact(ConditionType.RECONCILING, True, "CleaningUp"),)),
         Fact(ConditionType.STALLED, True, REFUSED, sentence),
+    )
+
+
+def unavailable_facts(rows: tuple[TrialRow, ...], end: Outcome | None, said: str, world: World) -> tuple[Fact, ...]:
+    """While the cluster does not know PyTorchJobs: nothing moves until somebody installs them, so it is stalled."""
+    return (
+        Fact(ConditionType.ACCEPTED, False, Reason.BACKEND_UNAVAILABLE, said),
+        _running(rows, end),
+        _suspended(rows, end, world.benchmark.spec.suspend),
+        *_end(end),
+        *_gate(world.benchmark.status.gate, world),
+        Fact(ConditionType.CLEANED_UP, False, Reason.BACKEND_UNAVAILABLE, "It is not known what still runs"),
+        Fact(ConditionType.STALLED, True, Reason.BACKEND_UNAVAILABLE, said),
     )
 
 

@@ -28,6 +28,7 @@ from sdbench.api.verdict import GateRow
 from sdbench.core import rows as row_states
 from sdbench.core.acceptance import accepted
 from sdbench.core.acts import look_again, starts, stops
+from sdbench.core.backend import awaited, unavailable
 from sdbench.core.backoff import impatient
 from sdbench.core.bounds import devices_at_once
 from sdbench.core.budget import Purse, purse, used_up, used_up_at, without_the_unpayable
@@ -65,6 +66,8 @@ def decide(world: World) -> Decision:
     stored = world.benchmark.status
     if world.benchmark.metadata.deletion_timestamp is not None:
         return Decision(stored)
+    if awaited(world):
+        return unavailable(world)
     try:
         resolved, planned = _accepted(world)
     except PlanRefused as refusal:

@@ -2,20 +2,24 @@
 
 | hindrance | seen as | reason | given up |
 |---|---|---|---|
+| a queue holds the job | suspended | NotAdmitted | limits.queuedSeconds after creation |
 | pods are refused by Pod Security | FailedCreatePod, pods missing | PodsForbidden | 20 s after creation |
-| pods exceed a quota | FailedCreatePod, pods missing | PodsForbidden (its Point) | 20 s after creation |
+| pods exceed a quota, a LimitRange | FailedCreatePod, pods missing | PodsForbidden (Point) | 20 s after creation |
 | pods cannot be made otherwise | FailedCreatePod, pods missing | PodsForbidden | limits.queuedSeconds after creation |
 | a claim does not exist | unschedulable: persistentvolumeclaim not found | DataMissing | 20 s after creation |
 | no place for a pod | unschedulable, pods missing | Unschedulable | limits.queuedSeconds after creation |
+| half a gang holds devices | some pods scheduled, not all | Unschedulable (backs off) | limits.gangSeconds later |
 | a wrong or forbidden image name | InvalidImageName, ErrImageNeverPull | ImagePull | 20 s after scheduling |
 | a Secret does not exist | CreateContainerConfigError, FailedMount naming it | SecretMissing | 20 s after scheduling |
 | the container cannot be made | CreateContainerConfigError otherwise | ConfigInvalid | 20 s after scheduling |
 | the image is not pulled | ErrImagePull, ImagePullBackOff | ImagePull | limits.startSeconds after scheduling |
 | a container does not run | nothing of the above | DeadlineExceeded | limits.startSeconds after scheduling |
+| a pod outlasts another | one ended well, another runs on | Stalled | limits.stallSeconds and 60 s after the last end |
 | the run does not end | the pods' own watchdogs did not end it | DeadlineExceeded | limits.totalSeconds after start |
 
 Causes that only a person can remove are told at once. A registry may recover, a node may be added: those have
-the limits that the person set. What is in the way shows in the row from the first moment.
+the limits that the person set. What is in the way shows in the row from the first moment. The limits of a run that
+goes on (rendezvous, first step, progress) are kept inside the pods; a PID 1 that hangs itself is ended by the last two.
 """
 
 import re
@@ -24,18 +28,24 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sdbench.api.spec import Limits
-from sdbench.api.status import Reason
+from sdbench.api.status import Reason, TrialRow
 from sdbench.core.consequences import CONSEQUENCES, Consequence
+from sdbench.core.reasons import sentence
 from sdbench.core.world import AttemptState, PodState
 
 STUCK_SECONDS = 20
 """How long a hindrance that only a person can remove is borne: Events and the kubelet's word may lag a little."""
+
+OUTLASTING_SECONDS = 60
+"""How much longer than its watchdog's limit a pod may outlast another that ended well."""
 
 WRONG_IMAGE = {"InvalidImageName", "ErrImageNeverPull"}
 UNPULLED_IMAGE = {"ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "ImageInspectError"}
 UNMADE_CONTAINER = {"CreateContainerConfigError"}
 MISSING_SECRET = re.compile(r'secrets? "([^"]+)" not found|references non-existent secret key: (\S+)')
 MISSING_CLAIM = re.compile(r'persistentvolumeclaim "([^"]+)" not found')
+MAY_PASS = ("error looking up service account", "being terminated")
+"""What a refusal says that is none of the pods' own: it may pass."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +56,7 @@ class Hindrance:
     brief: str
     """A sentence that stays the same while the hindrance does: what the row shows meanwhile."""
     detail: str
-    """What the cluster said, and what to do."""
+    """What the cluster said."""
     due: datetime
     consequence: Consequence
 
@@ -55,14 +65,34 @@ class Hindrance:
         return f"{self.brief}: {self.detail}" if self.detail else self.brief
 
 
-def hindrances(state: AttemptState, limits: Limits, image: str) -> tuple[Hindrance, ...]:
+def hindrances(row: TrialRow, state: AttemptState, limits: Limits, image: str) -> tuple[Hindrance, ...]:
     """Everything in the way, the most telling first."""
-    before_start = (*_before_pods(state, limits), *_in_the_queue(state, limits), *_at_the_start(state, limits, image))
-    return (*before_start, *_total(state, limits))
+    if state.suspended:
+        return (_held(state, limits),)
+    before_start = (
+        *_before_pods(state, limits),
+        *_in_the_queue(row, state, limits),
+        *_at_the_start(state, limits, image),
+    )
+    return (*before_start, *_outlasting(state, limits), *_total(state, limits))
 
 
-def _hindrance(reason: Reason, brief: str, detail: str, since: datetime, seconds: int) -> Hindrance:
-    return Hindrance(reason, brief, detail, since + timedelta(seconds=seconds), CONSEQUENCES[reason])
+def hindrance(reason: Reason, what: str, detail: str, since: datetime, seconds: int) -> Hindrance:
+    """With the usual remedy and consequence of its reason."""
+    due = since + timedelta(seconds=seconds)
+    return Hindrance(reason, sentence(reason, what), detail, due, CONSEQUENCES[reason])
+
+
+def held_by(state: AttemptState) -> str:
+    """Who holds a suspended job, as a part of a sentence. Why a queue does is said where the operator may not look."""
+    return f"queue {state.queue}" if state.queue else "somebody who suspended the job (spec.runPolicy.suspend)"
+
+
+def _held(state: AttemptState, limits: Limits) -> Hindrance:
+    """Waiting in a queue is no run time, and the operator never writes to the job: whoever holds it lets it go."""
+    what = f"Waits for admission by {held_by(state)}"
+    detail = f"limits.queuedSeconds, {limits.queued_seconds} s, is over; `kubectl describe workloads` tells why"
+    return hindrance(Reason.NOT_ADMITTED, what, detail, state.created_at, limits.queued_seconds)
 
 
 def _before_pods(state: AttemptState, limits: Limits) -> Iterator[Hindrance]:
@@ -75,71 +105,123 @@ def _before_pods(state: AttemptState, limits: Limits) -> Iterator[Hindrance]:
 
 
 def _refusal(state: AttemptState, said: str, limits: Limits) -> Hindrance:
-    if "forbidden" not in said and "quota" not in said:
-        brief = "The pods cannot be created"
-        return _hindrance(Reason.PODS_FORBIDDEN, brief, said, state.created_at, limits.queued_seconds)
+    passing = any(word in said for word in MAY_PASS)
+    if passing or ("forbidden" not in said and "quota" not in said):
+        brief = "The pods cannot be created; it is tried again and again"
+        due = state.created_at + timedelta(seconds=limits.queued_seconds)
+        return Hindrance(Reason.PODS_FORBIDDEN, brief, said, due, Consequence.STOPS_SWEEP)
     due = state.created_at + timedelta(seconds=STUCK_SECONDS)
-    if "exceeded quota" in said or "failed quota" in said:
-        brief = "A quota of the namespace has no room for the pods; raise it or ask for fewer devices"
-        return Hindrance(Reason.PODS_FORBIDDEN, brief, said, due, Consequence.ENDS_POINT)
-    brief = "The namespace refuses the pods"
     if "PodSecurity" in said:
         brief = "Pod Security of the namespace refuses the pods; relax its level or use another namespace"
-    return Hindrance(Reason.PODS_FORBIDDEN, brief, said, due, Consequence.STOPS_SWEEP)
+        return Hindrance(Reason.PODS_FORBIDDEN, brief, said, due, Consequence.STOPS_SWEEP)
+    brief = "The namespace refuses the pods; ask for less, or have its rules changed"
+    if "exceeded quota" in said or "failed quota" in said:
+        brief = "A quota of the namespace has no room for the pods; raise it or ask for fewer devices"
+    # Rules about amounts: a Point that asks for less may still fit.
+    return Hindrance(Reason.PODS_FORBIDDEN, brief, said, due, Consequence.ENDS_POINT)
 
 
-def _in_the_queue(state: AttemptState, limits: Limits) -> Iterator[Hindrance]:
+def _in_the_queue(row: TrialRow, state: AttemptState, limits: Limits) -> Iterator[Hindrance]:
+    since, seconds = state.created_at, limits.queued_seconds
     waiting = [pod for pod in state.pods if pod.scheduled_at is None and pod.exit is None]
     for pod in waiting:
         if claim := MISSING_CLAIM.search(pod.unschedulable):
             brief = f"The claim {claim[1]} does not exist; create it or correct spec.data.claim"
-            yield _hindrance(Reason.DATA_MISSING, brief, "", state.created_at, STUCK_SECONDS)
+            due = state.created_at + timedelta(seconds=STUCK_SECONDS)
+            yield Hindrance(Reason.DATA_MISSING, brief, "", due, CONSEQUENCES[Reason.DATA_MISSING])
     for pod in waiting:
         if pod.unschedulable:
-            brief = f"Pod {pod.name} finds no node"
-            detail = f"{pod.unschedulable} (limits.queuedSeconds is {limits.queued_seconds})"
-            yield _hindrance(Reason.UNSCHEDULABLE, brief, detail, state.created_at, limits.queued_seconds)
+            detail = f"{pod.unschedulable} (limits.queuedSeconds is {seconds})"
+            yield hindrance(Reason.UNSCHEDULABLE, f"Pod {pod.name} finds no node", detail, since, seconds)
     if waiting or len(state.pods) < state.planned_pods:
-        brief = f"Not all of {state.planned_pods} pods are scheduled"
-        detail = f"limits.queuedSeconds, {limits.queued_seconds} s, is over"
-        yield _hindrance(Reason.DEADLINE_EXCEEDED, brief, detail, state.created_at, limits.queued_seconds)
+        what, detail = f"Not all of {state.planned_pods} pods are scheduled", _over("queuedSeconds", seconds)
+        yield hindrance(Reason.DEADLINE_EXCEEDED, what, detail, since, seconds)
+    yield from _half_a_gang(row, state, limits)
+
+
+def _half_a_gang(row: TrialRow, state: AttemptState, limits: Limits) -> Iterator[Hindrance]:
+    """Pods that hold devices while others find none; two such Attempts would wait for each other for ever."""
+    gang = half_a_gang(row, state)
+    if gang:
+        last = max(pod.scheduled_at for pod in state.pods if pod.scheduled_at is not None)
+        due = max(last, state.created_at) + timedelta(seconds=limits.gang_seconds)
+        detail = _over("gangSeconds", limits.gang_seconds)
+        yield Hindrance(Reason.UNSCHEDULABLE, gang, detail, due, Consequence.BACKS_OFF)
+
+
+def half_a_gang(row: TrialRow, state: AttemptState) -> str:
+    """A sentence about pods that hold devices while others are not scheduled; empty: all do, or none."""
+    bound = [pod for pod in state.pods if pod.scheduled_at is not None]
+    gone = row.pods_checksum is not None and len(state.pods) < state.planned_pods
+    if not bound or len(bound) >= state.planned_pods or row.scheduled_at is not None or gone:
+        return ""
+    homeless = next((pod for pod in state.pods if pod.scheduled_at is None), None)
+    others = f"pod {homeless.name} finds no node ({homeless.unschedulable})" if homeless else "others are not there"
+    return (
+        f"{len(bound)} of {state.planned_pods} pods hold devices while {others}; they are given back and the trial is "
+        "tried again later"
+    )
 
 
 def _at_the_start(state: AttemptState, limits: Limits, image: str) -> Iterator[Hindrance]:
     for pod in state.pods:
         if pod.scheduled_at is not None and pod.started_at is None and pod.exit is None:
             yield from _unmade(pod, pod.scheduled_at, state, image)
-            yield from _unpulled(pod, pod.scheduled_at, limits, image)
+            yield from _unpulled(pod, pod.scheduled_at, state, limits, image)
+            yield from _unstarted(pod, pod.scheduled_at, state, limits)
+
+
+def _complaints(pod: PodState, state: AttemptState, reason: str = "") -> list[str]:
+    return [said.message for said in state.complaints if said.about == pod.name and said.reason.startswith(reason)]
 
 
 def _unmade(pod: PodState, since: datetime, state: AttemptState, image: str) -> Iterator[Hindrance]:
     """What only a person can remove."""
-    mounts = [said.message for said in state.complaints if said.about == pod.name and said.reason == "FailedMount"]
-    for said in (pod.waiting_message, *mounts):
+    for said in (pod.waiting_message, *_complaints(pod, state, "FailedMount")):
         if secret := MISSING_SECRET.search(said):
             missing = f"The Secret {secret[1]} does not exist" if secret[1] else f"A Secret lacks the key {secret[2]}"
-            brief = f"{missing}; create it or correct spec.data.credentialsSecret"
-            yield _hindrance(Reason.SECRET_MISSING, brief, "", since, STUCK_SECONDS)
+            yield hindrance(Reason.SECRET_MISSING, missing, f"pod {pod.name}", since, STUCK_SECONDS)
     if pod.waiting_reason in WRONG_IMAGE:
-        brief = f"The image {image} cannot be used ({pod.waiting_reason}); correct spec.image"
-        yield _hindrance(Reason.IMAGE_PULL, brief, pod.waiting_message, since, STUCK_SECONDS)
+        what = f"The image {image} cannot be used ({pod.waiting_reason})"
+        yield hindrance(Reason.IMAGE_PULL, what, pod.waiting_message, since, STUCK_SECONDS)
     if pod.waiting_reason in UNMADE_CONTAINER:
-        brief = f"The container of pod {pod.name} cannot be made from image {image}"
-        yield _hindrance(Reason.CONFIG_INVALID, brief, pod.waiting_message, since, STUCK_SECONDS)
+        what = f"The container of pod {pod.name} cannot be made from image {image}"
+        yield hindrance(Reason.CONFIG_INVALID, what, pod.waiting_message, since, STUCK_SECONDS)
 
 
-def _unpulled(pod: PodState, since: datetime, limits: Limits, image: str) -> Iterator[Hindrance]:
-    """What may pass, within limits.startSeconds."""
+def _unpulled(pod: PodState, since: datetime, state: AttemptState, limits: Limits, image: str) -> Iterator[Hindrance]:
+    """A registry may recover. A pull Secret that does not exist is only told: some images need none."""
     if pod.waiting_reason in UNPULLED_IMAGE:
-        brief = f"The image {image} cannot be pulled; correct spec.image or spec.imagePullSecrets"
-        yield _hindrance(Reason.IMAGE_PULL, brief, pod.waiting_message, since, limits.start_seconds)
-    brief = f"Pod {pod.name} does not run yet"
-    detail = f"limits.startSeconds, {limits.start_seconds} s, is over {pod.waiting_reason} {pod.waiting_message}"
-    yield _hindrance(Reason.DEADLINE_EXCEEDED, brief, detail, since, limits.start_seconds)
+        said = " ".join((pod.waiting_message, *_complaints(pod, state, "FailedToRetrieveImagePullSecret")[:1]))
+        what = f"The image {image} cannot be pulled"
+        yield hindrance(Reason.IMAGE_PULL, what, f"pod {pod.name}: {said}", since, limits.start_seconds)
+
+
+def _unstarted(pod: PodState, since: datetime, state: AttemptState, limits: Limits) -> Iterator[Hindrance]:
+    """What may pass, within limits.startSeconds."""
+    said = " ".join((pod.waiting_reason, pod.waiting_message, *_complaints(pod, state)[:1]))
+    detail = f"{_over('startSeconds', limits.start_seconds)} {said}".strip()
+    yield hindrance(Reason.DEADLINE_EXCEEDED, f"Pod {pod.name} does not run yet", detail, since, limits.start_seconds)
+
+
+def _outlasting(state: AttemptState, limits: Limits) -> Iterator[Hindrance]:
+    """Ranks end together, and each pod's own watchdog ends it otherwise: one that runs on hangs as a whole."""
+    well = [pod.exit for pod in state.pods if pod.exit is not None and pod.exit.code == 0]
+    ends = [ended.at for ended in well if ended.at is not None]
+    running = [pod for pod in state.pods if pod.exit is None and pod.started_at is not None]
+    if ends and running:
+        seconds = limits.stall_seconds + OUTLASTING_SECONDS
+        what = f"Pod {running[0].name} runs on though others have ended well"
+        yield hindrance(Reason.STALLED, what, _over("stallSeconds", limits.stall_seconds), max(ends), seconds)
 
 
 def _total(state: AttemptState, limits: Limits) -> Iterator[Hindrance]:
     starts = [pod.started_at for pod in state.pods if pod.started_at is not None]
     if starts:
-        detail = f"limits.totalSeconds, {limits.total_seconds} s, is over"
-        yield _hindrance(Reason.DEADLINE_EXCEEDED, "The run does not end", detail, min(starts), limits.total_seconds)
+        running = next((f": pod {pod.name} runs" for pod in state.pods if pod.exit is None), "")
+        detail = f"{_over('totalSeconds', limits.total_seconds)}{running}"
+        yield hindrance(Reason.DEADLINE_EXCEEDED, "The run does not end", detail, min(starts), limits.total_seconds)
+
+
+def _over(limit: str, seconds: int) -> str:
+    return f"limits.{limit}, {seconds} s, is over"

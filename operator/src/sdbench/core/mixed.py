@@ -6,6 +6,8 @@ from sdbench.api.status import EnvironmentRow, TrialRow
 from sdbench.core.published import bounded
 
 CHARACTERS = 200
+DIGEST_CHARACTERS = 19
+"""As in sha256:0123456789ab."""
 
 PLAIN = {"device": "device", "device_count": "device count", "driver": "driver", "nccl": "NCCL"}
 """Fields whose values are short enough to be told, with the words for them."""
@@ -28,8 +30,20 @@ def _differences(seen: list[EnvironmentRow]) -> Iterator[str]:
         for name in sorted(set().union(*documents)):
             yield from _difference(name, [one.get(name, "none") for one in documents])
     yield from _difference("peak", [str(one.peak_teraflops) for one in seen])
-    if len({one.image_id for one in seen}) > 1:
+    if different_images(one.image_id for one in seen):
         yield "image"
+
+
+def different_images(image_ids: Iterable[str]) -> tuple[str, ...]:
+    """The images, if there are several, each once and cut short; a pod of which none is known says nothing.
+
+    An image ID is `repository@digest` of a manifest, or the bare digest of a configuration where the image was
+    imported into the node: the two cannot be compared, and the repository does not matter (a mirror).
+    """
+    known = dict.fromkeys(image for image in image_ids if image)
+    kinds = [[image.rpartition("@")[2] for image in known if ("@" in image) is named] for named in (True, False)]
+    found = next((digests for kind in kinds if len(digests := tuple(dict.fromkeys(kind))) > 1), ())
+    return tuple(digest[:DIGEST_CHARACTERS] for digest in found)
 
 
 def _difference(word: str, values: list[str]) -> Iterator[str]:

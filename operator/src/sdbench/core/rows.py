@@ -112,7 +112,7 @@ def _seen(row: TrialRow, state: AttemptState, world: World) -> TrialRow:
             "started_at": row.started_at or _moment(begun),
             "ended_at": moment(world.now) if seen_to_end(row, state) else row.ended_at,
             "pods_checksum": row.pods_checksum or _checksum(state),
-            "message": _in_the_way(state, world),
+            "message": _in_the_way(row, state, world),
         }
     )
 
@@ -125,9 +125,9 @@ def _checksum(state: AttemptState) -> str | None:
     return attempts.pods_checksum(state) if attempts.all_pods_exist(state) else None
 
 
-def _in_the_way(state: AttemptState, world: World) -> str:
+def _in_the_way(row: TrialRow, state: AttemptState, world: World) -> str:
     """What a person should know while the Attempt waits; deadlines alone are no news."""
-    for obstacle in obstacles(state, world.benchmark.spec, image(world)):
+    for obstacle in obstacles(row, state, world.benchmark.spec, image(world)):
         if obstacle.reason is not Reason.DEADLINE_EXCEEDED:
             return bounded(obstacle.brief)
     return ""

@@ -22,6 +22,10 @@ class PodExit:
     """As the kubelet says it: Completed, Error, OOMKilled, …"""
     message: str = ""
     """The termination message, or the log's tail."""
+    at: datetime | None = None
+    """When, as the kubelet says."""
+    before_start: bool = False
+    """It was the init container that waits for the master, and the training container never ran."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,9 @@ class PodState:
     unschedulable: str = ""
     """Message of PodScheduled=False."""
     disruption: str = ""
-    """Reason of DisruptionTarget, or Evicted."""
+    """What took it off its node: reason of the pod, such as Evicted, or of its condition DisruptionTarget."""
+    disruption_message: str = ""
+    """What is said of it: who preempted it, of what the node was short."""
     lost: bool = False
     """The kubelet does not know any more what became of its container."""
     deleting: bool = False
@@ -80,9 +86,13 @@ class AttemptState:
     """Since when it says so."""
     deleting: bool = False
     suspended: bool = False
-    """The job is held by a queue: it has no pods, or they are being taken away."""
+    """The job is held by a queue, or a person: it has no pods, or they are being taken away."""
     queue: str = ""
     """Which queue may hold it."""
+    suspension_at: datetime | None = None
+    """When it was last suspended or let go."""
+    said: str = ""
+    """Why the job has failed, in its own words."""
     foreign: bool = False
     """An object of another owner has the Attempt's name."""
     pods: tuple[PodState, ...] = ()

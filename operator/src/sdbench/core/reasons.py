@@ -1,0 +1,162 @@
+"""What does a reason mean? When an Attempt, or a Benchmark, gets it, what a person does about it, and when it is told.
+
+The one source of the remedies: sentences in rows are made with them, and docs/endings.md shows them.
+In `told`, {settle}, {stuck} and {refused} stand for the seconds that causes are waited for.
+"""
+
+from dataclasses import dataclass
+
+from sdbench.api.status import Reason
+
+
+@dataclass(frozen=True)
+class Story:
+    """Of one reason."""
+
+    when: str
+    remedy: str
+    """What to do, as the second half of a sentence; empty where nothing is to be done."""
+    told: str = "at once"
+    """In which time after its first sign."""
+
+
+SETTLED = "at once if all pods have ended, else after {settle} s"
+"""Of a weak cause: a stronger one may follow."""
+
+STORIES: dict[Reason, Story] = {
+    Reason.MEASURED: Story("All pods ended with code 0 and rank 0 left a complete Report of this Attempt.", ""),
+    Reason.CONFIG_INVALID: Story(
+        "The trainer refused its configuration (64), no container can be made from the image, the cluster calls the "
+        "job invalid, or the plan was refused.",
+        "correct spec.trainer or spec.image",
+        "at once; {stuck} s after scheduling; {refused} s after the refusal",
+    ),
+    Reason.DATA_MISSING: Story(
+        "The shards could not be read (65), or the claim does not exist.",
+        "check spec.data, its credentials, and that shards lie there",
+        "at once; a claim: {stuck} s after creation",
+    ),
+    Reason.SECRET_MISSING: Story(
+        "A Secret that the pods mount does not exist, or lacks a key.",
+        "create it or correct spec.data.credentialsSecret",
+        "{stuck} s after scheduling",
+    ),
+    Reason.IMAGE_PULL: Story(
+        "The image has a malformed name, is never pulled, or could not be pulled.",
+        "correct spec.image or spec.imagePullSecrets",
+        "a name: {stuck} s after scheduling; a pull: limits.startSeconds after it",
+    ),
+    Reason.PODS_FORBIDDEN: Story(
+        "A quota, Pod Security or an admission policy refuses the job or its pods.",
+        "ask whoever administers the namespace",
+        "{stuck} s after creation; a refused job after {refused} s; what may pass: limits.queuedSeconds",
+    ),
+    Reason.UNSCHEDULABLE: Story(
+        "No node has room for a pod; or some pods held devices for limits.gangSeconds while others found none.",
+        "free or add nodes, ask for fewer devices, or raise limits.queuedSeconds",
+        "limits.queuedSeconds after creation; half of a gang: limits.gangSeconds after its last pod was scheduled",
+    ),
+    Reason.NOT_ADMITTED: Story(
+        "The job is suspended by a queue and was not admitted.",
+        "raise the queue's quota or limits.queuedSeconds, or ask for fewer devices",
+        "limits.queuedSeconds after creation",
+    ),
+    Reason.RENDEZVOUS_TIMEOUT: Story(
+        "The ranks did not meet (66).",
+        "check the network between the pods and its policies, or raise limits.rendezvousSeconds",
+        "limits.rendezvousSeconds after a rank's start",
+    ),
+    Reason.OUT_OF_MEMORY_DEVICE: Story("A device's memory was full (67).", "lower deviceMicrobatchSize"),
+    Reason.OUT_OF_MEMORY_HOST: Story(
+        "The kubelet calls the container OOMKilled, whatever its code.", "raise devices.perDevice.memory"
+    ),
+    Reason.LOSS_NOT_FINITE: Story(
+        "The loss became infinite or not a number (68).", "lower learningRate or use another precision"
+    ),
+    Reason.PEER_LOST: Story(
+        "A rank lost its peers (69), and no pod says why.", "look at the nodes and the network of its peers", SETTLED
+    ),
+    Reason.COLLECTIVE_ERROR: Story(
+        "A collective failed though no peer was lost (73).", "check the network between the devices", SETTLED
+    ),
+    Reason.MIXED_IMAGES: Story(
+        "The pods of one Attempt ran different images under one name.", "name spec.image by its digest"
+    ),
+    Reason.MIXED_DEVICES: Story(
+        "The ranks of one Attempt saw different devices (74).",
+        "choose one kind of device by scheduling.nodeSelector",
+    ),
+    Reason.CRASHED: Story("The trainer ended with 70, or a code that has no name.", "read what it said last", SETTLED),
+    Reason.STALLED: Story(
+        "No first step, or no further one, for too long (71): the sentence says where; or a pod runs on though "
+        "another has ended well.",
+        "look at where it stands, or raise limits.firstStepSeconds or limits.stallSeconds",
+        "100 median steps, 60 s at least, limits.stallSeconds at most; the first step: limits.firstStepSeconds",
+    ),
+    Reason.SHARED_MEMORY_FULL: Story(
+        "The shared memory, /dev/shm, was full (72).", "raise devices.perDevice.sharedMemory"
+    ),
+    Reason.DEADLINE_EXCEEDED: Story(
+        "A limit of spec.limits is over and nothing better is known: the sentence says which.",
+        "find out what is slow, or raise that limit",
+        "limits.queuedSeconds, limits.startSeconds or limits.totalSeconds",
+    ),
+    Reason.INTERRUPTED: Story(
+        "A pod was killed by a signal (137, 143), deleted, replaced, or refused by its node.",
+        "find out who did it",
+        "a signal: as PeerLost; else at once",
+    ),
+    Reason.PREEMPTED: Story(
+        "The scheduler took a pod off its node for a more important one, or somebody (Kueue) suspended the job after "
+        "its pods were scheduled.",
+        "give it a higher priority if this happens again and again",
+    ),
+    Reason.EVICTED: Story(
+        "A pod was evicted, by the eviction API (a drained node) or by a kubelet short of something.",
+        "look at what its node was short of, or who drains it",
+    ),
+    Reason.NODE_LOST: Story(
+        "A node became unreachable, was tainted NoExecute, shut down or removed, or its kubelet lost a container.",
+        "look at the node",
+        "at once when the cluster says so: some 80 s after the node's last sign",
+    ),
+    Reason.JOB_VANISHED: Story(
+        "Somebody else deleted the job, or put another of its name in its place.",
+        "leave jobs to the operator; spec.suspend and spec.cancel stop them",
+    ),
+    Reason.REPORT_LOST: Story(
+        "The pods ended well, but left no complete Report of this Attempt.",
+        "keep the logs by retention.failedSeconds and read those of the master",
+    ),
+    Reason.NAME_CONFLICT: Story(
+        "Another owner's object has the Attempt's name; it is left alone.", "rename or delete that object"
+    ),
+    Reason.BACKEND_UNAVAILABLE: Story(
+        "The cluster does not know PyTorchJobs; rows stay as they are until it does.",
+        "install the Kubeflow training-operator",
+        "at the next look, within 45 s",
+    ),
+    Reason.BUDGET_EXCEEDED: Story(
+        "limits.deviceHours or limits.cost, or the administrator's bound, is used up, or too little is left.",
+        "raise the limit that the sentence names",
+    ),
+    Reason.SUSPENDED: Story("spec.suspend stopped the Attempt.", "set spec.suspend to false to go on"),
+    Reason.CANCELLED: Story("spec.cancel ended the Benchmark.", "create another Benchmark to ask again"),
+    Reason.SKIPPED: Story(
+        "Another Trial's failure, or a lowered limits.maxDevices, leaves this one without a hope.",
+        "remove the cause that the sentence names",
+    ),
+    Reason.TIGHT_ENOUGH: Story("The Point's repeats agree; no further one is needed.", ""),
+    Reason.UNKNOWN: Story(
+        "The job ended, and none of its pods says why.",
+        "keep the logs by retention.failedSeconds and read them",
+        "after {settle} s",
+    ),
+}
+
+
+def sentence(reason: Reason, what: str, detail: str = "") -> str:
+    """What has happened and what to do; then what was said of it, which may be cut."""
+    remedy = STORIES[reason].remedy
+    told = f"{what}; {remedy}" if remedy else what
+    return f"{told}: {detail}" if detail else told

@@ -1,0 +1,121 @@
+"""Is a result ever lost without a word? The operator is away when a Trial ends, or its pod goes with its end."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api.operating import OperatorProcess, condition, read
+from api.played import End, Player, measured
+from api.questions import Asked, question
+from cluster.harness.control_plane import ControlPlane
+from cluster.harness.polling import until
+from sdbench_trainer.run import RunConfig
+
+pytest_plugins = ["api.places"]
+
+SECONDS = 60
+
+
+@dataclass
+class Stage:
+    """A question of one Trial, whose pod ends when it may."""
+
+    plane: ControlPlane
+    namespace: str
+    may_end: threading.Event = field(default_factory=threading.Event)
+
+    def script(self, run: RunConfig, index: int) -> End | None:
+        return measured(run, index) if self.may_end.is_set() else None
+
+    def benchmark(self) -> dict[str, Any]:
+        return read(self.plane, self.namespace, "sdb", "tiny")
+
+    def row(self) -> dict[str, Any]:
+        rows = self.benchmark().get("status", {}).get("trials") or [{}]
+        return dict(rows[0])
+
+    def pods(self) -> list[dict[str, Any]]:
+        return list(read(self.plane, self.namespace, "pods")["items"])
+
+    def wait_until_running(self) -> None:
+        until(lambda: self.row().get("phase") == "Running", SECONDS, "the trial to run")
+
+    def wait_until_ended(self) -> str:
+        """The name of the pod, once it has ended well."""
+
+        def ended() -> str | None:
+            return next((pod["metadata"]["name"] for pod in self.pods() if pod["status"]["phase"] == "Succeeded"), None)
+
+        return str(until(ended, SECONDS, "the pod to end"))
+
+    def remove(self, pod: str) -> None:
+        self.plane.kubectl("delete", "pod", pod, "-n", self.namespace, "--force", "--grace-period=0")
+
+    def cleaned_up(self) -> dict[str, Any]:
+        def clean() -> dict[str, Any] | None:
+            one = self.benchmark()
+            return one if condition(one, "CleanedUp").get("status") == "True" else None
+
+        return dict(until(clean, SECONDS, "everything to be cleaned up"))
+
+
+@pytest.fixture
+def stage(plane: ControlPlane, namespace: str, asked: Asked) -> Iterator[Stage]:
+    stage = Stage(plane, namespace)
+    with Player(plane.kubeconfig, namespace, stage.script):
+        asked(devices=question()["spec"]["devices"] | {"counts": [1]})
+        yield stage
+
+
+@contextmanager
+def operator_killed_while_it_runs(stage: Stage, kubeconfig: Path, log: Path) -> Iterator[None]:
+    """Inside, the trial runs and nobody operates; afterwards an operator runs until all is cleaned up."""
+    with OperatorProcess(kubeconfig, stage.namespace, log) as first:
+        stage.wait_until_running()
+        first.kill()
+        first.process.wait(10)
+    yield
+    with OperatorProcess(kubeconfig, stage.namespace, log):
+        stage.cleaned_up()
+
+
+def test_what_ended_while_the_operator_was_away_is_taken_when_it_is_back(
+    stage: Stage, kubeconfig: Path, tmp_path: Path
+) -> None:
+    with operator_killed_while_it_runs(stage, kubeconfig, tmp_path / "log"):
+        stage.may_end.set()
+        stage.wait_until_ended()
+    row = stage.row()
+    assert (row["phase"], row["attempt"], row["failures"]) == ("Succeeded", 1, 0)
+    assert float(row["measurement"]["imagesPerSecond"]) == 10.0
+
+
+def test_a_result_that_went_with_its_pod_is_told_and_measured_again(
+    stage: Stage, kubeconfig: Path, tmp_path: Path
+) -> None:
+    with operator_killed_while_it_runs(stage, kubeconfig, tmp_path / "log"):
+        stage.may_end.set()
+        stage.remove(stage.wait_until_ended())
+    row = stage.row()
+    assert (row["phase"], row["attempt"], row["failures"]) == ("Succeeded", 2, 1)
+    events = read(stage.plane, stage.namespace, "events")["items"]
+    warnings = [event for event in events if event["reason"] == "Interrupted" and event["type"] == "Warning"]
+    assert any("1 of 1 pods were deleted" in event["message"] for event in warnings), events
+
+
+def test_a_pod_that_goes_as_soon_as_it_has_ended_leaves_a_result_or_a_reason(
+    stage: Stage, kubeconfig: Path, tmp_path: Path
+) -> None:
+    with OperatorProcess(kubeconfig, stage.namespace, tmp_path / "log"):
+        stage.wait_until_running()
+        stage.may_end.set()
+        stage.remove(stage.wait_until_ended())
+        row = stage.cleaned_up()["status"]["trials"][0]
+    assert row["phase"] == "Succeeded"
+    assert row["attempt"] == 1 + row["failures"] <= 2
+    assert float(row["measurement"]["imagesPerSecond"]) == 10.0

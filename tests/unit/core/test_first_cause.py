@@ -1,0 +1,82 @@
+"""Whom does a Benchmark blame when pods end one after the other? The first cause, within seconds, whoever hangs on."""
+
+from datetime import timedelta
+
+import pytest
+
+from sdbench.api.status import Reason, TrialPhase, TrialRow
+from sdbench.core.causes import SETTLE_SECONDS
+from sdbench.core.decide import decide
+from sdbench.core.world import Decision, PodState, World
+from unit.core.worlds import after, attempt, benchmark, exited, failure, pod, spec, world
+
+NAME = "tiny-0a1b2-0-1"
+TWO_PODS = {"counts": [2], "perPod": 1}
+
+
+def broken(index: int, code: int) -> PodState:
+    return exited(index, code, of=failure(NAME, code, "it broke", rank=index))
+
+
+def running() -> tuple[Decision, World]:
+    at = world(benchmark(spec(devices=TWO_PODS)))
+    at = after(decide(at), at, attempt(pod(0), pod(1)), seconds=5)
+    return decide(at), at
+
+
+def ends(*looks: tuple[float, tuple[PodState, ...]]) -> TrialRow:
+    """The row after looks at the pods, each some seconds after the last one."""
+    made, at = running()
+    for seconds, pods in looks:
+        at = after(made, at, attempt(*pods), seconds=seconds)
+        made = decide(at)
+    return made.status.trials[0]
+
+
+@pytest.mark.parametrize("code", [64, 65, 66, 67, 68, 71, 72, 74])
+def test_a_worker_that_names_its_cause_ends_the_attempt_at_once_though_the_master_hangs(code: int) -> None:
+    row = ends((0, (pod(0), broken(1, code))))
+    assert row.phase in {TrialPhase.FAILED, TrialPhase.STOPPING}
+    assert "pod pod-1, rank 1" in row.message
+
+
+@pytest.mark.parametrize("code", [1, 69, 70, 73, 134, 137, 143])
+def test_any_other_worker_that_dies_ends_it_within_seconds_though_the_master_hangs(code: int) -> None:
+    died = (pod(0), broken(1, code))
+    assert ends((0, died), (SETTLE_SECONDS - 1, died)).phase is TrialPhase.RUNNING
+    row = ends((0, died), (SETTLE_SECONDS, died))
+    assert row.phase in {TrialPhase.FAILED, TrialPhase.STOPPING}
+    assert "pod pod-1" in row.message
+
+
+def test_the_next_look_is_when_the_weak_cause_has_waited() -> None:
+    made, at = running()
+    died = attempt(pod(0), broken(1, 137))
+    at = after(made, at, died)
+    made = decide(at)
+    assert decide(after(made, at, died)).look_again == timedelta(seconds=SETTLE_SECONDS)
+
+
+@pytest.mark.parametrize(
+    ("later", "reason", "named"),
+    [
+        (broken(1, 67), Reason.OUT_OF_MEMORY_DEVICE, "pod-1"),
+        (exited(1, 137, "OOMKilled"), Reason.OUT_OF_MEMORY_HOST, "pod-1"),
+        (broken(1, 70), Reason.CRASHED, "pod-1"),
+        (broken(1, 73), Reason.COLLECTIVE_ERROR, "pod-1"),
+        (broken(1, 69), Reason.PEER_LOST, "pod-0"),
+        (exited(1, 137), Reason.PEER_LOST, "pod-0"),
+    ],
+    ids=["device memory", "host memory", "a bug", "a collective", "a peer, too", "killed"],
+)
+def test_a_worker_that_dies_3_seconds_after_its_peer_gave_up_is_heard(
+    later: PodState, reason: Reason, named: str
+) -> None:
+    row = ends((0, (broken(0, 69), pod(1))), (3, (broken(0, 69), later)))
+    assert (row.reason, f"pod {named}" in row.message) == (reason, True)
+
+
+def test_a_cause_that_is_heard_too_late_does_not_change_what_was_told() -> None:
+    gave_up = (broken(0, 69), pod(1))
+    row = ends((0, gave_up), (SETTLE_SECONDS, gave_up), (1, (broken(0, 69), broken(1, 67))))
+    assert row.reason is Reason.PEER_LOST
