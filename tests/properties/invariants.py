@@ -21,6 +21,7 @@ def check_change(before: Status, after: Status, world: World) -> None:
     check_spared(before, after, spec)
     check_failures(before, after, spec)
     check_spent(before, after)
+    assert world.backend or before.trials == after.trials, "judged without having looked"
     if before.resolved is not None and after.trials:
         check_started(before, after, world)
         check_budget(before, after, world)

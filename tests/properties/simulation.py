@@ -79,6 +79,8 @@ class Cluster:
         self.serial = 0
         self.others = 0
         """Trials of other Benchmarks that run."""
+        self.backend = True
+        """PyTorchJobs are served."""
         self.queued = False
         """A queue holds jobs that are made now."""
         self.expired = False
@@ -94,9 +96,10 @@ class Cluster:
 
     def snapshot(self) -> Snapshot:
         of = benchmark(self.spec, self.status, generation=self.generation, uid=self.uid)
-        attempts = tuple(job.state() for job in self.jobs.values())
+        attempts = tuple(job.state() for job in self.jobs.values()) if self.backend else ()
         defaults = replace(DEFAULTS, bounds=self.bounds)
-        return Snapshot(World(of, attempts, defaults, self.now, others_running=self.others), self.version)
+        world = World(of, attempts, defaults, self.now, backend=self.backend, others_running=self.others)
+        return Snapshot(world, self.version)
 
     def stored(self, made: Decision, seen: Snapshot) -> bool:
         """PUT: whether the status was taken. Every change is checked against what may never change."""
@@ -121,9 +124,9 @@ class Cluster:
 
     def done(self, act: Start | Stop) -> None:
         """POST or DELETE, as the API server would answer."""
-        if isinstance(act, Start):
+        if self.backend and isinstance(act, Start):
             self._created(act)
-        else:
+        elif self.backend and isinstance(act, Stop):
             self._deleted(act)
         self.check()
 
@@ -232,7 +235,7 @@ class Cluster:
     def owed(self, world: World) -> dict[int, float]:
         """Which Trials' rows must take which rate from this World: complete, undisturbed, and still wanted."""
         owed: dict[int, float] = {}
-        for row in world.benchmark.status.trials:
+        for row in world.benchmark.status.trials if world.backend else ():
             job = self.jobs.get(row.job or "")
             if row.phase in LIVE and job is not None and job.uid is not None and not job.touched:
                 reports = [pod.report for pod in job.pods if pod.exit is not None and pod.index == 0]

@@ -224,6 +224,10 @@ class Interleaving(RuleBasedStateMachine):
     def time_passes(self, seconds: int) -> None:
         self.cluster.now += timedelta(seconds=seconds)
 
+    @rule()
+    def pytorchjobs_are_served_no_more_or_again(self) -> None:
+        self.cluster.backend = not self.cluster.backend
+
     # People.
 
     @precondition(jobs_exist)
@@ -263,7 +267,7 @@ class Interleaving(RuleBasedStateMachine):
         """Trouble is over: the Benchmark ends, frees every device, and is silent from then on, or deletes itself."""
         if not hasattr(self, "cluster"):
             return
-        self.cluster.others, self.cluster.queued = 0, False
+        self.cluster.others, self.cluster.queued, self.cluster.backend = 0, False, True
         if self.cluster.spec.suspend:
             self.respecified(suspend=False)
         for _ in range(PASSES):
