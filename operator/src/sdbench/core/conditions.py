@@ -103,7 +103,7 @@ def facts(
     )
 
 
-def _running(rows: tuple[TrialRow, ...], end: Outcome | None, others_first: bool) -> Fact:
+def _running(rows: tuple[TrialRow, ...], end: Outcome | None, others_first: bool = False) -> Fact:
     live = [row for row in rows if row.phase in LIVE]
     if live:
         names = ", ".join(f"trial {row.trial} ({row.point}), attempt {row.attempt}" for row in live)
