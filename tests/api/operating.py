@@ -61,18 +61,23 @@ class OperatorProcess:
 
     def answer(self, path: str) -> tuple[int, str]:
         """Status and text of a GET; status 0 while nobody listens."""
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        try:
-            with opener.open(f"http://127.0.0.1:{self.port}{path}", timeout=5) as response:
-                return response.status, response.read().decode()
-        except urllib.error.HTTPError as error:
-            return error.code, error.read().decode()
-        except OSError:
-            return 0, ""
+        return said_over_http(self.port, path)
 
     def said(self) -> str:
         """The end of its log."""
         return f"the operator said:\n{self._log.read_text()[-3000:]}"
+
+
+def said_over_http(port: int, path: str) -> tuple[int, str]:
+    """Status and text of a GET; status 0 while nobody listens."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(f"http://127.0.0.1:{port}{path}", timeout=5) as response:
+            return response.status, response.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+    except OSError:
+        return 0, ""
 
 
 def quiet_port() -> int:
