@@ -23,7 +23,7 @@ from aiohttp import web
 
 HOP_BY_HOP = {"connection", "transfer-encoding", "content-length", "content-encoding", "host", "keep-alive"}
 PATH = re.compile(
-    r"^/(?:api/v1|apis/[^/]+/[^/]+)(?:/namespaces/(?P<namespace>[^/]+))?"
+    r"^/(?:api/v1|apis/[^/]+/[^/]+)(?:/namespaces/[^/]+)?"
     r"/(?P<plural>[^/]+)(?:/(?P<name>[^/]+)(?:/(?P<part>[^/]+))?)?$"
 )
 WRITES = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
@@ -145,6 +145,8 @@ class FaultProxy:
         self._watches: dict[web.StreamResponse, tuple[Request, asyncio.Task[Any]]] = {}
         self.kubeconfig = copy
         self.armed: list[Armed] = []
+        self.lookers: list[Callable[[Exchange], Awaitable[None]]] = []
+        """Called with every request before anything happens to it."""
         self.seen: list[Request] = []
         """Every request, in the order in which they came."""
 
@@ -156,7 +158,7 @@ class FaultProxy:
         )
         application = web.Application(client_max_size=2**24)
         application.router.add_route("*", "/{path:.*}", self._met)
-        self._runner = web.AppRunner(application, shutdown_timeout=0, access_log=None)
+        self._runner = web.AppRunner(application, shutdown_timeout=0.1, access_log=None)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
         port = self._runner.addresses[0][1]
@@ -165,8 +167,8 @@ class FaultProxy:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for _, task in self._watches.values():
-            task.cancel()
+        for _, watching in self._watches.values():
+            watching.cancel()
         await self._runner.cleanup()
         await self._session.close()
 
@@ -212,9 +214,7 @@ class FaultProxy:
             async with self.sent(exchange) as upstream:
                 response = web.StreamResponse(status=upstream.status, headers=_headers(upstream))
                 if exchange.request.verb != "watch":
-                    return web.Response(
-                        status=upstream.status, headers=response.headers, body=await upstream.read()
-                    )
+                    return web.Response(status=upstream.status, headers=response.headers, body=await upstream.read())
                 await response.prepare(exchange.incoming)
                 await self._watched(exchange.request, upstream, response)
                 return response
@@ -225,14 +225,14 @@ class FaultProxy:
         request = _request(incoming, await incoming.read())
         self.seen.append(request)
         exchange = Exchange(self, request, incoming)
+        for look in self.lookers:
+            await look(exchange)
         for armed in self.armed:
             if armed.fault is not None and armed.meets(request):
                 return await armed.fault(exchange)
         return await self.passed_on(exchange)
 
-    async def _watched(
-        self, request: Request, upstream: aiohttp.ClientResponse, response: web.StreamResponse
-    ) -> None:
+    async def _watched(self, request: Request, upstream: aiohttp.ClientResponse, response: web.StreamResponse) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._watches[response] = request, task
@@ -266,10 +266,9 @@ class FaultProxy:
 
 def _request(incoming: web.Request, body: bytes) -> Request:
     found = PATH.match(incoming.path)
-    facts = found.groupdict() if found is not None else {"plural": incoming.path, "name": None, "part": None}
-    resource = f"{facts['plural']}/{facts['part']}" if facts["part"] else facts["plural"]
-    read = "get" if facts["name"] else "watch" if incoming.query.get("watch") == "true" else "list"
-    return Request(WRITES.get(incoming.method, read), resource, facts["name"] or "", body)
+    plural, name, part = found.group("plural", "name", "part") if found is not None else (incoming.path, None, None)
+    read = "get" if name else "watch" if incoming.query.get("watch") == "true" else "list"
+    return Request(WRITES.get(incoming.method, read), f"{plural}/{part}" if part else plural, name or "", body)
 
 
 async def _read(upstream: aiohttp.ClientResponse, lines: asyncio.Queue[bytes]) -> None:

@@ -39,7 +39,8 @@ class Witness:
 
     def ever(self, resource: tuple[str, str], namespace: str) -> list[tuple[str, str]]:
         """Name and UID of every object that was ever seen there."""
-        return sorted((name, uid) for plural, place, name, uid in self.made if (plural, place) == (resource[1], namespace))
+        there = (resource[1], namespace)
+        return sorted((name, uid) for plural, place, name, uid in self.made if (plural, place) == there)
 
     async def until(self, fact: Callable[[], Value | None], what: str, seconds: float = SECONDS) -> Value:
         """The first value of `fact` that is neither None nor False."""
