@@ -4,6 +4,7 @@ import contextlib
 import ssl
 import subprocess
 import urllib.request
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,7 +19,7 @@ from cluster.harness.runs import Run, new_run
 from cluster.harness.tools import TRAINING_OPERATOR, binary, module_source
 
 LOOPBACK = "127.0.0.1"
-
+NO_OPTIONS: Mapping[str, Sequence[str]] = {}
 
 PYTORCHJOB_CRD = "manifests/base/crds/kubeflow.org_pytorchjobs.yaml"
 
@@ -28,11 +29,15 @@ class ControlPlane:
 
     `address` is where the API server listens: loopback, unless pods must reach it.
     `run` is given by a Cluster that is more than a control plane; otherwise there is one of its own.
+    `options` are further arguments of a program, by its name.
     """
 
-    def __init__(self, address: str = LOOPBACK, run: Run | None = None) -> None:
+    def __init__(
+        self, address: str = LOOPBACK, run: Run | None = None, options: Mapping[str, Sequence[str]] = NO_OPTIONS
+    ) -> None:
         self._address = address
         self._given_run = run
+        self._options = options
         self._stack = contextlib.ExitStack()
         self.folder: Path = Path()
         self.server: str = ""
@@ -92,7 +97,7 @@ class ControlPlane:
         path = self.folder / "admin.kubeconfig"
         self.kubeconfig = kubeconfig.with_certificate(path, self.server, self.authority.certificate, self.administrator)
         self._start_etcd(stack, etcd_port, peer_port)
-        api = stack.enter_context(daemon(self._run, "kube-apiserver", self._api_command(api_port, etcd_port)))
+        api = stack.enter_context(self._started("kube-apiserver", self._api_command(api_port, etcd_port)))
         api.wait_until(self._api_ready)
         controllers = self._start_controllers(stack, controllers_port)
         scheduler = self._start_scheduler(stack, scheduler_port)
@@ -166,7 +171,7 @@ class ControlPlane:
             "--use-service-account-credentials",
             "--leader-elect=false",
         ]
-        return stack.enter_context(daemon(self._run, "kube-controller-manager", command))
+        return stack.enter_context(self._started("kube-controller-manager", command))
 
     def _start_scheduler(self, stack: contextlib.ExitStack, port: int) -> Daemon:
         config = self.client_kubeconfig("system:kube-scheduler")
@@ -180,7 +185,10 @@ class ControlPlane:
             f"--cert-dir={self.folder / 'pki'}",
             "--leader-elect=false",
         ]
-        return stack.enter_context(daemon(self._run, "kube-scheduler", command))
+        return stack.enter_context(self._started("kube-scheduler", command))
+
+    def _started(self, name: str, command: list[str | Path]) -> contextlib.AbstractContextManager[Daemon]:
+        return daemon(self._run, name, [*command, *self._options.get(name, ())])
 
     def _api_ready(self) -> bool:
         trust = ssl.create_default_context(cafile=str(self.authority.certificate))
