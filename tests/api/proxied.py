@@ -167,7 +167,7 @@ class FaultProxy:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for _, watching in self._watches.values():
+        for watching in [task for *_, task in self._watches.values()]:
             watching.cancel()
         await self._runner.cleanup()
         await self._session.close()

@@ -4,7 +4,7 @@ import contextlib
 import ssl
 import subprocess
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -38,6 +38,7 @@ class ControlPlane:
         self._address = address
         self._given_run = run
         self._options = options
+        self._programs: dict[str, tuple[Daemon, list[str | Path]]] = {}
         self._stack = contextlib.ExitStack()
         self.folder: Path = Path()
         self.server: str = ""
@@ -106,22 +107,17 @@ class ControlPlane:
 
     def _start_etcd(self, stack: contextlib.ExitStack, port: int, peer_port: int) -> None:
         client, peer = f"http://{LOOPBACK}:{port}", f"http://{LOOPBACK}:{peer_port}"
-        etcd = stack.enter_context(
-            daemon(
-                self._run,
-                "etcd",
-                [
-                    binary("etcd"),
-                    f"--data-dir={self.folder / 'etcd'}",
-                    "--unsafe-no-fsync",
-                    f"--listen-client-urls={client}",
-                    f"--advertise-client-urls={client}",
-                    f"--listen-peer-urls={peer}",
-                    f"--initial-advertise-peer-urls={peer}",
-                    f"--initial-cluster=default={peer}",
-                ],
-            )
-        )
+        command: list[str | Path] = [
+            binary("etcd"),
+            f"--data-dir={self.folder / 'etcd'}",
+            "--unsafe-no-fsync",
+            f"--listen-client-urls={client}",
+            f"--advertise-client-urls={client}",
+            f"--listen-peer-urls={peer}",
+            f"--initial-advertise-peer-urls={peer}",
+            f"--initial-cluster=default={peer}",
+        ]
+        etcd = stack.enter_context(self._started("etcd", command))
         etcd.wait_until(lambda: accepts(LOOPBACK, port))
 
     def _api_command(self, port: int, etcd_port: int) -> list[str | Path]:
@@ -187,8 +183,18 @@ class ControlPlane:
         ]
         return stack.enter_context(self._started("kube-scheduler", command))
 
-    def _started(self, name: str, command: list[str | Path]) -> contextlib.AbstractContextManager[Daemon]:
-        return daemon(self._run, name, [*command, *self._options.get(name, ())])
+    @contextlib.contextmanager
+    def _started(self, name: str, command: list[str | Path]) -> Iterator[Daemon]:
+        with daemon(self._run, name, [*command, *self._options.get(name, ())]) as started:
+            self._programs[name] = (started, command)
+            yield started
+
+    def restart(self, name: str) -> None:
+        """Kill a program, and start it again where it was; return when the API server answers."""
+        killed, command = self._programs[name]
+        killed.stop(gently=False)
+        started = self._stack.enter_context(self._started(name, command))
+        started.wait_until(self._api_ready)
 
     def _api_ready(self) -> bool:
         trust = ssl.create_default_context(cafile=str(self.authority.certificate))
