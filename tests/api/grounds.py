@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import pytest_asyncio
-
 from api.acted import Company, acting
 from api.direct import BENCHMARKS, JOBS, PODS, Api, Document, Refused, asking, place
 from api.operating import ACCOUNT, condition
@@ -137,10 +135,3 @@ async def _account(api: Api) -> None:
         except Refused as refusal:
             if refusal.code != 409:
                 raise
-
-
-@pytest_asyncio.fixture(scope="module")
-async def grounds(plane: ControlPlane, tmp_path_factory: Any) -> AsyncIterator[Grounds]:
-    """The grounds of a module's tests."""
-    async with opened(plane, tmp_path_factory.mktemp("grounds")) as found:
-        yield found

@@ -8,7 +8,7 @@ from api.grounds import Grounds
 from api.scenarios import QUICK, Scenario
 from api.sweep import swept
 
-pytest_plugins = ["api.places", "api.grounds"]
+pytest_plugins = ["api.places"]
 
 
 @pytest.mark.parametrize("scenario", QUICK, ids=lambda scenario: str(scenario.name))

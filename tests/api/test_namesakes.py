@@ -15,7 +15,7 @@ from api.proxied import Exchange, where
 from api.scenarios import ONE
 from sdbench_trainer.run import RunConfig
 
-pytest_plugins = ["api.places", "api.grounds"]
+pytest_plugins = ["api.places"]
 
 
 async def test_a_name_can_be_used_again_at_once_and_a_deletion_needs_nobody(grounds: Grounds, tmp_path: Path) -> None:

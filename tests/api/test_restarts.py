@@ -12,13 +12,13 @@ import pytest_asyncio
 
 from api.cases import Cast, ran
 from api.grounds import Grounds, opened
-from api.places import CRD
+from api.operating import ROOT
 from api.proxied import Exchange, where
 from api.scenarios import Scenario, answered
 from cluster.harness.control_plane import ControlPlane
 from cluster.harness.polling import until
 
-pytest_plugins = ["api.places", "api.grounds"]
+pytest_plugins = ["api.places"]
 
 TWO = Scenario("two trials", answered)
 
@@ -28,7 +28,7 @@ def own_plane() -> Iterator[ControlPlane]:
     """Nobody else's tests run on it."""
     with ControlPlane() as plane:
         plane.install_pytorchjob_crd()
-        plane.kubectl("apply", "-f", CRD)
+        plane.kubectl("apply", "-f", ROOT / "crds/stablediffusionbenchmarks.yaml")
         until(lambda: plane.serves("sdbench.dev/v1alpha1", "stablediffusionbenchmarks"), 60, "Benchmarks to be served")
         yield plane
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from api.grounds import Grounds
 from api.weather import CALLS, FAULTS, applies, failing, wrong_after
 
-pytest_plugins = ["api.places", "api.grounds"]
+pytest_plugins = ["api.places"]
 
 
 async def test_an_operator_lives_on_when_each_of_its_calls_fails_once(grounds: Grounds, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from api.direct import BENCHMARKS, JOBS, PODS, Api, Document, Refused
 
 WATCHED = (BENCHMARKS, JOBS, PODS)
 SECONDS = 60
+PAUSE_SECONDS = 0.2
 
 Value = TypeVar("Value")
 Listener = Callable[[str, Document], None]
@@ -56,19 +57,33 @@ class Witness:
     async def follow(self, api: Api, resource: tuple[str, str]) -> None:
         """Take note of everything of one kind, for ever."""
         group, plural = resource
-        listed = await _listed(api, f"{group}/{plural}")
-        for item in listed["items"]:
-            await self._note("ADDED", plural, item)
-        version = listed["metadata"]["resourceVersion"]
         while True:
-            # It goes on where it was, also after the API server was away: nothing is missed.
-            with unavailability():
-                async for event in api.watch(f"{group}/{plural}", version):
-                    assert event["type"] != "ERROR", event
-                    version = event["object"]["metadata"]["resourceVersion"]
-                    if event["type"] != "BOOKMARK":
-                        await self._note(event["type"], plural, event["object"])
-            await asyncio.sleep(0.2)
+            # From the beginning, and anew when the API server was restarted: it has then forgotten old versions.
+            listed = await _listed(api, f"{group}/{plural}")
+            await self._compare(plural, listed["items"])
+            version = listed["metadata"]["resourceVersion"]
+            while version:
+                version = await self._hear(api, f"{group}/{plural}", plural, version)
+                await asyncio.sleep(PAUSE_SECONDS)
+
+    async def _hear(self, api: Api, path: str, plural: str, version: str) -> str:
+        """Note what one watch tells, and the version from which the next goes on; empty: it can't."""
+        with unavailability():
+            async for event in api.watch(path, version):
+                if event["type"] == "ERROR":
+                    assert event["object"]["code"] == 410, event
+                    return ""
+                version = event["object"]["metadata"]["resourceVersion"]
+                if event["type"] != "BOOKMARK":
+                    await self._note(event["type"], plural, event["object"])
+        return version
+
+    async def _compare(self, plural: str, listed: list[Document]) -> None:
+        gone = self.objects[plural].keys() - {one["metadata"]["uid"] for one in listed}
+        for one in [self.objects[plural][uid] for uid in gone]:
+            await self._note("DELETED", plural, one)
+        for one in listed:
+            await self._note("ADDED", plural, one)
 
     async def _note(self, kind: str, plural: str, one: Document) -> None:
         metadata = one["metadata"]
@@ -94,7 +109,7 @@ async def _listed(api: Api, path: str) -> Document:
     while True:
         with unavailability():
             return await api.send("GET", path)
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(PAUSE_SECONDS)
 
 
 @contextlib.contextmanager
