@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,7 +77,7 @@ async def attended(grounds: Grounds, folder: Path, script: Script) -> AsyncItera
         await scene.leave()
 
 
-async def wrong_in(cases: dict[str, Callable[[], Awaitable[None]]]) -> dict[str, str]:
+async def wrong_in(cases: Mapping[str, Callable[[], Awaitable[None]]]) -> dict[str, str]:
     """Run all cases at the same time; what was wrong, by the case's name."""
     wrong: dict[str, str] = {}
 

@@ -65,6 +65,12 @@ class Scene:
         options = {"propagationPolicy": policy}
         await self.grounds.api.send("DELETE", place(BENCHMARKS, self.namespace, NAME), options)
 
+    def play(self, script: Script) -> None:
+        """From now on jobs are played here, those that are there among them."""
+        self.grounds.company.scripts[self.namespace] = script
+        for job in self.jobs():
+            self.grounds.company.noticed(JOBS[1], job)
+
     async def leave(self) -> None:
         """Nothing is asked here any more. The namespace stays: to delete one costs the controllers more than a case."""
         await self.grounds.api.send("DELETE", place(BENCHMARKS, self.namespace))

@@ -10,6 +10,7 @@ from api.questions import question
 from sdbench_trainer.run import RunConfig
 
 ONE = question()["spec"]["devices"] | {"counts": [1]}
+TWO = question()["spec"]["devices"] | {"counts": [1, 2]}
 THREE = question()["spec"]["devices"] | {"counts": [1, 2, 4]}
 
 

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from api.direct import BENCHMARKS, JOBS, PODS, Document, place
 from api.grounds import Scene
-from api.proxied import Armed, Exchange, Fault, FaultProxy, where
+from api.proxied import Armed, Exchange, FaultProxy, Where, where
 
 SECONDS = 3.0
 """How long the view stays old."""
@@ -51,20 +51,19 @@ async def snapshot(scene: Scene) -> Snapshot:
     return Snapshot({kind[1]: await api.send("GET", place(kind, namespace)) for kind in KINDS})
 
 
-def stale(view: Snapshot) -> Fault:
-    """Answered from a snapshot."""
+ALL_OLD = where("get list", " ".join(plural for _, plural in KINDS))
+JOBS_LISTED_OLD = where("list", JOBS[1])
+
+
+def show(view: Snapshot, proxy: FaultProxy, old: Where = ALL_OLD) -> Armed:
+    """These are answered from the snapshot, until some seconds after the first of them."""
 
     async def fault(exchange: Exchange) -> web.StreamResponse:
+        if armed.hits == 1:
+            asyncio.get_running_loop().call_later(SECONDS, armed.disarm)
         return view.answer(exchange)
 
-    return fault
-
-
-def show(view: Snapshot, proxy: FaultProxy, resources: tuple[tuple[str, str], ...] = KINDS) -> Armed:
-    """For a while, GET and LIST of these are answered from the snapshot."""
-    plurals = " ".join(plural for _, plural in resources)
-    armed = proxy.arm(where("get list", plurals), stale(view))
-    asyncio.get_running_loop().call_later(SECONDS, armed.disarm)
+    armed = proxy.arm(old, fault)
     return armed
 
 

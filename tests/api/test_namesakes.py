@@ -19,18 +19,14 @@ pytest_plugins = ["api.places"]
 
 
 async def test_a_name_can_be_used_again_at_once_and_a_deletion_needs_nobody(grounds: Grounds, tmp_path: Path) -> None:
-    assert (
-        await wrong_in(
-            {
-                "again, deleted in the background": lambda: asked_again(grounds, tmp_path, "Background"),
-                "again, deleted in the foreground": lambda: asked_again(grounds, tmp_path, "Foreground"),
-                "again while the operator was away": lambda: asked_again_meanwhile(grounds, tmp_path),
-                "deleted between the status and the job": lambda: deleted_before_its_job(grounds, tmp_path),
-                "namespace deleted without an operator": lambda: namespace_deleted(grounds, tmp_path),
-            }
-        )
-        == {}
-    )
+    cases = {
+        "again, deleted in the background": lambda: asked_again(grounds, tmp_path, "Background"),
+        "again, deleted in the foreground": lambda: asked_again(grounds, tmp_path, "Foreground"),
+        "again while the operator was away": lambda: asked_again_meanwhile(grounds, tmp_path),
+        "deleted between the status and the job": lambda: deleted_before_its_job(grounds, tmp_path),
+        "namespace deleted without an operator": lambda: namespace_deleted(grounds, tmp_path),
+    }
+    assert await wrong_in(cases) == {}
 
 
 def only_the_first_runs_on() -> Script:

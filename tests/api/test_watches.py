@@ -29,19 +29,15 @@ SIDE_BY_SIDE = Scenario("two at once", answered, spec={"parallelism": 2})
 
 
 async def test_whatever_becomes_of_a_watch_the_operator_sees_in_the_end(grounds: Grounds, tmp_path: Path) -> None:
-    assert (
-        await wrong_in(
-            {
-                "frozen": lambda: cancelled_unheard(grounds, tmp_path),
-                "cut, and not to be had for a while": lambda: cancelled_while_cut(grounds, tmp_path),
-                "410 while a job was deleted": lambda: job_deleted_unheard(grounds, tmp_path),
-                "410 while the Benchmark was deleted": lambda: benchmark_deleted_unheard(grounds, tmp_path),
-                "everything told twice": lambda: same_end(grounds, tmp_path, faults.doubled),
-                "objects in another order": lambda: same_end(grounds, tmp_path, faults.shuffled),
-            }
-        )
-        == {}
-    )
+    cases = {
+        "frozen": lambda: cancelled_unheard(grounds, tmp_path),
+        "cut, and not to be had for a while": lambda: cancelled_while_cut(grounds, tmp_path),
+        "410 while a job was deleted": lambda: job_deleted_unheard(grounds, tmp_path),
+        "410 while the Benchmark was deleted": lambda: benchmark_deleted_unheard(grounds, tmp_path),
+        "everything told twice": lambda: same_end(grounds, tmp_path, faults.doubled),
+        "objects in another order": lambda: same_end(grounds, tmp_path, faults.shuffled),
+    }
+    assert await wrong_in(cases) == {}
 
 
 async def cancelled_unheard(grounds: Grounds, folder: Path) -> None:
