@@ -77,9 +77,12 @@ async def swept(
     grounds: Grounds, scenario: Scenario, folder: Path, alive: Alive = Alive.ONE, writes_behind: int = 0
 ) -> Swept:
     """Kill before and after every write; whoever returns sees the cluster as it was some writes before."""
-    references = await asyncio.gather(*(ran(grounds, scenario, folder, operators=alive.operators) for _ in range(2)))
-    expected = references[0].end
-    assert references[1].end == expected, expected.difference(references[1].end)
+    usual, *references = await asyncio.gather(
+        ran(grounds, scenario, folder), *(ran(grounds, scenario, folder, operators=alive.operators) for _ in range(2))
+    )
+    expected = usual.end
+    for one in references:
+        assert one.end == expected, expected.difference(one.end)
     lengths = [len(one.writes) for one in references]
     how = f"{alive.value}{f', view {writes_behind} writes old' if writes_behind else ''}"
     result = Swept(scenario.name, how, max(lengths), min(lengths))

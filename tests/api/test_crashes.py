@@ -1,9 +1,11 @@
 """Does a SIGKILL of the operator, at whichever write, change anything of the answer or of what was run?"""
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
+from api.cases import ran
 from api.grounds import Grounds
 from api.scenarios import QUICK, Scenario
 from api.sweep import swept
@@ -17,4 +19,15 @@ async def test_an_operator_killed_at_any_write_changes_nothing(
 ) -> None:
     result = await swept(grounds, scenario, tmp_path)
     result.assert_whole()
-    print(f"{result.scenario}: {result.kills} kills at {result.writes} writes")
+    assert result.kills + len(result.unreached) == 2 * result.writes
+
+
+async def test_a_second_operator_by_mistake_changes_nothing(grounds: Grounds, tmp_path: Path) -> None:
+    """tests/long kills one of them, and both, at every write."""
+
+    async def wrong_with_two(scenario: Scenario) -> str:
+        usual, found = await asyncio.gather(*(ran(grounds, scenario, tmp_path, operators=some) for some in (1, 2)))
+        return usual.end.difference(found.end)
+
+    wrong = await asyncio.gather(*(wrong_with_two(scenario) for scenario in QUICK))
+    assert wrong == [""] * len(QUICK)
