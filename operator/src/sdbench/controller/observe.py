@@ -17,7 +17,7 @@ from sdbench.api.status import TrialPhase, TrialRow
 from sdbench.controller.podstate import label, moment, pod_state
 from sdbench.controller.transport import Document
 from sdbench.core.attempts import failed
-from sdbench.core.rows import LIVE
+from sdbench.core.rows import LIVE, unreleased
 from sdbench.core.world import AttemptState, Complaint, PodState
 
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
@@ -58,10 +58,12 @@ def ours(job: Document, benchmark: Benchmark, name: str) -> bool:
 def unconfirmed(benchmark: Benchmark, jobs: Iterable[Document], pods: Iterable[Document]) -> tuple[str, ...]:
     """Names of jobs to be asked for one by one: they were not listed, yet may exist.
 
-    Either the job was made after the jobs and before the pods were listed, or it is a stranger's without our labels.
+    Either the job was made after the jobs and before the pods were listed, or it is a stranger's without our labels,
+    or the list is older than what is known: nobody's devices are called free because a list does not tell of them.
     """
     listed = {job["metadata"]["name"] for job in jobs}
-    wanted = (*(name for name, _, _ in _expected(benchmark)), *(who.name for who in _grouped(pods)))
+    held = (row.job for row in benchmark.status.trials if row.job is not None and unreleased(row))
+    wanted = (*held, *(who.name for who in _grouped(pods)))
     return tuple(dict.fromkeys(name for name in wanted if name not in listed))
 
 
