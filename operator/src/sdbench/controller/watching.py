@@ -43,17 +43,14 @@ class Watching:
         self._seen, self._namespaces = seen, namespaces
         self._told_to_end = asyncio.Event()
         self._stop_kopf = asyncio.Event()
+        self._trouble = ""
         self.watched: frozenset[str] = frozenset()
 
     async def until_told_to_end(self, served: Served) -> None:
         """Watch until SIGTERM or SIGINT."""
         self._listen_to_signals()
         while not self._told_to_end.is_set():
-            try:
-                found = await served()
-            except ApiError as error:
-                log.warning("the API server does not say what it serves: %s", error)
-                found = frozenset()
+            found = await self._found(served)
             renewed = PLURAL in found and await self._watch(found)
             if not renewed:
                 await self._pause()
@@ -63,6 +60,18 @@ class Watching:
         if self.watched and served != self.watched:
             log.info("served now: %s", ", ".join(sorted(served)) or "nothing of ours")
             self._stop_kopf.set()
+
+    async def _found(self, served: Served) -> frozenset[str]:
+        """What there is to watch; nothing while the API server does not say so, which is told once."""
+        try:
+            found = await served()
+        except ApiError as error:
+            if str(error) != self._trouble:
+                log.warning("the API server does not say what it serves: %s", error)
+            self._trouble = str(error)
+            return frozenset()
+        self._trouble = ""
+        return found
 
     async def _watch(self, found: frozenset[str]) -> bool:
         """Let kopf watch until something ends it; whether that was we."""
