@@ -7,6 +7,7 @@ audit log says who was allowed what.
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from api.questions import question
 from cluster.harness import kubeconfig
 from cluster.harness.audit import Request
 from cluster.harness.control_plane import ControlPlane
+from cluster.harness.failure import HarnessError
 from cluster.harness.polling import until
 from sdbench.api.names import ATTEMPT_LABEL, BENCHMARK_LABEL, BENCHMARK_UID_LABEL, GROUP, PLURAL, TRIAL_LABEL
 from sdbench.controller.calls import JOB_GROUP, JOBS, OWNING, Right
@@ -74,9 +76,9 @@ class Stage:
         return {Right(one.group, one.resource, one.verb) for one in asked if one.code == 403}
 
     def granted(self, namespace: str) -> set[Right]:
-        """Every right that was used."""
+        """Every right that was used, though what was asked for may not exist."""
         asked = self._audited.asked(namespace)
-        return {Right(one.group, one.resource, one.verb) for one in asked if 0 < one.code < 400}
+        return {Right(one.group, one.resource, one.verb) for one in asked if 0 < one.code != 403}
 
     def _kubeconfig(self, namespace: str) -> Path:
         body = {"spec": {"expirationSeconds": 3600}}
@@ -131,7 +133,8 @@ def stage(audited_plane: Audited, tmp_path_factory: pytest.TempPathFactory) -> I
 
 def test_with_the_rendered_rights_every_call_is_allowed_and_every_right_is_used(stage: Stage) -> None:
     wanted = set(ALL) - set(OWNING)
-    until(lambda: wanted <= stage.granted(COMPLETE), SECONDS, f"all of {wanted}; {stage.operators[COMPLETE].said()}")
+    with suppress(HarnessError):
+        until(lambda: wanted <= stage.granted(COMPLETE), SECONDS, "every right to be used")
     assert stage.granted(COMPLETE) == wanted
     assert stage.refused(COMPLETE) == set()
 
