@@ -19,7 +19,8 @@ def test_nothing_is_monitored_unless_asked(helm: Helm, values: dict[str, Any]) -
     asked = "monitoring" in values
     objects = helm.render(values)
     assert len(of_kind(objects, "PodMonitor")) == (2 if asked else 0)
-    assert len(of_kind(objects, "ConfigMap")) == (1 if asked else 0)
+    maps = [found["metadata"]["name"] for found in of_kind(objects, "ConfigMap")]
+    assert len([name for name in maps if name.endswith("-dashboard")]) == (1 if asked else 0)
 
 
 def test_the_operators_own_labels_win_over_the_targets(helm: Helm) -> None:
