@@ -8,7 +8,7 @@ BIN := .venv/bin
 REQUIREMENTS := $(wildcard requirements/*.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint format generate verify requirements images cluster bench clean environment
+.PHONY: help demo test test-fast test-long lint format generate verify requirements images cluster bench clean environment
 
 help:  ## List the commands
 	@echo "sdbench: how fast would your cluster train Stable Diffusion?"
@@ -29,6 +29,10 @@ test: environment  ## Every tier that this machine can run; with CI set, nothing
 
 test-fast: environment  ## Unit, properties and lint: the daily loop (under two minutes)
 	@$(BIN)/python tests/tiers.py lint unit properties
+
+test-long: environment  ## What takes too long for every change: each crash of each scenario, 10,000 interleavings, outages
+	@$(BIN)/python -m pytest tests/long --durations=10
+	@echo "The results: docs/long-results.md"
 
 lint: environment  ## Style, types, import contracts
 	@$(BIN)/python tests/tiers.py lint

@@ -86,6 +86,7 @@ TIERS = (
     Tier("properties", "any interleaving and any crash: each Trial counted once"),
     Tier("chart", "rendered YAML and dashboards", (GO, PROMTOOL), ("prometheus",)),
     Tier("api", "CRD, ownership, rights, crashes, on a real API server", (GO,)),
+    Tier("scale", "256 devices and a queue: only the kubelet is played", (GO,)),
     Tier("page", "the report in a real browser", (CHROMIUM,), ("chromium",)),
     Tier("local", "the same question without a cluster"),
     Tier("cluster", "kubectl apply to table, on a real kubelet", (ROOT_USER, GO, CONTAINERS), NODE_PACKAGES),

@@ -1,0 +1,35 @@
+"""Does each Trial count once in ten thousand interleavings? tests/properties with more and longer ones."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from long.results import Results
+
+ROOT = Path(__file__).resolve().parents[2]
+TABLE = "Interleavings of people, fate and operators"
+MANY = 10_000
+COUNTED = re.compile(r"(\d+) passing examples, (\d+) failing examples")
+
+
+@pytest.mark.timeout(5400)
+def test_each_trial_counts_once_in_ten_thousand_interleavings(results: Results) -> None:
+    started = time.monotonic()
+    command = [sys.executable, "-m", "pytest", "tests/properties", "--hypothesis-show-statistics", "--timeout=5000"]
+    environment = {**os.environ, "HYPOTHESIS_PROFILE": "long", "SDBENCH_INTERLEAVINGS": str(MANY)}
+    run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    counts = [(int(well), int(badly)) for well, badly in COUNTED.findall(run.stdout)]
+    results.add(
+        TABLE,
+        the_most_of_one_property=max((well + badly for well, badly in counts), default=0),
+        of_all_properties=sum(well + badly for well, badly in counts),
+        failing=sum(badly for _, badly in counts),
+        seconds=round(time.monotonic() - started),
+    )
+    assert run.returncode == 0, run.stdout[-5000:]
+    assert max(well for well, _ in counts) >= MANY
