@@ -222,6 +222,22 @@ ENDS: list[tuple[str, AttemptState, dict[str, Any], Reason | None]] = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("state", "named"),
+    [
+        (attempt(pod(0), pod(1, uid="new", scheduled_at=LATER)), "Pod pod-1 was replaced"),
+        (attempt(pod(0), pod(1, uid="new", scheduled_at=None)), "Pod pod-1 was replaced"),
+        (attempt(pod(0), pod(1, uid="new")), f"A pod of {NAME} was replaced"),
+        (attempt(pod(0), planned=2), f"{NAME}-worker-0 among them"),
+        (attempt(pod(1), planned=2), f"{NAME}-master-0 among them"),
+    ],
+)
+def test_the_pod_that_was_replaced_or_deleted_is_named(state: AttemptState, named: str) -> None:
+    end = end_of(state, **SEEN)
+    assert end is not None
+    assert (end.reason, named in end.message) == (Reason.INTERRUPTED, True)
+
+
 @pytest.mark.parametrize(("state", "row", "reason"), [e[1:] for e in ENDS], ids=[e[0] for e in ENDS])
 def test_an_attempt_ends_when(state: AttemptState, row: dict[str, Any], reason: Reason | None) -> None:
     end = end_of(state, **row)

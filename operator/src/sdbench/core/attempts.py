@@ -45,7 +45,13 @@ def replaced(row: TrialRow, state: AttemptState) -> str | None:
         places.add(pod.index)
     if row.pods_checksum is None or not all_pods_exist(state) or row.pods_checksum == pods_checksum(state):
         return None
-    return f"Pod {state.pods[0].name}" if len(state.pods) == 1 else f"A pod of {state.name}"
+    newcomers = [pod.name for pod in state.pods if _later(pod, row)]
+    return f"Pod {newcomers[0]}" if newcomers else f"A pod of {state.name}"
+
+
+def _later(pod: PodState, row: TrialRow) -> bool:
+    """Whether it was bound to its node after the last of those that were seen."""
+    return pod.scheduled_at is None or (row.scheduled_at is not None and pod.scheduled_at > row.scheduled_at)
 
 
 def taken_away(row: TrialRow, state: AttemptState) -> bool:
@@ -65,7 +71,7 @@ def deleted_pod(row: TrialRow, state: AttemptState) -> str | None:
             return f"Pod {pod.name} was deleted"
     if row.pods_checksum is not None and not all_pods_exist(state):
         places = {pod.index for pod in state.pods}
-        missing = [_place(index) for index in range(state.planned_pods) if index not in places]
+        missing = [_pod_name(state, index) for index in range(state.planned_pods) if index not in places]
         return f"{len(missing)} of {state.planned_pods} pods were deleted, {missing[0]} among them"
     return None
 
@@ -138,6 +144,6 @@ def _complete(measured: Measurement) -> bool:
     return min(rates) >= SLOWEST and min(*shares, *waits, *strangers) >= 0
 
 
-def _place(index: int) -> str:
-    """The end of a pod's name, as the training-operator gives it."""
-    return f"worker-{index - 1}" if index else "master-0"
+def _pod_name(state: AttemptState, index: int) -> str:
+    """As the training-operator calls it."""
+    return f"{state.name}-worker-{index - 1}" if index else f"{state.name}-master-0"
