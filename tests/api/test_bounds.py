@@ -1,35 +1,24 @@
-"""Do budgets, retention, ttl and the bound on all Trials hold against the real API server and its garbage collector?"""
+"""Do budgets, retention and the ttl hold against the real API server and its garbage collector?"""
 
-import asyncio
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from kubernetes.aio.config import kube_config
 
 from api.namespaces import made_namespace
-from api.operating import IMAGE, OperatorProcess, account, apply, condition, read
+from api.operating import OperatorProcess, account, condition
 from api.played import End, Player
-from api.questions import Asked, question
+from api.questions import Asked
 from api.seen import SECONDS, Place
 from cluster.harness.control_plane import ControlPlane
 from cluster.harness.polling import until
-from sdbench.controller.board import Board
-from sdbench.controller.cluster import Cluster, Key
-from sdbench.controller.neighbours import Neighbours
-from sdbench.controller.reconcile import Pass, reconcile
-from sdbench.controller.transport import connected
-from sdbench.core.world import Bounds, Defaults
 from sdbench_trainer.run import RunConfig
 
 pytest_plugins = ["api.places"]
 
 ONE = {"counts": [1], "perPod": 1, "hourlyPrice": "3600"}
 """A device-second costs one."""
-
-DEFAULTS = Defaults(IMAGE, "1.2.3", Bounds(concurrent_trials=2))
 
 
 @pytest.fixture(scope="module")
@@ -98,49 +87,3 @@ def test_a_finished_benchmark_deletes_itself_with_all_that_was_kept(place: Place
         assert place.names("pytorchjobs") == []
         until(lambda: not place.names("pods"), SECONDS, "its pods to be collected")
     assert "CleanedUp" in place.reasons()
-
-
-@dataclass(frozen=True)
-class Crowd:
-    """Passes over Benchmarks that want to start at the same moment."""
-
-    plane: ControlPlane
-    keys: tuple[Key, ...]
-
-    async def passes(self, rounds: int) -> None:
-        async with connected(lambda call, code: None) as transport:
-            cluster, board = Cluster(transport), Board()
-            neighbours = Neighbours(board)
-            neighbours.listed()
-            for _ in range(rounds):
-                await asyncio.gather(*(self._pass(cluster, key, neighbours) for key in self.keys))
-
-    async def _pass(self, cluster: Cluster, key: Key, neighbours: Neighbours) -> Pass:
-        return await reconcile(cluster, DEFAULTS, key, neighbours)
-
-    def running(self) -> list[str]:
-        return [one["metadata"]["labels"]["sdbench.dev/benchmark"] for one in self._items("pytorchjobs")]
-
-    def waiting(self) -> list[str]:
-        said = {one["metadata"]["name"]: condition(one, "Running")["reason"] for one in self._items("sdb")}
-        return sorted(name for name, reason in said.items() if reason == "WaitsForOtherBenchmarks")
-
-    def _items(self, what: str) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = read(self.plane, self.keys[0].namespace, what)["items"]
-        return found
-
-
-def test_of_many_that_want_to_start_at_once_only_as_many_start_as_the_administrator_allows(
-    plane: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    names = [f"b{number}" for number in range(5)]
-    for name in names:
-        document = question(name, devices=ONE)
-        document["metadata"]["namespace"] = namespace
-        apply(plane, document)
-    monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(plane.kubeconfig))
-    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-    crowd = Crowd(plane, tuple(Key(namespace, name) for name in names))
-    asyncio.run(crowd.passes(rounds=2))
-    assert len(crowd.running()) == 2
-    assert sorted([*crowd.running(), *crowd.waiting()]) == names

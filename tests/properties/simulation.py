@@ -1,20 +1,23 @@
-"""How would a cluster answer to decisions? Jobs, pods, a clock and an API server that versions what it stores.
+"""How would a cluster answer to decisions? Jobs, pods, a queue, a clock and an API server that versions what it stores.
 
 The API server refuses a status that was decided on an older version. Jobs are made once by name and deleted by uid.
-A deleted job is gone at once, its pods hold their devices until the kubelet lets them go.
+A deleted job is gone at once, its pods hold their devices until the kubelet lets them go. A queue may hold a job when
+it is made, and take it back: its pods are deleted then, and others are made when it is admitted again.
 """
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from statistics import fmean, stdev
 
+from properties.invariants import check_change, check_counted
 from sdbench.api.spec import Spec
-from sdbench.api.status import Status, TrialPhase, TrialRow
+from sdbench.api.status import Status, TrialPhase
 from sdbench.core.decide import decide
 from sdbench.core.rows import LIVE, TERMINAL
-from sdbench.core.world import AttemptState, Complaint, Decision, PodExit, PodState, Start, Stop, World
+from sdbench.core.world import AttemptState, Bounds, Complaint, Decision, PodExit, PodState, Start, Stop, World
 from sdbench_trainer.report import Report
-from unit.core.worlds import DEFAULTS, NOON, benchmark, failure, report
+from unit.core.worlds import DEFAULTS, NOON, UID, benchmark, failure, report
+
+MOST_KEPT = 8
 
 
 @dataclass
@@ -28,10 +31,9 @@ class Job:
     complaints: list[Complaint] = field(default_factory=list)
     touched: bool = False
     """Somebody or something has interfered, so that its result need not count."""
-
-    @property
-    def ended(self) -> bool:
-        return bool(self.pods) and any(pod.exit is not None for pod in self.pods)
+    suspended: bool = False
+    """A queue holds it."""
+    ended_at: datetime | None = None
 
     def state(self) -> AttemptState:
         return AttemptState(
@@ -41,10 +43,17 @@ class Job:
             job_uid=self.uid,
             created_at=self.created_at,
             planned_pods=self.start.pods,
-            job_ended=self.ended,
+            job_ended=self.ended_at is not None,
+            ended_at=self.ended_at,
+            suspended=self.suspended,
+            queue="night" if self.suspended else "",
             pods=tuple(self.pods),
             complaints=tuple(self.complaints),
         )
+
+    @property
+    def holds_devices(self) -> bool:
+        return any(pod.holds_devices for pod in self.pods)
 
 
 @dataclass(frozen=True)
@@ -58,14 +67,24 @@ class Snapshot:
 class Cluster:
     """The truth, changed by deciders, by fate and by people."""
 
-    def __init__(self, asked: Spec) -> None:
+    def __init__(self, asked: Spec, bounds: Bounds = DEFAULTS.bounds, uid: str = UID) -> None:
         self.spec = asked
+        self.bounds = bounds
+        self.uid = uid
         self.status = Status()
         self.version = 0
         self.generation = 1
         self.now = NOON
         self.jobs: dict[str, Job] = {}
         self.serial = 0
+        self.others = 0
+        """Trials of other Benchmarks that run."""
+        self.backend = True
+        """PyTorchJobs are served."""
+        self.queued = False
+        """A queue holds jobs that are made now."""
+        self.expired = False
+        """The Benchmark has deleted itself."""
         self.rates: dict[float, str] = {}
         """Every rate that was ever reported, with the Attempt that did."""
         self.known: set[str] = set()
@@ -76,41 +95,60 @@ class Cluster:
         """Attempts one of whose pods was replaced after all of them had been seen."""
 
     def snapshot(self) -> Snapshot:
-        of = benchmark(self.spec, Status.model_validate(self.status.document()), generation=self.generation)
-        attempts = tuple(job.state() for job in self.jobs.values())
-        return Snapshot(World(of, attempts, DEFAULTS, self.now), self.version)
+        of = benchmark(self.spec, self.status, generation=self.generation, uid=self.uid)
+        attempts = tuple(job.state() for job in self.jobs.values()) if self.backend else ()
+        defaults = replace(DEFAULTS, bounds=self.bounds)
+        world = World(of, attempts, defaults, self.now, backend=self.backend, others_running=self.others)
+        return Snapshot(world, self.version)
 
-    def stored(self, made: Decision, version: int) -> bool:
+    def stored(self, made: Decision, seen: Snapshot) -> bool:
         """PUT: whether the status was taken. Every change is checked against what may never change."""
-        if version != self.version:
+        if seen.version != self.version or self.expired:
             return False
         if made.status != self.status:
-            check_terminal_rows_are_sticky(self.status, made.status)
-            check_spared(self.status, made.status, self.spec)
+            check_change(self.status, made.status, seen.world)
             self.status = Status.model_validate(made.status.document())
             assert self.status == made.status, "a status must survive being stored"
             self.version += 1
             self.known |= {row.job for row in self.status.trials if row.job and row.job_uid}
         return True
 
+    def carried_out(self, made: Decision, most: int | None = None, times: int = 1) -> None:
+        """The first acts of a decision that was stored, each as often."""
+        acts: list[Start | Stop] = [*made.starts, *made.stops]
+        for act in acts[:most]:
+            for _ in range(times):
+                self.done(act)
+        if made.expired and (most is None or most > len(acts)):
+            self.expire()
+
     def done(self, act: Start | Stop) -> None:
         """POST or DELETE, as the API server would answer."""
-        if isinstance(act, Start):
+        if self.backend and isinstance(act, Start):
             self._created(act)
-        else:
+        elif self.backend and isinstance(act, Stop):
             self._deleted(act)
         self.check()
 
-    def all_done(self, acts: list[Start | Stop]) -> None:
-        for act in acts:
-            self.done(act)
-
     def _created(self, start: Start) -> None:
-        if start.name not in self.jobs:
+        if start.name not in self.jobs and not self.expired:
             assert start.name not in self.known, "a name is used again"
-            job = Job(start, self.fresh("job"), self.now)
-            job.pods = [self.new_pod(start.name, index) for index in range(start.pods)]
+            job = Job(start, self.fresh("job"), self.now, suspended=self.queued)
             self.jobs[start.name] = job
+            self.admit(job, still=self.queued)
+
+    def admit(self, job: Job, still: bool = False) -> None:
+        """The queue lets the job go, unless it is still held: its pods are made."""
+        job.suspended = still
+        if not job.suspended and not job.pods and job.uid is not None and job.ended_at is None:
+            job.pods = [self.new_pod(job.start.name, index) for index in range(job.start.pods)]
+
+    def suspend(self, job: Job) -> None:
+        """The queue takes the job back: its pods are told to end, and what they leave does not count."""
+        if job.uid is not None and job.ended_at is None and not job.suspended:
+            self._note_other_pods(job)
+            job.suspended = job.touched = True
+            job.pods = [replace(pod, deleting=True) for pod in job.pods if pod.holds_devices]
 
     def _deleted(self, stop: Stop) -> None:
         job = self.jobs.get(stop.name)
@@ -126,6 +164,15 @@ class Cluster:
         job.pods = [replace(pod, deleting=True) for pod in job.pods if pod.holds_devices]
         self.swept(job)
 
+    def expire(self) -> None:
+        """The Benchmark is gone, and its jobs are collected."""
+        rows = self.status.trials
+        assert all(row.phase in TERMINAL for row in rows), "deleted before its end"
+        assert not any(job.holds_devices for job in self.jobs.values()), "deleted while it holds devices"
+        self.expired = True
+        for job in list(self.jobs.values()):
+            self.delete(job)
+
     def swept(self, job: Job) -> None:
         """An Attempt without job and pods does not exist."""
         if job.uid is None and not job.pods:
@@ -139,18 +186,23 @@ class Cluster:
         return PodState(name=f"{name}-{index}", uid=self.fresh("pod"), index=index, holds_devices=True)
 
     def replace_pod(self, job: Job, index: int) -> None:
-        """The training-operator makes a pod anew under the same name."""
+        """The training-operator makes a pod anew under the same name, while its job has not ended."""
+        if job.ended_at is None:
+            self._note_other_pods(job)
+            job.pods[index] = self.new_pod(job.start.name, job.pods[index].index)
+            job.touched = True
+
+    def _note_other_pods(self, job: Job) -> None:
         row = self.status.trials[job.start.trial]
         if row.job == job.start.name and row.phase in LIVE and row.pods_checksum is not None:
             self.mixed.add(job.start.name)
-        job.pods[index] = self.new_pod(job.start.name, job.pods[index].index)
-        job.touched = True
 
     def run(self, job: Job, index: int) -> None:
         """A pod is scheduled and its container runs."""
         pod = job.pods[index]
-        if pod.exit is None and pod.started_at is None:
-            pod = replace(pod, scheduled_at=self.now, started_at=self.now, node=f"node-{index}")
+        if pod.exit is None and pod.started_at is None and not pod.deleting:
+            begun = pod.scheduled_at or self.now
+            pod = replace(pod, scheduled_at=begun, started_at=self.now, node=f"node-{index}")
             job.pods[index] = replace(pod, unschedulable="", waiting_reason="")
 
     def end(self, job: Job, index: int, code: int, why: str = "Error") -> None:
@@ -162,6 +214,13 @@ class Cluster:
         left = said if code or pod.index == 0 else None
         job.pods[index] = replace(pod, exit=PodExit(code, why), holds_devices=False, report=left)
         job.touched |= code != 0
+        if code or pod.index == 0:
+            self.end_job(job)
+
+    def end_job(self, job: Job) -> None:
+        """It says that it has succeeded, when rank 0 has, or that it has failed."""
+        if job.uid is not None and not job.suspended:
+            job.ended_at = job.ended_at or self.now
 
     def measured(self, job: Job) -> Report:
         rate = 100.0 + len(self.rates)
@@ -169,15 +228,14 @@ class Cluster:
         return report(job.start.name, rate, job.start.run.trainer.global_batch_size, disturbed=self.disturbed)
 
     def let_go(self, job: Job) -> None:
-        """The kubelet has ended the pods of a deleted job."""
-        if job.uid is None:
-            job.pods = []
-            self.swept(job)
+        """The kubelet has ended the pods of a deleted job, and those that are to go."""
+        job.pods = [] if job.uid is None else [pod for pod in job.pods if not pod.deleting]
+        self.swept(job)
 
     def owed(self, world: World) -> dict[int, float]:
         """Which Trials' rows must take which rate from this World: complete, undisturbed, and still wanted."""
         owed: dict[int, float] = {}
-        for row in world.benchmark.status.trials:
+        for row in world.benchmark.status.trials if world.backend else ():
             job = self.jobs.get(row.job or "")
             if row.phase in LIVE and job is not None and job.uid is not None and not job.touched:
                 reports = [pod.report for pod in job.pods if pod.exit is not None and pod.index == 0]
@@ -191,72 +249,58 @@ class Cluster:
         owed = self.owed(seen.world)
         made = decide(seen.world)
         self.check_silence(seen.world, made)
-        acts: list[Start | Stop] = [*made.starts, *made.stops]
-        if crash_after != 0 and self.stored(made, seen.version):
+        if crash_after != 0 and self.stored(made, seen):
             for trial, rate in owed.items():
                 check_counted(self.status.trials[trial], rate)
-            self.all_done(acts[: None if crash_after is None else crash_after - 1])
+            self.carried_out(made, None if crash_after is None else crash_after - 1)
         self.check()
         return made
 
     def check_silence(self, world: World, made: Decision) -> None:
-        """A Decision on a status that is finished and clean changes nothing."""
+        """A Decision on a status that is finished and clean changes nothing; only what is kept to look at may go."""
         stored = world.benchmark.status
         finished = stored.trials and all(row.phase in TERMINAL for row in stored.trials)
         released = all(row.job is None or row.released_at is not None for row in stored.trials)
-        if finished and released and not world.attempts and stored.observed_generation == self.generation:
-            assert (made.starts, made.stops, made.notices, made.look_again) == ((), (), (), None)
+        kept = [job for job in self.jobs.values() if job.uid is not None and job.ended_at is not None]
+        clean = len(kept) == len(self.jobs) and not any(job.holds_devices for job in kept)
+        if finished and released and clean and stored.observed_generation == self.generation:
             assert made.status == stored
+            assert (made.starts, made.notices) == ((), ())
+            assert kept or not made.stops
+            waits = kept or self.spec.ttl_seconds_after_finished is not None
+            assert waits or made.look_again is None
 
     def check(self) -> None:
         """What holds at every moment."""
-        holding = [job for job in self.jobs.values() if any(pod.holds_devices for pod in job.pods)]
+        holding = [job for job in self.jobs.values() if job.holds_devices]
         holders = [job.start.trial for job in holding]
         assert len(holders) == len(set(holders)), "two Attempts of one Trial hold devices"
         assert len(holding) <= self.spec.parallelism, "more Attempts than spec.parallelism hold devices"
+        devices = sum(job.start.pods * job.start.devices_per_pod for job in holding)
+        assert devices <= self.spec.limits.max_devices, "more devices than limits.maxDevices"
         rates = [float(row.measurement.images_per_second) for row in self.status.trials if row.measurement]
         assert len(rates) == len(set(rates)), "a result is counted twice"
         for row in self.status.trials:
             if row.measurement is not None:
                 assert self.rates[float(row.measurement.images_per_second)] == row.job, "a result of another Attempt"
                 assert row.job not in self.mixed, "a result of pods that did not see one run"
-
-        for row in self.status.trials:
             if row.phase is TrialPhase.SKIPPED:
                 assert row.job is None or row.released_at is not None, "a Trial that is not needed may hold devices"
 
-    def carried_on(self) -> None:
+    def check_kept(self) -> None:
+        """After a pass that nothing interrupted: what is kept is little, and has ended."""
+        wanted = {row.job for row in self.status.trials if row.phase in LIVE}
+        kept = [job for job in self.jobs.values() if job.uid is not None and job.start.name not in wanted]
+        over = [job for job in kept if job.ended_at is not None and not job.holds_devices]
+        assert len(over) <= MOST_KEPT + self.spec.parallelism, "too many jobs are kept"
+
+    def carried_on(self, until: timedelta | None = None) -> None:
         """Without further trouble: every pod runs and ends well, what is deleted goes, time passes."""
         for job in list(self.jobs.values()):
+            self.let_go(job)
+            if job.uid is not None:
+                self.admit(job)
             for index in range(len(job.pods)):
                 self.run(job, index)
                 self.end(job, index, 0, "Completed")
-            self.let_go(job)
-        self.now += timedelta(seconds=7)
-
-
-def check_spared(before: Status, after: Status, asked: Spec) -> None:
-    """Only a Point with enough undisturbed repeats, close together, is spared the others."""
-    known = {row.trial for row in before.trials if row.phase is TrialPhase.SKIPPED}
-    fresh = {row.point for row in after.trials if row.phase is TrialPhase.SKIPPED and row.trial not in known}
-    for point in fresh:
-        measured = [row.measurement for row in after.trials if row.point == point and row.measurement]
-        calm = [float(one.median_images_per_second) for one in measured if not one.disturbed]
-        assert len(calm) >= max(2, asked.repeats.min), "spared too early"
-        assert stdev(calm) / fmean(calm) <= float(asked.repeats.target_coefficient_of_variation or 0), "spared loose"
-
-
-def check_counted(row: TrialRow, rate: float) -> None:
-    assert row.phase is TrialPhase.SUCCEEDED, f"a result is lost: {row}"
-    assert row.measurement is not None
-    assert float(row.measurement.images_per_second) == rate
-
-
-def check_terminal_rows_are_sticky(before: Status, after: Status) -> None:
-    for old in before.trials:
-        new = after.trials[old.trial]
-        if old.phase in TERMINAL:
-            may = {"released_at": new.released_at} if old.released_at is None else {}
-            assert new == old.model_copy(update=may), "a terminal row has changed"
-        if old.measurement is not None:
-            assert new.measurement == old.measurement
+        self.now += max(timedelta(seconds=7), until or timedelta(0))

@@ -2,18 +2,31 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
+from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from properties.depth import INTERLEAVINGS
 from properties.simulation import Cluster, Job, Snapshot
+from sdbench.api.spec import Retention
 from sdbench.core.decide import decide
 from sdbench.core.rows import TERMINAL
-from sdbench.core.world import Complaint, Start, Stop
+from sdbench.core.world import Bounds, Complaint, PodExit
 from unit.core.worlds import spec
 
-CODES = (1, 64, 65, 66, 67, 68, 69, 70, 71, 72, 135, 137, 143)
+CODES = (1, 64, 65, 66, 67, 68, 69, 70, 71, 72, 73, 74, 135, 137, 143)
 WAITING = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ContainerCreating")
+DISRUPTIONS = (
+    "Evicted",
+    "EvictionByEvictionAPI",
+    "PreemptionByScheduler",
+    "DeletionByTaintManager",
+    "DeletionByPodGC",
+    "NodeLost",
+)
+TIMES = (1, 5, 20, 300, 3_600, 90_000)
 PASSES = 600
 """More passes than the largest Benchmark here needs for all its Attempts."""
 
@@ -25,16 +38,38 @@ class Interleaving(RuleBasedStateMachine):
 
     @initialize(
         parallelism=st.integers(1, 3),
-        least=st.integers(1, 3),
-        more=st.integers(0, 3),
+        repeats=st.tuples(st.integers(1, 3), st.integers(0, 3), st.sampled_from(("0.000001", "0.01", "1"))),
         retries=st.integers(0, 2),
-        swept=st.booleans(),
-        spread=st.sampled_from(("0.000001", "0.01", "1")),
+        sweep=st.sampled_from((None, {"deviceMicrobatchSize": [1, 2]})),
+        limits=st.fixed_dictionaries(
+            {"maxDevices": st.sampled_from((2, 3, 9)), "queuedSeconds": st.sampled_from((400, 86_400))},
+            optional={"deviceHours": st.sampled_from(("0.01", "0.5", "3"))},
+        ),
+        bounds=st.builds(
+            Bounds,
+            max_devices=st.sampled_from((None, 4)),
+            device_hours=st.sampled_from((None, Decimal("0.2"))),
+            concurrent_trials=st.sampled_from((None, 2)),
+        ),
+        ends=st.fixed_dictionaries(
+            {"retention": st.sampled_from(({}, {"failedSeconds": 60}, {"failedSeconds": 7_200}))},
+            optional={"ttlSecondsAfterFinished": st.sampled_from((0, 3_600))},
+        ),
     )
-    def asked(self, parallelism: int, least: int, more: int, retries: int, swept: bool, spread: str) -> None:
-        sweep = {"deviceMicrobatchSize": [1, 2]} if swept else None
-        repeats = {"min": least, "max": least + more, "targetCoefficientOfVariation": spread}
-        self.cluster = Cluster(spec(parallelism=parallelism, repeats=repeats, retries=retries, sweep=sweep))
+    def asked(
+        self,
+        parallelism: int,
+        repeats: tuple[int, int, str],
+        retries: int,
+        sweep: dict[str, Any] | None,
+        limits: dict[str, Any],
+        bounds: Bounds,
+        ends: dict[str, Any],
+    ) -> None:
+        least, more, spread = repeats
+        many = {"min": least, "max": least + more, "targetCoefficientOfVariation": spread}
+        how = {"parallelism": parallelism, "repeats": many, "retries": retries, "sweep": sweep}
+        self.cluster = Cluster(spec(**how, **ends, limits=limits), bounds)
         self.old: Snapshot | None = None
 
     def job(self, number: int) -> Job:
@@ -51,6 +86,7 @@ class Interleaving(RuleBasedStateMachine):
     @rule()
     def an_operator_passes(self) -> None:
         self.cluster.reconciled()
+        self.cluster.check_kept()
 
     @rule(acts=st.integers(0, 4))
     def an_operator_dies_in_a_pass(self, acts: int) -> None:
@@ -65,18 +101,17 @@ class Interleaving(RuleBasedStateMachine):
     def a_slow_operator_decides_on_what_it_read(self) -> None:
         assert self.old is not None
         made = decide(self.old.world)
-        if self.cluster.stored(made, self.old.version):
-            self.cluster.all_done([*made.starts, *made.stops])
+        if self.cluster.stored(made, self.old):
+            self.cluster.carried_out(made)
 
     @rule(first=st.booleans())
     def two_operators_decide_on_one_world(self, first: bool) -> None:
         seen = self.cluster.snapshot()
         one, other = decide(seen.world), decide(seen.world)
         assert one == other
-        taken = [self.cluster.stored(made, seen.version) for made in (one, other)]
-        acts: list[Start | Stop] = [*one.starts, *one.stops]
-        twice = sum(taken)
-        self.cluster.all_done(acts * twice if first else [act for act in acts for _ in range(twice)])
+        twice = sum([self.cluster.stored(made, seen) for made in (one, other)])
+        for _ in range(twice if first else 1):
+            self.cluster.carried_out(one, times=1 if first else twice)
 
     # Fate.
 
@@ -107,9 +142,42 @@ class Interleaving(RuleBasedStateMachine):
             self.cluster.end(job, index % len(job.pods), code, "OOMKilled" if oom and code else "Error")
 
     @precondition(unclean)
-    @rule(number=numbers, index=numbers, why=st.sampled_from(("Evicted", "PreemptionByScheduler")))
+    @rule(number=numbers, index=numbers, why=st.sampled_from(DISRUPTIONS))
     def a_pod_is_disrupted(self, number: int, index: int, why: str) -> None:
         self.changed(number, index, disruption=why)
+
+    @precondition(unclean)
+    @rule(number=numbers, index=numbers)
+    def a_kubelet_loses_a_container(self, number: int, index: int) -> None:
+        self.changed(number, index, disruption="", lost=True, exit=PodExit(137, "ContainerStatusUnknown"))
+
+    @precondition(unclean)
+    @rule(number=numbers, seconds=st.sampled_from(TIMES))
+    def half_a_gang_holds_devices_for_a_while(self, number: int, seconds: int) -> None:
+        job = self.job(number)
+        if len(job.pods) > 1 and all(pod.scheduled_at is None for pod in job.pods):
+            self.changed(number, 0, scheduled_at=self.cluster.now)
+            self.changed(number, 1, unschedulable="0/3 nodes are available")
+            self.cluster.reconciled()
+            self.time_passes(seconds)
+
+    @rule()
+    def the_queue_opens_or_closes(self) -> None:
+        self.cluster.queued = not self.cluster.queued
+
+    @precondition(jobs_exist)
+    @rule(number=numbers)
+    def a_queue_takes_a_job_back(self, number: int) -> None:
+        self.cluster.suspend(self.job(number))
+
+    @precondition(jobs_exist)
+    @rule(number=numbers)
+    def a_queue_admits_a_job(self, number: int) -> None:
+        self.cluster.admit(self.job(number))
+
+    @rule(many=st.integers(0, 2))
+    def trials_of_other_benchmarks_come_and_go(self, many: int) -> None:
+        self.cluster.others = many
 
     @precondition(unclean)
     @rule(number=numbers, index=numbers)
@@ -152,9 +220,13 @@ class Interleaving(RuleBasedStateMachine):
     def the_kubelet_lets_go(self, number: int) -> None:
         self.cluster.let_go(self.job(number))
 
-    @rule(seconds=st.sampled_from((1, 5, 20, 300, 3_600, 90_000)))
+    @rule(seconds=st.sampled_from(TIMES))
     def time_passes(self, seconds: int) -> None:
         self.cluster.now += timedelta(seconds=seconds)
+
+    @rule()
+    def pytorchjobs_are_served_no_more_or_again(self) -> None:
+        self.cluster.backend = not self.cluster.backend
 
     # People.
 
@@ -176,7 +248,12 @@ class Interleaving(RuleBasedStateMachine):
         if sure == 0:
             self.respecified(cancel=True)
 
-    def respecified(self, **changes: bool) -> None:
+    @rule(hours=st.sampled_from((None, Decimal("0.001"), Decimal(9))), kept=st.sampled_from((0, 600)))
+    def somebody_edits_limits_and_retention(self, hours: Decimal | None, kept: int) -> None:
+        limits = self.cluster.spec.limits.model_copy(update={"device_hours": hours})
+        self.respecified(limits=limits, retention=Retention(failed_seconds=kept))
+
+    def respecified(self, **changes: object) -> None:
         self.cluster.spec = self.cluster.spec.model_copy(update=changes)
         self.cluster.generation += 1
         self.cluster.version += 1
@@ -187,25 +264,28 @@ class Interleaving(RuleBasedStateMachine):
             self.cluster.check()
 
     def teardown(self) -> None:
-        """Trouble is over: the Benchmark ends, frees every device, and is silent from then on."""
+        """Trouble is over: the Benchmark ends, frees every device, and is silent from then on, or deletes itself."""
         if not hasattr(self, "cluster"):
             return
+        self.cluster.others, self.cluster.queued, self.cluster.backend = 0, False, True
         if self.cluster.spec.suspend:
             self.respecified(suspend=False)
         for _ in range(PASSES):
             made = self.cluster.reconciled()
-            if made.look_again is None:
+            if made.look_again is None or self.cluster.expired:
                 break
-            self.cluster.carried_on()
+            self.cluster.carried_on(made.look_again)
         rows = self.cluster.status.trials
-        assert rows
+        assert rows or not self.cluster.status.resolved
         assert all(row.phase in TERMINAL for row in rows)
         assert all(row.job is None or row.released_at is not None for row in rows)
         assert not any(job.state().holds_devices for job in self.cluster.jobs.values())
+        assert self.cluster.expired or self.cluster.spec.ttl_seconds_after_finished is None
         version = self.cluster.version
         self.cluster.now += timedelta(days=30)
-        assert self.cluster.reconciled().look_again is None
+        assert self.cluster.expired or self.cluster.reconciled().look_again is None
         assert self.cluster.version == version, "finished means silent"
 
 
 TestInterleaving = Interleaving.TestCase
+TestInterleaving.settings = INTERLEAVINGS

@@ -369,3 +369,52 @@ def test_the_next_look_is_when_a_deadline_falls(
     made = decide(at)
     made = decide(after(made, at, state))
     assert made.look_again == wait
+
+
+def test_cancelling_what_is_suspended_ends_it_and_keeps_what_was_measured() -> None:
+    made, at = running(spec(devices=ONE, repeats={"min": 2}))
+    done = attempt(exited(of=report(NAME)), job_ended=True)
+    at = after(made, at, done, seconds=5, suspend=True)
+    made, at = torn_down(decide(at), at, done)
+    assert phases(made) == ["Succeeded:Measured", "Pending:"]
+    assert condition(made.status, "Suspended") == "True"
+    made = decide(after(made, at, cancel=True))
+    assert phases(made) == ["Succeeded:Measured", "Failed:Cancelled"]
+    assert (condition(made.status, "Suspended"), condition(made.status, "CleanedUp")) == ("False", "True")
+    assert made.status.phase is Phase.SUCCEEDED
+
+
+def test_suspending_what_has_ended_does_nothing_but_follow_the_generation() -> None:
+    made, at = running(spec(devices=ONE))
+    done = attempt(exited(of=report(NAME)), job_ended=True)
+    at = after(made, at, done, seconds=5)
+    made, at = torn_down(decide(at), at, done)
+    at = after(made, at, suspend=True)
+    metadata = at.benchmark.metadata.model_copy(update={"generation": 2})
+    again = decide(replace(at, benchmark=at.benchmark.model_copy(update={"metadata": metadata})))
+    same = {"observed_generation", "conditions"}
+    assert again.status.observed_generation == 2
+    assert again.status.model_dump(exclude=same) == made.status.model_dump(exclude=same)
+    assert [one.status for one in again.status.conditions] == [one.status for one in made.status.conditions]
+    assert (again.starts, again.stops, again.notices) == ((), (), ())
+
+
+def test_suspend_toggled_before_anything_was_torn_down_voids_one_attempt_and_starts_one() -> None:
+    made, at = running(spec(devices=ONE))
+    at = after(made, at, attempt(pod()), suspend=True)
+    at = after(decide(at), at, attempt(pod()), suspend=False)
+    made = decide(at)
+    assert (phases(made), [stop.name for stop in made.stops]) == (["Stopping:Suspended"], [NAME])
+    at = after(made, at, attempt(pod(deleting=True), job_uid=None), suspend=True)
+    at = after(decide(at), at, suspend=False, seconds=1)
+    made = decide(at)
+    assert [start.attempt for start in made.starts] == [2]
+    assert made.status.trials[0].failures == 0
+
+
+def test_suspend_toggled_between_two_looks_leaves_the_attempt_alone() -> None:
+    made, at = running(spec(devices=ONE))
+    at = after(made, at, attempt(pod()), suspend=True)
+    at = replace(at, benchmark=at.benchmark.model_copy(update={"spec": spec(devices=ONE)}))
+    made = decide(at)
+    assert (phases(made), made.stops) == (["Running:"], ())

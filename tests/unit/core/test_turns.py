@@ -137,7 +137,8 @@ def test_two_benchmarks_wait_for_different_times() -> None:
 def test_the_whole_waiting_is_bounded_from_the_first_attempt_on() -> None:
     made, at = backed_off(spec(devices=TWO_PODS, limits={"queuedSeconds": 400}))
     at = after(made, at, seconds=25)
-    half = attempt(pod(), pod(1, scheduled_at=None, started_at=None), number=2, created_at=at.now)
+    bound, homeless = pod(scheduled_at=at.now, started_at=None), pod(1, scheduled_at=None, started_at=None)
+    half = attempt(bound, homeless, number=2, created_at=at.now)
     at = after(decide(at), at, half, seconds=10)
     at = after(decide(at), at, half)
     assert decide(at).look_again == timedelta(seconds=400 - 335)

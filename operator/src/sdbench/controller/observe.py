@@ -176,7 +176,8 @@ def _of_job(who: Identity, job: Document, pods: tuple[PodState, ...]) -> Attempt
     """Whether it is suspended, its spec says: the condition lags behind, also when pods are made again."""
     metadata = job["metadata"]
     replicas = job["spec"]["pytorchReplicaSpecs"].values()
-    ends, suspended = _ends(job), _condition(job, "Suspended")
+    failed, suspended = _condition(job, "Failed"), _condition(job, "Suspended")
+    ends = [end for end in (failed, _condition(job, "Succeeded")) if end.get("status") == "True"]
     return AttemptState(
         name=who.name,
         trial=who.trial,
@@ -190,23 +191,14 @@ def _of_job(who: Identity, job: Document, pods: tuple[PodState, ...]) -> Attempt
         suspended=not ends and bool((job["spec"].get("runPolicy") or {}).get("suspend")),
         queue=label(job, QUEUE_LABEL),
         suspension_at=moment(suspended["lastTransitionTime"]) if "lastTransitionTime" in suspended else None,
-        said=next((str(end["message"]) for end in ends if end.get("message")), ""),
+        said=str(failed.get("message") or "") if ends else "",
         pods=pods,
     )
 
 
-def _conditions(job: Document) -> Iterable[Document]:
-    found: Iterable[Document] = (job.get("status") or {}).get("conditions") or ()
-    return found
-
-
 def _condition(job: Document, kind: str) -> Document:
-    return next((one for one in _conditions(job) if one["type"] == kind), {})
-
-
-def _ends(job: Document) -> list[Document]:
-    """The conditions that say that the job is over."""
-    return [c for c in _conditions(job) if c["type"] in ("Succeeded", "Failed") and c["status"] == "True"]
+    conditions = (job.get("status") or {}).get("conditions") or ()
+    return next((one for one in conditions if one["type"] == kind), {})
 
 
 def _of_pods(who: Identity, documents: Iterable[Document]) -> AttemptState:

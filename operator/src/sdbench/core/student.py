@@ -7,6 +7,7 @@ Functions, 8.17.22) in Lentz's way, and by its symmetry where the fraction is sl
 last bit, so that no table is needed.
 """
 
+from functools import lru_cache
 from math import exp, lgamma, log
 
 CONFIDENCE = 0.95
@@ -17,6 +18,7 @@ SMALLEST = 1e-300
 PRECISION = 3e-16
 
 
+@lru_cache(maxsize=1024)  # every pass over a Benchmark asks for the same few
 def t_quantile(freedom: float, confidence: float = CONFIDENCE) -> float:
     """The t with `confidence` of Student's distribution within ±t; raises ValueError without degrees of freedom."""
     low, high = 0.0, 1.0

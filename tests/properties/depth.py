@@ -1,0 +1,14 @@
+"""How many interleavings are tried, and how long is each? Many more by HYPOTHESIS_PROFILE=long."""
+
+import os
+
+from hypothesis import settings
+
+LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
+MANY = int(os.environ.get("SDBENCH_INTERLEAVINGS", "10000" if LONG else "500"))
+
+INTERLEAVINGS = settings(max_examples=MANY, stateful_step_count=40 if LONG else 30)
+"""Of one Benchmark; what else there is to set comes from the profile."""
+
+CROWDS = settings(max_examples=max(1, MANY // 5), stateful_step_count=40 if LONG else 30)
+"""Of several Benchmarks side by side."""
