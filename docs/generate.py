@@ -37,6 +37,8 @@ def bounds(schema: dict[str, Any]) -> str:
         return ", ".join(f"`{value}`" for value in schema["enum"])
     if kind == "array":
         return f"list of: {bounds(schema['items'])}"
+    if "additionalProperties" in schema:
+        return f"map to {bounds(schema['additionalProperties'])}"
     low, high = schema.get("minimum"), schema.get("maximum")
     if low is not None or high is not None:
         return f"{kind} {'' if low is None else low} … {'' if high is None else high}".rstrip()
@@ -45,10 +47,10 @@ def bounds(schema: dict[str, Any]) -> str:
 
 def default(schema: dict[str, Any], required: bool) -> str:
     """What holds when the field is left out."""
-    if schema["type"] == "object":
+    if schema["type"] == "object" and "additionalProperties" not in schema:
         return ""
     if "default" in schema:
-        return f"`{schema['default']}`" if schema["default"] != [] else "none"
+        return f"`{schema['default']}`" if schema["default"] not in ([], {}) else "none"
     return "**required**" if required else "absent"
 
 

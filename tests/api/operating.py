@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from api.accounts import ACCOUNT as ACCOUNT
 from api.accounts import account as account
 from cluster.harness.control_plane import ControlPlane
 from cluster.harness.polling import until
@@ -24,12 +25,12 @@ IMAGE = "registry.example/trainer:1"
 class OperatorProcess:
     """A context manager: inside, an operator runs and is ready: that of one namespace, or of all."""
 
-    def __init__(self, kubeconfig: Path, namespace: str | None, log: Path) -> None:
-        self._kubeconfig, self._namespace, self._log = kubeconfig, namespace, log
+    def __init__(self, kubeconfig: Path, namespace: str | None, log: Path, *options: str) -> None:
+        self._kubeconfig, self._namespace, self._log, self._options = kubeconfig, namespace, log, options
         self.port = quiet_port()
 
     def __enter__(self) -> Self:
-        options = ["--default-image", IMAGE, "--port", str(self.port)]
+        options = ["--default-image", IMAGE, "--port", str(self.port), *self._options]
         options += ["--namespace", self._namespace] if self._namespace else []
         paths = os.pathsep.join(str(ROOT / part / "src") for part in ("operator", "trainer"))
         environment = {**os.environ, "KUBECONFIG": str(self._kubeconfig), "PYTHONPATH": paths}

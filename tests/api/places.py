@@ -1,10 +1,13 @@
 """Where do the API tests happen? The CRD, a namespace for each test, an account with the operator's rights."""
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
+from api.grounds import Grounds, opened
 from api.namespaces import made_namespace
 from api.operating import ROOT, account, apply
 from api.questions import Asked, question
@@ -55,3 +58,10 @@ def asked(plane: ControlPlane, namespace: str) -> Asked:
         return document
 
     return ask
+
+
+@pytest_asyncio.fixture(scope="module")
+async def grounds(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Grounds]:
+    """Where many cases happen at once."""
+    async with opened(plane, tmp_path_factory.mktemp("grounds")) as found:
+        yield found

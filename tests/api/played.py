@@ -114,7 +114,7 @@ class Player:
         for index, shape in enumerate(shapes):
             pod = existing.get(shape["metadata"]["name"])
             if pod is None:
-                if not _ended(job):
+                if not job_ended(job):
                     self._core.create_namespaced_pod(self.namespace, shape)
             elif "deletionTimestamp" not in pod["metadata"]:
                 self.pods[pod["metadata"]["name"]] = pod["metadata"]["uid"]
@@ -128,25 +128,18 @@ class Player:
     def _play_pod(self, pod: dict[str, Any], index: int) -> None:
         phase = pod["status"].get("phase")
         if phase == "Pending":
-            self._set(pod, "Running", {"running": {"startedAt": _now()}})
+            self._set(pod, running_status())
         elif phase == "Running":
-            end = self.script(_run_of(pod), index)
+            end = self.script(run_of(pod), index)
             if end is not None:
-                ended = {"exitCode": end.code, "reason": end.reason, "message": end.message}
-                times = {"startedAt": _now(), "finishedAt": _now()}
-                self._set(pod, "Failed" if end.code else "Succeeded", {"terminated": ended | times})
+                self._set(pod, ended_status(end))
 
-    def _set(self, pod: dict[str, Any], phase: str, state: dict[str, Any]) -> None:
-        scheduled = {"type": "PodScheduled", "status": "True", "lastTransitionTime": _now()}
-        image = {"image": "played", "imageID": "played@sha256:1", "ready": False, "restartCount": 0}
-        container = {"name": "pytorch", "state": state, **image}
-        status = {"phase": phase, "conditions": [scheduled], "containerStatuses": [container]}
+    def _set(self, pod: dict[str, Any], status: dict[str, Any]) -> None:
         self._core.patch_namespaced_pod_status(pod["metadata"]["name"], self.namespace, {"status": status})
 
     def _tell_job(self, job: dict[str, Any], what: str) -> None:
-        if not _ended(job):
-            condition = {"type": what, "status": "True", "lastTransitionTime": _now(), "reason": "Played"}
-            status = {"status": {"conditions": [condition], "replicaStatuses": {}}}
+        if not job_ended(job):
+            status = {"status": job_status(what)}
             self._objects.patch_namespaced_custom_object_status(
                 *JOBS, self.namespace, PLURAL, job["metadata"]["name"], status
             )
@@ -154,6 +147,31 @@ class Player:
     def _let_go(self, pod: dict[str, Any]) -> None:
         if "deletionTimestamp" in pod["metadata"]:
             self._core.delete_namespaced_pod(pod["metadata"]["name"], self.namespace, grace_period_seconds=0)
+
+
+def running_status() -> dict[str, Any]:
+    """Of a pod whose container has just started."""
+    return _pod_status("Running", {"running": {"startedAt": _now()}})
+
+
+def ended_status(end: End) -> dict[str, Any]:
+    """Of a pod whose container has just ended."""
+    ended = {"exitCode": end.code, "reason": end.reason, "message": end.message}
+    times = {"startedAt": _now(), "finishedAt": _now()}
+    return _pod_status("Failed" if end.code else "Succeeded", {"terminated": ended | times})
+
+
+def _pod_status(phase: str, state: dict[str, Any]) -> dict[str, Any]:
+    scheduled = {"type": "PodScheduled", "status": "True", "lastTransitionTime": _now()}
+    image = {"image": "played", "imageID": "played@sha256:1", "ready": False, "restartCount": 0}
+    container = {"name": "pytorch", "state": state, **image}
+    return {"phase": phase, "conditions": [scheduled], "containerStatuses": [container]}
+
+
+def job_status(what: str) -> dict[str, Any]:
+    """Of a job that is Succeeded or Failed."""
+    condition = {"type": what, "status": "True", "lastTransitionTime": _now(), "reason": "Played"}
+    return {"conditions": [condition], "replicaStatuses": {}}
 
 
 def pods_of(job: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -182,12 +200,12 @@ def _owner(job: dict[str, Any]) -> dict[str, Any]:
     return {"apiVersion": "kubeflow.org/v1", "kind": "PyTorchJob", "controller": True, **identity}
 
 
-def _run_of(pod: dict[str, Any]) -> RunConfig:
+def run_of(pod: dict[str, Any]) -> RunConfig:
     variables = {one["name"]: one.get("value", "") for one in pod["spec"]["containers"][0]["env"]}
     return RunConfig.model_validate_json(variables[RUN_VARIABLE])
 
 
-def _ended(job: dict[str, Any]) -> bool:
+def job_ended(job: dict[str, Any]) -> bool:
     conditions = (job.get("status") or {}).get("conditions") or ()
     return any(one["type"] in ("Succeeded", "Failed") and one["status"] == "True" for one in conditions)
 

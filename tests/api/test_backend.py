@@ -19,6 +19,7 @@ from api.outage import assert_it_lives_through_an_outage
 from api.played import End, Player
 from api.questions import Asked, question
 from api.seen import Place
+from api.silence import Silence
 from cluster.harness.control_plane import ControlPlane
 from cluster.harness.polling import until
 from cluster.harness.ports import free_ports
@@ -32,6 +33,11 @@ END_SECONDS = 20
 ONE_DEVICE = question()["spec"]["devices"] | {"counts": [1]}
 JOBS_CRD = "pytorchjobs.kubeflow.org"
 UNKNOWN = 'sdbench_operator_api_requests_total{code="404",resource="pytorchjobs",verb="list"}'
+
+
+@pytest.fixture(scope="module", autouse=True)
+def meanwhile(silence: Silence) -> None:
+    """The silence that test_idle.py listens to lasts two minutes: it may as well begin here."""
 
 
 @pytest.fixture(scope="module")

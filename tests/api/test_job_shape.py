@@ -6,23 +6,54 @@ import pytest
 
 from api.operating import apply
 from cluster.harness.control_plane import ControlPlane
+from sdbench.api.scheduling import Preset
+from sdbench.api.status import Resolved
 from sdbench.controller.pytorchjob import pytorchjob
 from unit.controller.shapes import benchmark, start
 
 pytest_plugins = ["api.places"]
 
 GPUS = {"counts": [16], "perPod": 8, "resource": "nvidia.com/gpu"}
+ZONE = "topology.kubernetes.io/zone"
+EVERYTHING = {
+    "queueName": "gpus",
+    "priorityClassName": "system-cluster-critical",
+    "schedulerName": "volcano",
+    "gang": True,
+    "nodeSelector": {"pool": "a100", "node.kubernetes.io/instance-type": ""},
+    "tolerations": [
+        {"operator": "Exists"},
+        {"key": "dedicated", "value": "training", "effect": "NoSchedule"},
+        {"key": "example.org/slow", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 0},
+    ],
+    "onePodPerNode": True,
+    "topologyKey": ZONE,
+    "excludedNodes": [f"node-{number}.example.org" for number in range(64)],
+}
+FABRIC = {
+    "environment": {"NCCL_IB_HCA": "mlx5_0", "NCCL_NOTE": "$(HOME)"},
+    "resources": {"rdma/hca": "1"},
+    "annotations": {"k8s.v1.cni.cncf.io/networks": "rdma"},
+}
 CASES: dict[str, dict[str, Any]] = {
     "cpu": {},
     "gpus": {"devices": GPUS, "trainer": {"globalBatchSize": 64}},
     "claim": {"data": {"claim": "shards"}, "imagePullSecrets": ["pull"]},
+    "everything about its place": {"scheduling": EVERYTHING},
+    "spread": {"scheduling": {"topologyKey": ZONE, "topologyMode": "Spread"}},
+    "labels": {"podLabels": {"team": "vision", "example.org/a": ""}, "podAnnotations": {"example.org/b": "x" * 1024}},
+    "preset": {"devices": GPUS, "trainer": {"globalBatchSize": 64}, "preset": FABRIC},
 }
 
 
 @pytest.fixture(params=CASES)
 def job(request: pytest.FixtureRequest, nowhere: str) -> dict[str, Any]:
     """The job for an Attempt with two pods."""
-    one = benchmark(**CASES[request.param])
+    changes = dict(CASES[request.param])
+    preset = changes.pop("preset", None)
+    resolved = Resolved(image="x", operator_version="1", preset=Preset.model_validate(preset) if preset else None)
+    one = benchmark(**changes)
+    one = one.model_copy(update={"status": one.status.model_copy(update={"resolved": resolved})})
     made = pytorchjob(one, start(one, pods=2))
     made["metadata"] |= {"namespace": nowhere}
     return made

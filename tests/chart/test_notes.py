@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from chart.rendering import CHART, NAMESPACE, Helm, the
+from chart.value_sets import VALUE_SETS
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.names import API_VERSION, KIND
 
@@ -51,3 +52,15 @@ def test_a_missing_training_operator_is_told_and_a_present_one_is_not(talkative:
     sentence = "This cluster has no PyTorchJob yet"
     assert sentence in notes(talkative, {})
     assert sentence not in notes(talkative, {}, "--api-versions", "kubeflow.org/v1/PyTorchJob")
+
+
+def test_what_the_administrator_decided_is_told_and_nothing_else(talkative: Helm) -> None:
+    sentences = ("Bounds that no author can raise", "spec.scheduling.preset may name")
+    assert not [sentence for sentence in sentences if sentence in notes(talkative, {})]
+    values = VALUE_SETS["bounded"] | {"presets": {"rdma": {}, "plain": {}}}
+    text = notes(talkative, values)
+    assert (
+        "Bounds that no author can raise: 1000000 devices at once for each Benchmark, "
+        "0.5 device-hours for each Benchmark, 2 trials of all Benchmarks at once."
+    ) in text
+    assert "spec.scheduling.preset may name: plain, rdma." in text

@@ -24,7 +24,7 @@ def test_every_container_passes_restricted_pod_security(helm: Helm, values: dict
     pod = pod_spec(helm.render(values))
     assert pod["securityContext"]["runAsNonRoot"] is True
     assert pod["securityContext"]["runAsUser"] == 65532
-    assert all(set(volume) <= {"name", "emptyDir"} for volume in pod["volumes"])
+    assert all(set(volume) <= {"name", "emptyDir", "configMap"} for volume in pod["volumes"])
     for container in pod.get("initContainers", []) + pod["containers"]:
         context = container["securityContext"]
         assert context["allowPrivilegeEscalation"] is False

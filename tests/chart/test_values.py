@@ -21,6 +21,16 @@ WRONG = [
     ({"image": {"pullPolicy": "Sometimes"}}, ("/image/pullPolicy", "must be one of")),
     ({"monitoring": {"podMonitor": {"interval": "soon"}}}, ("/monitoring/podMonitor/interval",)),
     ({"resources": {"limit": {}}}, ("/resources", "'limit' not allowed")),
+    ({"bounds": {"maxDevices": -1}}, ("/bounds/maxDevices", "got -1, want 0")),
+    ({"bounds": {"deviceHours": 500}}, ("/bounds/deviceHours", "want string")),
+    ({"bounds": {"deviceHours": "many"}}, ("/bounds/deviceHours", "does not match pattern")),
+    ({"bounds": {"trials": 1}}, ("/bounds", "'trials' not allowed")),
+    ({"presets": {"Fast": {}}}, ("/presets", "'Fast' not allowed")),
+    ({"presets": {"rdma": {"env": {}}}}, ("/presets/rdma", "'env' not allowed")),
+    ({"presets": {"rdma": {"environment": {"NCCL_IB_GID_INDEX": 3}}}}, ("NCCL_IB_GID_INDEX", "want string")),
+    ({"presets": {"rdma": {"environment": {"NCCL IB": "x"}}}}, ("/presets/rdma/environment", "not allowed")),
+    ({"presets": {"rdma": {"resources": {"cpu": "1"}}}}, ("/presets/rdma/resources", "'cpu' not allowed")),
+    ({"presets": {"rdma": {"resources": {"rdma/hca": "0"}}}}, ("/presets/rdma/resources", "does not match pattern")),
     ({"serviceAccount": {"create": False}}, ("set serviceAccount.name to the account that the operator shall use",)),
 ]
 

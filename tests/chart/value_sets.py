@@ -20,6 +20,17 @@ VALUE_SETS: dict[str, dict[str, Any]] = {
         "rbac": {"create": False},
         "serviceAccount": {"create": False, "name": "given"},
     },
+    "bounded": {"bounds": {"maxDevices": 1_000_000, "deviceHours": "0.5", "concurrentTrials": 2}},
+    "with presets": {
+        "presets": {
+            "rdma": {
+                "environment": {"NCCL_IB_HCA": "mlx5_0,mlx5_1", "NCCL_NOTE": "${HOME} {{ x }} <&> $(A)"},
+                "resources": {"rdma/hca": "1"},
+                "annotations": {"k8s.v1.cni.cncf.io/networks": '[{"name": "rdma"}]'},
+            },
+            "plain": {},
+        }
+    },
     "placed": {
         "imagePullSecrets": [{"name": "registry"}],
         "priorityClassName": "system-cluster-critical",

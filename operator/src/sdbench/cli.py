@@ -262,11 +262,27 @@ def operator(
         list[str] | None, typer.Option(help="Watch this namespace only; may be given again. Default: all.")
     ] = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Serves /healthz and /metrics.")] = 8080,
+    max_devices: Annotated[int | None, typer.Option(min=1, help="Most devices of a Benchmark at once.")] = None,
+    max_device_hours: Annotated[
+        str | None, typer.Option(metavar="HOURS", help="Most device-hours that a Benchmark itself may cost.")
+    ] = None,
+    max_concurrent_trials: Annotated[
+        int | None, typer.Option(min=1, help="Most Trials of all Benchmarks together.")
+    ] = None,
+    presets: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="YAML or JSON with what spec.scheduling.preset may name.")
+    ] = None,
 ) -> None:
     """Run the operator: what the chart's Deployment starts."""
+    from sdbench.controller import administration
     from sdbench.controller.operator import Options, run
 
-    run(Options(default_image=default_image, namespaces=tuple(namespace or ()), port=port))
+    try:
+        bounds = administration.bounds(max_devices, max_device_hours, max_concurrent_trials)
+        defined = administration.presets(presets)
+    except administration.WrongOption as error:
+        fail(INVALID, str(error))
+    run(Options(default_image, tuple(namespace or ()), port, bounds, defined))
 
 
 if __name__ == "__main__":

@@ -38,6 +38,7 @@ class ControlPlane:
         self._address = address
         self._given_run = run
         self._options = options
+        self._programs: dict[str, tuple[Daemon, list[str | Path]]] = {}
         self._stack = contextlib.ExitStack()
         self.folder: Path = Path()
         self.server: str = ""
@@ -78,6 +79,25 @@ class ControlPlane:
         path = self.folder / f"{namespace}-{name}.kubeconfig"
         return kubeconfig.with_token(path, self.server, self.authority.certificate, token, namespace)
 
+    @contextlib.contextmanager
+    def without_api_server(self) -> Iterator[None]:
+        """While inside, the API server is dead; afterwards it answers again, at the same address."""
+        self._programs["kube-apiserver"][0].stop(gently=False)
+        try:
+            yield
+        finally:
+            self.restart("kube-apiserver")
+
+    @contextlib.contextmanager
+    def frozen_api_server(self) -> Iterator[None]:
+        """While inside, the API server takes connections and says nothing."""
+        api = self._programs["kube-apiserver"][0]
+        api.pause()
+        try:
+            yield
+        finally:
+            api.resume()
+
     def install_pytorchjob_crd(self) -> None:
         """The CRD alone, without webhook and operator: tests then play the training-operator themselves."""
         # Server-side, because the CRD is larger than the annotation of a client-side apply may be.
@@ -97,53 +117,26 @@ class ControlPlane:
         path = self.folder / "admin.kubeconfig"
         self.kubeconfig = kubeconfig.with_certificate(path, self.server, self.authority.certificate, self.administrator)
         self._start_etcd(stack, etcd_port, peer_port)
-        self._api = self._api_command(api_port, etcd_port)
-        self._start_api(stack)
+        api = stack.enter_context(self._started("kube-apiserver", self._api_command(api_port, etcd_port)))
+        api.wait_until(self._api_ready)
         controllers = self._start_controllers(stack, controllers_port)
         scheduler = self._start_scheduler(stack, scheduler_port)
         controllers.wait_until(self._default_account_exists)
         scheduler.wait_until(lambda: accepts(LOOPBACK, scheduler_port))
 
-    @contextlib.contextmanager
-    def without_api_server(self) -> Iterator[None]:
-        """While inside, the API server is dead; afterwards it answers again, at the same address."""
-        self._api_server.stop(gently=False)
-        try:
-            yield
-        finally:
-            self._start_api(self._stack)
-
-    @contextlib.contextmanager
-    def frozen_api_server(self) -> Iterator[None]:
-        """While inside, the API server takes connections and says nothing."""
-        self._api_server.pause()
-        try:
-            yield
-        finally:
-            self._api_server.resume()
-
-    def _start_api(self, stack: contextlib.ExitStack) -> None:
-        self._api_server = stack.enter_context(self._started("kube-apiserver", self._api))
-        self._api_server.wait_until(self._api_ready)
-
     def _start_etcd(self, stack: contextlib.ExitStack, port: int, peer_port: int) -> None:
         client, peer = f"http://{LOOPBACK}:{port}", f"http://{LOOPBACK}:{peer_port}"
-        etcd = stack.enter_context(
-            daemon(
-                self._run,
-                "etcd",
-                [
-                    binary("etcd"),
-                    f"--data-dir={self.folder / 'etcd'}",
-                    "--unsafe-no-fsync",
-                    f"--listen-client-urls={client}",
-                    f"--advertise-client-urls={client}",
-                    f"--listen-peer-urls={peer}",
-                    f"--initial-advertise-peer-urls={peer}",
-                    f"--initial-cluster=default={peer}",
-                ],
-            )
-        )
+        command: list[str | Path] = [
+            binary("etcd"),
+            f"--data-dir={self.folder / 'etcd'}",
+            "--unsafe-no-fsync",
+            f"--listen-client-urls={client}",
+            f"--advertise-client-urls={client}",
+            f"--listen-peer-urls={peer}",
+            f"--initial-advertise-peer-urls={peer}",
+            f"--initial-cluster=default={peer}",
+        ]
+        etcd = stack.enter_context(self._started("etcd", command))
         etcd.wait_until(lambda: accepts(LOOPBACK, port))
 
     def _api_command(self, port: int, etcd_port: int) -> list[str | Path]:
@@ -209,8 +202,18 @@ class ControlPlane:
         ]
         return stack.enter_context(self._started("kube-scheduler", command))
 
-    def _started(self, name: str, command: list[str | Path]) -> contextlib.AbstractContextManager[Daemon]:
-        return daemon(self._run, name, [*command, *self._options.get(name, ())])
+    @contextlib.contextmanager
+    def _started(self, name: str, command: list[str | Path]) -> Iterator[Daemon]:
+        with daemon(self._run, name, [*command, *self._options.get(name, ())]) as started:
+            self._programs[name] = (started, command)
+            yield started
+
+    def restart(self, name: str) -> None:
+        """Kill a program, and start it again where it was; return when the API server answers."""
+        killed, command = self._programs[name]
+        killed.stop(gently=False)
+        started = self._stack.enter_context(self._started(name, command))
+        started.wait_until(self._api_ready)
 
     def _api_ready(self) -> bool:
         trust = ssl.create_default_context(cafile=str(self.authority.certificate))

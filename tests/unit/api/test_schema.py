@@ -76,6 +76,15 @@ def test_every_string_and_list_that_a_person_writes_is_bounded() -> None:
             assert "maxLength" in part or "enum" in part, part
 
 
+def test_every_map_that_a_person_writes_is_bounded_and_its_keys_are_judged() -> None:
+    maps = [part for part in parts(SPEC) if "additionalProperties" in part]
+    assert len(maps) == 3
+    for part in maps:
+        assert part["maxProperties"] == 32
+        assert part["additionalProperties"].keys() >= {"type", "maxLength"}
+        assert any("self.all(k, k.size() <= 253" in rule["rule"] for rule in part["x-kubernetes-validations"])
+
+
 def test_every_field_that_a_person_writes_is_described() -> None:
     for part in parts(SPEC):
         for name, field in part.get("properties", {}).items():

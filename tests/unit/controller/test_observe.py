@@ -134,6 +134,26 @@ def test_a_job_of_another_owner_with_an_expected_name_is_foreign(owners: list[di
     assert not state.holds_devices
 
 
+@pytest.mark.parametrize(
+    ("phase", "released_at", "asked_for"),
+    [
+        (TrialPhase.RUNNING, None, True),
+        (TrialPhase.STOPPING, None, True),
+        (TrialPhase.SUCCEEDED, None, True),
+        (TrialPhase.SUCCEEDED, BIRTH, False),
+    ],
+)
+def test_a_job_that_may_hold_devices_is_not_called_gone_by_a_list(
+    phase: TrialPhase, released_at: datetime | None, asked_for: bool
+) -> None:
+    name = "tiny-40d0b-0-1"
+    known = {"phase": phase, "attempt": 1, "job": name, "job_uid": "job-0-1", "released_at": released_at}
+    row = TrialRow(trial=0, point="devices=1", devices=1, repeat=0).model_copy(update=known)
+    one = benchmark().model_copy(update={"status": Status(trials=(row,))})
+    assert observe.unconfirmed(one, [], []) == ((name,) if asked_for else ())
+    assert observe.unconfirmed(one, [job()], []) == ()
+
+
 def test_a_pod_whose_job_was_not_listed_has_its_job_asked_for() -> None:
     assert observe.unconfirmed(benchmark(), [], [pod()]) == ("tiny-40d0b-0-1",)
     assert observe.unconfirmed(benchmark(), [job()], [pod()]) == ()

@@ -11,3 +11,21 @@ Count = Annotated[int, Field(ge=1, le=65_536)]
 
 BenchmarkName = Annotated[str, StringConstraints(pattern=NAME_PATTERN, min_length=1, max_length=NAME_LIMIT)]
 """The name of another Benchmark in the same namespace."""
+
+SUBDOMAIN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
+"""What the API server takes as the name of most objects, and before the slash of a label's or a resource's name."""
+
+PART = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+"""The same of a label's value, and of its name after the slash."""
+
+ObjectName = Annotated[str, StringConstraints(pattern=f"^{SUBDOMAIN}$", min_length=1, max_length=253)]
+ShortName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", min_length=1, max_length=63)]
+"""A name that may stand in a label."""
+
+KEY_PATTERN = f"^({SUBDOMAIN}/)?{PART}$"
+KEY_LIMIT = 253
+Key = Annotated[str, StringConstraints(pattern=KEY_PATTERN, max_length=KEY_LIMIT)]
+"""Of a label, an annotation or a taint: a name, after a domain and a slash where it has one."""
+
+LabelValue = Annotated[str, StringConstraints(pattern=f"^({PART})?$", max_length=63)]
+AnnotationValue = Annotated[str, StringConstraints(max_length=1024)]

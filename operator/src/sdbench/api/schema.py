@@ -10,6 +10,7 @@ import yaml
 
 from sdbench.api.goals import GOALS
 from sdbench.api.names import CATEGORY, GROUP, KIND, PLURAL, SHORT_NAME, SINGULAR, VERSION
+from sdbench.api.placing import PLACING
 from sdbench.api.rules import rules
 from sdbench.api.spec import Spec
 from sdbench.api.status import Phase, Status
@@ -52,7 +53,7 @@ def root_schema() -> Schema:
             "status": _status(),
         },
     }
-    for rule in (*rules(schema), *GOALS):
+    for rule in (*rules(schema), *GOALS, *PLACING):
         at(schema, rule.at).setdefault("x-kubernetes-validations", []).append(rule.document())
     return schema
 

@@ -6,17 +6,15 @@ from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints, model_validator
 
-from sdbench.api.fields import Count
+from sdbench.api.fields import AnnotationValue, Count, Key, LabelValue, ObjectName
 from sdbench.api.gate import Gate
 from sdbench.api.projection import Projection
+from sdbench.api.scheduling import Scheduling
 from sdbench_trainer.config import Boundary, DecimalString, TrainerConfig
 
 Quantity = Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$", max_length=24)]
 """A Kubernetes quantity, such as 500m or 4Gi."""
 
-ObjectName = Annotated[
-    str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", min_length=1, max_length=253)
-]
 ImageReference = Annotated[
     str, StringConstraints(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._/:@-]*$", min_length=1, max_length=512)
 ]
@@ -170,6 +168,13 @@ class Spec(Boundary):
         ge=0,
         le=315_360_000,
         description="After it, the Benchmark deletes itself, with its results. Absent: never.",
+    )
+    scheduling: Scheduling = Field(Scheduling(), description="How devices are waited for, and which ones are taken.")
+    pod_labels: dict[Key, LabelValue] = Field(
+        {}, max_length=32, description="Labels of the pods, for cost allocation; what is not reserved."
+    )
+    pod_annotations: dict[Key, AnnotationValue] = Field(
+        {}, max_length=32, description="Annotations of the pods; keys need a domain, one that is not reserved."
     )
     suspend: bool = Field(False, description="Stops and voids the running Attempts; they start anew on resume.")
     cancel: bool = Field(False, description="Ends the Benchmark for good and keeps what was measured. One-way.")

@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import Field, PlainSerializer
 
 from sdbench.api.answer import Answer
+from sdbench.api.scheduling import Preset
 from sdbench.api.verdict import GateRow, Verdict
 from sdbench_trainer.config import DecimalString
 
@@ -162,9 +163,7 @@ class TrialRow(Answer):
     scope: Scope | None = Field(None, description="Of a Failed row: whether its Point or the whole sweep ends with it.")
     message: str = Field("", max_length=512)
     not_before: Time | None = Field(None, description="A Trial that gave its devices back is not tried earlier.")
-    waiting_since: Time | None = Field(
-        None, description="An Attempt of it was first decided of which not all pods were scheduled yet."
-    )
+    waiting_since: Time | None = Field(None, description="Its first Attempt was decided that was not scheduled yet.")
     queued_at: Time | None = Field(None, description="The Attempt was decided.")
     scheduled_at: Time | None = Field(None, description="Its last pod was bound to a node.")
     started_at: Time | None = Field(None, description="Its last container ran.")
@@ -263,6 +262,7 @@ class Resolved(Answer):
 
     image: str
     operator_version: str
+    preset: Preset | None = Field(None, description="What spec.scheduling.preset named, as it was then.")
 
 
 class Summary(Answer):

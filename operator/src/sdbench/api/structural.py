@@ -1,7 +1,8 @@
 """How does a pydantic type become a structural schema, as the Kubernetes API wants it?
 
-No $ref, no anyOf, no titles: types are inlined, and a field that may be None is just not required. The default of an
-object is written out, because the API server judges a default by the rules before it fills in that of its parts.
+No $ref, no anyOf, no titles: types are inlined, and a field that may be None is just not required. No keyword says what
+the keys of a map must be like: that takes a rule in CEL. The default of an object is written out, because the API
+server judges a default by the rules before it fills in that of its parts.
 """
 
 from typing import Any
@@ -12,7 +13,7 @@ Schema = dict[str, Any]
 
 KEPT = (
     *("type", "format", "description", "enum", "pattern", "minLength", "maxLength", "minimum", "maximum"),
-    *("multipleOf", "minItems", "maxItems"),
+    *("multipleOf", "minItems", "maxItems", "maxProperties"),
 )
 """Keywords that mean the same in both, in the order in which they are written."""
 
@@ -60,9 +61,17 @@ def _inlined(schema: Schema, definitions: dict[str, Schema], defaults: bool) -> 
     if "items" in source:
         result["x-kubernetes-list-type"] = "atomic"
         result["items"] = _inlined(source["items"], definitions, defaults)
-    if isinstance(source.get("additionalProperties"), dict):
-        result["additionalProperties"] = _inlined(source["additionalProperties"], definitions, defaults)
+    if (values := _values(source)) is not None:
+        result["additionalProperties"] = _inlined(values, definitions, defaults)
     return result | _fields(source, definitions, defaults)
+
+
+def _values(source: Schema) -> Schema | None:
+    """The schema of a map's values, whether its keys must be like a pattern or not."""
+    for found in (source.get("additionalProperties"), *source.get("patternProperties", {}).values()):
+        if isinstance(found, dict):
+            return found
+    return None
 
 
 def _fields(source: Schema, definitions: dict[str, Schema], defaults: bool) -> Schema:

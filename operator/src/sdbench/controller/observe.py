@@ -17,7 +17,7 @@ from sdbench.api.status import TrialPhase, TrialRow
 from sdbench.controller.podstate import label, moment, pod_state
 from sdbench.controller.transport import Document
 from sdbench.core.attempts import failed
-from sdbench.core.rows import LIVE
+from sdbench.core.rows import LIVE, unreleased
 from sdbench.core.world import AttemptState, Complaint, PodState
 
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
@@ -58,10 +58,12 @@ def ours(job: Document, benchmark: Benchmark, name: str) -> bool:
 def unconfirmed(benchmark: Benchmark, jobs: Iterable[Document], pods: Iterable[Document]) -> tuple[str, ...]:
     """Names of jobs to be asked for one by one: they were not listed, yet may exist.
 
-    Either the job was made after the jobs and before the pods were listed, or it is a stranger's without our labels.
+    Either the job was made after the jobs and before the pods were listed, or it is a stranger's without our labels,
+    or the list is older than what is known: nobody's devices are called free because a list does not tell of them.
     """
     listed = {job["metadata"]["name"] for job in jobs}
-    wanted = (*(name for name, _, _ in _expected(benchmark)), *(who.name for who in _grouped(pods)))
+    held = (row.job for row in benchmark.status.trials if row.job is not None and unreleased(row))
+    wanted = (*held, *(who.name for who in _grouped(pods)))
     return tuple(dict.fromkeys(name for name in wanted if name not in listed))
 
 
@@ -176,8 +178,7 @@ def _of_job(who: Identity, job: Document, pods: tuple[PodState, ...]) -> Attempt
     """Whether it is suspended, its spec says: the condition lags behind, also when pods are made again."""
     metadata = job["metadata"]
     replicas = job["spec"]["pytorchReplicaSpecs"].values()
-    failed, suspended = _condition(job, "Failed"), _condition(job, "Suspended")
-    ends = [end for end in (failed, _condition(job, "Succeeded")) if end.get("status") == "True"]
+    ends, suspended = _ends(job), _condition(job, "Suspended")
     return AttemptState(
         name=who.name,
         trial=who.trial,
@@ -191,14 +192,23 @@ def _of_job(who: Identity, job: Document, pods: tuple[PodState, ...]) -> Attempt
         suspended=not ends and bool((job["spec"].get("runPolicy") or {}).get("suspend")),
         queue=label(job, QUEUE_LABEL),
         suspension_at=moment(suspended["lastTransitionTime"]) if "lastTransitionTime" in suspended else None,
-        said=str(failed.get("message") or "") if ends else "",
+        said=next((str(end["message"]) for end in ends if end.get("message")), ""),
         pods=pods,
     )
 
 
+def _conditions(job: Document) -> Iterable[Document]:
+    found: Iterable[Document] = (job.get("status") or {}).get("conditions") or ()
+    return found
+
+
 def _condition(job: Document, kind: str) -> Document:
-    conditions = (job.get("status") or {}).get("conditions") or ()
-    return next((one for one in conditions if one["type"] == kind), {})
+    return next((one for one in _conditions(job) if one["type"] == kind), {})
+
+
+def _ends(job: Document) -> list[Document]:
+    """The conditions that say that the job is over."""
+    return [c for c in _conditions(job) if c["type"] in ("Succeeded", "Failed") and c["status"] == "True"]
 
 
 def _of_pods(who: Identity, documents: Iterable[Document]) -> AttemptState:

@@ -8,12 +8,13 @@ list of all ───┘
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
 
 import sdbench
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.names import PLURAL
+from sdbench.api.scheduling import Preset
 from sdbench.controller.board import Board
 from sdbench.controller.calls import JOBS
 from sdbench.controller.cluster import Cluster, Key, benchmark_in, key_of
@@ -26,7 +27,7 @@ from sdbench.controller.server import served
 from sdbench.controller.transport import Document, connected
 from sdbench.controller.watching import Watching
 from sdbench.controller.workqueue import WorkQueue
-from sdbench.core.world import Defaults, Notice
+from sdbench.core.world import Bounds, Defaults, Notice
 
 WORKERS = 8
 PROBE_SECONDS = 10.0
@@ -54,6 +55,8 @@ class Options:
     namespaces: tuple[str, ...] = ()
     """Whose Benchmarks are run; empty: all."""
     port: int = 8080
+    bounds: Bounds = field(default_factory=Bounds)
+    presets: Mapping[str, Preset] = field(default_factory=dict)
 
 
 def run(options: Options) -> None:
@@ -82,7 +85,7 @@ class Operator:
     def __init__(self, options: Options) -> None:
         now = time.monotonic()
         self._options = options
-        self._defaults = Defaults(options.default_image, sdbench.__version__)
+        self._defaults = Defaults(options.default_image, sdbench.__version__, options.bounds, options.presets)
         self._queue: WorkQueue[Key] = WorkQueue(time.monotonic)
         self._board = Board()
         self._neighbours = Neighbours(self._board)

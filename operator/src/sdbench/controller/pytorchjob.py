@@ -19,14 +19,19 @@ from sdbench.api.names import (
     KIND,
     TRIAL_LABEL,
 )
+from sdbench.api.scheduling import Preset
 from sdbench.api.spec import Data, Devices
 from sdbench.controller.calls import JOB_API_VERSION, JOB_KIND
+from sdbench.controller.placement import gang, placed, queue_labels
 from sdbench.controller.quantities import multiplied, whole_cores
 from sdbench.core.world import Start
 from sdbench_trainer.run import CREDENTIALS_FOLDER, METRICS_PORT, RUN_VARIABLE, SHARDS_FOLDER, RunConfig
 
 CONTAINER = "pytorch"
 """The training-operator looks for a container of this name."""
+
+INSTANCE_LABEL = "app.kubernetes.io/instance"
+"""Its value is the Attempt's name, so that no other pods have it."""
 
 NOBODY = 65532
 GRACE_SECONDS = 10
@@ -42,23 +47,24 @@ RENDEZVOUS: Part = {"name": "pytorchjob-port", "containerPort": 23456, "protocol
 
 def pytorchjob(benchmark: Benchmark, start: Start) -> Part:
     """The job of an Attempt."""
-    labels = _labels(benchmark, start)
-    replicas = {"Master": _replica(1, labels, _pod(benchmark, start, (METRICS, RENDEZVOUS)))}
+    scheduling, labels = benchmark.spec.scheduling, _labels(benchmark, start)
+    metadata = _pod_metadata(benchmark, labels)
+    replicas = {"Master": _replica(1, metadata, _pod(benchmark, start, (METRICS, RENDEZVOUS)))}
     if start.pods > 1:
         # Only rank 0 serves metrics: a port of that name on the others would be a target that is always down.
-        replicas["Worker"] = _replica(start.pods - 1, labels, _pod(benchmark, start, (RENDEZVOUS,)))
+        replicas["Worker"] = _replica(start.pods - 1, metadata, _pod(benchmark, start, (RENDEZVOUS,)))
     return {
         "apiVersion": JOB_API_VERSION,
         "kind": JOB_KIND,
         "metadata": {
             "name": start.name,
             "namespace": benchmark.metadata.namespace,
-            "labels": labels,
+            "labels": labels | queue_labels(scheduling),
             "ownerReferences": [_owner(benchmark)],
         },
         "spec": {
             "nprocPerNode": str(start.devices_per_pod),
-            "runPolicy": {"cleanPodPolicy": "None", "backoffLimit": 0},
+            "runPolicy": {"cleanPodPolicy": "None", "backoffLimit": 0} | gang(scheduling, start.pods),
             "pytorchReplicaSpecs": replicas,
         },
     }
@@ -69,10 +75,22 @@ def run_text(run: RunConfig) -> str:
     return json.dumps(run.document(), separators=(",", ":"), sort_keys=True).replace("$", "\\u0024")
 
 
+def _preset(benchmark: Benchmark) -> Preset:
+    """What was pinned at acceptance of what the administrator adds."""
+    resolved = benchmark.status.resolved
+    return (resolved.preset if resolved is not None else None) or Preset()
+
+
+def _pod_metadata(benchmark: Benchmark, labels: dict[str, str]) -> Part:
+    """Labels and annotations of a pod: ours win over the author's, the administrator's over the author's."""
+    annotations = benchmark.spec.pod_annotations | _preset(benchmark).annotations
+    return {"labels": benchmark.spec.pod_labels | labels} | ({"annotations": annotations} if annotations else {})
+
+
 def _labels(benchmark: Benchmark, start: Start) -> dict[str, str]:
     return {
         "app.kubernetes.io/name": "sdbench-trainer",
-        "app.kubernetes.io/instance": start.name,
+        INSTANCE_LABEL: start.name,
         "app.kubernetes.io/component": "trainer",
         "app.kubernetes.io/part-of": "sdbench",
         "app.kubernetes.io/managed-by": "sdbench",
@@ -94,15 +112,14 @@ def _owner(benchmark: Benchmark) -> Part:
     }
 
 
-def _replica(replicas: int, labels: dict[str, str], pod: Part) -> Part:
-    template = {"metadata": {"labels": labels}, "spec": pod}
-    return {"replicas": replicas, "restartPolicy": "Never", "template": template}
+def _replica(replicas: int, metadata: Part, pod: Part) -> Part:
+    # How it restarts is said here alone: of one in the pod's own spec the training-operator warns in an Event.
+    return {"replicas": replicas, "restartPolicy": "Never", "template": {"metadata": metadata, "spec": pod}}
 
 
 def _pod(benchmark: Benchmark, start: Start, ports: tuple[Part, ...]) -> Part:
     spec = benchmark.spec
     pod: Part = {
-        "restartPolicy": "Never",
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": GRACE_SECONDS,
@@ -115,6 +132,7 @@ def _pod(benchmark: Benchmark, start: Start, ports: tuple[Part, ...]) -> Part:
         },
         "containers": [_container(benchmark, start, ports)],
         "volumes": _volumes(spec.data, spec.devices, start.devices_per_pod),
+        **placed(spec.scheduling, {INSTANCE_LABEL: start.name}),
     }
     if spec.image_pull_secrets:
         pod["imagePullSecrets"] = [{"name": name} for name in spec.image_pull_secrets]
@@ -122,8 +140,8 @@ def _pod(benchmark: Benchmark, start: Start, ports: tuple[Part, ...]) -> Part:
 
 
 def _container(benchmark: Benchmark, start: Start, ports: tuple[Part, ...]) -> Part:
-    devices = benchmark.spec.devices
-    amounts = _amounts(devices, start.devices_per_pod)
+    devices, preset = benchmark.spec.devices, _preset(benchmark)
+    amounts = _amounts(devices, start.devices_per_pod) | preset.resources
     return {
         "name": CONTAINER,
         "image": start.image,
@@ -133,6 +151,8 @@ def _container(benchmark: Benchmark, start: Start, ports: tuple[Part, ...]) -> P
             {"name": "HOME", "value": "/tmp"},  # noqa: S108 (an emptyDir of the pod's own)
             # Without it every rank would start a thread for every core of the node.
             {"name": "OMP_NUM_THREADS", "value": str(whole_cores(devices.per_device.cpu))},
+            # What is written twice is what is meant: the kubelet makes one dollar of two, and expands nothing.
+            *({"name": name, "value": value.replace("$", "$$")} for name, value in preset.environment.items()),
         ],
         "ports": list(ports),
         "resources": {"requests": amounts, "limits": amounts},

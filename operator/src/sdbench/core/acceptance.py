@@ -1,9 +1,10 @@
-"""May a question be asked as it is? Its plan, and what its gate, its projection and its budget ask of that plan."""
+"""May a question be asked as it is? Its plan, and what its limits, gate, projection and labels ask of that plan."""
 
 from collections.abc import Iterator
 
 from sdbench.api.benchmark import Benchmark
 from sdbench.core.bounds import budget, devices_at_once
+from sdbench.core.labels import refused_labels
 from sdbench.core.plan import PlanRefused, Trial, plan
 from sdbench.core.size import certain_device_seconds
 from sdbench.core.spent import SECONDS_PER_HOUR
@@ -17,7 +18,8 @@ def accepted(benchmark: Benchmark, bounds: Bounds = UNBOUNDED) -> tuple[Trial, .
     """The plan of a question that can be answered within the administrator's bounds; raises PlanRefused."""
     planned = plan(benchmark.spec)
     of_limits = (*_of_bounds(benchmark, bounds), *_of_budget(benchmark, planned, bounds))
-    for refusal in (*of_limits, *_of_gate(benchmark), *_of_stages(benchmark, planned)):
+    of_parts = (*_of_gate(benchmark), *_of_stages(benchmark, planned), *refused_labels(benchmark.spec))
+    for refusal in (*of_limits, *of_parts):
         raise refusal
     return planned
 

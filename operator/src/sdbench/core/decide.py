@@ -42,6 +42,7 @@ from sdbench.core.occupancy import held
 from sdbench.core.outcome import Outcome, outcome
 from sdbench.core.plan import PlanRefused, Trial, trials
 from sdbench.core.points import point_rows, summary
+from sdbench.core.presets import chosen
 from sdbench.core.published import decimal
 from sdbench.core.references import source
 from sdbench.core.repeats import without_the_needless
@@ -109,8 +110,9 @@ def _accepted(world: World) -> tuple[Resolved, tuple[Trial, ...]]:
     image = benchmark.spec.image or world.defaults.image
     if not image:
         raise PlanRefused("spec.image", "name the trainer's image; the operator has no default")
-    planned = accepted(benchmark, world.defaults.bounds)
-    return Resolved(image=image, operator_version=world.defaults.operator_version), planned
+    preset = chosen(benchmark.spec, world.defaults.presets)
+    pinned = Resolved(image=image, operator_version=world.defaults.operator_version, preset=preset)
+    return pinned, accepted(benchmark, world.defaults.bounds)
 
 
 def _same_plan(planned: tuple[Trial, ...], rows: tuple[TrialRow, ...]) -> tuple[Trial, ...]:

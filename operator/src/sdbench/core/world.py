@@ -3,11 +3,13 @@
 The same types serve the cluster (an Attempt is a PyTorchJob and its pods) and this machine (a launcher process).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 from sdbench.api.benchmark import Benchmark
+from sdbench.api.scheduling import Preset
 from sdbench.api.status import Reason, Status
 from sdbench_trainer.report import Report
 from sdbench_trainer.run import RunConfig
@@ -133,6 +135,8 @@ class Defaults:
     image: str
     operator_version: str
     bounds: Bounds = Bounds()
+    presets: Mapping[str, Preset] | None = None
+    """What an administrator defines, by name. None: there is no administrator, and no preset has a meaning."""
 
 
 @dataclass(frozen=True)

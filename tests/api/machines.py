@@ -1,0 +1,71 @@
+"""Where can the real scheduler place pods when there is no kubelet? On Node objects that say they are ready.
+
+Whatever is bound to them stays as it is: nothing runs.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from kubernetes import client, config
+
+LEASES = "kube-node-lease"
+BEAT_SECONDS = 5
+"""Between two signs of life; after 40 s without one the controller-manager taints a node."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A node on which two pods of one core each find room."""
+
+    name: str
+    labels: dict[str, str] = field(default_factory=dict)
+    taint: str = ""
+    """Key of a taint with the effect NoSchedule."""
+
+    def document(self) -> dict[str, Any]:
+        taints = [{"key": self.taint, "effect": "NoSchedule"}] if self.taint else []
+        labels = {"kubernetes.io/hostname": self.name, **self.labels}
+        room = {"cpu": "2", "memory": "64Gi", "ephemeral-storage": "500Gi", "pods": "10"}
+        status = {"capacity": room, "allocatable": room, "conditions": [_ready()]}
+        return {"metadata": {"name": self.name, "labels": labels}, "spec": {"taints": taints}, "status": status}
+
+
+@contextmanager
+def present(kubeconfig: Path, machines: tuple[Machine, ...]) -> Iterator[None]:
+    """Inside, these nodes are there and stay ready; afterwards they are gone."""
+    api = config.new_client_from_config(str(kubeconfig))
+    core, leases, over = client.CoreV1Api(api), client.CoordinationV1Api(api), threading.Event()
+    for machine in machines:
+        core.create_node(machine.document())
+        leases.create_namespaced_lease(LEASES, {"metadata": {"name": machine.name}, "spec": _held(machine.name)})
+    beating = threading.Thread(target=_beat, args=(leases, machines, over), name="nodes")
+    beating.start()
+    try:
+        yield
+    finally:
+        over.set()
+        beating.join()
+        for machine in machines:
+            core.delete_node(machine.name)
+
+
+def _beat(leases: client.CoordinationV1Api, machines: tuple[Machine, ...], over: threading.Event) -> None:
+    while not over.wait(BEAT_SECONDS):
+        for machine in machines:
+            leases.patch_namespaced_lease(machine.name, LEASES, {"spec": _held(machine.name)})
+
+
+def _held(name: str) -> dict[str, Any]:
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return {"holderIdentity": name, "leaseDurationSeconds": 40, "renewTime": now}
+
+
+def _ready() -> dict[str, str]:
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    times = {"lastHeartbeatTime": now, "lastTransitionTime": now}
+    return {"type": "Ready", "status": "True", "reason": "KubeletReady", "message": "played", **times}

@@ -1,0 +1,141 @@
+"""Does it matter at which write an operator dies? For each a run is compared with an undisturbed one.
+
+A write is every POST, PUT, PATCH and DELETE that the operators send, Events included. `before` the n-th: the API
+server never hears of it; `after`: it is done, and the operator never learns. When nobody is left alive, one operator
+is started again: with a true view of the cluster, or at first with one that is some writes old.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+from api import faults
+from api.cases import Cast, Disturbance, End, Ran, ran
+from api.grounds import Grounds
+from api.proxied import Armed, Exchange, where
+from api.scenarios import Scenario
+from api.staleness import Past
+
+WRITES = where("create update patch delete")
+AT_ONCE = 8
+"""Cases side by side."""
+
+TRIES = 3
+"""How often a kill is tried whose write does not come: by another timing there may be fewer writes."""
+
+
+class Alive(Enum):
+    """How many operators run, and which of them die."""
+
+    ONE = "one operator"
+    TWO_ONE_DIES = "two operators, one is killed"
+    TWO_BOTH_DIE = "two operators, both are killed"
+
+    @property
+    def operators(self) -> int:
+        return 1 if self is Alive.ONE else 2
+
+
+@dataclass(frozen=True)
+class Kill:
+    """A point in a run."""
+
+    write: int
+    """From 1."""
+    after: bool
+
+    def __str__(self) -> str:
+        return f"{'after' if self.after else 'before'} write {self.write}"
+
+
+@dataclass
+class Swept:
+    """What a sweep has come to."""
+
+    scenario: str
+    how: str
+    writes: int
+    """Of the longer undisturbed run."""
+    surely: int
+    """Of the shorter one: so many writes must come."""
+    kills: int = 0
+    failures: dict[str, str] = field(default_factory=dict)
+    """Kill to what was wrong after it."""
+    unreached: list[Kill] = field(default_factory=list)
+
+    def assert_whole(self) -> None:
+        """Every write that surely comes was killed at, and nothing was wrong."""
+        assert not self.failures, "\n".join(f"{kill}: {wrong}" for kill, wrong in self.failures.items())
+        assert self.surely > 0
+        missed = [str(kill) for kill in self.unreached if kill.write <= self.surely]
+        assert not missed, f"of {self.surely} writes these never came: {missed}"
+
+
+async def swept(
+    grounds: Grounds, scenario: Scenario, folder: Path, alive: Alive = Alive.ONE, writes_behind: int = 0
+) -> Swept:
+    """Kill before and after every write; whoever returns sees the cluster as it was some writes before."""
+    usual, *references = await asyncio.gather(
+        ran(grounds, scenario, folder), *(ran(grounds, scenario, folder, operators=alive.operators) for _ in range(2))
+    )
+    expected = usual.end
+    for one in references:
+        assert one.end == expected, expected.difference(one.end)
+    lengths = [len(one.writes) for one in references]
+    how = f"{alive.value}{f', view {writes_behind} writes old' if writes_behind else ''}"
+    result = Swept(scenario.name, how, max(lengths), min(lengths))
+    places = asyncio.Semaphore(AT_ONCE)
+
+    async def case(kill: Kill) -> None:
+        async with places:
+            for _ in range(TRIES):
+                disturbance = killing(kill, alive, writes_behind)
+                if await _noted(ran(grounds, scenario, folder, disturbance, alive.operators), kill, expected, result):
+                    return
+            result.unreached.append(kill)
+
+    await asyncio.gather(*(case(kill) for kill in kills(result.writes)))
+    return result
+
+
+def kills(writes: int) -> Iterator[Kill]:
+    """Every point in a run of so many writes."""
+    for write in range(1, writes + 1):
+        yield Kill(write, after=False)
+        yield Kill(write, after=True)
+
+
+def killing(kill: Kill, alive: Alive, writes_behind: int = 0) -> Disturbance:
+    """The n-th write of all operators together is the last of whoever sends it, or of all."""
+
+    def disturbance(cast: Cast) -> None:
+        def die(exchange: Exchange) -> None:
+            cast.kill(*(cast.proxies if alive is Alive.TWO_BOTH_DIE else [exchange.proxy]))
+
+        past = Past(cast.scene, kill.write - writes_behind) if writes_behind else None
+        fault = (faults.killed_after if kill.after else faults.killed_before)(die)
+        armed = Armed(WRITES, fault=fault, times=1, spared=kill.write - 1)
+        for proxy in cast.proxies:
+            if past is not None:
+                proxy.lookers.append(past.look)
+            proxy.armed.append(armed)
+        if past is not None:
+            cast.on_return = lambda: past.show(cast.proxies[0])
+
+    return disturbance
+
+
+async def _noted(run: Awaitable[Ran], kill: Kill, expected: End, result: Swept) -> bool:
+    """Whether the kill came to pass; what was wrong after it is noted."""
+    try:
+        one = await run
+    except AssertionError as failure:
+        result.failures[str(kill)] = str(failure)
+        return True
+    if wrong := expected.difference(one.end):
+        result.failures[f"{kill}, {one.writes[kill.write - 1]}"] = wrong
+        return True
+    result.kills += one.killed
+    return one.killed

@@ -1,0 +1,60 @@
+"""Does a restart of the API server, or of etcd, in the middle of trials change anything? On a control plane of its own.
+
+Everybody loses every connection at the same moment: the operator, the controllers, whoever plays.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from api.cases import Cast, ran
+from api.grounds import Grounds, opened
+from api.operating import ROOT
+from api.proxied import Exchange, where
+from api.scenarios import Scenario, answered
+from cluster.harness.control_plane import ControlPlane
+from cluster.harness.polling import until
+
+pytest_plugins = ["api.places"]
+
+TWO = Scenario("two trials", answered)
+
+
+@pytest.fixture(scope="module")
+def own_plane() -> Iterator[ControlPlane]:
+    """Nobody else's tests run on it."""
+    with ControlPlane() as plane:
+        plane.install_pytorchjob_crd()
+        plane.kubectl("apply", "-f", ROOT / "crds/stablediffusionbenchmarks.yaml")
+        until(lambda: plane.serves("sdbench.dev/v1alpha1", "stablediffusionbenchmarks"), 60, "Benchmarks to be served")
+        yield plane
+
+
+@pytest_asyncio.fixture(scope="module")
+async def own_grounds(own_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Grounds]:
+    async with opened(own_plane, tmp_path_factory.mktemp("own")) as found:
+        yield found
+
+
+@pytest.mark.parametrize("program", ["kube-apiserver", "etcd"])
+async def test_a_restart_in_the_middle_changes_nothing(
+    own_plane: ControlPlane, own_grounds: Grounds, tmp_path: Path, program: str
+) -> None:
+    """When the first result is told and the next trial is about to start; the operator must not die of it."""
+    restarts: list[asyncio.Task[None]] = []
+
+    def disturbance(cast: Cast) -> None:
+        async def look(exchange: Exchange) -> None:
+            if where("create", "events").meets(exchange.request) and not restarts and cast.scene.jobs():
+                restarts.append(asyncio.create_task(asyncio.to_thread(own_plane.restart, program)))
+
+        cast.proxies[0].lookers.append(look)
+
+    usual = await ran(own_grounds, TWO, tmp_path)
+    found = await ran(own_grounds, TWO, tmp_path, disturbance)
+    assert len(restarts) == 1
+    await restarts[0]
+    assert usual.end.difference(found.end) == ""

@@ -1,0 +1,107 @@
+"""Does an operator that returns and sees the cluster as it was make a second child, or delete a living one?
+
+For some seconds GET and LIST tell of an earlier moment, while writes meet the cluster as it is. All cases run at the
+same time. tests/long does so at every write of every scenario.
+"""
+
+import asyncio
+from pathlib import Path
+
+from api.attended import Attended, attended, wrong_in
+from api.direct import JOBS
+from api.grounds import Grounds
+from api.played import End, Script, measured
+from api.proxied import Exchange, Where, where
+from api.scenarios import ONE, TWO
+from api.staleness import ALL_OLD, JOBS_LISTED_OLD, Snapshot, show, snapshot
+from sdbench_trainer.run import RunConfig
+
+pytest_plugins = ["api.places"]
+
+FIRST_WRITE, FIRST_JOB = where("update"), where("create", "pytorchjobs")
+
+
+async def test_an_operator_that_sees_an_old_cluster_neither_doubles_nor_deletes(
+    grounds: Grounds, tmp_path: Path
+) -> None:
+    cases = {
+        "as before the first status": lambda: returned(grounds, tmp_path, FIRST_WRITE, ALL_OLD),
+        "as before the job": lambda: returned(grounds, tmp_path, FIRST_JOB, ALL_OLD),
+        "jobs listed as before the job": lambda: returned(grounds, tmp_path, FIRST_JOB, JOBS_LISTED_OLD),
+        "jobs listed as before the job, which has no pods": lambda: returned_before_pods(grounds, tmp_path),
+        "as while the last trial ran": lambda: during_the_next(grounds, tmp_path, ALL_OLD),
+        "jobs listed as while the last trial ran": lambda: during_the_next(grounds, tmp_path, JOBS_LISTED_OLD),
+    }
+    assert await wrong_in(cases) == {}
+
+
+async def returned(grounds: Grounds, folder: Path, moment: Where, old: Where) -> None:
+    """While a trial runs, with a view of the moment before a request."""
+    go_on = asyncio.Event()
+    async with attended(grounds, folder, held(go_on, devices=1)) as case:
+        views: list[Snapshot] = []
+
+        async def look(exchange: Exchange) -> None:
+            if moment.meets(exchange.request) and not views:
+                views.append(await snapshot(case.scene))
+
+        case.proxy.lookers.append(look)
+        await case.running()
+        await ends_as_if_nothing_was(case, views[0], old, go_on, trials=1)
+
+
+async def returned_before_pods(grounds: Grounds, folder: Path) -> None:
+    """Nothing but the job itself says that it exists."""
+    go_on = asyncio.Event()
+    async with attended(grounds, folder, measured) as case:
+        script = grounds.company.scripts.pop(case.scene.namespace)
+        view = await snapshot(case.scene)
+        await case.scene.ask(devices=ONE)
+        await grounds.witness.until(lambda: seen_uid(case), "the row to name its job's UID")
+        await ends_as_if_nothing_was(case, view, JOBS_LISTED_OLD, go_on, trials=1, script=script)
+
+
+def seen_uid(case: Attended) -> bool:
+    rows = (case.scene.benchmark() or {}).get("status", {}).get("trials", ())
+    return any("jobUID" in row for row in rows)
+
+
+async def during_the_next(grounds: Grounds, folder: Path, old: Where) -> None:
+    """While the second trial runs, with a view of the first."""
+    first, second = asyncio.Event(), asyncio.Event()
+    script = held(first, devices=1), held(second, devices=2)
+    async with attended(grounds, folder, lambda run, index: script[run.devices - 1](run, index)) as case:
+        await case.scene.ask(devices=TWO)
+        await case.scene.until_row(0, "Running")
+        view = await snapshot(case.scene)
+        first.set()
+        await case.scene.until_row(1, "Running")
+        await ends_as_if_nothing_was(case, view, old, second, trials=2)
+
+
+def held(go_on: asyncio.Event, devices: int) -> Script:
+    """Measured, but not before the test says so."""
+
+    def script(run: RunConfig, index: int) -> End | None:
+        assert run.devices == devices
+        return measured(run, index) if go_on.is_set() else None
+
+    return script
+
+
+async def ends_as_if_nothing_was(
+    case: Attended, view: Snapshot, old: Where, go_on: asyncio.Event, trials: int, script: Script | None = None
+) -> None:
+    case.cast.killed.set()
+    armed = show(view, case.proxy, old)
+    case.restart()
+    await armed.hit.wait()
+    while armed.live:
+        await asyncio.sleep(0.1)
+    go_on.set()
+    if script is not None:
+        case.scene.play(script)
+    answer = await case.scene.until_holds("CleanedUp")
+    rows = answer["status"]["trials"]
+    assert [(row["phase"], row["attempt"], row["failures"]) for row in rows] == [("Succeeded", 1, 0)] * trials
+    assert len(case.scene.grounds.witness.ever(JOBS, case.scene.namespace)) == trials

@@ -1,0 +1,106 @@
+"""Does the operator see in the end whatever its watches do: fall silent, break, forget, repeat or mix up what they say?
+
+The list of all Benchmarks, every RESYNC_SECONDS, finds what no watch has told. All cases run at the same time.
+"""
+
+import time
+from pathlib import Path
+
+from api import faults
+from api.attended import attended, wrong_in
+from api.cases import Cast, ran
+from api.direct import JOBS, place
+from api.grounds import Grounds
+from api.proxied import Change, where
+from api.scenarios import Scenario, answered, first_runs_on, runs_on
+from sdbench.controller.operator import RESYNC_SECONDS
+
+pytest_plugins = ["api.places"]
+
+AFTER_RESYNC = RESYNC_SECONDS + 60
+"""The longest that anything may stay unseen."""
+
+SLACK = 3
+"""Seconds in which what was on its way is still heard."""
+
+EVERYTHING, CHILDREN = where("watch"), where("watch", "pytorchjobs pods")
+BENCHMARKS_ONLY = where("watch", "stablediffusionbenchmarks")
+SIDE_BY_SIDE = Scenario("two at once", answered, spec={"parallelism": 2})
+
+
+async def test_whatever_becomes_of_a_watch_the_operator_sees_in_the_end(grounds: Grounds, tmp_path: Path) -> None:
+    cases = {
+        "frozen": lambda: cancelled_unheard(grounds, tmp_path),
+        "cut, and not to be had for a while": lambda: cancelled_while_cut(grounds, tmp_path),
+        "410 while a job was deleted": lambda: job_deleted_unheard(grounds, tmp_path),
+        "410 while the Benchmark was deleted": lambda: benchmark_deleted_unheard(grounds, tmp_path),
+        "everything told twice": lambda: same_end(grounds, tmp_path, faults.doubled),
+        "objects in another order": lambda: same_end(grounds, tmp_path, faults.shuffled),
+    }
+    assert await wrong_in(cases) == {}
+
+
+async def cancelled_unheard(grounds: Grounds, folder: Path) -> None:
+    """The connection stays open; the metric shows since when nothing was heard."""
+    async with attended(grounds, folder, runs_on) as case:
+        await case.running()
+        armed = case.proxy.arm_watches(EVERYTHING, faults.frozen)
+        since = time.time()
+        await case.scene.change(cancel=True)
+        await case.scene.until_holds("CleanedUp", seconds=AFTER_RESYNC)
+        await case.scene.until_empty()
+        assert armed.hits > 0
+        assert await case.last_event() < since + SLACK
+
+
+async def cancelled_while_cut(grounds: Grounds, folder: Path) -> None:
+    async with attended(grounds, folder, runs_on) as case:
+        await case.running()
+        away = case.proxy.arm(EVERYTHING, faults.refused(503), times=6)
+        assert await case.proxy.end_watches(EVERYTHING) == 3
+        await away.hit.wait()
+        await case.scene.change(cancel=True)
+        await case.scene.until_holds("CleanedUp", seconds=AFTER_RESYNC)
+        await case.scene.until_empty()
+
+
+async def job_deleted_unheard(grounds: Grounds, folder: Path) -> None:
+    """It is an end of the Attempt, not a reason to make the same job again."""
+    async with attended(grounds, folder, first_runs_on) as case:
+        await case.running()
+        forgotten = case.proxy.arm_watches(CHILDREN, faults.frozen)
+        (job,) = case.scene.jobs()
+        await grounds.api.send("DELETE", place(JOBS, case.scene.namespace, job["metadata"]["name"]))
+        await case.scene.until_empty()
+        assert await case.proxy.end_watches(CHILDREN, last=faults.GONE) == 2
+        forgotten.disarm()
+        await case.scene.until_holds("CleanedUp", seconds=AFTER_RESYNC)
+        (row,) = (case.scene.benchmark() or {})["status"]["trials"]
+        assert (row["phase"], row["attempt"], row["failures"]) == ("Succeeded", 2, 1)
+        assert len(grounds.witness.ever(JOBS, case.scene.namespace)) == 2
+
+
+async def benchmark_deleted_unheard(grounds: Grounds, folder: Path) -> None:
+    """Nothing is done for the dead, and its series go."""
+    async with attended(grounds, folder, runs_on) as case:
+        await case.running()
+        forgotten = case.proxy.arm_watches(BENCHMARKS_ONLY, faults.frozen)
+        await case.scene.delete()
+        await case.scene.until_empty()
+        before = len(case.proxy.writes())
+        assert await case.proxy.end_watches(BENCHMARKS_ONLY, last=faults.GONE) == 1
+        forgotten.disarm()
+        await case.until_metrics(lambda text: 'benchmark="tiny"' not in text, AFTER_RESYNC)
+        # What was on its way is still told among the Events.
+        assert [str(request) for request in case.proxy.writes()[before:] if request.resource != "events"] == []
+        assert len(grounds.witness.ever(JOBS, case.scene.namespace)) == 1
+
+
+async def same_end(grounds: Grounds, folder: Path, change: Change) -> None:
+    def disturbance(cast: Cast) -> None:
+        cast.proxies[0].arm_watches(EVERYTHING, change)
+
+    usual = await ran(grounds, SIDE_BY_SIDE, folder)
+    found = await ran(grounds, SIDE_BY_SIDE, folder, disturbance)
+    assert found.faults > 0
+    assert usual.end.difference(found.end) == ""

@@ -1,0 +1,25 @@
+"""What do the long tests run against, and where does what they find go?"""
+
+import pytest
+
+from api.conftest import control_plane, pytest_collection_finish
+from long.results import Results
+
+__all__ = ["control_plane", "pytest_collection_finish"]
+
+pytest_plugins = ["api.places"]
+RESULTS = pytest.StashKey[Results]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[RESULTS] = Results()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    session.config.stash[RESULTS].write()
+
+
+@pytest.fixture(scope="session")
+def results(pytestconfig: pytest.Config) -> Results:
+    """Where a long test leaves what it found, one row of a table after the other."""
+    return pytestconfig.stash[RESULTS]

@@ -1,0 +1,62 @@
+"""What have the long tests found last? Tables, kept as JSON and shown as a page, each with its commit and date.
+
+A run replaces the tables that it fills, and leaves the others as they were.
+"""
+
+import json
+import subprocess
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+KEPT = ROOT / "docs/long-results.json"
+PAGE = ROOT / "docs/long-results.md"
+
+HEADER = """\
+# Results of `make test-long`
+
+Written by the tests themselves; do not edit. Each table names the commit and the day of its last run.
+"""
+
+Row = dict[str, Any]
+
+
+@dataclass
+class Results:
+    """The tables that this run fills."""
+
+    tables: dict[str, list[Row]] = field(default_factory=dict)
+
+    def add(self, table: str, **row: Any) -> None:
+        """One more row; its keys are the columns, in which _ stands for a space."""
+        self.tables.setdefault(table, []).append({key.replace("_", " "): str(value) for key, value in row.items()})
+
+    def write(self) -> None:
+        """Keep and show them; without a table nothing is touched."""
+        if not self.tables:
+            return
+        kept = json.loads(KEPT.read_text()) if KEPT.exists() else {}
+        stamp = {"commit": commit(), "date": datetime.now(UTC).strftime("%Y-%m-%d")}
+        kept |= {name: stamp | {"rows": rows} for name, rows in self.tables.items()}
+        KEPT.write_text(json.dumps(kept, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+        PAGE.write_text(page(kept))
+
+
+def page(kept: dict[str, Any]) -> str:
+    """All tables as Markdown."""
+    return "\n".join([HEADER, *(section(name, kept[name]) for name in sorted(kept))])
+
+
+def section(name: str, table: dict[str, Any]) -> str:
+    columns = list(table["rows"][0])
+    lines = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
+    lines += [f"| {' | '.join(row.get(column, '') for column in columns)} |" for row in table["rows"]]
+    return "\n".join([f"## {name}", "", f"Commit {table['commit']}, {table['date']}.", "", *lines, ""])
+
+
+def commit() -> str:
+    """Of the checkout; with a plus if something was not committed."""
+    run = subprocess.run(["git", "describe", "--always", "--dirty=+"], cwd=ROOT, capture_output=True, text=True)
+    return run.stdout.strip() or "unknown"

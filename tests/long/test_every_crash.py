@@ -1,0 +1,49 @@
+"""Does a SIGKILL change anything: in every scenario, with two operators, and when who returns sees an old cluster?"""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from api.grounds import Grounds
+from api.scenarios import ALL, Scenario
+from api.sweep import Alive, Swept, swept
+from long.results import Results
+
+TABLE = "Crash sweep: the operator killed before and after each of its writes"
+BEHIND = (1, 3)
+
+
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("alive", Alive, ids=lambda alive: str(alive.value))
+@pytest.mark.parametrize("scenario", ALL, ids=lambda scenario: str(scenario.name))
+async def test_a_kill_at_any_write_changes_nothing(
+    grounds: Grounds, tmp_path: Path, results: Results, scenario: Scenario, alive: Alive
+) -> None:
+    started = time.monotonic()
+    note(results, await swept(grounds, scenario, tmp_path, alive), started)
+
+
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("behind", BEHIND)
+@pytest.mark.parametrize("scenario", ALL, ids=lambda scenario: str(scenario.name))
+async def test_an_old_view_after_a_kill_changes_nothing(
+    grounds: Grounds, tmp_path: Path, results: Results, scenario: Scenario, behind: int
+) -> None:
+    started = time.monotonic()
+    note(results, await swept(grounds, scenario, tmp_path, writes_behind=behind), started)
+
+
+def note(results: Results, found: Swept, started: float) -> None:
+    """Leave the row, also of what went wrong, and then judge."""
+    results.add(
+        TABLE,
+        scenario=found.scenario,
+        how=found.how,
+        writes=found.writes,
+        kills=found.kills,
+        not_reached=len(found.unreached),
+        wrong="; ".join(found.failures) or "none: nothing lost, nothing doubled, the same end",
+        seconds=round(time.monotonic() - started),
+    )
+    found.assert_whole()

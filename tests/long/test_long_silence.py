@@ -1,0 +1,54 @@
+"""Does the operator notice what happens while its watches say nothing for five minutes, and hear again afterwards?"""
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+
+from api import faults
+from api.attended import attended
+from api.grounds import Grounds
+from api.proxied import where
+from api.scenarios import ONE, runs_on
+from long.results import Results
+from sdbench.controller.operator import RESYNC_SECONDS
+
+TABLE = "Watches silent for 5 minutes"
+SILENCE_SECONDS = 300
+AFTER_RESYNC = RESYNC_SECONDS + 60
+EVERYTHING = where("watch")
+
+
+@pytest.mark.parametrize("cut", [False, True], ids=["open", "cut"])
+async def test_watches_that_are_silent_for_five_minutes_hide_nothing(
+    grounds: Grounds, tmp_path: Path, results: Results, cut: bool
+) -> None:
+    """Cut: every connection is closed at the beginning, and each new one is as silent."""
+    async with attended(grounds, tmp_path, runs_on) as case:
+        await case.running()
+        silence = case.proxy.arm_watches(EVERYTHING, faults.frozen)
+        since = time.time()
+        if cut:
+            await case.proxy.end_watches(EVERYTHING)
+        await case.scene.change(cancel=True)
+        await case.scene.until_holds("CleanedUp", seconds=AFTER_RESYNC)
+        seen_after = time.time() - since
+        await case.scene.until_empty()
+        await case.scene.ask("next", devices=ONE, cancel=True)
+        await case.scene.until_holds("CleanedUp", "next", seconds=AFTER_RESYNC)
+        await asyncio.sleep(SILENCE_SECONDS - (time.time() - since))
+        stalled_for = time.time() - await case.last_event()
+        silence.disarm()
+        await case.scene.ask("last", devices=ONE, cancel=True)
+        await case.scene.until_holds("CleanedUp", "last", seconds=AFTER_RESYNC)
+        heard = time.time() - await case.last_event()
+        results.add(
+            TABLE,
+            connection="closed" if cut else "open",
+            cancelled_after_seconds=round(seen_after),
+            stall_in_the_metric_seconds=round(stalled_for),
+            heard_again=heard < AFTER_RESYNC,
+        )
+        assert stalled_for >= SILENCE_SECONDS - 5
+        assert heard < AFTER_RESYNC

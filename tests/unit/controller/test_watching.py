@@ -1,0 +1,136 @@
+"""What becomes of the operator when kopf ends? `kopf.operator` is played: it does what each row says, in turn."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import kopf
+import pytest
+from kopf._core.intents.causes import Activity
+
+from sdbench.api.names import PLURAL
+from sdbench.controller import watching
+from sdbench.controller.calls import JOBS
+from sdbench.controller.errors import Unavailable
+from sdbench.controller.watching import Watching
+
+BOTH = frozenset({PLURAL, JOBS})
+OURS = frozenset({PLURAL})
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class Kopf:
+    """Counts how often it was started, takes the signals for itself, and ends as it is told."""
+
+    def __init__(self, *ends: Callable[[asyncio.Event], Any]) -> None:
+        self._ends = list(ends)
+        self.watched: list[int] = []
+
+    async def operator(self, registry: kopf.OperatorRegistry, stop_flag: asyncio.Event, **_: Any) -> None:
+        self.watched.append(len(list(registry._watching.get_all_handlers())))
+        for number in SIGNALS:
+            asyncio.get_running_loop().add_signal_handler(number, lambda: None)
+        for starting in registry._activities.get_handlers(activity=Activity.STARTUP):
+            act: Any = starting.fn
+            await act()
+        await self._ends.pop(0)(stop_flag)
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits before the next try."""
+    monkeypatch.setattr(watching, "RETRY_SECONDS", 0.0)
+
+
+async def fails(_: asyncio.Event) -> None:
+    raise RuntimeError("404 page not found")
+
+
+async def hears_a_signal(_: asyncio.Event) -> None:
+    """Before our own listening is back."""
+
+
+async def stops_when_told(stop: asyncio.Event) -> None:
+    await asyncio.wait_for(stop.wait(), 5)
+
+
+async def run(played: Kopf, monkeypatch: pytest.MonkeyPatch, *served: frozenset[str] | Exception) -> None:
+    """Watch until the end; `served` says what the cluster serves, in turn, the last for ever."""
+    monkeypatch.setattr(kopf, "operator", played.operator)
+    answers = list(served)
+
+    async def ask() -> frozenset[str]:
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    one = Watching(lambda key: None, ())
+    try:
+        await asyncio.wait_for(one.until_told_to_end(ask), 10)
+    finally:
+        for number in SIGNALS:
+            asyncio.get_running_loop().remove_signal_handler(number)
+
+
+async def test_kopf_is_started_anew_when_it_ends_of_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    played = Kopf(fails, fails, hears_a_signal)
+    await run(played, monkeypatch, BOTH)
+    assert played.watched == [3, 3, 3]
+
+
+async def test_what_is_not_served_is_not_watched_and_nothing_is_without_benchmarks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    played = Kopf(fails, hears_a_signal)
+    await run(played, monkeypatch, frozenset(), Unavailable("503"), frozenset({JOBS}), OURS, BOTH)
+    assert played.watched == [2, 3]
+
+
+async def test_kopf_is_started_anew_when_something_else_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    ones: list[Watching] = []
+
+    async def told(stop: asyncio.Event) -> None:
+        (one,) = ones
+        one.compare(OURS)
+        assert not stop.is_set(), "nothing has changed"
+        one.compare(BOTH)
+        await stops_when_told(stop)
+
+    played = Kopf(told, hears_a_signal)
+    made = Watching.__init__
+
+    def remembered(self: Watching, *arguments: Any) -> None:
+        made(self, *arguments)
+        ones.append(self)
+
+    monkeypatch.setattr(Watching, "__init__", remembered)
+    await run(played, monkeypatch, OURS, BOTH)
+    assert played.watched == [2, 3]
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+async def test_a_signal_ends_kopf_and_the_operator(monkeypatch: pytest.MonkeyPatch, number: signal.Signals) -> None:
+    async def signalled(stop: asyncio.Event) -> None:
+        os.kill(os.getpid(), number)
+        await stops_when_told(stop)
+
+    played = Kopf(signalled)
+    await run(played, monkeypatch, BOTH)
+    assert played.watched == [3]
+
+
+async def test_a_signal_is_heard_while_kopf_does_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "RETRY_SECONDS", 60.0)
+    asyncio.get_running_loop().call_later(0.1, os.kill, os.getpid(), signal.SIGTERM)
+    played = Kopf()
+    await run(played, monkeypatch, frozenset())
+    assert played.watched == []
+
+
+@pytest.fixture(autouse=True)
+def no_end_of_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The deadline of an end would end the tests."""
+    monkeypatch.setattr("faulthandler.dump_traceback_later", lambda *_, **__: None)
