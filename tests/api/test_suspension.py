@@ -1,58 +1,26 @@
 """What is a job whose suspension changes just while it is looked at: between the readings of jobs and of pods?
 
-The pass is the operator's own, against the real API server; only the moment is arranged: what Kueue and the
-training-operator do happens right after the jobs were listed.
+Only the moment is arranged: what Kueue and the training-operator do happens right after the jobs were listed.
 """
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from kubernetes.aio.client import ApiClient, Configuration
-from kubernetes.aio.config import load_kube_config
-
-from api.operating import IMAGE, apply, read
+from api.operating import apply, read
+from api.passes import arranged, row_after
 from api.played import pods_of
 from api.questions import Asked
 from cluster.harness.control_plane import ControlPlane
 from sdbench.api.status import Reason, TrialPhase, TrialRow
-from sdbench.controller.board import Board
-from sdbench.controller.cluster import Cluster, Key
-from sdbench.controller.errors import NotFound, Unavailable
-from sdbench.controller.neighbours import Neighbours
-from sdbench.controller.reconcile import reconcile
-from sdbench.controller.transport import Document, Transport
-from sdbench.core.world import Defaults
 
 pytest_plugins = ["api.places"]
 
 TWO_PODS = {"counts": [2], "perPod": 1}
-
-
-class Interrupted(Cluster):
-    """A cluster in which something happens between a listing of jobs and the listing of their pods."""
-
-    def __init__(self, transport: Transport) -> None:
-        super().__init__(transport)
-        self.meanwhile: Callable[[], None] = lambda: None
-
-    async def jobs(self, key: Key) -> tuple[Document, ...]:
-        found = await super().jobs(key)
-        self.meanwhile()
-        return found
-
-
-@asynccontextmanager
-async def cluster_of(kubeconfig: Path) -> AsyncIterator[Interrupted]:
-    configuration = Configuration()
-    await load_kube_config(config_file=str(kubeconfig), client_configuration=configuration)
-    async with ApiClient(configuration) as client:
-        yield Interrupted(Transport(client, lambda *_: None))
 
 
 @dataclass(frozen=True)
@@ -101,25 +69,6 @@ class Others:
         self.make_pods()
 
 
-async def served(cluster: Cluster, key: Key) -> None:
-    """Wait until PyTorchJobs, whose definition may be new, can be listed."""
-    async with asyncio.timeout(60):
-        while True:
-            try:
-                await cluster.jobs(key)
-            except (Unavailable, NotFound):
-                await asyncio.sleep(0.2)
-            else:
-                return
-
-
-async def row_after(cluster: Cluster, namespace: str) -> TrialRow:
-    """The Trial's row after one pass."""
-    found = await reconcile(cluster, Defaults(IMAGE, "0"), Key(namespace, "tiny"), Neighbours(Board()))
-    assert found.benchmark is not None
-    return found.benchmark.status.trials[0]
-
-
 def passes(
     plane: ControlPlane, namespace: str, kubeconfig: Path, *meanwhile: Callable[[Others], None]
 ) -> list[TrialRow]:
@@ -127,8 +76,7 @@ def passes(
     others = Others(plane, namespace)
 
     async def made() -> list[TrialRow]:
-        async with cluster_of(kubeconfig) as cluster:
-            await served(cluster, Key(namespace, "tiny"))
+        async with arranged(kubeconfig, namespace) as cluster:
             rows = [await row_after(cluster, namespace)]
             for happens in meanwhile:
                 cluster.meanwhile = lambda happens=happens: happens(others)  # type: ignore[misc]

@@ -114,7 +114,7 @@ def test_every_reason_has_a_consequence_and_every_failure_a_scope() -> None:
     }
 
 
-SEEN = {"pods_checksum": pods_checksum(RUNNING), "scheduled_at": NOON}
+SEEN: dict[str, Any] = {"pods_checksum": pods_checksum(RUNNING), "scheduled_at": NOON}
 LATER, EARLIER = NOON + timedelta(seconds=5), NOON - timedelta(seconds=5)
 
 

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from sdbench.api.status import Condition, ConditionStatus, ConditionType, Reason, TrialRow
 from sdbench.api.verdict import GateRow, Verdict
-from sdbench.core.occupancy import in_the_way, overdue_teardown
+from sdbench.core.occupancy import in_the_way, overdue_teardown, strangers
 from sdbench.core.outcome import Outcome
 from sdbench.core.published import CONDITION_CHARACTERS, bounded, moment
 from sdbench.core.rows import LIVE, unreleased
@@ -72,7 +72,7 @@ def unavailable_facts(rows: tuple[TrialRow, ...], end: Outcome | None, said: str
     """While the cluster does not know PyTorchJobs: nothing moves until somebody installs them, so it is stalled."""
     return (
         Fact(ConditionType.ACCEPTED, False, Reason.BACKEND_UNAVAILABLE, said),
-        _running(rows, end, False),
+        _running(rows, end, False, world),
         _suspended(rows, end, world.benchmark.spec.suspend),
         *_end(end),
         *_gate(world.benchmark.status.gate, world),
@@ -93,7 +93,7 @@ def facts(
     clean = end is not None and not in_the_way(rows, world)
     return (
         Fact(ConditionType.ACCEPTED, True, "PlanAccepted", plan),
-        _running(rows, end, others_first),
+        _running(rows, end, others_first, world),
         _suspended(rows, end, world.benchmark.spec.suspend),
         *_end(end),
         *_gate(verdict, world),
@@ -103,11 +103,13 @@ def facts(
     )
 
 
-def _running(rows: tuple[TrialRow, ...], end: Outcome | None, others_first: bool = False) -> Fact:
+def _running(rows: tuple[TrialRow, ...], end: Outcome | None, others_first: bool, world: World) -> Fact:
     live = [row for row in rows if row.phase in LIVE]
     if live:
         names = ", ".join(f"trial {row.trial} ({row.point}), attempt {row.attempt}" for row in live)
         return Fact(ConditionType.RUNNING, True, "TrialsRunning", names)
+    if end is None and (left := strangers(world)):
+        return Fact(ConditionType.RUNNING, False, "WaitsForDevices", left)
     if others_first:
         sentence = "Other benchmarks run as many trials as the administrator allows at once"
         return Fact(ConditionType.RUNNING, False, OTHERS_FIRST, sentence)

@@ -63,11 +63,14 @@ class Culprit:
 
 
 def culprit(state: AttemptState, spec: Spec, ranks: set[int]) -> Culprit | None:
-    """The most telling end among those of these ranks. A pod that its kubelet lost says nothing by its code."""
+    """The most telling end among those of these ranks.
+
+    The code of a pod that its kubelet lost says nothing; its rank is weak, and disruptions are asked for before those.
+    """
     found = [
         (pod.exit.reason != OUT_OF_HOST_MEMORY, _rank(pod.exit), pod.index, pod, pod.exit)
         for pod in state.pods
-        if pod.exit is not None and pod.exit.code != 0 and not pod.lost and _rank(pod.exit) in ranks
+        if pod.exit is not None and pod.exit.code != 0 and _rank(pod.exit) in ranks
     ]
     if not found:
         return None

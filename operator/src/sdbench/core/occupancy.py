@@ -3,9 +3,10 @@
 from datetime import datetime, timedelta
 
 from sdbench.api.status import TrialPhase, TrialRow
+from sdbench.core.attempts import ours
 from sdbench.core.retention import idle
 from sdbench.core.rows import LIVE, unreleased
-from sdbench.core.world import AttemptState, World
+from sdbench.core.world import AttemptState, PodState, World
 
 
 def holds(state: AttemptState, world: World) -> bool:
@@ -39,7 +40,25 @@ def overdue_teardown(rows: tuple[TrialRow, ...], world: World) -> str:
     pods = [pod for state in world.attempts if state.name in late for pod in state.pods if pod.holds_devices]
     if not late or not pods:
         return f"Jobs that are still there: {', '.join(sorted(filter(None, late)))}" if late else ""
+    return f"Pods still hold devices: {_named(pods)}"
+
+
+def strangers(world: World) -> str:
+    """What is left of an earlier Benchmark of this name, and how to free it; empty: nothing that holds devices.
+
+    The garbage collector deletes it, as its owner is gone, and nobody else does.
+    """
+    left = [state for state in world.attempts if not ours(state, world) and holds(state, world)]
+    pods = [pod for state in left for pod in state.pods if pod.holds_devices]
+    if not pods:
+        jobs = ", ".join(state.name for state in left)
+        return f"Jobs of an earlier benchmark of this name are still there: {jobs}" if left else ""
+    return f"Pods of an earlier benchmark of this name still hold devices: {_named(pods)}"
+
+
+def _named(pods: list[PodState]) -> str:
+    """The pods with their nodes, and the command that frees a dead node's."""
     names = ", ".join(f"{pod.name} on {pod.node or 'no node'}" for pod in pods)
     nodes = sorted({pod.node for pod in pods if pod.node})
     command = "; ".join(f"kubectl taint nodes {node} node.kubernetes.io/out-of-service=:NoExecute" for node in nodes)
-    return f"Pods still hold devices: {names}. If a node is dead, free them: {command}"
+    return f"{names}. If a node is dead, free them: {command}" if command else names
