@@ -22,9 +22,8 @@ def check_change(before: Status, after: Status, world: World) -> None:
     check_failures(before, after, spec)
     check_spent(before, after)
     assert world.backend or before.trials == after.trials, "judged without having looked"
-    if before.resolved is not None and after.trials:
-        check_started(before, after, world)
-        check_budget(before, after, world)
+    check_started(before, after, world)
+    check_budget(before, after, world)
 
 
 def check_terminal_rows_are_sticky(before: Status, after: Status) -> None:
@@ -69,7 +68,7 @@ def check_started(before: Status, after: Status, world: World) -> None:
     """Rows that have just been started: each had its turn."""
     spec, bounds = world.benchmark.spec, world.defaults.bounds
     live = [row for row in after.trials if row.phase in LIVE]
-    fresh = [row for row in live if row.attempt > before.trials[row.trial].attempt]
+    fresh = [row for row in live if row.attempt > _known(before, row).attempt]
     if not fresh:
         return
     assert not spec.suspend, "started while suspended"
@@ -79,7 +78,7 @@ def check_started(before: Status, after: Status, world: World) -> None:
     if bounds.concurrent_trials is not None:
         assert world.others_running + len(live) <= bounds.concurrent_trials, "more Trials than all may run"
     for row in fresh:
-        earliest = before.trials[row.trial].not_before
+        earliest = _known(before, row).not_before
         assert earliest is None or world.now >= earliest, "started before its back-off was over"
     waiting = [row.trial for row in after.trials if row.phase is TrialPhase.PENDING]
     assert not waiting or max(row.trial for row in fresh) < min(waiting), "a Trial has overtaken another"
@@ -95,7 +94,7 @@ def check_budget(before: Status, after: Status, world: World) -> None:
     left = budget - after.spent_device_seconds - sum(_cost(row, world.now) for row in held)
     assert left > 0, "a Trial goes on though the budget is used up"
     for row in live:
-        if row.attempt > before.trials[row.trial].attempt:
+        if row.attempt > _known(before, row).attempt:
             known = [_cost(one, one.released_at) for one in after.trials if one.point == row.point and one.released_at]
             assert max(known, default=0) <= left, "a Trial was started that cannot be paid"
 
@@ -110,6 +109,12 @@ def check_counted(row: TrialRow, rate: float) -> None:
     assert row.phase is TrialPhase.SUCCEEDED, f"a result is lost: {row}"
     assert row.measurement is not None
     assert float(row.measurement.images_per_second) == rate
+
+
+def _known(before: Status, row: TrialRow) -> TrialRow:
+    """The row as it was; one of which nothing has happened before the first status."""
+    new = TrialRow(trial=row.trial, point=row.point, devices=row.devices, repeat=row.repeat)
+    return before.trials[row.trial] if before.trials else new
 
 
 def _newly_released(before: Status, row: TrialRow) -> bool:

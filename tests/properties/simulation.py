@@ -102,11 +102,11 @@ class Cluster:
         return Snapshot(world, self.version)
 
     def stored(self, made: Decision, seen: Snapshot) -> bool:
-        """PUT: whether the status was taken. Every change is checked against what may never change."""
+        """PUT: whether the status was taken. Every decision is checked, also one that changes nothing."""
         if seen.version != self.version or self.expired:
             return False
+        check_change(self.status, made.status, seen.world)
         if made.status != self.status:
-            check_change(self.status, made.status, seen.world)
             self.status = Status.model_validate(made.status.document())
             assert self.status == made.status, "a status must survive being stored"
             self.version += 1
