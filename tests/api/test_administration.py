@@ -1,0 +1,75 @@
+"""Do the administrator's options hold an operator and everybody's questions, from the command line to the jobs?"""
+
+from collections.abc import Iterator
+
+import pytest
+
+from api.namespaces import made_namespace
+from api.operating import OperatorProcess, account, condition, read
+from api.played import End, Player, measured
+from api.questions import Asked
+from api.seen import SECONDS, Place
+from cluster.harness.control_plane import ControlPlane
+from cluster.harness.polling import until
+from sdbench_trainer.run import RunConfig
+
+pytest_plugins = ["api.places"]
+
+OPTIONS = ("--max-devices", "1", "--max-device-hours", "0.5", "--max-concurrent-trials", "1")
+ONE = {"counts": [1], "perPod": 1}
+NAMES = ("first", "second", "third")
+
+
+@pytest.fixture(scope="module")
+def namespace(plane: ControlPlane) -> str:
+    """One for all, since an operator takes its time to start."""
+    return made_namespace(plane)
+
+
+@pytest.fixture(scope="module")
+def place(plane: ControlPlane, namespace: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """Where an operator runs that is told all three bounds."""
+    log = tmp_path_factory.mktemp("administration") / "log"
+    with OperatorProcess(account(plane, namespace), namespace, log, *OPTIONS) as operator:
+        yield Place(plane, namespace, operator)
+
+
+def waiting(place: Place) -> bool:
+    """Whether all but one Benchmark wait for the others."""
+    found = read(place.plane, place.namespace, "sdb")["items"]
+    reasons = [condition(one, "Running").get("reason") for one in found]
+    return sorted(reasons, key=str) == ["TrialsRunning", *["WaitsForOtherBenchmarks"] * (len(NAMES) - 1)]
+
+
+def test_trials_of_all_benchmarks_run_one_after_the_other(place: Place, asked: Asked) -> None:
+    over = False
+
+    def until_all_wait(run: RunConfig, index: int) -> End | None:
+        return measured(run, index) if over else None
+
+    with Player(place.plane.kubeconfig, place.namespace, until_all_wait):
+        for name in NAMES:
+            asked(name, devices=ONE, parallelism=2, repeats={"min": 2})
+        until(lambda: waiting(place), SECONDS, "one to run and the others to wait")
+        assert len(place.names("pytorchjobs")) == 1
+        over = True
+        answers = [place.wait_for("CleanedUp", name) for name in NAMES]
+    assert [row["phase"] for answer in answers for row in answer["status"]["trials"]] == ["Succeeded"] * 6
+
+
+@pytest.mark.parametrize(
+    ("name", "devices", "window", "bound"),
+    [
+        ("wide", {"counts": [1, 2], "perPod": 1}, {}, "more than"),
+        ("long", ONE, {"warmupSeconds": 3600}, "device-hours"),
+    ],
+)
+def test_what_is_beyond_a_bound_is_refused_with_a_sentence(
+    place: Place, asked: Asked, name: str, devices: dict[str, object], window: dict[str, int], bound: str
+) -> None:
+    trainer = {"model": "tiny", "precision": "fp32", "imageSize": 64, "globalBatchSize": 8, "window": window}
+    asked(name, devices=devices, trainer=trainer)
+    accepted = condition(place.wait_for("Failed", name), "Accepted")
+    assert (accepted["status"], accepted["reason"]) == ("False", "PlanRefused")
+    assert bound in accepted["message"]
+    assert "administrator" in accepted["message"]
