@@ -14,8 +14,11 @@ CONVERGED_SECONDS = 60
 NAMES = ("ends-meanwhile", "runs-on", "waits")
 
 
-def assert_it_lives_through_an_outage(place: Place, asked: Asked, seconds: float) -> None:
-    """One Benchmark whose run ends while nobody can tell it, one that runs on, one that is asked for at once after."""
+def recovery_after_an_outage(place: Place, asked: Asked, seconds: float) -> float:
+    """How many seconds after the API server's return everything had ended as it should: within a minute.
+
+    There is one Benchmark whose run ends while nobody can tell it, one that runs on, one that is asked for at once.
+    """
     meanwhile = threading.Event()
 
     def script(run: RunConfig, index: int) -> End | None:
@@ -37,12 +40,12 @@ def assert_it_lives_through_an_outage(place: Place, asked: Asked, seconds: float
         for name in NAMES:
             wait_for_the_end(place, name)
     taken = time.monotonic() - returned
-    assert taken <= CONVERGED_SECONDS, f"{taken:.0f} s"
     assert process.poll() is None
     for name in NAMES:
         rows = place.benchmark(name)["status"]["trials"]
         assert [(row["phase"], row["attempt"], row["failures"]) for row in rows] == [("Succeeded", 1, 0)] * 2
     assert len(player.jobs) == 2 * len(NAMES)
+    return taken
 
 
 def running(place: Place) -> set[str]:
