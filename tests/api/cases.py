@@ -21,7 +21,7 @@ from api.grounds import NAME, Grounds, Scene
 from api.proxied import FaultProxy, Request
 from api.scenarios import Scenario
 
-SECONDS = 150
+SECONDS = 400
 """Longest case; it fails, and says where it stands."""
 
 OWN = re.compile(r"At$|Time$|^spent|UID$|^podsChecksum$|^resourceVersion$")

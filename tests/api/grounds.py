@@ -15,7 +15,7 @@ from api.direct import BENCHMARKS, JOBS, PODS, Api, Document, Refused, asking, p
 from api.operating import ACCOUNT, condition
 from api.played import Script, measured
 from api.questions import question
-from api.witness import Witness, witnessing
+from api.witness import SECONDS, Witness, witnessing
 from cluster.harness.control_plane import ControlPlane
 from sdbench.controller import rights
 
@@ -85,7 +85,7 @@ class Scene:
         pods = self.grounds.witness.existing(PODS, self.namespace)
         return [pod for pod in pods if pod["status"].get("phase") in ACTIVE]
 
-    async def until_holds(self, kind: str, name: str = NAME, seconds: float = 60) -> Document:
+    async def until_holds(self, kind: str, name: str = NAME, seconds: float = SECONDS) -> Document:
         """The Benchmark once a condition of the present generation is True."""
 
         def found() -> Document | None:
@@ -96,7 +96,7 @@ class Scene:
 
         return await self.grounds.witness.until(found, f"{kind} of {name}: {self.shown()}", seconds)
 
-    async def until_row(self, trial: int, phase: str, seconds: float = 60) -> Document:
+    async def until_row(self, trial: int, phase: str, seconds: float = SECONDS) -> Document:
         """The row of a Trial once it is in a phase."""
 
         def found() -> Document | None:
@@ -105,7 +105,7 @@ class Scene:
 
         return await self.grounds.witness.until(found, f"trial {trial} to be {phase}", seconds)
 
-    async def until_empty(self, seconds: float = 60) -> None:
+    async def until_empty(self, seconds: float = SECONDS) -> None:
         """Until no job is left, and no pod that may hold devices."""
         what = "all jobs and pods to go"
         await self.grounds.witness.until(lambda: not self.jobs() and not self.active_pods(), what, seconds)

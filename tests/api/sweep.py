@@ -20,7 +20,7 @@ from api.staleness import Past
 
 WRITES = where("create update patch delete")
 AT_ONCE = 8
-"""Cases side by side."""
+"""Operators side by side."""
 
 TRIES = 3
 """How often a kill is tried whose write does not come: by another timing there may be fewer writes."""
@@ -86,7 +86,7 @@ async def swept(
     lengths = [len(one.writes) for one in references]
     how = f"{alive.value}{f', view {writes_behind} writes old' if writes_behind else ''}"
     result = Swept(scenario.name, how, max(lengths), min(lengths))
-    places = asyncio.Semaphore(AT_ONCE)
+    places = asyncio.Semaphore(AT_ONCE // alive.operators)
 
     async def case(kill: Kill) -> None:
         async with places:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 from api import faults
@@ -47,31 +47,22 @@ async def wrong_after(
 ) -> tuple[dict[str, str], dict[str, Ran]]:
     """What was wrong with one trial after each disturbance, by the case's name, and the runs that came to an end."""
     reference = await ran(grounds, ONE_TRIAL, folder)
+    places = asyncio.Semaphore(at_once)
     wrong: dict[str, str] = {}
     runs: dict[str, Ran] = {}
 
     async def one(name: str, disturbance: Disturbance) -> None:
-        try:
-            runs[name] = found = await ran(grounds, ONE_TRIAL, folder, disturbance)
-        except AssertionError as failure:
-            wrong[name] = str(failure)
-            return
+        async with places:
+            try:
+                runs[name] = found = await ran(grounds, ONE_TRIAL, folder, disturbance)
+            except AssertionError as failure:
+                wrong[name] = str(failure)
+                return
         if said := reference.end.difference(found.end) or insisted(reference, found):
             wrong[name] = said
 
-    await side_by_side([lambda n=name, d=each: one(n, d) for name, each in cases.items()], at_once)  # type: ignore[misc]
+    await asyncio.gather(*(one(name, disturbance) for name, disturbance in cases.items()))
     return wrong, runs
-
-
-async def side_by_side(acts: Iterable[Callable[[], Awaitable[None]]], at_once: int) -> None:
-    """All of them, so many at the same time."""
-    places = asyncio.Semaphore(at_once)
-
-    async def placed(act: Callable[[], Awaitable[None]]) -> None:
-        async with places:
-            await act()
-
-    await asyncio.gather(*(placed(act) for act in acts))
 
 
 def insisted(reference: Ran, found: Ran) -> str:

@@ -11,7 +11,9 @@ import aiohttp
 from api.direct import BENCHMARKS, JOBS, PODS, Api, Document, Refused
 
 WATCHED = (BENCHMARKS, JOBS, PODS)
-SECONDS = 60
+SECONDS = 200
+"""The longest wait: what takes two seconds on a quiet machine takes a minute on one that is ten times too busy."""
+
 PAUSE_SECONDS = 0.2
 
 Value = TypeVar("Value")

@@ -7,7 +7,6 @@ from long.results import Results
 
 __all__ = ["control_plane", "pytest_collection_finish"]
 
-pytest_plugins = ["api.places"]
 RESULTS = pytest.StashKey[Results]()
 
 

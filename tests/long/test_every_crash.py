@@ -10,6 +10,8 @@ from api.scenarios import ALL, Scenario
 from api.sweep import Alive, Swept, swept
 from long.results import Results
 
+pytest_plugins = ["api.places"]
+
 TABLE = "Crash sweep: the operator killed before and after each of its writes"
 BEHIND = (1, 3)
 

@@ -9,6 +9,8 @@ from api.grounds import Grounds
 from api.weather import CALLS, FAULTS, applies, failing, wrong_after
 from long.results import Results
 
+pytest_plugins = ["api.places"]
+
 TABLE = "Errors: each fault on each call, twice"
 AT_ONCE = 8
 TIMES = 2

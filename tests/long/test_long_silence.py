@@ -14,6 +14,8 @@ from api.scenarios import ONE, runs_on
 from long.results import Results
 from sdbench.controller.operator import RESYNC_SECONDS
 
+pytest_plugins = ["api.places"]
+
 TABLE = "Watches silent for 5 minutes"
 SILENCE_SECONDS = 300
 AFTER_RESYNC = RESYNC_SECONDS + 60
