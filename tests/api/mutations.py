@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from api.samples import MUCH, Schema, bounds, distinct, many, required, samples, takes, texts
+from api.samples import KEY, MUCH, Schema, bounds, distinct, many, required, samples, takes, texts
 
 Where = tuple[str | int, ...]
 
@@ -82,7 +82,7 @@ def places(schema: Schema, path: Where = ()) -> Iterator[Place]:
     if "items" in schema:
         yield from places(schema["items"], (*path, 0))
     if "additionalProperties" in schema:
-        yield from places(schema["additionalProperties"], (*path, "walk"))
+        yield from places(schema["additionalProperties"], (*path, KEY))
 
 
 def placed(document: dict[str, Any], root: Schema, path: Where, value: Any) -> dict[str, Any]:
@@ -220,7 +220,8 @@ def _outside_lists(schema: Schema) -> list[Any]:
 
 def _outside_objects(schema: Schema) -> list[Any]:
     if "additionalProperties" in schema:
-        return []
+        (value, *_), most = samples(schema["additionalProperties"]), schema["maxProperties"]
+        return [{f"{KEY}-{number}": value for number in range(most + 1)}]
     least = required(schema)
     lacking = [{name: value for name, value in least.items() if name != left} for left in least]
     return [*lacking, least | {"walkedOffTheSchema": 1}]

@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from api.answers import Answer, Asking
-from api.mutations import ABSENT, Mutation
+from api.mutations import ABSENT, Mutation, written
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.status import ConditionType, Status
 from sdbench.controller.pytorchjob import pytorchjob
@@ -47,10 +47,13 @@ def refusal_flaw(mutation: Mutation, answer: Answer) -> str:
 
 
 def _concerns(cause: dict[str, str], mutation: Mutation) -> bool:
-    """Whether a rule's refusal names the field, or, where it is missing, the part that lacks it."""
+    """Whether a rule's refusal names the field, the one beside it that it needs, or the part that lacks it."""
     path, message = cause.get("field", ""), cause["message"]
     names = [part for part in mutation.place.path if isinstance(part, str)]
     if names[-1] in path.split(".") or names[-1] in message or RENAMED in message:
+        return True
+    beside = path.rpartition(".")[0] == written(mutation.place.path[:-1])
+    if beside and cause.get("reason") == "FieldValueRequired":
         return True
     return mutation.value in (None, ABSENT) and path == ".".join(names[:-1]) and len(names) > 1
 
@@ -91,7 +94,8 @@ class Consequences:
 
 
 def _refused(what: str, answer: Answer) -> Iterator[str]:
-    if not answer.taken:
+    """A policy of the cluster, such as a quota, may forbid it (403); it must not be invalid."""
+    if not answer.taken and answer.code != 403:
         yield f"{what} is refused: {answer.message}"
 
 

@@ -62,7 +62,8 @@ def _shape(job: Document) -> Document:
         (container,) = replica["template"]["spec"]["containers"]
         runs[role] = run_of(container).document()
         forget_run(container)
-    return {"trial": labels[TRIAL_LABEL], "attempt": labels[ATTEMPT_LABEL], "spec": spec, "runs": runs}
+    told = {key: job["metadata"].get(key, {}) for key in ("labels", "annotations")}
+    return {"trial": labels[TRIAL_LABEL], "attempt": labels[ATTEMPT_LABEL], "spec": spec, "runs": runs, **told}
 
 
 def _timeless(part: Any) -> Any:

@@ -7,6 +7,9 @@ from typing import Any
 Schema = dict[str, Any]
 
 ROUND = (2, 4, 8, 16, 64, 100, 1_024, 65_536, 2**31, 2**53)
+KEY = "walk.example/key"
+"""Of a map: one that labels and annotations take."""
+
 MUCH = 10**6
 """Characters of a string, or items of a list, that nothing takes."""
 
@@ -72,7 +75,7 @@ def _lists(schema: Schema) -> list[Any]:
 
 def _maps_and_objects(schema: Schema) -> list[Any]:
     if "additionalProperties" in schema:
-        return [{"walk": value} for value in samples(schema["additionalProperties"])[:3]]
+        return [{KEY: value} for value in samples(schema["additionalProperties"])[:3]]
     least = required(schema)
     fields = schema.get("properties", {})
     return [least, *(least | {name: value} for name, part in fields.items() for value in samples(part)[:1])]

@@ -30,6 +30,7 @@ STAGES = [{"images": 1_000, "imageSize": 128, "rateRatio": "0.3"}, {"images": 1_
 OWN_SIZE = [{"images": 1_000, "imageSize": 512}]
 LIMITED = {"maxDays": "1", "baseline": {"name": "last"}}
 SPREAD = {"min": 1, "max": 2, "targetCoefficientOfVariation": "0.02"}
+PLACED = {"topologyKey": "rack", "tolerations": [{"key": "rack", "value": "a", "effect": "NoExecute"}]}
 GPUS = {"counts": [8, 16], "perPod": 8, "resource": "nvidia.com/gpu", "perDevice": {"memory": "8Gi"}}
 
 
@@ -38,8 +39,8 @@ def small_seeds() -> Iterator[dict[str, Any]]:
     yield question(parallelism=64)
     yield question(parallelism=64, projection={"stages": STAGES}, gate=LIMITED, repeats=SPREAD)
     few = {"globalBatchSize": 64, "model": "tiny"}
-    own = {"stages": OWN_SIZE}
-    yield question(parallelism=64, devices=GPUS, trainer=few, data={"claim": "a"}, projection=own)
+    parts: dict[str, Any] = {"projection": {"stages": OWN_SIZE}, "scheduling": PLACED}
+    yield question(parallelism=64, devices=GPUS, trainer=few, data={"claim": "a"}, **parts)
 
 
 def seeds() -> Iterator[dict[str, Any]]:

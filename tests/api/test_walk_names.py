@@ -9,6 +9,7 @@ from api.answers import Asking
 from api.mutations import EVIL, Place, placed, written
 from api.oracles import decided, literal_flaws, run_of
 from api.questions import question
+from api.samples import KEY
 from api.seeds import FIELDS, GPUS, WHOLE
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.names import NAME_LIMIT, PLAN_LIMIT, attempt_name
@@ -83,6 +84,22 @@ def _told(asking: Asking, path: tuple[str, str], text: str, place: tuple[str, ..
     for name in place:
         arrived = arrived[name]
     return Told(text, arrived)
+
+
+def test_an_annotation_arrives_as_it_was_written(asking: Asking) -> None:
+    told = [_annotated(asking, evil) for evil in EVIL]
+    assert [one for one in told if one.arrived not in (None, one.text)] == []
+    assert {one.text for one in told if one.arrived is not None} >= {"$(HOME)", "$$", "-rm", "a\nb", "写真", "\\", "'"}
+
+
+def _annotated(asking: Asking, text: str) -> Told:
+    answer = asking.create(question(podAnnotations={KEY: text}))
+    if not answer.taken:
+        return Told(text, None)
+    benchmark = Benchmark.model_validate(answer.document)
+    (start, *_) = decided(benchmark).starts
+    template = pytorchjob(benchmark, start)["spec"]["pytorchReplicaSpecs"]["Master"]["template"]
+    return Told(text, template["metadata"]["annotations"][KEY])
 
 
 FREE = [place for place in FIELDS if place.schema["type"] == "string" and "enum" not in place.schema]

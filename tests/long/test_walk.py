@@ -18,7 +18,7 @@ from api.test_walk import judged
 from cluster.harness.control_plane import ControlPlane
 from cluster.harness.polling import until
 
-pytest_plugins = ["api.conftest", "api.places", "api.walks"]
+pytest_plugins = ["api.places", "api.walks"]
 
 AT_ONCE = 100
 """Questions under one operator at the same time."""
