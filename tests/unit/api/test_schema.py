@@ -1,5 +1,6 @@
 """Is the CRD what the types say, in a form that the API server and people's YAML readers take?"""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,20 @@ def test_every_map_that_a_person_writes_is_bounded_and_its_keys_are_judged() -> 
         assert part["maxProperties"] == 32
         assert part["additionalProperties"].keys() >= {"type", "maxLength"}
         assert any("self.all(k, k.size() <= 253" in rule["rule"] for rule in part["x-kubernetes-validations"])
+
+
+def test_every_integer_that_a_person_writes_is_bounded_on_both_sides() -> None:
+    """2**63 seconds from now is no date."""
+    for part in parts(SPEC):
+        if part.get("type") == "integer":
+            assert {"minimum", "maximum"} <= part.keys(), part
+
+
+def test_no_pattern_means_another_thing_to_the_api_server_than_to_us() -> None:
+    """In its regular expressions \\s, \\w and \\d are ASCII, in ours Unicode."""
+    for part in parts(SPEC):
+        if part.get("type") == "string":
+            assert not re.search(r"\\[sSwWdDbB]|\(\?", part.get("pattern", "")), part
 
 
 def test_every_field_that_a_person_writes_is_described() -> None:

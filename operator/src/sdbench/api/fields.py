@@ -9,6 +9,9 @@ from sdbench.api.names import NAME_LIMIT, NAME_PATTERN
 Count = Annotated[int, Field(ge=1, le=65_536)]
 """Of devices."""
 
+YEAR = 31_536_000
+"""Seconds: a bound for durations, because a date beyond the year 9999 cannot be written."""
+
 BenchmarkName = Annotated[str, StringConstraints(pattern=NAME_PATTERN, min_length=1, max_length=NAME_LIMIT)]
 """The name of another Benchmark in the same namespace."""
 

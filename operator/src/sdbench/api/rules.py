@@ -117,6 +117,7 @@ REPEATS = (
 )
 
 OTHERS = (
+    Rule("spec.imagePullSecrets", "self.all(s, self.exists_one(t, t == s))", "write each name once"),
     Rule(
         "spec.devices.perDevice",
         "!(isQuantity(self.memory) && isQuantity(self.sharedMemory))"

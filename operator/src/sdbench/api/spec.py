@@ -6,14 +6,17 @@ from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints, model_validator
 
-from sdbench.api.fields import AnnotationValue, Count, Key, LabelValue, ObjectName
+from sdbench.api.fields import YEAR, AnnotationValue, Count, Key, LabelValue, ObjectName
 from sdbench.api.gate import Gate
 from sdbench.api.projection import Projection
-from sdbench.api.scheduling import Scheduling
+from sdbench.api.scheduling import ExtendedResource, Scheduling
 from sdbench_trainer.config import Boundary, DecimalString, TrainerConfig
 
 Quantity = Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$", max_length=24)]
 """A Kubernetes quantity, such as 500m or 4Gi."""
+
+UNSPACED = r"[^@$\x00-\x20\x7f]+"
+"""Of a URL: no user, no `$`, no space. `\\s` is another set of characters here than in the API server."""
 
 ImageReference = Annotated[
     str, StringConstraints(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._/:@-]*$", min_length=1, max_length=512)
@@ -37,8 +40,8 @@ class Devices(Boundary):
         description="Device counts to measure. A count above perPod is a multiple of perPod.",
     )
     per_pod: int = Field(8, ge=1, le=64, description="Most devices in one pod.")
-    resource: Annotated[str, StringConstraints(pattern=r"^[a-z0-9.-]+/[a-zA-Z0-9._-]+$", max_length=128)] | None = (
-        Field(None, description="Extended resource of a device, such as nvidia.com/gpu. Absent: CPU processes.")
+    resource: ExtendedResource | None = Field(
+        None, description="Extended resource of a device, such as nvidia.com/gpu. Absent: CPU processes."
     )
     per_device: PerDevice = Field(PerDevice(), description="Requests and limits of the pods, for each device.")
     hourly_price: DecimalString = Field(Decimal("0"), description="Price of one device for one hour, for the cost.")
@@ -80,9 +83,9 @@ class Data(Boundary):
     """Where the shards are. Without remote and claim the images are synthetic."""
 
     remote: (
-        Annotated[str, StringConstraints(pattern=r"^(s3|gs|azure|oci|hf|file)://[^@\s$]+$", max_length=1024)] | None
+        Annotated[str, StringConstraints(pattern=rf"^(s3|gs|azure|oci|hf|file)://{UNSPACED}$", max_length=1024)] | None
     ) = Field(None, description="Folder of MDS shards, such as s3://bucket/shards. No user info in it.")
-    endpoint: Annotated[str, StringConstraints(pattern=r"^https?://[^@\s$]+$", max_length=512)] | None = Field(
+    endpoint: Annotated[str, StringConstraints(pattern=rf"^https?://{UNSPACED}$", max_length=512)] | None = Field(
         None, description="URL of an S3-compatible server."
     )
     region: Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+$", max_length=64)] | None = Field(
@@ -103,19 +106,26 @@ class Data(Boundary):
 class Limits(Boundary):
     """How long and how large it may become. Times are in seconds."""
 
-    max_devices: int = Field(65_536, ge=1, description="Most devices at once; a larger count is refused.")
-    queued_seconds: int = Field(86_400, ge=1, description="From the job's creation to all of its pods being scheduled.")
-    start_seconds: int = Field(1_800, ge=1, description="From scheduled to all containers running: pulls and mounts.")
-    rendezvous_seconds: int = Field(600, ge=5, description="From a rank's start to all ranks having met.")
-    first_step_seconds: int = Field(900, ge=5, description="From the rendezvous to the first step.")
-    stall_seconds: int = Field(600, ge=5, description="Longest time without a step.")
-    total_seconds: int = Field(86_400, ge=1, description="From the first container running to the end of an Attempt.")
+    max_devices: int = Field(65_536, ge=1, le=65_536, description="Most devices at once; a larger count is refused.")
+    queued_seconds: int = Field(
+        86_400, ge=1, le=YEAR, description="From the job's creation to all of its pods being scheduled."
+    )
+    start_seconds: int = Field(
+        1_800, ge=1, le=YEAR, description="From scheduled to all containers running: pulls and mounts."
+    )
+    rendezvous_seconds: int = Field(600, ge=5, le=YEAR, description="From a rank's start to all ranks having met.")
+    first_step_seconds: int = Field(900, ge=5, le=YEAR, description="From the rendezvous to the first step.")
+    stall_seconds: int = Field(600, ge=5, le=YEAR, description="Longest time without a step.")
+    total_seconds: int = Field(
+        86_400, ge=1, le=YEAR, description="From the first container running to the end of an Attempt."
+    )
     teardown_seconds: int = Field(
-        300, ge=1, description="After it, pods still holding devices are named in the status."
+        300, ge=1, le=YEAR, description="After it, pods still holding devices are named in the status."
     )
     gang_seconds: int = Field(
         300,
         ge=5,
+        le=YEAR,
         description="Longest that some pods of an Attempt hold devices while others find no node; it then gives them "
         "back and is tried again later.",
     )

@@ -35,6 +35,7 @@ from sdbench.core.budget import Purse, purse, used_up, used_up_at, without_the_u
 from sdbench.core.causes import ended
 from sdbench.core.conditions import dated, facts, refusal_facts
 from sdbench.core.expiry import expires_at
+from sdbench.core.fitting import fitted
 from sdbench.core.gate import judged, unjudged
 from sdbench.core.law import laws
 from sdbench.core.notices import notices
@@ -79,7 +80,7 @@ def decide(world: World) -> Decision:
     ledger = _released(ledger, world)
     ledger = replace(ledger, rows=without_the_needless(ledger.rows, world))
     ledger = _started(ledger, _purse(ledger, planned, world), world)
-    status = _status(ledger, resolved, planned, world)
+    status = fitted(_status(ledger, resolved, planned, world))
     return _decision(status, _purse(ledger, planned, world), world, starts(ledger.rows, planned, resolved.image, world))
 
 

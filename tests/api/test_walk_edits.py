@@ -1,0 +1,62 @@
+"""Which fields of a stored question may be edited? The limits and switches; the question itself is what it is."""
+
+import pytest
+
+from api.answers import Asking
+from api.mutations import Place
+from api.outcomes import Document
+from api.questions import question
+from api.seeds import FIELDS, MUTABLE, Change, small_seeds
+
+pytest_plugins = ["api.places", "api.walks"]
+
+EDITABLE = [place for place in FIELDS if place.path[1] in MUTABLE]
+IMMUTABLE = [place for place in FIELDS if place not in EDITABLE]
+
+
+@pytest.fixture(scope="module")
+def stored_seeds(asking: Asking) -> dict[int, Document]:
+    """The seeds as they are stored, where nobody operates."""
+    documents = enumerate(small_seeds())
+    made = {number: one | {"metadata": {"name": f"stored-{number}"}} for number, one in documents}
+    return {number: asking.create(document, dry=False).document for number, document in made.items()}
+
+
+@pytest.mark.parametrize("place", IMMUTABLE, ids=lambda place: place.name)
+def test_an_edit_of_the_question_itself_is_forbidden(
+    asking: Asking, changes: dict[str, Change], stored_seeds: dict[int, Document], place: Place
+) -> None:
+    change = changes[place.name]
+    stored = stored_seeds[change.seed]
+    answer = asking.replace(stored["metadata"]["name"], stored | {"spec": change.document["spec"]})
+    assert answer.code == 422, answer.message
+    forbidden = [cause["field"] for cause in answer.causes if cause["message"].startswith("Forbidden: immutable")]
+    assert forbidden == [f"spec.{place.path[1]}"], answer.message
+
+
+@pytest.mark.parametrize("place", EDITABLE, ids=lambda place: place.name)
+def test_an_edit_of_what_may_change_is_taken(
+    asking: Asking, changes: dict[str, Change], stored_seeds: dict[int, Document], place: Place
+) -> None:
+    change = changes[place.name]
+    stored = stored_seeds[change.seed]
+    answer = asking.replace(stored["metadata"]["name"], stored | {"spec": change.document["spec"]})
+    assert answer.taken, answer.message
+
+
+def test_a_status_that_an_author_writes_is_not_stored(asking: Asking) -> None:
+    claimed = question("claimed") | {"status": {"phase": "Succeeded", "observedGeneration": 1}}
+    assert asking.create(claimed).document["status"] == {"phase": "Pending", "observedGeneration": -1}
+
+
+def test_a_field_that_the_status_does_not_have_is_not_stored(asking: Asking) -> None:
+    stored = asking.create(question("pruned"), dry=False).document
+    answer = asking.replace_status("pruned", stored | {"status": {"phase": "Running", "walkedOffTheSchema": 1}})
+    assert answer.taken or 'unknown field "status.walkedOffTheSchema"' in answer.message
+    assert "walkedOffTheSchema" not in asking.read("pruned")["status"]
+
+
+def test_where_a_client_does_not_ask_for_strictness_unknown_fields_are_dropped(asking: Asking) -> None:
+    answer = asking.create(question("lenient", walkedOffTheSchema=1), strict=False)
+    assert answer.taken
+    assert "walkedOffTheSchema" not in answer.document["spec"]

@@ -1,0 +1,118 @@
+"""Do names at their limits fit, and do a person's texts arrive as they were written?"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from api.answers import Asking
+from api.mutations import EVIL, Place, placed, written
+from api.oracles import decided, literal_flaws, run_of
+from api.questions import question
+from api.samples import KEY
+from api.seeds import FIELDS, GPUS, WHOLE
+from sdbench.api.benchmark import Benchmark
+from sdbench.api.names import NAME_LIMIT, PLAN_LIMIT, attempt_name
+from sdbench.controller.pytorchjob import pytorchjob
+
+pytest_plugins = ["api.places", "api.walks"]
+
+LONGEST = 63
+"""Characters of a label's value, and of a pod's name, which is its host's name, too."""
+
+MOST_PODS = 65_536
+ATTEMPTS = 99
+
+ARRIVING = {
+    ("data", "remote"): ("s3://bucket/{}/shards", "source", "remote"),
+    ("data", "endpoint"): ("https://s3.example/{}/x", "source", "endpoint"),
+}
+"""Fields of the spec that take free text, with a text around it, and where the trainer reads them."""
+
+
+def test_the_longest_names_of_jobs_and_pods_are_taken(asking: Asking) -> None:
+    name = "w" * NAME_LIMIT
+    stored = asking.create(question(name, devices=GPUS, trainer={"globalBatchSize": 64}))
+    assert stored.taken
+    benchmark = Benchmark.model_validate(stored.document)
+    (start, *_) = decided(benchmark).starts
+    job = pytorchjob(benchmark, start)
+    longest = attempt_name(name, benchmark.metadata.uid, PLAN_LIMIT - 1, ATTEMPTS)
+    pod = f"{longest}-worker-{MOST_PODS - 2}"
+    assert len(pod) <= LONGEST
+    job["metadata"] |= {"name": longest}
+    job["metadata"].pop("ownerReferences")
+    assert asking.create_job(job).taken
+    template = job["spec"]["pytorchReplicaSpecs"]["Master"]["template"]
+    labels = template["metadata"]["labels"] | {"app.kubernetes.io/instance": longest}
+    made = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": pod, "labels": labels}}
+    answer = asking.create_pod(made | {"spec": template["spec"] | {"hostname": pod}})
+    assert answer.taken, answer.message
+    assert all(len(value) <= LONGEST for value in labels.values())
+
+
+@dataclass(frozen=True)
+class Told:
+    """A text, and what the trainer was told; None where the text was refused."""
+
+    text: str
+    arrived: Any
+
+
+@pytest.mark.parametrize("path", ARRIVING, ids=".".join)
+def test_a_text_is_refused_or_arrives_as_it_was_written(asking: Asking, path: tuple[str, str]) -> None:
+    around, *place = ARRIVING[path]
+    told = [_told(asking, path, around.format(evil), tuple(place)) for evil in EVIL]
+    taken = [one for one in told if one.arrived is not None]
+    assert [one for one in taken if one.arrived != one.text] == []
+    assert {one.text for one in taken} >= {
+        around.format(fine) for fine in ("-rm", "写真", "'", '"', "\\", "%s", "`id`")
+    }
+    refused = {one.text for one in told} - {one.text for one in taken}
+    assert refused >= {around.format(bad) for bad in ("$(HOME)", "$HOME", "$$", "\n", "\t", "\x00", "\x1b[31m", " ")}
+
+
+def _told(asking: Asking, path: tuple[str, str], text: str, place: tuple[str, ...]) -> Told:
+    answer = asking.create(placed(question(), WHOLE, ("spec", *path), text))
+    if not answer.taken:
+        return Told(text, None)
+    benchmark = Benchmark.model_validate(answer.document)
+    (start, *_) = decided(benchmark).starts
+    job = pytorchjob(benchmark, start)
+    assert list(literal_flaws(job)) == []
+    arrived = run_of(job["spec"]["pytorchReplicaSpecs"]["Master"]["template"]["spec"]["containers"][0]).document()
+    for name in place:
+        arrived = arrived[name]
+    return Told(text, arrived)
+
+
+def test_an_annotation_arrives_as_it_was_written(asking: Asking) -> None:
+    told = [_annotated(asking, evil) for evil in EVIL]
+    assert [one for one in told if one.arrived not in (None, one.text)] == []
+    assert {one.text for one in told if one.arrived is not None} >= {"$(HOME)", "$$", "-rm", "a\nb", "写真", "\\", "'"}
+
+
+def _annotated(asking: Asking, text: str) -> Told:
+    answer = asking.create(question(podAnnotations={KEY: text}))
+    if not answer.taken:
+        return Told(text, None)
+    benchmark = Benchmark.model_validate(answer.document)
+    (start, *_) = decided(benchmark).starts
+    template = pytorchjob(benchmark, start)["spec"]["pytorchReplicaSpecs"]["Master"]["template"]
+    return Told(text, template["metadata"]["annotations"][KEY])
+
+
+FREE = [place for place in FIELDS if place.schema["type"] == "string" and "enum" not in place.schema]
+
+
+@pytest.mark.parametrize("place", FREE, ids=lambda place: place.name)
+def test_no_field_takes_a_dollar_into_an_environment(asking: Asking, place: Place) -> None:
+    """Where one is taken, it does not stand in a variable of a pod; most fields refuse it."""
+    for text in ("$(HOME)", "a$(HOME)", "$HOME"):
+        answer = asking.create(placed(question(), WHOLE, place.path, text))
+        if answer.taken:
+            benchmark = Benchmark.model_validate(answer.document)
+            jobs = [pytorchjob(benchmark, start) for start in decided(benchmark).starts]
+            assert [flaw for job in jobs for flaw in literal_flaws(job)] == []
+        else:
+            assert any(path.startswith(written(place.path)) for path in answer.fields)

@@ -1,0 +1,212 @@
+"""Is a question what it was once an edit of it is taken back?
+
+Edits of every mutable field, in every state of a Benchmark: edit, wait until all is still, look, take it back, look.
+What has ended by the edit stays as it is; everything else is as before (the differential oracle of Acto).
+"""
+
+import copy
+import json
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api.answers import Answer, Asking
+from api.mutations import Place, placed
+from api.namespaces import made_namespace
+from api.outcomes import Document, Outcome, by_benchmark, ended, outcome, seen, settled
+from api.played import Player, Script, measured
+from api.questions import question
+from api.samples import samples
+from api.seeds import FIELDS, MUTABLE, WHOLE
+from cluster.harness.control_plane import ControlPlane
+from cluster.harness.polling import until
+from sdbench.api.names import ATTEMPT_LABEL
+
+pytest_plugins = ["api.places", "api.walks"]
+
+SECONDS = 180
+ONE_WAY = "spec.cancel"
+EXPIRES = "spec.ttlSecondsAfterFinished"
+OLD_ENOUGH = timedelta(seconds=3)
+"""Time that a running Attempt must have run: the shortest total is then over, and acts at once."""
+
+SHOWN = {"waiting": {"spec.suspend", "spec.cancel"}, "over": set[str]()}
+SHOWN["running"] = SHOWN["waiting"] | {"spec.limits.totalSeconds"}
+"""Fields of which at least one edit changes what is to be seen, by state: the walk would otherwise prove nothing."""
+
+GONE = Outcome({}, ())
+
+
+@dataclass(frozen=True)
+class State:
+    """In which state a Benchmark is edited: how it is asked, what its pods do, and when it is there."""
+
+    asked: dict[str, Any]
+    script: Script
+    reached: Callable[[Document], bool]
+
+
+def runs(benchmark: Document) -> bool:
+    """Whether all Trials run, and the clock has gone on since."""
+    rows = benchmark["status"].get("trials") or [{}]
+    return all(row.get("phase") == "Running" for row in rows)
+
+
+STATES = {
+    "waiting": State({"suspend": True}, lambda _run, _index: None, ended),
+    "running": State({}, lambda _run, _index: None, runs),
+    "over": State({}, measured, ended),
+}
+
+
+@dataclass(frozen=True)
+class Edit:
+    """Another value for a mutable field, and the Benchmark that it is tried on."""
+
+    place: Place
+    value: Any
+    name: str
+
+
+@dataclass
+class Story:
+    """Before an edit, with it, and after it was taken back; `refusal` says why it could not be."""
+
+    before: Outcome
+    edited: Outcome = GONE
+    after: Outcome = GONE
+    refusal: str = ""
+
+
+def edits() -> Iterable[Edit]:
+    """Two values of each mutable field: a harsh one and a mild one."""
+    number = 0
+    for place in FIELDS:
+        if place.path[1] in MUTABLE:
+            values = samples(place.schema)
+            mild = max(values) if place.schema["type"] == "integer" else values[0]
+            for value in dict.fromkeys([values[-1], mild]):
+                number += 1
+                yield Edit(place, value, f"edit-{number}")
+
+
+EDITS = tuple(edits())
+
+
+@pytest.fixture(scope="module", params=STATES)
+def stories(plane: ControlPlane, operating: Path, request: pytest.FixtureRequest) -> dict[str, Story]:
+    """What became of each edit in one state, by its name."""
+    state, asking = STATES[request.param], Asking(plane.kubeconfig, made_namespace(plane))
+    with Player(plane.kubeconfig, asking.namespace, state.script):
+        for edit in EDITS:
+            counts = question()["spec"]["devices"] | {"counts": [1]}
+            document = question(edit.name, devices=counts, limits={}, **state.asked)
+            assert asking.create(document, dry=False).taken
+        before = _when(asking, lambda one: state.reached(one) and _is_old(one))
+        found = {name: Story(outcome) for name, outcome in before.items()}
+        originals = {edit.name: asking.read(edit.name)["spec"] for edit in EDITS}
+        for edit in EDITS:
+            edited = placed({"spec": originals[edit.name]}, WHOLE, edit.place.path, edit.value)
+            answer = _rewritten(asking, edit.name, edited["spec"])
+            assert answer.taken, answer.message
+        _tell(found, "edited", _when(asking, lambda one: True))
+        for edit in EDITS:
+            if found[edit.name].edited != GONE:
+                answer = _rewritten(asking, edit.name, originals[edit.name])
+                found[edit.name].refusal = "" if answer.taken else answer.message
+        _tell(found, "after", _when(asking, lambda one: True))
+    asking.delete_benchmarks()
+    return found
+
+
+def _tell(stories: dict[str, Story], chapter: str, outcomes: dict[str, Outcome]) -> None:
+    for name, story in stories.items():
+        setattr(story, chapter, outcomes.get(name, GONE))
+
+
+def _rewritten(asking: Asking, name: str, spec: Document) -> Answer:
+    """The spec put in place; what the operator writes meanwhile is the status."""
+    stored = asking.read(name)
+    return asking.replace(name, stored | {"spec": spec}, dry=False)
+
+
+def _when(asking: Asking, reached: Callable[[Document], bool]) -> dict[str, Outcome]:
+    """Every Benchmark once all are there and nothing moves."""
+
+    def still() -> dict[str, Outcome] | None:
+        benchmarks, jobs = seen(asking)
+        pods = by_benchmark(asking.listed("pods"))
+        for one in benchmarks:
+            name = one["metadata"]["name"]
+            if not (reached(one) and _is_still(one, jobs.get(name, []), pods.get(name, []))):
+                return None
+        return {
+            one["metadata"]["name"]: _masked(outcome(one, jobs.get(one["metadata"]["name"], ()))) for one in benchmarks
+        }
+
+    return until(still, SECONDS, "every Benchmark to be still")
+
+
+def _is_still(benchmark: Document, jobs: list[Document], pods: list[Document]) -> bool:
+    """Whether every row waits, runs or is over, there are just the jobs and pods of those that run, and all is told."""
+    rows = benchmark["status"].get("trials", ())
+    running = {row["job"] for row in rows if row["phase"] == "Running"}
+    moving = [row for row in rows if row["phase"] in ("Starting", "Stopping")]
+    pending = [row for row in rows if row["phase"] == "Pending" and not benchmark["spec"]["suspend"]]
+    there = {job["metadata"]["name"] for job in jobs}
+    if any(row["phase"] in ("Succeeded", "Failed") for row in rows) and not ended(benchmark):
+        return False
+    return settled(benchmark, jobs) and not moving and not pending and there == running and len(pods) == len(running)
+
+
+def _is_old(benchmark: Document) -> bool:
+    """Whether every Attempt that runs has run for long enough; the played kubelet's clock is ours."""
+    started = [row["startedAt"] for row in benchmark["status"].get("trials", ()) if row["phase"] == "Running"]
+    now = datetime.now(UTC)
+    return all(now - datetime.fromisoformat(moment) > OLD_ENOUGH for moment in started)
+
+
+def _masked(found: Outcome) -> Outcome:
+    """Without the number of the Attempt, and why the last one of a Trial that goes on was void."""
+    status, jobs = copy.deepcopy((found.status, found.jobs))
+    for row in status.get("trials", ()):
+        for name in ("job", "attempt", *(("reason", "message") if row["phase"] in ("Pending", "Running") else ())):
+            row.pop(name, None)
+    for job in jobs:
+        job.pop("attempt")
+    return Outcome(*(_unnumbered(part) for part in (status, jobs)))
+
+
+def _unnumbered(part: Any) -> Any:
+    text = re.sub(r"(NAME-UID-\d+)-\d+", r"\1-N", json.dumps(part))
+    text = re.sub(rf'("{ATTEMPT_LABEL}": )"\d+"', r'\1"N"', text)
+    return json.loads(re.sub(r"attempt \d+", "attempt N", text))
+
+
+def is_over(found: Outcome) -> bool:
+    return any(found.holds(kind) for kind in ("Complete", "Failed"))
+
+
+@pytest.mark.parametrize("edit", EDITS, ids=lambda edit: f"{edit.place.name}={edit.value}")
+def test_what_is_taken_back_leaves_nothing_behind(stories: dict[str, Story], edit: Edit) -> None:
+    story = stories[edit.name]
+    if story.edited == GONE:
+        assert edit.place.name == EXPIRES
+        return
+    assert "Accepted" in story.edited.condition_reasons
+    if story.refusal:
+        assert edit.place.name == ONE_WAY
+        assert f"{ONE_WAY}: Invalid value: one-way" in story.refusal
+    ended_by_it = is_over(story.edited) and not is_over(story.before)
+    assert story.after == (story.edited if ended_by_it or story.refusal else story.before)
+
+
+def test_the_edits_that_matter_in_a_state_have_shown(stories: dict[str, Story], request: pytest.FixtureRequest) -> None:
+    shown = {edit.place.name for edit in EDITS if stories[edit.name].edited != stories[edit.name].before}
+    state = request.node.callspec.params["stories"]
+    assert shown >= SHOWN[state], shown
