@@ -1,0 +1,152 @@
+"""Who answers a Trial on a played cluster? A thread that tells each running pod how it ends; kwok then ends it.
+
+The answer is written into annotations of the pod, and the stage `pod-ends` turns them into the status that a kubelet
+would write. A template alone could not: a Report names its Attempt and has a checksum.
+"""
+
+import contextlib
+import json
+import threading
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from kubernetes import client, config
+from urllib3.exceptions import HTTPError
+
+from sdbench_trainer.report import BatchTruth, Environment, Measurement, Report, StepSeconds, message
+from sdbench_trainer.run import RUN_VARIABLE, RunConfig, division
+
+EXIT_CODE, MESSAGE = "sdbench.test/exit-code", "sdbench.test/message"
+TRIAL, ATTEMPT = "sdbench.dev/trial", "sdbench.dev/attempt"
+OURS = "sdbench.dev/benchmark"
+STREAM_SECONDS = 5
+"""How long one watch lasts: the thread looks up in between, to see whether it is over."""
+
+Try = tuple[int, int]
+"""Trial and attempt, as the labels say."""
+
+
+@dataclass
+class Answers:
+    """A context manager: inside, every Attempt in a namespace is measured, but for those `kept` running.
+
+    `rates` has images per second by device count.
+    """
+
+    kubeconfig: Path
+    namespace: str
+    rates: dict[int, float]
+    kept: Collection[Try] = ()
+    born: dict[str, str] = field(default_factory=dict)
+    """Every pod that was ever seen: UID and name."""
+
+    def __enter__(self) -> Self:
+        self._core = client.CoreV1Api(config.new_client_from_config(str(self.kubeconfig)))
+        self._kept = set(self.kept)
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._answer, name=f"answers in {self.namespace}")
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def let_go(self, one: Try) -> None:
+        """Answer an Attempt that was kept running."""
+        self._kept.discard(one)
+        for pod in self._pods(label_selector=f"{TRIAL}={one[0]},{ATTEMPT}={one[1]}"):
+            self._look_at(pod)
+
+    def running(self, one: Try) -> list[dict[str, Any]]:
+        """The pods of an Attempt that run now."""
+        pods = self._pods(label_selector=f"{TRIAL}={one[0]},{ATTEMPT}={one[1]}")
+        return [pod for pod in pods if pod["status"].get("phase") == "Running"]
+
+    def _answer(self) -> None:
+        while not self._over.is_set():
+            # A watch may be cut at any moment: the next one begins with everything that is there.
+            with contextlib.suppress(HTTPError, client.ApiException, json.JSONDecodeError):
+                for pod in self._seen():
+                    self.born[pod["metadata"]["uid"]] = pod["metadata"]["name"]
+                    self._look_at(pod)
+
+    def _seen(self) -> Iterator[dict[str, Any]]:
+        """Each pod of ours when it appears or changes, for some seconds."""
+        watch = {"watch": True, "timeout_seconds": STREAM_SECONDS, "label_selector": OURS}
+        stream = self._core.list_namespaced_pod(self.namespace, **watch, _preload_content=False)
+        for line in stream:
+            event = json.loads(line)
+            if event["type"] in ("ADDED", "MODIFIED"):
+                yield event["object"]
+            if self._over.is_set():
+                return
+
+    def _pods(self, **query: str) -> list[dict[str, Any]]:
+        found = self._core.list_namespaced_pod(self.namespace, **query, _preload_content=False)
+        pods: list[dict[str, Any]] = json.loads(found.data)["items"]
+        return pods
+
+    def _look_at(self, pod: dict[str, Any]) -> None:
+        metadata = pod["metadata"]
+        if pod["status"].get("phase") != "Running" or "deletionTimestamp" in metadata or _told(pod):
+            return
+        if (int(metadata["labels"][TRIAL]), int(metadata["labels"][ATTEMPT])) not in self._kept:
+            said = {EXIT_CODE: "0", MESSAGE: self._report(pod) if _index(pod) == 0 else ""}
+            body = {"metadata": {"annotations": said, "uid": metadata["uid"]}}
+            with contextlib.suppress(client.ApiException):  # it may have gone
+                self._core.patch_namespaced_pod(metadata["name"], self.namespace, body, _preload_content=False)
+
+    def _report(self, pod: dict[str, Any]) -> str:
+        variables = {one["name"]: one.get("value", "") for one in pod["spec"]["containers"][0]["env"]}
+        run = RunConfig.model_validate_json(variables[RUN_VARIABLE])
+        return message(report(run, self.rates[run.devices]))
+
+
+def report(run: RunConfig, rate: float) -> Report:
+    """What an Attempt on A100s that trains `rate` images a second leaves."""
+    batch, window = division(run.trainer, run.devices), run.trainer.window
+    step = batch.run / rate
+    return Report(
+        attempt=run.attempt,
+        measurement=Measurement(
+            batches=window.batches,
+            images=window.batches * batch.run,
+            seconds=window.batches * step,
+            images_per_second=rate,
+            median_images_per_second=rate,
+            step_seconds=StepSeconds(p5=step, p50=step, p95=step),
+            drift_ratio=0.0,
+            rank_skew_ratio=1.0,
+            data_wait_ratio_max=0.0,
+            data_wait_ratio_mean=0.0,
+            host_memory_peak_bytes=1,
+            loss=1.0,
+        ),
+        batch=BatchTruth(
+            asked_global_batch_size=batch.asked,
+            global_batch_size=batch.run,
+            per_device=batch.per_device,
+            microbatches=batch.microbatches,
+        ),
+        environment=Environment(
+            config_hash="0",
+            device="NVIDIA A100-SXM4-40GB",
+            device_count=run.devices,
+            versions={"torch": "2.7.0"},
+        ),
+        seconds_to_first_step=1.0,
+    )
+
+
+def _told(pod: dict[str, Any]) -> bool:
+    return EXIT_CODE in pod["metadata"].get("annotations", {})
+
+
+def _index(pod: dict[str, Any]) -> int:
+    """0 is the master's."""
+    labels = pod["metadata"]["labels"]
+    worker = labels["training.kubeflow.org/replica-type"] == "worker"
+    return int(labels["training.kubeflow.org/replica-index"]) + worker
