@@ -7,7 +7,7 @@ would write. A template alone could not: a Report names its Attempt and has a ch
 import contextlib
 import json
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -39,8 +39,8 @@ class Answers:
     namespace: str
     rates: dict[int, float]
     kept: Collection[Try] = ()
-    born: dict[str, str] = field(default_factory=dict)
-    """Every pod that was ever seen: UID and name."""
+    history: list[tuple[str, str]] = field(default_factory=list)
+    """Names of pods as they came and went: ADDED or DELETED, and the name."""
 
     def __enter__(self) -> Self:
         self._core = client.CoreV1Api(config.new_client_from_config(str(self.kubeconfig)))
@@ -58,7 +58,11 @@ class Answers:
         """Answer an Attempt that was kept running."""
         self._kept.discard(one)
         for pod in self._pods(label_selector=f"{TRIAL}={one[0]},{ATTEMPT}={one[1]}"):
-            self._look_at(pod)
+            self._tell(pod)
+
+    def born(self) -> list[str]:
+        """Every pod that was ever seen, in order of appearance."""
+        return [name for what, name in self.history if what == "ADDED"]
 
     def running(self, one: Try) -> list[dict[str, Any]]:
         """The pods of an Attempt that run now."""
@@ -66,30 +70,47 @@ class Answers:
         return [pod for pod in pods if pod["status"].get("phase") == "Running"]
 
     def _answer(self) -> None:
+        version = ""
         while not self._over.is_set():
-            # A watch may be cut at any moment: the next one begins with everything that is there.
-            with contextlib.suppress(HTTPError, client.ApiException, json.JSONDecodeError):
-                for pod in self._seen():
-                    self.born[pod["metadata"]["uid"]] = pod["metadata"]["name"]
-                    self._look_at(pod)
+            try:
+                version = self._watched(version)
+            except (HTTPError, client.ApiException, json.JSONDecodeError):
+                version = ""  # a watch may be cut, or too old: begin anew with what is there
 
-    def _seen(self) -> Iterator[dict[str, Any]]:
-        """Each pod of ours when it appears or changes, for some seconds."""
-        watch = {"watch": True, "timeout_seconds": STREAM_SECONDS, "label_selector": OURS}
-        stream = self._core.list_namespaced_pod(self.namespace, **watch, _preload_content=False)
+    def _watched(self, version: str) -> str:
+        """Look at what has happened to pods since this version of the list, for some seconds; give the last version."""
+        query = {"resource_version": version, "watch": True, "timeout_seconds": STREAM_SECONDS}
+        stream = self._core.list_namespaced_pod(
+            self.namespace, label_selector=OURS, **(query if version else {}), _preload_content=False
+        )
+        if not version:
+            found = json.loads(stream.data)
+            for pod in found["items"]:
+                self._look_at("ADDED", pod)
+            return str(found["metadata"]["resourceVersion"])
         for line in stream:
             event = json.loads(line)
-            if event["type"] in ("ADDED", "MODIFIED"):
-                yield event["object"]
+            self._look_at(event["type"], event["object"])
+            version = event["object"]["metadata"]["resourceVersion"]
             if self._over.is_set():
-                return
+                break
+        return version
 
     def _pods(self, **query: str) -> list[dict[str, Any]]:
         found = self._core.list_namespaced_pod(self.namespace, **query, _preload_content=False)
         pods: list[dict[str, Any]] = json.loads(found.data)["items"]
         return pods
 
-    def _look_at(self, pod: dict[str, Any]) -> None:
+    def _look_at(self, what: str, pod: dict[str, Any]) -> None:
+        if what == "ERROR":
+            raise client.ApiException(reason=str(pod))
+        if what != "MODIFIED":
+            self.history.append((what, pod["metadata"]["name"]))
+        if what != "DELETED":
+            self._tell(pod)
+
+    def _tell(self, pod: dict[str, Any]) -> None:
+        """How it ends, if it runs and is not kept running."""
         metadata = pod["metadata"]
         if pod["status"].get("phase") != "Running" or "deletionTimestamp" in metadata or _told(pod):
             return

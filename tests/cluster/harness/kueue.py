@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Iterator
-from pathlib import Path
 
 import yaml
 
@@ -22,6 +21,7 @@ NAMES = ("kueue-ca", "kueue-webhook-service.kueue-system.svc")
 LEFT_OUT = ("Deployment", "Service", "APIService")
 """What stands for its pod; the APIService would be one that never answers."""
 
+VERSION = "kueue.x-k8s.io/v1beta1"
 RESOURCES = ("resourceflavors", "clusterqueues", "localqueues", "workloads", "workloadpriorityclasses")
 
 
@@ -46,8 +46,7 @@ def _apply_manifests(plane: ControlPlane, served: ServedHere) -> None:
     manifests = [yaml.safe_load(each) for each in documents if DEFINITION not in each]
     wanted = [served.fitted(each) for each in manifests if each["kind"] not in (*LEFT_OUT, "Secret")]
     plane.kubectl("apply", "--server-side", "-f", "-", input=SEPARATOR.join(definitions))
-    for resource in RESOURCES:
-        until(lambda name=resource: plane.serves("kueue.x-k8s.io/v1beta1", name), 60, f"the API server to serve {name}")
+    until(lambda: all(plane.serves(VERSION, name) for name in RESOURCES), 60, "the API server to serve Kueue's kinds")
     everything = yaml.safe_dump_all([*wanted, served.secret(NAMESPACE, SECRET)])
     plane.kubectl("apply", "--server-side", "-f", "-", input=everything)
 
@@ -70,6 +69,6 @@ def _configuration(served: ServedHere, probe_port: int) -> dict[str, object]:
 
 def _admits(plane: ControlPlane) -> bool:
     """Whether a queue passes the webhooks."""
-    flavor = {"apiVersion": "kueue.x-k8s.io/v1beta1", "kind": "ResourceFlavor", "metadata": {"name": "admitted"}}
+    flavor = {"apiVersion": VERSION, "kind": "ResourceFlavor", "metadata": {"name": "admitted"}}
     create = ("create", "--dry-run=server", "-o", "name", "-f", "-")
     return bool(plane.kubectl(*create, input=yaml.safe_dump(flavor), check=False))

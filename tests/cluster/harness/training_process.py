@@ -20,7 +20,7 @@ SECRET = "training-operator-webhook-cert"
 NAMES = ("training-operator-ca", "training-operator.kubeflow.svc")
 LEFT_OUT = ("Deployment", "Service")
 
-LOOKED_FOR = Path("/tmp/k8s-webhook-server/serving-certs/tls.crt")  # noqa: S108
+LOOKED_FOR = Path("/tmp/k8s-webhook-server/serving-certs/tls.crt")
 """The program waits for this file, whatever the folder from which it takes its certificate: it has no option for it."""
 
 

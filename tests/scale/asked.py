@@ -1,0 +1,106 @@
+"""How does a test ask on a played cluster, and what can be read then? The example for A100s, or a copy of it."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from api.operating import ROOT, OperatorProcess, account, apply, condition, read
+from cluster.harness.control_plane import ControlPlane
+from cluster.harness.polling import until
+
+EXAMPLE = ROOT / "crds/examples/a100-scaling.yaml"
+SECONDS = 240
+"""Longest wait: a whole sweep of 18 Trials, on a machine that does other things too."""
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One Benchmark in a namespace in which an operator runs."""
+
+    plane: ControlPlane
+    namespace: str
+    name: str
+    operator: OperatorProcess
+
+    def document(self) -> dict[str, Any]:
+        return read(self.plane, self.namespace, "sdb", self.name)
+
+    def status(self) -> dict[str, Any]:
+        status: dict[str, Any] = self.document().get("status", {})
+        return status
+
+    def row(self, trial: int) -> Row:
+        """The row of a Trial; empty while the question is not accepted."""
+        rows: list[Row] = self.status().get("trials", [])
+        return rows[trial] if rows else {}
+
+    def wait_for(self, kind: str, seconds: float = SECONDS) -> dict[str, Any]:
+        """The status once a condition is True."""
+
+        def found() -> dict[str, Any] | None:
+            document = self.document()
+            ended = condition(document, kind).get("status") == "True"
+            return document["status"] if ended else None
+
+        status: dict[str, Any] = until(found, seconds, f"{kind} of {self.name}: {self.operator.said()}")
+        return status
+
+    def wait_for_row(self, trial: int, what: str, fact: Callable[[Row], object], seconds: float = SECONDS) -> Row:
+        """A Trial's row once something is so of it."""
+
+        def found() -> Row | None:
+            row = self.row(trial)
+            return row if row and fact(row) else None
+
+        return until(found, seconds, f"{what} (row {trial} of {self.name}: {self.row(trial)})")
+
+    def names(self, what: str) -> list[str]:
+        return [one["metadata"]["name"] for one in read(self.plane, self.namespace, what)["items"]]
+
+    def warnings(self) -> set[str]:
+        """Reasons of the warning Events about Benchmarks."""
+        events = read(self.plane, self.namespace, "events")["items"]
+        ours = [one for one in events if one["involvedObject"]["kind"] == "StableDiffusionBenchmark"]
+        return {one["reason"] for one in ours if one["type"] == "Warning"}
+
+    def wait_until_nothing_is_left(self) -> None:
+        """Once its devices are free, what has ended is still being collected for a moment."""
+        until(lambda: not self.names("pytorchjobs") and not self.names("pods"), SECONDS, "jobs and pods to go")
+
+
+@contextmanager
+def operating(plane: ControlPlane, namespace: str, folder: Path) -> Iterator[OperatorProcess]:
+    """An operator of the namespace, with the rights that the chart would give it."""
+    with OperatorProcess(account(plane, namespace), namespace, folder / "operator.log") as operator:
+        yield operator
+        assert "a bug in this version" not in operator.said()
+
+
+def example(name: str, **spec: Any) -> dict[str, Any]:
+    """A copy of the example under another name, with these parts of its spec replaced."""
+    document: dict[str, Any] = yaml.safe_load(EXAMPLE.read_text())
+    document["metadata"]["name"] = name
+    document["spec"] |= spec
+    return document
+
+
+def ask(plane: ControlPlane, namespace: str, document: dict[str, Any]) -> None:
+    """`kubectl apply` of a question."""
+    apply(plane, document, "-n", namespace)
+
+
+def told(plane: ControlPlane, *arguments: str) -> str:
+    """What a command of `sdbench` prints to a person with this cluster's kubeconfig, who has a wide terminal."""
+    paths = os.pathsep.join(str(ROOT / part / "src") for part in ("operator", "trainer"))
+    environment = {**os.environ, "KUBECONFIG": str(plane.kubeconfig), "PYTHONPATH": paths, "COLUMNS": "200"}
+    command = [sys.executable, "-m", "sdbench.cli", *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
