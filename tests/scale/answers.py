@@ -10,7 +10,7 @@ import threading
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from kubernetes import client, config
 from urllib3.exceptions import HTTPError
@@ -19,13 +19,21 @@ from sdbench_trainer.report import BatchTruth, Environment, Measurement, Report,
 from sdbench_trainer.run import RUN_VARIABLE, RunConfig, division
 
 EXIT_CODE, MESSAGE = "sdbench.test/exit-code", "sdbench.test/message"
-TRIAL, ATTEMPT = "sdbench.dev/trial", "sdbench.dev/attempt"
-OURS = "sdbench.dev/benchmark"
+BENCHMARK, TRIAL, ATTEMPT = "sdbench.dev/benchmark", "sdbench.dev/trial", "sdbench.dev/attempt"
 STREAM_SECONDS = 5
 """How long one watch lasts: the thread looks up in between, to see whether it is over."""
 
-Try = tuple[int, int]
-"""Trial and attempt, as the labels say."""
+
+class Try(NamedTuple):
+    """An Attempt, as the labels of its pods name it."""
+
+    benchmark: str
+    trial: int
+    attempt: int = 1
+
+    @property
+    def selector(self) -> str:
+        return f"{BENCHMARK}={self.benchmark},{TRIAL}={self.trial},{ATTEMPT}={self.attempt}"
 
 
 @dataclass
@@ -45,8 +53,9 @@ class Answers:
     def __enter__(self) -> Self:
         self._core = client.CoreV1Api(config.new_client_from_config(str(self.kubeconfig)))
         self._kept = set(self.kept)
+        self._started: dict[Try, set[str]] = {}
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._answer, name=f"answers in {self.namespace}")
+        self._thread = threading.Thread(target=self._watch, name=f"answers in {self.namespace}")
         self._thread.start()
         return self
 
@@ -57,8 +66,7 @@ class Answers:
     def let_go(self, one: Try) -> None:
         """Answer an Attempt that was kept running."""
         self._kept.discard(one)
-        for pod in self._pods(label_selector=f"{TRIAL}={one[0]},{ATTEMPT}={one[1]}"):
-            self._tell(pod)
+        self._answer(one)
 
     def born(self) -> list[str]:
         """Every pod that was ever seen, in order of appearance."""
@@ -66,10 +74,12 @@ class Answers:
 
     def running(self, one: Try) -> list[dict[str, Any]]:
         """The pods of an Attempt that run now."""
-        pods = self._pods(label_selector=f"{TRIAL}={one[0]},{ATTEMPT}={one[1]}")
-        return [pod for pod in pods if pod["status"].get("phase") == "Running"]
+        query = {"label_selector": one.selector, "field_selector": "status.phase=Running"}
+        found = self._core.list_namespaced_pod(self.namespace, **query, _preload_content=False)
+        pods: list[dict[str, Any]] = json.loads(found.data)["items"]
+        return [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
 
-    def _answer(self) -> None:
+    def _watch(self) -> None:
         version = ""
         while not self._over.is_set():
             try:
@@ -81,7 +91,7 @@ class Answers:
         """Look at what has happened to pods since this version of the list, for some seconds; give the last version."""
         query = {"resource_version": version, "watch": True, "timeout_seconds": STREAM_SECONDS}
         stream = self._core.list_namespaced_pod(
-            self.namespace, label_selector=OURS, **(query if version else {}), _preload_content=False
+            self.namespace, label_selector=BENCHMARK, **(query if version else {}), _preload_content=False
         )
         if not version:
             found = json.loads(stream.data)
@@ -96,33 +106,34 @@ class Answers:
                 break
         return version
 
-    def _pods(self, **query: str) -> list[dict[str, Any]]:
-        found = self._core.list_namespaced_pod(self.namespace, **query, _preload_content=False)
-        pods: list[dict[str, Any]] = json.loads(found.data)["items"]
-        return pods
-
     def _look_at(self, what: str, pod: dict[str, Any]) -> None:
         if what == "ERROR":
             raise client.ApiException(reason=str(pod))
         if what != "MODIFIED":
             self.history.append((what, pod["metadata"]["name"]))
-        if what != "DELETED":
-            self._tell(pod)
+        if what != "DELETED" and pod["status"].get("phase") == "Running":
+            started = self._started.setdefault(_try(pod), set())
+            if pod["metadata"]["name"] not in started:
+                started.add(pod["metadata"]["name"])
+                self._answer(_try(pod))
+
+    def _answer(self, one: Try) -> None:
+        """Tell an Attempt how it ends, unless it is kept; once all of its pods run, since they need each other."""
+        if one in self._kept:
+            return
+        pods = self.running(one)
+        if pods and len(pods) == int(_variables(pods[0])["PET_NNODES"]):
+            for pod in pods:
+                self._tell(pod)
 
     def _tell(self, pod: dict[str, Any]) -> None:
-        """How it ends, if it runs and is not kept running."""
-        metadata = pod["metadata"]
-        if pod["status"].get("phase") != "Running" or "deletionTimestamp" in metadata or _told(pod):
-            return
-        if (int(metadata["labels"][TRIAL]), int(metadata["labels"][ATTEMPT])) not in self._kept:
-            said = {EXIT_CODE: "0", MESSAGE: self._report(pod) if _index(pod) == 0 else ""}
-            body = {"metadata": {"annotations": said, "uid": metadata["uid"]}}
-            with contextlib.suppress(client.ApiException):  # it may have gone
-                self._core.patch_namespaced_pod(metadata["name"], self.namespace, body, _preload_content=False)
+        said = {EXIT_CODE: "0", MESSAGE: self._report(pod) if _index(pod) == 0 else ""}
+        body = {"metadata": {"annotations": said, "uid": pod["metadata"]["uid"]}}
+        with contextlib.suppress(client.ApiException):  # it may have gone
+            self._core.patch_namespaced_pod(pod["metadata"]["name"], self.namespace, body, _preload_content=False)
 
     def _report(self, pod: dict[str, Any]) -> str:
-        variables = {one["name"]: one.get("value", "") for one in pod["spec"]["containers"][0]["env"]}
-        run = RunConfig.model_validate_json(variables[RUN_VARIABLE])
+        run = RunConfig.model_validate_json(_variables(pod)[RUN_VARIABLE])
         return message(report(run, self.rates[run.devices]))
 
 
@@ -162,12 +173,17 @@ def report(run: RunConfig, rate: float) -> Report:
     )
 
 
-def _told(pod: dict[str, Any]) -> bool:
-    return EXIT_CODE in pod["metadata"].get("annotations", {})
-
-
 def _index(pod: dict[str, Any]) -> int:
     """0 is the master's."""
     labels = pod["metadata"]["labels"]
-    worker = labels["training.kubeflow.org/replica-type"] == "worker"
+    worker: bool = labels["training.kubeflow.org/replica-type"] == "worker"
     return int(labels["training.kubeflow.org/replica-index"]) + worker
+
+
+def _try(pod: dict[str, Any]) -> Try:
+    labels = pod["metadata"]["labels"]
+    return Try(labels[BENCHMARK], int(labels[TRIAL]), int(labels[ATTEMPT]))
+
+
+def _variables(pod: dict[str, Any]) -> dict[str, str]:
+    return {one["name"]: one.get("value", "") for one in pod["spec"]["containers"][0]["env"]}

@@ -13,10 +13,11 @@ import yaml
 
 from api.operating import ROOT, OperatorProcess, account, apply, condition, read
 from cluster.harness.control_plane import ControlPlane
+from cluster.harness.failure import HarnessError
 from cluster.harness.polling import until
 
 EXAMPLE = ROOT / "crds/examples/a100-scaling.yaml"
-SECONDS = 240
+SECONDS = 400
 """Longest wait: a whole sweep of 18 Trials, on a machine that does other things too."""
 
 Row = dict[str, Any]
@@ -51,8 +52,7 @@ class Asked:
             ended = condition(document, kind).get("status") == "True"
             return document["status"] if ended else None
 
-        status: dict[str, Any] = until(found, seconds, f"{kind} of {self.name}: {self.operator.said()}")
-        return status
+        return self._awaited(found, seconds, kind)
 
     def wait_for_row(self, trial: int, what: str, fact: Callable[[Row], object], seconds: float = SECONDS) -> Row:
         """A Trial's row once something is so of it."""
@@ -61,7 +61,17 @@ class Asked:
             row = self.row(trial)
             return row if row and fact(row) else None
 
-        return until(found, seconds, f"{what} (row {trial} of {self.name}: {self.row(trial)})")
+        return self._awaited(found, seconds, what)
+
+    def _awaited(self, fact: Callable[[], Row | None], seconds: float, what: str) -> Row:
+        """The fact; if it does not come, with what there is in its place."""
+        try:
+            return until(fact, seconds, f"{what} of {self.name}")
+        except HarnessError as error:
+            begun = [row for row in self.status().get("trials", []) if row["attempt"]]
+            error.add_note("\n".join(str(row) for row in begun))
+            error.add_note(self.plane.kubectl("get", "pods,pytorchjobs", "-n", self.namespace, "-o", "wide"))
+            raise
 
     def names(self, what: str) -> list[str]:
         return [one["metadata"]["name"] for one in read(self.plane, self.namespace, what)["items"]]

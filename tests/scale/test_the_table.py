@@ -30,13 +30,15 @@ from scale.asked import EXAMPLE, SECONDS, Asked, ask, example, operating, told
 SECONDS_PER_HOUR = 3_600
 HALF_AN_HOUR = Fraction(1, 2)
 
-WAITS = 5
+DISTURBED = "a100-disturbed"
+
+WAITS = Try(DISTURBED, 5)
 """The first Trial on all devices: with a node cordoned, one of its pods finds no place."""
 
-STALLS: Try = (8, 1)
+STALLS = Try(DISTURBED, 8)
 """An Attempt on 32 devices that the stage `worker-stalls` picks by its labels; its peers run on, without it."""
 
-LOSES_NODE: Try = (10, 1)
+LOSES_NODE = Try(DISTURBED, 10)
 """An Attempt on 128 devices that runs until a node dies."""
 
 OUT_OF_SERVICE = "node.kubernetes.io/out-of-service=nodeshutdown:NoExecute"
@@ -68,16 +70,16 @@ def test_the_question_of_the_table_is_answered_with_the_table(
 def test_three_repeats_give_the_same_table_though_an_attempt_fails_a_node_dies_and_a_pod_finds_no_place(
     plane: ControlPlane, namespace: str, operator: OperatorProcess
 ) -> None:
-    asked = Asked(plane, namespace, "a100-disturbed", operator)
+    asked = Asked(plane, namespace, DISTURBED, operator)
     with cordoned(plane, "node-07"), Answers(plane.kubeconfig, namespace, seed.RATES, {STALLS, LOSES_NODE}) as answers:
-        ask(plane, namespace, example(asked.name, repeats=3))
-        asked.wait_for_row(WAITS, "a pod to find no node", lambda row: "finds no node" in row["message"])
-        assert len(answers.running((WAITS, 1))) < NODES
+        ask(plane, namespace, example(asked.name, repeats={"min": 3, "max": 3}))
+        asked.wait_for_row(WAITS.trial, "a pod to find no node", lambda row: "finds no node" in row["message"])
+        assert len(answers.running(WAITS)) < NODES
         plane.kubectl("uncordon", "node-07")
         victim = a_node_dies(asked, answers, LOSES_NODE)
         status = asked.wait_for("CleanedUp")
     tries = {row["trial"]: (row["attempt"], row["failures"]) for row in status["trials"]}
-    assert tries == dict.fromkeys(range(18), (1, 0)) | {STALLS[0]: (2, 1), LOSES_NODE[0]: (2, 1)}
+    assert tries == dict.fromkeys(range(18), (1, 0)) | {STALLS.trial: (2, 1), LOSES_NODE.trial: (2, 1)}
     assert {row["phase"] for row in status["trials"]} == {"Succeeded"}
     assert asked.warnings() == {"Stalled", "NodeLost"}
     assert_nothing_was_doubled(answers, status)
@@ -106,7 +108,7 @@ def a_node_dies(asked: Asked, answers: Answers, one: Try) -> str:
     plane.kubectl("label", "node", place, f"{PLAYED}-")
     until(lambda: place not in ready(plane), SECONDS, f"{place} to be lost")
     plane.kubectl("taint", "node", place, OUT_OF_SERVICE)
-    lost = asked.wait_for_row(one[0], "its node to be lost", lambda row: row["phase"] == "Stopping")
+    lost = asked.wait_for_row(one.trial, "its node to be lost", lambda row: row["phase"] == "Stopping")
     assert (lost["attempt"], lost["reason"]) == (1, "NodeLost")
     assert victim in lost["message"]
     until(lambda: ("DELETED", victim) in answers.history, SECONDS, f"{victim} to go")
@@ -118,7 +120,7 @@ def a_node_dies(asked: Asked, answers: Answers, one: Try) -> str:
 def all_running(answers: Answers, one: Try) -> list[dict[str, Any]] | None:
     """The pods of an Attempt once all of them run."""
     running = answers.running(one)
-    return running if len(running) == pods_of(seed.TABLE[one[0] % len(seed.TABLE)].devices) else None
+    return running if len(running) == pods_of(seed.TABLE[one.trial % len(seed.TABLE)].devices) else None
 
 
 def pods_of(devices: int) -> int:

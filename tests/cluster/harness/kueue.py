@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import yaml
 
@@ -34,7 +35,7 @@ def kueue(run: Run, plane: ControlPlane) -> Iterator[Daemon]:
     config = run.folder / "kueue.yaml"
     config.write_text(yaml.safe_dump(_configuration(served, probe_port)))
     account = plane.service_account_kubeconfig(NAMESPACE, ACCOUNT)
-    command = [binary("kueue"), f"--kubeconfig={account}", f"--config={config}", "--zap-log-level=2"]
+    command: list[str | Path] = [binary("kueue"), f"--kubeconfig={account}", f"--config={config}", "--zap-log-level=2"]
     with daemon(run, "kueue", command) as started:
         started.wait_until(lambda: _admits(plane), 120)
         yield started
