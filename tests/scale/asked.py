@@ -96,10 +96,11 @@ def operating(plane: ControlPlane, namespace: str, folder: Path) -> Iterator[Ope
 
 
 def example(name: str, **spec: Any) -> dict[str, Any]:
-    """A copy of the example under another name, with these parts of its spec replaced."""
+    """A copy of the example under another name, with these parts of its spec replaced (None: left out)."""
     document: dict[str, Any] = yaml.safe_load(EXAMPLE.read_text())
     document["metadata"]["name"] = name
-    document["spec"] |= spec
+    replaced = document["spec"] | spec
+    document["spec"] = {part: value for part, value in replaced.items() if value is not None}
     return document
 
 
