@@ -108,7 +108,7 @@ def test_one_that_is_preempted_is_void_uncounted_and_measured_when_it_is_admitte
         ask(plane, namespace, queued("patient", queue))
         before = patient.wait_for_row(0, "to run", lambda row: row["phase"] == "Running")
         ask(plane, namespace, queued("urgent", queue, "urgent"))
-        void = patient.wait_for_row(0, "to be preempted", lambda row: row["reason"] == "Preempted")
+        void = patient.wait_for_row(0, "to be preempted", lambda row: row.get("reason") == "Preempted")
         urgent.wait_for_row(0, "to run", lambda row: row["phase"] == "Running")
         again = patient.wait_for_row(0, "to wait again", lambda row: row["attempt"] == 2 and row["message"])
         assert {name.rsplit("-master-0")[0] for name in patient.names("pods")} == {urgent.row(0)["job"]}
