@@ -53,6 +53,7 @@ class Answers:
     def __enter__(self) -> Self:
         self._core = client.CoreV1Api(config.new_client_from_config(str(self.kubeconfig)))
         self._kept = set(self.kept)
+        self._noted: set[tuple[str, str]] = set()
         self._started: dict[Try, set[str]] = {}
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name=f"answers in {self.namespace}")
@@ -109,12 +110,14 @@ class Answers:
     def _look_at(self, what: str, pod: dict[str, Any]) -> None:
         if what == "ERROR":
             raise client.ApiException(reason=str(pod))
-        if what != "MODIFIED":
-            self.history.append((what, pod["metadata"]["name"]))
+        metadata = pod["metadata"]
+        if what != "MODIFIED" and (what, metadata["uid"]) not in self._noted:
+            self._noted.add((what, metadata["uid"]))
+            self.history.append((what, metadata["name"]))
         if what != "DELETED" and pod["status"].get("phase") == "Running":
             started = self._started.setdefault(_try(pod), set())
-            if pod["metadata"]["name"] not in started:
-                started.add(pod["metadata"]["name"])
+            if metadata["uid"] not in started:
+                started.add(metadata["uid"])
                 self._answer(_try(pod))
 
     def _answer(self, one: Try) -> None:

@@ -76,11 +76,11 @@ class Asked:
     def names(self, what: str) -> list[str]:
         return [one["metadata"]["name"] for one in read(self.plane, self.namespace, what)["items"]]
 
-    def warnings(self) -> set[str]:
-        """Reasons of the warning Events about Benchmarks."""
-        events = read(self.plane, self.namespace, "events")["items"]
-        ours = [one for one in events if one["involvedObject"]["kind"] == "StableDiffusionBenchmark"]
-        return {one["reason"] for one in ours if one["type"] == "Warning"}
+    def warnings(self) -> dict[str, str]:
+        """What warning Events say of the Benchmark, by their reasons."""
+        about = f"type=Warning,involvedObject.kind=StableDiffusionBenchmark,involvedObject.name={self.name}"
+        events = read(self.plane, self.namespace, "events", "--field-selector", about)["items"]
+        return {one["reason"]: one["message"] for one in events}
 
     def wait_until_nothing_is_left(self) -> None:
         """Once its devices are free, what has ended is still being collected for a moment."""

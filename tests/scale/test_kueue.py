@@ -121,7 +121,8 @@ def test_one_that_is_preempted_is_void_uncounted_and_measured_when_it_is_admitte
         ("Succeeded", 2, 0),
     ]
     assert before["jobUID"] != later["trials"][0]["jobUID"]
-    assert "Preempted" in patient.warnings()
+    assert set(patient.warnings()) == {"Preempted"}
+    assert urgent.warnings() == {}
     assert_the_first_was_gone_before_the_second(answers, before["job"], later["trials"][0]["job"])
     for asked in (patient, urgent):
         asked.wait_until_nothing_is_left()

@@ -6,16 +6,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from cluster.harness import kueue
 from cluster.harness.cache import say
 from cluster.harness.control_plane import ControlPlane
-from cluster.harness.kueue import kueue
 from cluster.harness.kwok import kubelets, node, ready
 from cluster.harness.runs import new_run
-from cluster.harness.training_process import training_operator
+from cluster.harness.training_operator import admits
+from cluster.harness.training_process import training_operator, what_it_looks_for
 
 NODES, DEVICES_PER_NODE = 32, 8
 DEVICE = "nvidia.com/gpu"
 CAPACITY = {DEVICE: str(DEVICES_PER_NODE), "cpu": "128", "memory": "1Ti", "pods": "110"}
+
+READY_SECONDS = 120
 
 FAST = ("--kube-api-qps=200", "--kube-api-burst=400")
 OPTIONS = {
@@ -51,12 +54,16 @@ class PlayedCluster:
         run = stack.enter_context(new_run("played"))
         say("starting the control plane")
         self.plane = stack.enter_context(ControlPlane(run=run, options=OPTIONS))
-        say("starting the training-operator and Kueue")
-        stack.enter_context(training_operator(run, self.plane, "registry.example/base:1"))
-        stack.enter_context(kueue(run, self.plane))
-        say(f"playing {NODES} nodes")
-        names = tuple(f"node-{number:02}" for number in range(NODES))
-        nodes = {"apiVersion": "v1", "kind": "List", "items": [node(name, CAPACITY) for name in names]}
-        self.plane.kubectl("create", "-f", "-", input=json.dumps(nodes))
-        played = stack.enter_context(kubelets(run, self.plane, self._stages.read_text()))
-        played.wait_until(lambda: len(ready(self.plane)) == NODES, 60)
+        say(f"starting the training-operator, Kueue and {NODES} played nodes")
+        with what_it_looks_for():
+            trains = stack.enter_context(training_operator(run, self.plane, "registry.example/base:1"))
+            queues = stack.enter_context(kueue.kueue(run, self.plane))
+            plays = stack.enter_context(kubelets(run, self.plane, self._stages.read_text()))
+            self._make_nodes()
+            plays.wait_until(lambda: len(ready(self.plane)) == NODES, READY_SECONDS)
+            queues.wait_until(lambda: kueue.answers(self.plane), READY_SECONDS)
+            trains.wait_until(lambda: admits(self.plane), READY_SECONDS)
+
+    def _make_nodes(self) -> None:
+        items = [node(f"node-{number:02}", CAPACITY) for number in range(NODES)]
+        self.plane.kubectl("create", "-f", "-", input=json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))

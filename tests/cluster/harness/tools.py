@@ -95,6 +95,7 @@ def build_played_cluster() -> None:
     for module in OF_A_PLAYED_CLUSTER:
         for name in module.packages:
             binary(name)
+    for module in (TRAINING_OPERATOR, KWOK, KUEUE):
         module_source(module)
 
 

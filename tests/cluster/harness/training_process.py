@@ -1,4 +1,7 @@
-"""How does Kubeflow's training-operator run where there is no node? As a process, as its own ServiceAccount."""
+"""How does Kubeflow's training-operator run where there is no node? As a process, as its own ServiceAccount.
+
+Its options are those of its Deployment but for requests a second. It is ready once training_operator.admits() says so.
+"""
 
 import contextlib
 from collections.abc import Iterator
@@ -12,7 +15,7 @@ from cluster.harness.daemons import Daemon, daemon
 from cluster.harness.ports import free_ports
 from cluster.harness.runs import Run
 from cluster.harness.tools import TRAINING_OPERATOR, binary, module_source
-from cluster.harness.training_operator import DEFINITION, INIT_CONTAINER, NAMESPACE, OVERLAY, SEPARATOR, admits
+from cluster.harness.training_operator import DEFINITION, INIT_CONTAINER, NAMESPACE, OVERLAY, SEPARATOR
 from cluster.harness.webhooks import ServedHere
 
 ACCOUNT = "training-operator"
@@ -26,7 +29,7 @@ LOOKED_FOR = Path("/tmp/k8s-webhook-server/serving-certs/tls.crt")
 
 @contextlib.contextmanager
 def training_operator(run: Run, plane: ControlPlane, init_image: str) -> Iterator[Daemon]:
-    """A training-operator that watches PyTorchJobs and whose webhook admits them."""
+    """A training-operator that watches PyTorchJobs; it starts while `what_it_looks_for` is there."""
     plane.install_pytorchjob_crd()
     webhook_port, probe_port = free_ports(2)
     temporary = run.folder / "training-operator"
@@ -50,14 +53,12 @@ def training_operator(run: Run, plane: ControlPlane, init_image: str) -> Iterato
         "--kube-api-burst=400",
     ]
     with daemon(run, "training-operator", command) as started:
-        with _what_it_looks_for():
-            started.wait_until(lambda: admits(plane), 120)
         yield started
 
 
 @contextlib.contextmanager
-def _what_it_looks_for() -> Iterator[None]:
-    """The file, for as long as a start takes; one start at a time, since all look for the same."""
+def what_it_looks_for() -> Iterator[None]:
+    """The file that it looks for when it starts; one start at a time, since all look for the same."""
     with held("training-operator-starts", "another training-operator is starting"), contextlib.ExitStack() as stack:
         if not LOOKED_FOR.exists():
             LOOKED_FOR.parent.mkdir(parents=True, exist_ok=True)
