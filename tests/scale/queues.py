@@ -1,5 +1,6 @@
 """What does Kueue need to know? A flavor of devices, a queue with a quota of them, and who goes first."""
 
+import json
 from typing import Any
 
 from api.operating import apply, condition, read
@@ -32,6 +33,21 @@ def make_queue(plane: ControlPlane, namespace: str, devices: int) -> str:
 
     until(active, 60, "the queue to be active")
     return "devices"
+
+
+def drain(plane: ControlPlane, namespace: str) -> None:
+    """Let the namespace's queue admit nothing and take back what it has admitted."""
+    _stop(plane, namespace, "HoldAndDrain")
+
+
+def open_again(plane: ControlPlane, namespace: str) -> None:
+    """Let the namespace's queue admit again."""
+    _stop(plane, namespace, "None")
+
+
+def _stop(plane: ControlPlane, namespace: str, policy: str) -> None:
+    patch = json.dumps({"spec": {"stopPolicy": policy}})
+    plane.kubectl("patch", "clusterqueue", namespace, "--type=merge", "-p", patch)
 
 
 def _kueue(kind: str, metadata: dict[str, str], spec: dict[str, Any] | None = None) -> dict[str, Any]:

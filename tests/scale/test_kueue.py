@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
-from api.operating import ACCOUNT, OperatorProcess
+from api.accounts import ACCOUNT, account
+from api.operating import OperatorProcess
 from cluster.harness.control_plane import ControlPlane
 from scale import seed
 from scale.answers import Answers, Try
 from scale.asked import Asked, Row, ask, example, operating
-from scale.queues import make_priorities, make_queue
+from scale.queues import drain, make_priorities, make_queue, open_again
 
 EIGHT = {"counts": [8], "perPod": 8, "resource": "nvidia.com/gpu", "perDevice": {"cpu": "8", "memory": "64Gi"}}
 
@@ -39,7 +40,8 @@ def queued(name: str, queue: str, priority: str = "patient", **spec: Any) -> dic
     return example(name, devices=EIGHT, gate=None, scheduling=scheduling, **spec)
 
 
-def test_the_operator_may_not_write_to_a_job(plane: ControlPlane, namespace: str, operator: OperatorProcess) -> None:
+def test_the_operator_may_not_write_to_a_job(plane: ControlPlane, namespace: str) -> None:
+    account(plane, namespace)
     who = f"system:serviceaccount:{namespace}:{ACCOUNT}"
     for verb in ("patch", "update"):
         asked = ("auth", "can-i", verb, "pytorchjobs.kubeflow.org", "-n", namespace, "--as", who)
@@ -126,6 +128,25 @@ def test_one_that_is_preempted_is_void_uncounted_and_measured_when_it_is_admitte
     assert_the_first_was_gone_before_the_second(answers, before["job"], later["trials"][0]["job"])
     for asked in (patient, urgent):
         asked.wait_until_nothing_is_left()
+
+
+def test_one_whose_queue_is_drained_starts_anew_when_the_queue_is_open_again(
+    plane: ControlPlane, namespace: str, operator: OperatorProcess, queue: str
+) -> None:
+    asked = Asked(plane, namespace, "drained", operator)
+    with Answers(plane.kubeconfig, namespace, seed.RATES, {Try("drained", 0)}) as answers:
+        ask(plane, namespace, queued("drained", queue))
+        before = asked.wait_for_row(0, "to run", lambda row: row["phase"] == "Running")
+        drain(plane, namespace)
+        waits = asked.wait_for_row(0, "to wait again", lambda row: row["attempt"] == 2 and row["message"])
+        open_again(plane, namespace)
+        (row,) = asked.wait_for("CleanedUp")["trials"]
+    assert "queue devices" in waits["message"]
+    assert "scheduledAt" not in waits
+    assert (row["phase"], row["attempt"], row["failures"]) == ("Succeeded", 2, 0)
+    assert set(asked.warnings()) == {"Preempted"}
+    assert_the_first_was_gone_before_the_second(answers, before["job"], row["job"])
+    asked.wait_until_nothing_is_left()
 
 
 def assert_the_first_was_gone_before_the_second(answers: Answers, first: str, second: str) -> None:

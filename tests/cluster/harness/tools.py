@@ -63,8 +63,8 @@ KUEUE = Module("kueue", "sigs.k8s.io/kueue", "v0.14.0", {"kueue": "sigs.k8s.io/k
 OF_A_CLUSTER = (KUBERNETES, ETCD, TRAINING_OPERATOR, COREDNS, RCLONE, HELM)
 """What a cluster with a real node runs."""
 
-OF_A_PLAYED_CLUSTER = (KUBERNETES, ETCD, TRAINING_OPERATOR, KWOK, KUEUE)
-"""What a cluster of many played nodes runs."""
+OF_A_PLAYED_CLUSTER = (KUBERNETES, ETCD, TRAINING_OPERATOR, KWOK, KUEUE, HELM)
+"""What a cluster of many played nodes runs; the operator's rights in it are those that Helm renders."""
 
 ALL = (*OF_A_CLUSTER, KWOK, KUEUE)
 
