@@ -3,8 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 import yaml
 from kubernetes import client, config
 
-from api.operating import ROOT, OperatorProcess, account, apply, condition, read
+from api.operating import ROOT, OperatorProcess, apply, condition, read
 from cluster.harness.control_plane import ControlPlane
 from cluster.harness.failure import HarnessError
 from cluster.harness.polling import until
@@ -36,7 +35,7 @@ class Asked:
     operator: OperatorProcess
 
     def document(self) -> dict[str, Any]:
-        """As it is now. By a client that stays: a kubectl for each look would take more of the machine than the rest."""
+        """As it is now. By a client that stays: a kubectl for each look would take most of the machine."""
         who = (GROUP, VERSION, self.namespace, PLURAL, self.name)
         found: dict[str, Any] = _objects(self.plane.kubeconfig).get_namespaced_custom_object(*who)
         return found
@@ -96,14 +95,6 @@ class Asked:
 @cache
 def _objects(kubeconfig: Path) -> client.CustomObjectsApi:
     return client.CustomObjectsApi(config.new_client_from_config(str(kubeconfig)))
-
-
-@contextmanager
-def operating(plane: ControlPlane, namespace: str, folder: Path) -> Iterator[OperatorProcess]:
-    """An operator of the namespace, with the rights that the chart would give it."""
-    with OperatorProcess(account(plane, namespace), namespace, folder / "operator.log") as operator:
-        yield operator
-        assert "a bug in this version" not in operator.said()
 
 
 def example(name: str, **spec: Any) -> dict[str, Any]:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from api.accounts import account
 from api.namespaces import made_namespace
-from api.operating import ROOT
+from api.operating import ROOT, OperatorProcess
 from cluster.harness.control_plane import ControlPlane
 from cluster.harness.played import PlayedCluster
 from cluster.harness.polling import until
@@ -34,6 +35,21 @@ def plane() -> Iterator[ControlPlane]:
         served = ("sdbench.dev/v1alpha1", "stablediffusionbenchmarks")
         until(lambda: cluster.plane.serves(*served), 60, "the API server to serve Benchmarks")
         yield cluster.plane
+
+
+@pytest.fixture(scope="session")
+def home(plane: ControlPlane) -> str:
+    """The namespace of the operator's account."""
+    return made_namespace(plane)
+
+
+@pytest.fixture(scope="session")
+def operator(plane: ControlPlane, home: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorProcess]:
+    """An operator of the whole cluster, with the rights that the chart gives it."""
+    log = tmp_path_factory.mktemp("operator") / "log"
+    with OperatorProcess(account(plane, home, everywhere=True), None, log) as operator:
+        yield operator
+        assert "a bug in this version" not in operator.said()
 
 
 @pytest.fixture

@@ -3,34 +3,26 @@
 Kueue is real and owns `suspend`; the operator may not write to a job at all.
 """
 
-from collections.abc import Iterator
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from api.accounts import ACCOUNT, account
+from api.accounts import ACCOUNT
 from api.operating import OperatorProcess
 from cluster.harness.control_plane import ControlPlane
 from scale import seed
 from scale.answers import Answers, Try
-from scale.asked import Asked, Row, ask, example, operating
+from scale.asked import Asked, Row, ask, example
 from scale.queues import drain, make_priorities, make_queue, open_again
 
 EIGHT = {"counts": [8], "perPod": 8, "resource": "nvidia.com/gpu", "perDevice": {"cpu": "8", "memory": "64Gi"}}
 
 
 @pytest.fixture
-def operator(plane: ControlPlane, namespace: str, tmp_path: Path) -> Iterator[OperatorProcess]:
-    make_priorities(plane)
-    with operating(plane, namespace, tmp_path) as operator:
-        yield operator
-
-
-@pytest.fixture
 def queue(plane: ControlPlane, namespace: str) -> str:
     """A queue with devices for one Attempt."""
+    make_priorities(plane)
     return make_queue(plane, namespace, devices=8)
 
 
@@ -40,9 +32,9 @@ def queued(name: str, queue: str, priority: str = "patient", **spec: Any) -> dic
     return example(name, devices=EIGHT, gate=None, scheduling=scheduling, **spec)
 
 
-def test_the_operator_may_not_write_to_a_job(plane: ControlPlane, namespace: str) -> None:
-    account(plane, namespace)
-    who = f"system:serviceaccount:{namespace}:{ACCOUNT}"
+@pytest.mark.usefixtures("operator")
+def test_the_operator_may_not_write_to_a_job(plane: ControlPlane, home: str, namespace: str) -> None:
+    who = f"system:serviceaccount:{home}:{ACCOUNT}"
     for verb in ("patch", "update"):
         asked = ("auth", "can-i", verb, "pytorchjobs.kubeflow.org", "-n", namespace, "--as", who)
         assert plane.kubectl(*asked, check=False).strip() == "no"

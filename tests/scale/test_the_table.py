@@ -13,10 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
-
-import pytest
 
 from api.operating import OperatorProcess
 from cluster.harness.control_plane import ControlPlane
@@ -25,7 +22,7 @@ from cluster.harness.played import DEVICES_PER_NODE, NODES
 from cluster.harness.polling import until
 from scale import seed
 from scale.answers import Answers, Try
-from scale.asked import EXAMPLE, SECONDS, Asked, ask, example, operating, told
+from scale.asked import EXAMPLE, SECONDS, Asked, ask, example, told
 
 SECONDS_PER_HOUR = 3_600
 HALF_AN_HOUR = Fraction(1, 2)
@@ -43,12 +40,6 @@ LOSES_NODE = Try(DISTURBED, 10)
 
 OUT_OF_SERVICE = "node.kubernetes.io/out-of-service=nodeshutdown:NoExecute"
 """What a person says of a dead node, so that its devices count as free: the status names this command."""
-
-
-@pytest.fixture
-def operator(plane: ControlPlane, namespace: str, tmp_path: Path) -> Iterator[OperatorProcess]:
-    with operating(plane, namespace, tmp_path) as operator:
-        yield operator
 
 
 def test_the_question_of_the_table_is_answered_with_the_table(
