@@ -57,8 +57,16 @@ _COREDNS, _RCLONE = "github.com/coredns/coredns", "github.com/rclone/rclone"
 COREDNS = Module("coredns", _COREDNS, "v1.12.4", {"coredns": _COREDNS}, minutes=2)
 RCLONE = Module("rclone", _RCLONE, "v1.71.0", {"rclone": _RCLONE}, minutes=2)
 HELM = Module("helm", "helm.sh/helm/v4", "v4.3.1", {"helm": "helm.sh/helm/v4/cmd/helm"}, minutes=2)
+KWOK = Module("kwok", "sigs.k8s.io/kwok", "v0.7.0", {"kwok": "sigs.k8s.io/kwok/cmd/kwok"}, minutes=2)
+KUEUE = Module("kueue", "sigs.k8s.io/kueue", "v0.14.0", {"kueue": "sigs.k8s.io/kueue/cmd/kueue"}, minutes=3)
 
-ALL = (KUBERNETES, ETCD, TRAINING_OPERATOR, COREDNS, RCLONE, HELM)
+OF_A_CLUSTER = (KUBERNETES, ETCD, TRAINING_OPERATOR, COREDNS, RCLONE, HELM)
+"""What a cluster with a real node runs."""
+
+OF_A_PLAYED_CLUSTER = (KUBERNETES, ETCD, TRAINING_OPERATOR, KWOK, KUEUE, HELM)
+"""What a cluster of many played nodes runs; the operator's rights in it are those that Helm renders."""
+
+ALL = (*OF_A_CLUSTER, KWOK, KUEUE)
 
 
 def binary(name: str) -> Path:
@@ -82,8 +90,18 @@ def build_control_plane() -> None:
     module_source(TRAINING_OPERATOR)
 
 
+def build_played_cluster() -> None:
+    """Have what a cluster of played nodes needs, manifests among it."""
+    for module in OF_A_PLAYED_CLUSTER:
+        for name in module.packages:
+            binary(name)
+    for module in (TRAINING_OPERATOR, KWOK, KUEUE):
+        module_source(module)
+
+
 def all_binaries() -> tuple[Path, ...]:
-    return tuple(binary(name) for module in ALL for name in module.packages)
+    """Those of a cluster with a real node."""
+    return tuple(binary(name) for module in OF_A_CLUSTER for name in module.packages)
 
 
 def module_source(module: Module) -> Path:

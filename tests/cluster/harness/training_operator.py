@@ -55,7 +55,7 @@ def install_training_operator(plane: ControlPlane, init_image: str) -> None:
     others = [_fitted(yaml.safe_load(each), init_image) for each in documents if DEFINITION not in each]
     plane.kubectl("apply", "--server-side", "-f", "-", input=SEPARATOR.join(definitions))
     plane.kubectl("apply", "--server-side", "-f", "-", input=yaml.safe_dump_all([*others, _template()]))
-    until(lambda: _admits(plane), 120, "the training-operator's webhook to admit a PyTorchJob")
+    until(lambda: admits(plane), 120, "the training-operator's webhook to admit a PyTorchJob")
 
 
 def _fitted(manifest: dict[str, Any], init_image: str) -> dict[str, Any]:
@@ -88,7 +88,7 @@ def _template() -> dict[str, Any]:
     }
 
 
-def _admits(plane: ControlPlane) -> bool:
+def admits(plane: ControlPlane) -> bool:
     """Whether a PyTorchJob passes the webhook; right after its start calls to it time out."""
     job = yaml.safe_dump(_example())
     return bool(plane.kubectl("create", "--dry-run=server", "-o", "name", "-f", "-", input=job, check=False))

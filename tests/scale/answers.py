@@ -1,0 +1,192 @@
+"""Who answers a Trial on a played cluster? A thread that tells each running pod how it ends; kwok then ends it.
+
+The answer is written into annotations of the pod, and the stage `pod-ends` turns them into the status that a kubelet
+would write. A template alone could not: a Report names its Attempt and has a checksum.
+"""
+
+import contextlib
+import json
+import threading
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+from kubernetes import client, config
+from urllib3.exceptions import HTTPError
+
+from sdbench_trainer.report import BatchTruth, Environment, Measurement, Report, StepSeconds, message
+from sdbench_trainer.run import RUN_VARIABLE, RunConfig, division
+
+EXIT_CODE, MESSAGE = "sdbench.test/exit-code", "sdbench.test/message"
+BENCHMARK, TRIAL, ATTEMPT = "sdbench.dev/benchmark", "sdbench.dev/trial", "sdbench.dev/attempt"
+STREAM_SECONDS = 5
+"""How long one watch lasts: the thread looks up in between, to see whether it is over."""
+
+
+class Try(NamedTuple):
+    """An Attempt, as the labels of its pods name it."""
+
+    benchmark: str
+    trial: int
+    attempt: int = 1
+
+    @property
+    def selector(self) -> str:
+        return f"{BENCHMARK}={self.benchmark},{TRIAL}={self.trial},{ATTEMPT}={self.attempt}"
+
+
+@dataclass
+class Answers:
+    """A context manager: inside, every Attempt in a namespace is measured, but for those `kept` running.
+
+    `rates` has images per second by device count.
+    """
+
+    kubeconfig: Path
+    namespace: str
+    rates: dict[int, float]
+    kept: Collection[Try] = ()
+    history: list[tuple[str, str]] = field(default_factory=list)
+    """Names of pods as they came and went: ADDED or DELETED, and the name."""
+
+    def __enter__(self) -> Self:
+        self._core = client.CoreV1Api(config.new_client_from_config(str(self.kubeconfig)))
+        self._kept = set(self.kept)
+        self._noted: set[tuple[str, str]] = set()
+        self._started: dict[Try, set[str]] = {}
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name=f"answers in {self.namespace}")
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def let_go(self, one: Try) -> None:
+        """Answer an Attempt that was kept running."""
+        self._kept.discard(one)
+        self._answer(one)
+
+    def born(self) -> list[str]:
+        """Every pod that was ever seen, in order of appearance."""
+        return [name for what, name in self.history if what == "ADDED"]
+
+    def running(self, one: Try) -> list[dict[str, Any]]:
+        """The pods of an Attempt that run now."""
+        query = {"label_selector": one.selector, "field_selector": "status.phase=Running"}
+        found = self._core.list_namespaced_pod(self.namespace, **query, _preload_content=False)
+        pods: list[dict[str, Any]] = json.loads(found.data)["items"]
+        return [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+
+    def _watch(self) -> None:
+        version = ""
+        while not self._over.is_set():
+            try:
+                version = self._watched(version)
+            except (HTTPError, client.ApiException, json.JSONDecodeError):
+                version = ""  # a watch may be cut, or too old: begin anew with what is there
+
+    def _watched(self, version: str) -> str:
+        """Look at what has happened to pods since this version of the list, for some seconds; give the last version."""
+        query = {"resource_version": version, "watch": True, "timeout_seconds": STREAM_SECONDS}
+        stream = self._core.list_namespaced_pod(
+            self.namespace, label_selector=BENCHMARK, **(query if version else {}), _preload_content=False
+        )
+        if not version:
+            found = json.loads(stream.data)
+            for pod in found["items"]:
+                self._look_at("ADDED", pod)
+            return str(found["metadata"]["resourceVersion"])
+        for line in stream:
+            event = json.loads(line)
+            self._look_at(event["type"], event["object"])
+            version = event["object"]["metadata"]["resourceVersion"]
+            if self._over.is_set():
+                break
+        return version
+
+    def _look_at(self, what: str, pod: dict[str, Any]) -> None:
+        if what == "ERROR":
+            raise client.ApiException(reason=str(pod))
+        metadata = pod["metadata"]
+        if what != "MODIFIED" and (what, metadata["uid"]) not in self._noted:
+            self._noted.add((what, metadata["uid"]))
+            self.history.append((what, metadata["name"]))
+        if what != "DELETED" and pod["status"].get("phase") == "Running":
+            started = self._started.setdefault(_try(pod), set())
+            if metadata["uid"] not in started:
+                started.add(metadata["uid"])
+                self._answer(_try(pod))
+
+    def _answer(self, one: Try) -> None:
+        """Tell an Attempt how it ends, unless it is kept; once all of its pods run, since they need each other."""
+        if one in self._kept:
+            return
+        pods = self.running(one)
+        if pods and len(pods) == int(_variables(pods[0])["PET_NNODES"]):
+            for pod in pods:
+                self._tell(pod)
+
+    def _tell(self, pod: dict[str, Any]) -> None:
+        said = {EXIT_CODE: "0", MESSAGE: self._report(pod) if _index(pod) == 0 else ""}
+        body = {"metadata": {"annotations": said, "uid": pod["metadata"]["uid"]}}
+        with contextlib.suppress(client.ApiException):  # it may have gone
+            self._core.patch_namespaced_pod(pod["metadata"]["name"], self.namespace, body, _preload_content=False)
+
+    def _report(self, pod: dict[str, Any]) -> str:
+        run = RunConfig.model_validate_json(_variables(pod)[RUN_VARIABLE])
+        return message(report(run, self.rates[run.devices]))
+
+
+def report(run: RunConfig, rate: float) -> Report:
+    """What an Attempt on A100s that trains `rate` images a second leaves."""
+    batch, window = division(run.trainer, run.devices), run.trainer.window
+    step = batch.run / rate
+    return Report(
+        attempt=run.attempt,
+        measurement=Measurement(
+            batches=window.batches,
+            images=window.batches * batch.run,
+            seconds=window.batches * step,
+            images_per_second=rate,
+            median_images_per_second=rate,
+            step_seconds=StepSeconds(p5=step, p50=step, p95=step),
+            drift_ratio=0.0,
+            rank_skew_ratio=1.0,
+            data_wait_ratio_max=0.0,
+            data_wait_ratio_mean=0.0,
+            host_memory_peak_bytes=1,
+            loss=1.0,
+        ),
+        batch=BatchTruth(
+            asked_global_batch_size=batch.asked,
+            global_batch_size=batch.run,
+            per_device=batch.per_device,
+            microbatches=batch.microbatches,
+        ),
+        environment=Environment(
+            config_hash="0",
+            device="NVIDIA A100-SXM4-40GB",
+            device_count=run.devices,
+            versions={"torch": "2.7.0"},
+        ),
+        seconds_to_first_step=1.0,
+    )
+
+
+def _index(pod: dict[str, Any]) -> int:
+    """0 is the master's."""
+    labels = pod["metadata"]["labels"]
+    worker: bool = labels["training.kubeflow.org/replica-type"] == "worker"
+    return int(labels["training.kubeflow.org/replica-index"]) + worker
+
+
+def _try(pod: dict[str, Any]) -> Try:
+    labels = pod["metadata"]["labels"]
+    return Try(labels[BENCHMARK], int(labels[TRIAL]), int(labels[ATTEMPT]))
+
+
+def _variables(pod: dict[str, Any]) -> dict[str, str]:
+    return {one["name"]: one.get("value", "") for one in pod["spec"]["containers"][0]["env"]}

@@ -1,0 +1,58 @@
+"""What do the tests of scale run against? One cluster of 32 played nodes for the whole session, with our CRD."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from api.accounts import account
+from api.namespaces import made_namespace
+from api.operating import ROOT, OperatorProcess
+from cluster.harness.control_plane import ControlPlane
+from cluster.harness.played import PlayedCluster
+from cluster.harness.polling import until
+from cluster.harness.tools import build_played_cluster
+
+STAGES = Path(__file__).with_name("stages.yaml")
+CRD = ROOT / "crds/stablediffusionbenchmarks.yaml"
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Build what is missing before the first test, whose time limit a build would break."""
+    if not session.config.option.collectonly and any("plane" in _fixtures(item) for item in session.items):
+        build_played_cluster()
+
+
+def _fixtures(item: pytest.Item) -> tuple[str, ...]:
+    return tuple(getattr(item, "fixturenames", ()))
+
+
+@pytest.fixture(scope="session")
+def plane() -> Iterator[ControlPlane]:
+    """The control plane of the played cluster."""
+    with PlayedCluster(STAGES) as cluster:
+        cluster.plane.kubectl("apply", "-f", CRD)
+        served = ("sdbench.dev/v1alpha1", "stablediffusionbenchmarks")
+        until(lambda: cluster.plane.serves(*served), 60, "the API server to serve Benchmarks")
+        yield cluster.plane
+
+
+@pytest.fixture(scope="session")
+def home(plane: ControlPlane) -> str:
+    """The namespace of the operator's account."""
+    return made_namespace(plane)
+
+
+@pytest.fixture(scope="session")
+def operator(plane: ControlPlane, home: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorProcess]:
+    """An operator of the whole cluster, with the rights that the chart gives it."""
+    log = tmp_path_factory.mktemp("operator") / "log"
+    with OperatorProcess(account(plane, home, everywhere=True), None, log) as operator:
+        yield operator
+        assert "a bug in this version" not in operator.said()
+
+
+@pytest.fixture
+def namespace(plane: ControlPlane) -> str:
+    """A namespace of the test's own, in which pods can be made."""
+    return made_namespace(plane)

@@ -1,0 +1,65 @@
+"""What does Kueue need to know? A flavor of devices, a queue with a quota of them, and who goes first."""
+
+import json
+from typing import Any
+
+from api.operating import apply, condition, read
+from cluster.harness.control_plane import ControlPlane
+from cluster.harness.kueue import VERSION
+from cluster.harness.played import DEVICE
+from cluster.harness.polling import until
+
+FLAVOR = "a100"
+PRIORITIES = {"patient": 10, "urgent": 1_000}
+"""Names of PriorityClasses."""
+
+
+def make_priorities(plane: ControlPlane) -> None:
+    """The PriorityClasses: Kueue goes by those of pods, like the scheduler."""
+    for name, value in PRIORITIES.items():
+        kind = {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": name}}
+        apply(plane, kind | {"value": value})
+
+
+def make_queue(plane: ControlPlane, namespace: str, devices: int) -> str:
+    """A queue of the namespace that has so many devices, and takes them from whom is less urgent. Gives its name."""
+    apply(plane, _kueue("ResourceFlavor", {"name": FLAVOR}))
+    apply(plane, _kueue("ClusterQueue", {"name": namespace}, _quota(devices)))
+    apply(plane, _kueue("LocalQueue", {"name": "devices", "namespace": namespace}, {"clusterQueue": namespace}))
+
+    def active() -> bool:
+        queue = read(plane, namespace, "localqueue", "devices")
+        return condition(queue, "Active").get("status") == "True"
+
+    until(active, 60, "the queue to be active")
+    return "devices"
+
+
+def drain(plane: ControlPlane, namespace: str) -> None:
+    """Let the namespace's queue admit nothing and take back what it has admitted."""
+    _stop(plane, namespace, "HoldAndDrain")
+
+
+def open_again(plane: ControlPlane, namespace: str) -> None:
+    """Let the namespace's queue admit again."""
+    _stop(plane, namespace, "None")
+
+
+def _stop(plane: ControlPlane, namespace: str, policy: str) -> None:
+    patch = json.dumps({"spec": {"stopPolicy": policy}})
+    plane.kubectl("patch", "clusterqueue", namespace, "--type=merge", "-p", patch)
+
+
+def _kueue(kind: str, metadata: dict[str, str], spec: dict[str, Any] | None = None) -> dict[str, Any]:
+    return {"apiVersion": VERSION, "kind": kind, "metadata": metadata, "spec": spec or {}}
+
+
+def _quota(devices: int) -> dict[str, Any]:
+    amounts = {"cpu": "10000", "memory": "100Ti", DEVICE: str(devices)}
+    resources = [{"name": name, "nominalQuota": amount} for name, amount in amounts.items()]
+    flavor = {"name": FLAVOR, "resources": resources}
+    return {
+        "namespaceSelector": {},
+        "preemption": {"withinClusterQueue": "LowerPriority"},
+        "resourceGroups": [{"coveredResources": list(amounts), "flavors": [flavor]}],
+    }

@@ -1,0 +1,147 @@
+"""Does a Benchmark live with a queue: admitted, kept waiting, given up, and preempted by somebody more urgent?
+
+Kueue is real and owns `suspend`; the operator may not write to a job at all.
+"""
+
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from api.accounts import ACCOUNT
+from api.operating import OperatorProcess
+from cluster.harness.control_plane import ControlPlane
+from scale import seed
+from scale.answers import Answers, Try
+from scale.asked import Asked, Row, ask, example
+from scale.queues import drain, make_priorities, make_queue, open_again
+
+EIGHT = {"counts": [8], "perPod": 8, "resource": "nvidia.com/gpu", "perDevice": {"cpu": "8", "memory": "64Gi"}}
+
+
+@pytest.fixture
+def queue(plane: ControlPlane, namespace: str) -> str:
+    """A queue with devices for one Attempt."""
+    make_priorities(plane)
+    return make_queue(plane, namespace, devices=8)
+
+
+def queued(name: str, queue: str, priority: str = "patient", **spec: Any) -> dict[str, Any]:
+    """A question for one Attempt on eight devices, to be asked in the queue."""
+    scheduling = {"queueName": queue, "priorityClassName": priority}
+    return example(name, devices=EIGHT, gate=None, scheduling=scheduling, **spec)
+
+
+@pytest.mark.usefixtures("operator")
+def test_the_operator_may_not_write_to_a_job(plane: ControlPlane, home: str, namespace: str) -> None:
+    who = f"system:serviceaccount:{home}:{ACCOUNT}"
+    for verb in ("patch", "update"):
+        asked = ("auth", "can-i", verb, "pytorchjobs.kubeflow.org", "-n", namespace, "--as", who)
+        assert plane.kubectl(*asked, check=False).strip() == "no"
+
+
+def test_one_is_measured_while_one_waits_and_one_is_given_up(
+    plane: ControlPlane, namespace: str, operator: OperatorProcess, queue: str
+) -> None:
+    first, second, hasty = (Asked(plane, namespace, name, operator) for name in ("first", "second", "hasty"))
+    with Answers(plane.kubeconfig, namespace, seed.RATES, {Try("first", 0)}) as answers:
+        ask(plane, namespace, queued("first", queue))
+        first.wait_for_row(0, "to be admitted", lambda row: row["phase"] == "Running")
+        ask(plane, namespace, queued("second", queue))
+        ask(plane, namespace, queued("hasty", queue, limits={"queuedSeconds": 10}))
+        waits = second.wait_for_row(0, "to wait", lambda row: "queue devices" in row["message"])
+        given_up = hasty.wait_for("Failed")
+        assert_waiting_is_no_run_time(second)
+        answers.let_go(Try("first", 0))
+        measured, later = first.wait_for("CleanedUp"), second.wait_for("CleanedUp")
+    assert_not_admitted(given_up["trials"][0])
+    assert waits["phase"] == "Starting"
+    assert [(row["phase"], row["attempt"], row["failures"]) for row in measured["trials"] + later["trials"]] == [
+        ("Succeeded", 1, 0),
+        ("Succeeded", 1, 0),
+    ]
+    assert_it_waited_for_the_other(measured["trials"][0], later)
+    assert not [name for name in answers.born() if name.startswith("hasty")]
+    for asked in (first, second, hasty):
+        asked.wait_until_nothing_is_left()
+
+
+def assert_waiting_is_no_run_time(asked: Asked) -> None:
+    status = asked.status()
+    (row,) = status["trials"]
+    assert "scheduledAt" not in row
+    assert "startedAt" not in row
+    assert status["spentDeviceSeconds"] == 0
+    assert not [name for name in asked.names("pods") if name.startswith(row["job"])]
+
+
+def assert_not_admitted(row: Row) -> None:
+    assert (row["phase"], row["reason"], row["scope"]) == ("Failed", "NotAdmitted", "Point")
+    assert "queue devices" in row["message"]
+    assert "queuedSeconds" in row["message"]
+    assert "scheduledAt" not in row
+
+
+def assert_it_waited_for_the_other(other: Row, status: dict[str, Any]) -> None:
+    """Scheduled after the other was measured, and only from then on does it cost anything."""
+    (row,) = status["trials"]
+    queued_at, scheduled, released = (moment(row[key]) for key in ("queuedAt", "scheduledAt", "releasedAt"))
+    assert queued_at < moment(other["measuredAt"]) <= scheduled
+    assert status["spentDeviceSeconds"] == (released - scheduled).total_seconds() * 8
+
+
+def moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def test_one_that_is_preempted_is_void_uncounted_and_measured_when_it_is_admitted_again(
+    plane: ControlPlane, namespace: str, operator: OperatorProcess, queue: str
+) -> None:
+    patient, urgent = (Asked(plane, namespace, name, operator) for name in ("patient", "urgent"))
+    with Answers(plane.kubeconfig, namespace, seed.RATES, {Try("patient", 0), Try("urgent", 0)}) as answers:
+        ask(plane, namespace, queued("patient", queue))
+        before = patient.wait_for_row(0, "to run", lambda row: row["phase"] == "Running")
+        ask(plane, namespace, queued("urgent", queue, "urgent"))
+        void = patient.wait_for_row(0, "to be preempted", lambda row: row.get("reason") == "Preempted")
+        urgent.wait_for_row(0, "to run", lambda row: row["phase"] == "Running")
+        again = patient.wait_for_row(0, "to wait again", lambda row: row["attempt"] == 2 and row["message"])
+        assert {name.rsplit("-master-0")[0] for name in patient.names("pods")} == {urgent.row(0)["job"]}
+        answers.let_go(Try("urgent", 0))
+        measured, later = urgent.wait_for("CleanedUp"), patient.wait_for("CleanedUp")
+    assert (void["failures"], "measurement" in void) == (0, False)
+    assert "queue devices" in again["message"]
+    assert [(row["phase"], row["attempt"], row["failures"]) for row in measured["trials"] + later["trials"]] == [
+        ("Succeeded", 1, 0),
+        ("Succeeded", 2, 0),
+    ]
+    assert before["jobUID"] != later["trials"][0]["jobUID"]
+    assert set(patient.warnings()) == {"Preempted"}
+    assert urgent.warnings() == {}
+    assert_the_first_was_gone_before_the_second(answers, before["job"], later["trials"][0]["job"])
+    for asked in (patient, urgent):
+        asked.wait_until_nothing_is_left()
+
+
+def test_one_whose_queue_is_drained_starts_anew_when_the_queue_is_open_again(
+    plane: ControlPlane, namespace: str, operator: OperatorProcess, queue: str
+) -> None:
+    asked = Asked(plane, namespace, "drained", operator)
+    with Answers(plane.kubeconfig, namespace, seed.RATES, {Try("drained", 0)}) as answers:
+        ask(plane, namespace, queued("drained", queue))
+        before = asked.wait_for_row(0, "to run", lambda row: row["phase"] == "Running")
+        drain(plane, namespace)
+        waits = asked.wait_for_row(0, "to wait again", lambda row: row["attempt"] == 2 and row["message"])
+        open_again(plane, namespace)
+        (row,) = asked.wait_for("CleanedUp")["trials"]
+    assert "queue devices" in waits["message"]
+    assert "scheduledAt" not in waits
+    assert (row["phase"], row["attempt"], row["failures"]) == ("Succeeded", 2, 0)
+    assert set(asked.warnings()) == {"Preempted"}
+    assert_the_first_was_gone_before_the_second(answers, before["job"], row["job"])
+    asked.wait_until_nothing_is_left()
+
+
+def assert_the_first_was_gone_before_the_second(answers: Answers, first: str, second: str) -> None:
+    """The void Attempt's devices were free before the Trial was tried again."""
+    gone, come = ("DELETED", f"{first}-master-0"), ("ADDED", f"{second}-master-0")
+    assert answers.history.index(gone) < answers.history.index(come)

@@ -1,0 +1,205 @@
+"""Does a cluster of 256 devices answer with the table that this project starts from, whatever happens meanwhile?
+
+Rates, efficiency and their order are the product's own. Of days, device-hours and cost the table's cells are rounded
+by rules of its own (whole hours first, cost to thousands; see sdbench.core.projection), and the product shows what
+exact arithmetic gives: 258.84 days where the table says 258.83. So each of these cells is held against three things:
+exact arithmetic in status and report, the table by its own rounding from the rate in the status, and the table as it
+is, from which no cell may differ by more than that rounding can.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+from api.operating import OperatorProcess
+from cluster.harness.control_plane import ControlPlane
+from cluster.harness.kwok import PLAYED, ready
+from cluster.harness.played import DEVICES_PER_NODE, NODES
+from cluster.harness.polling import until
+from scale import seed
+from scale.answers import Answers, Try
+from scale.asked import EXAMPLE, SECONDS, Asked, ask, example, told
+
+SECONDS_PER_HOUR = 3_600
+HALF_AN_HOUR = Fraction(1, 2)
+
+DISTURBED = "a100-disturbed"
+
+WAITS = Try(DISTURBED, 5)
+"""The first Trial on all devices: with a node cordoned, one of its pods finds no place."""
+
+STALLS = Try(DISTURBED, 8)
+"""An Attempt on 32 devices that the stage `worker-stalls` picks by its labels; its peers run on, without it."""
+
+LOSES_NODE = Try(DISTURBED, 10)
+"""An Attempt on 128 devices that runs until a node dies."""
+
+OUT_OF_SERVICE = "node.kubernetes.io/out-of-service=nodeshutdown:NoExecute"
+"""What a person says of a dead node, so that its devices count as free: the status names this command."""
+
+
+def test_the_question_of_the_table_is_answered_with_the_table(
+    plane: ControlPlane, namespace: str, operator: OperatorProcess
+) -> None:
+    asked = Asked(plane, namespace, "a100-scaling", operator)
+    with Answers(plane.kubeconfig, namespace, seed.RATES) as answers:
+        plane.kubectl("apply", "-f", EXAMPLE, "-n", namespace)
+        status = asked.wait_for("CleanedUp")
+    assert (status["phase"], status["summary"]["verdict"]) == ("Succeeded", "Pass")
+    assert [(row["phase"], row["attempt"]) for row in status["trials"]] == [("Succeeded", 1)] * 6
+    assert len(answers.born()) == sum(row.devices // 8 for row in seed.TABLE)
+    asked.wait_until_nothing_is_left()
+    assert_the_points_are_the_table(status["points"])
+    assert_the_report_is_the_table(asked)
+    assert_the_rounding_of_the_table_gives_its_cells(plane, status["points"])
+
+
+def test_three_repeats_give_the_same_table_though_an_attempt_fails_a_node_dies_and_a_pod_finds_no_place(
+    plane: ControlPlane, namespace: str, operator: OperatorProcess
+) -> None:
+    asked = Asked(plane, namespace, DISTURBED, operator)
+    with cordoned(plane, "node-07"), Answers(plane.kubeconfig, namespace, seed.RATES, {STALLS, LOSES_NODE}) as answers:
+        ask(plane, namespace, example(asked.name, repeats={"min": 3, "max": 3}))
+        asked.wait_for_row(WAITS.trial, "a pod to find no node", lambda row: "finds no node" in row["message"])
+        assert len(answers.running(WAITS)) < NODES
+        plane.kubectl("uncordon", "node-07")
+        victim = a_node_dies(asked, answers, LOSES_NODE)
+        status = asked.wait_for("CleanedUp")
+    tries = {row["trial"]: (row["attempt"], row["failures"]) for row in status["trials"]}
+    assert tries == dict.fromkeys(range(18), (1, 0)) | {STALLS.trial: (2, 1), LOSES_NODE.trial: (2, 1)}
+    assert {row["phase"] for row in status["trials"]} == {"Succeeded"}
+    assert_the_culprits_are_named(asked, victim)
+    assert_nothing_was_doubled(answers, status)
+    assert_the_next_attempt_waited_for(victim, answers)
+    assert_the_points_are_the_table(status["points"])
+    assert {(row["repeats"], row["standardDeviation"]) for row in status["points"]} == {(3, "0")}
+    assert_the_report_is_the_table(asked, spread=" ± 0.0")
+    asked.wait_until_nothing_is_left()
+
+
+@contextmanager
+def cordoned(plane: ControlPlane, node: str) -> Iterator[None]:
+    """No further pod is put on this node until somebody allows it."""
+    plane.kubectl("cordon", node)
+    try:
+        yield
+    finally:
+        plane.kubectl("uncordon", node)
+
+
+def a_node_dies(asked: Asked, answers: Answers, one: Try) -> str:
+    """In the middle of an Attempt, and who looks after the cluster says so. It is back when its pod, given, is gone."""
+    plane = asked.plane
+    pods = until(lambda: all_running(answers, one), SECONDS, "all pods of the Attempt to run")
+    victim, place = pods[3]["metadata"]["name"], pods[3]["spec"]["nodeName"]
+    plane.kubectl("label", "node", place, f"{PLAYED}-")
+    until(lambda: place not in ready(plane), SECONDS, f"{place} to be lost")
+    plane.kubectl("taint", "node", place, OUT_OF_SERVICE)
+    until(lambda: ("DELETED", victim) in answers.history, SECONDS, f"{victim} to go")
+    plane.kubectl("taint", "node", place, f"{OUT_OF_SERVICE}-")
+    plane.kubectl("label", "node", place, f"{PLAYED}=")
+    return str(victim)
+
+
+def all_running(answers: Answers, one: Try) -> list[dict[str, Any]] | None:
+    """The pods of an Attempt once all of them run."""
+    running = answers.running(one)
+    return running if len(running) == pods_of(seed.TABLE[one.trial % len(seed.TABLE)].devices) else None
+
+
+def pods_of(devices: int) -> int:
+    return devices // DEVICES_PER_NODE
+
+
+def assert_the_culprits_are_named(asked: Asked, victim: str) -> None:
+    said = asked.warnings()
+    assert set(said) == {"Stalled", "NodeLost"}
+    assert f"Trial {STALLS.trial} (devices=32), attempt 1: " in said["Stalled"]
+    assert "worker-2" in said["Stalled"]
+    assert f"Trial {LOSES_NODE.trial} (devices=128), attempt 1: Pod {victim} was taken off node" in said["NodeLost"]
+
+
+def assert_nothing_was_doubled(answers: Answers, status: dict[str, Any]) -> None:
+    """Each pod existed once, and as many as the Attempts have.
+
+    But for those of the Attempt that lost a node: of a job that has just failed the training-operator may make pods
+    anew, from what it remembers, for a moment.
+    """
+    rows = {row["trial"]: row for row in status["trials"]}
+    spared = f"{rows[LOSES_NODE.trial]['job'].removesuffix('-2')}-1-"
+    born = [name for name in answers.born() if not name.startswith(spared)]
+    expected = sum(pods_of(row["devices"]) * row["attempt"] for row in rows.values())
+    assert len(born) == len(set(born)) == expected - pods_of(rows[LOSES_NODE.trial]["devices"])
+
+
+def assert_the_next_attempt_waited_for(victim: str, answers: Answers) -> None:
+    """The devices of the dead node counted as held until its pod was gone."""
+    following = re.sub(r"-1-(master|worker)-\d+$", "-2-", victim)
+    after = next(index for index, (_, name) in enumerate(answers.history) if name.startswith(following))
+    assert answers.history.index(("DELETED", victim)) < after
+
+
+def assert_the_points_are_the_table(points: list[dict[str, Any]]) -> None:
+    assert [(row["devices"], Decimal(row["imagesPerSecond"])) for row in points] == [
+        (row.devices, row.rate) for row in seed.TABLE
+    ]
+    first = seed.TABLE[0]
+    for point, row in zip(points, seed.TABLE, strict=True):
+        hours = Fraction(seed.IMAGES) / Fraction(row.rate) / SECONDS_PER_HOUR
+        assert_is(point["days"], hours / 24)
+        assert_is(point["deviceHours"], hours * row.devices)
+        assert_is(point["cost"], hours * row.devices * Fraction(seed.PRICE))
+        assert_is(point["imagesPerSecondPerDevice"], Fraction(row.rate) / row.devices)
+        per_device = Fraction(row.rate) / row.devices
+        assert_is(point["scalingEfficiency"], per_device / (Fraction(first.rate) / first.devices))
+        assert_differs_by_rounding_only(point, row)
+
+
+def assert_is(text: str, exact: Fraction) -> None:
+    """A decimal of the status is exact but for its sixth decimal."""
+    assert abs(Fraction(text) - exact) <= Fraction(5, 10**7), (text, float(exact))
+
+
+def assert_differs_by_rounding_only(point: dict[str, Any], row: seed.Row) -> None:
+    """No cell of the table is further away than its rounding explains: half an hour, then half of the last digit."""
+    days, hours, cost = (abs(Fraction(point[key]) - Fraction(value)) for key, value in _cells(row))
+    assert days <= HALF_AN_HOUR / 24 + Fraction(5, 1_000)
+    assert hours <= 1
+    step = 1_000 if row.cost < 100_000 else 5_000
+    assert cost <= HALF_AN_HOUR * row.devices * Fraction(seed.PRICE) + Fraction(step, 2)
+
+
+def _cells(row: seed.Row) -> tuple[tuple[str, Decimal], ...]:
+    return (("days", row.days), ("deviceHours", row.device_hours), ("cost", row.cost))
+
+
+def assert_the_report_is_the_table(asked: Asked, spread: str = "") -> None:
+    """Row by row and cell by cell, to the digits that it shows; with repeats it shows how far they are spread."""
+    shown = told(asked.plane, "report", asked.name, "-n", asked.namespace)
+    lines = [re.split(r"\s{2,}", line.strip()) for line in shown.splitlines()]
+    heading = next(index for index, line in enumerate(lines) if line[0] == "Devices")
+    body = [line for line in lines[heading + 1 :] if line[0].isdigit()]
+    columns = {name: [line[index] for line in body] for index, name in enumerate(lines[heading])}
+    assert [len(line) for line in body] == [len(lines[heading])] * len(seed.TABLE)
+    assert columns["Devices"] == ["8", "16", "32", "64", "128", "256"]
+    rates = ("128.2", "254.0", "485.7", "912.2", "1,618.4", "2,589.4")
+    assert columns["Images/s"] == [f"{rate}{spread}" for rate in rates]
+    assert columns["Efficiency"] == ["100.0 %", "99.1 %", "94.7 %", "88.9 %", "78.9 %", "63.1 %"]
+    assert columns["Days"] == ["258.84", "130.64", "68.32", "36.38", "20.50", "12.81"]
+    assert columns["Device-hours"] == ["49,697", "50,166", "52,470", "55,875", "62,987", "78,735"]
+    assert columns["Cost"] == ["99,393", "100,332", "104,939", "111,749", "125,974", "157,469"]
+    assert "would take 12.81 days and cost 157,469" in shown
+    assert "Pass" in shown
+
+
+def assert_the_rounding_of_the_table_gives_its_cells(plane: ControlPlane, points: list[dict[str, Any]]) -> None:
+    """`sdbench project --seed-rounding` of the status' rates: every cell of the table, as it is printed there."""
+    for point, row in zip(points, seed.TABLE, strict=True):
+        given = ("--devices", str(point["devices"]), "--images-per-second", point["imagesPerSecond"])
+        asked = ("--images", str(seed.IMAGES), "--price", str(seed.PRICE), "--seed-rounding", "--format", "json")
+        made = json.loads(told(plane, "project", *given, *asked))
+        assert {key: Decimal(value) for key, value in made.items()} == dict(_cells(row))
