@@ -62,7 +62,7 @@ def failure_of(end: End, ranks: Sequence[Rank], topology: Topology, beats: Beats
     if left is not None and left.error is not None:
         return left.error
     rank = ranks[local_rank]
-    tail = f"{rank.output()}\n{_signal_sentence(rank.status)}"
+    tail = f"{rank.output()}\n{rank.last_words() or _signal_sentence(rank.status)}"
     return ReportError(code=end.code, rank=end.rank, where=DOING[beats.of(local_rank).phase], tail=_end_of(tail))
 
 
