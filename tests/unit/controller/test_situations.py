@@ -210,7 +210,7 @@ SITUATIONS: dict[Reason, tuple[Situation, ...]] = {
     Reason.INTERRUPTED: (
         Situation("signal 9", (failed(0, 137), failed(1, 143))),
         Situation(f"{NAME}-worker-0 was deleted", (here(0), deleting(here(1))), seen=True),
-        Situation("worker-0 among them", (here(0),), seen=True),
+        Situation(f"{NAME}-worker-0 among them", (here(0),), seen=True),
         Situation("OutOfcpu", (here(0), pod(1, "Failed", reason="OutOfcpu", message="Node didn't have enough cpu"))),
     ),
     Reason.PREEMPTED: (

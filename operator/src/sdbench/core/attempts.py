@@ -45,7 +45,13 @@ def replaced(row: TrialRow, state: AttemptState) -> str | None:
         places.add(pod.index)
     if row.pods_checksum is None or not all_pods_exist(state) or row.pods_checksum == pods_checksum(state):
         return None
-    return f"Pod {state.pods[0].name}" if len(state.pods) == 1 else f"A pod of {state.name}"
+    later = [pod for pod in state.pods if len(state.pods) == 1 or _scheduled_after(row, pod)]
+    return f"Pod {later[0].name}" if later else f"A pod of {state.name}"
+
+
+def _scheduled_after(row: TrialRow, pod: PodState) -> bool:
+    """Whether a pod was bound to its node after all pods of the row's Attempt had been."""
+    return row.scheduled_at is not None and (pod.scheduled_at is None or pod.scheduled_at > row.scheduled_at)
 
 
 def taken_away(row: TrialRow, state: AttemptState) -> bool:
@@ -65,7 +71,7 @@ def deleted_pod(row: TrialRow, state: AttemptState) -> str | None:
             return f"Pod {pod.name} was deleted"
     if row.pods_checksum is not None and not all_pods_exist(state):
         places = {pod.index for pod in state.pods}
-        missing = [_place(index) for index in range(state.planned_pods) if index not in places]
+        missing = [f"{state.name}-{_place(index)}" for index in range(state.planned_pods) if index not in places]
         return f"{len(missing)} of {state.planned_pods} pods were deleted, {missing[0]} among them"
     return None
 
