@@ -16,7 +16,7 @@ TAIL_CHARACTERS = 1_200
 STACK_LINES = 12
 
 _SIGNALS = {
-    signal.SIGKILL: "Killed by SIGKILL: most likely the pod's memory was full.",
+    signal.SIGKILL: "Killed by SIGKILL: the memory was full, or somebody did it.",
     signal.SIGBUS: "Killed by SIGBUS: the shared memory is full; raise perDevice.sharedMemory.",
     signal.SIGSEGV: "Killed by SIGSEGV: a native library crashed.",
 }
