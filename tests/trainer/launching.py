@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -161,3 +162,16 @@ def stub(*behaviour: str) -> Sequence[str]:
 def program(name: str, *arguments: str) -> Sequence[str]:
     """The command of a rank with torch from programs/."""
     return (sys.executable, str(PROGRAMS / f"{name}.py"), *arguments)
+
+
+def free_port() -> int:
+    """A TCP port of this machine that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def pod(rank: int, port: int) -> dict[str, str]:
+    """The variables of one of two pods that meet on this machine."""
+    job = {"PET_NNODES": "2", "PET_NPROC_PER_NODE": "1", "PET_MASTER_ADDR": "127.0.0.1"}
+    return {**job, "PET_NODE_RANK": str(rank), "PET_MASTER_PORT": str(port)}

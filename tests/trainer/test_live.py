@@ -2,22 +2,15 @@
 
 import os
 import signal
-import socket
 import urllib.request
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from sdbench_trainer.report import ExitCode
-from trainer.launching import Launch, launched, launching, run_config
+from trainer.launching import Launch, free_port, launched, launching, pod, run_config
 
 LONG = {"globalBatchSize": 4, "window": {"warmupBatches": 1, "batches": 100_000}}
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def scraped(port: int) -> dict[str, float]:
@@ -69,11 +62,6 @@ def test_the_real_trainer_ends_within_the_grace_of_a_pod_when_told_to() -> None:
         launch.process.send_signal(signal.SIGTERM)
         launch.process.wait(10)
         assert launch.ended().error_code == 143
-
-
-def pod(rank: int, port: int) -> dict[str, str]:
-    job = {"PET_NNODES": "2", "PET_NPROC_PER_NODE": "1", "PET_MASTER_ADDR": "127.0.0.1"}
-    return {**job, "PET_NODE_RANK": str(rank), "PET_MASTER_PORT": str(port)}
 
 
 def test_a_pod_that_lost_another_pod_exits_69() -> None:

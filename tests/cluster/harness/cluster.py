@@ -17,6 +17,7 @@ from cluster.harness.failure import HarnessError
 from cluster.harness.images import OPERATOR, TRAINER, planned
 from cluster.harness.kubelet import start_node
 from cluster.harness.namespaces import node_namespaces
+from cluster.harness.node import Node
 from cluster.harness.packages import demand_packages, demand_root
 from cluster.harness.prometheus import Prometheus, prometheus_server
 from cluster.harness.runs import Run, new_run
@@ -42,6 +43,7 @@ class Cluster:
         self.prometheus: Prometheus
         self.images: Images
         self.containers: Containerd
+        self.node: Node
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as starting:
@@ -91,7 +93,7 @@ class Cluster:
         say("starting the control plane")
         self.plane = stack.enter_context(ControlPlane(addresses.MACHINE, run))
         say("starting the node")
-        start_node(stack, run, self.plane, self.containers)
+        self.node = Node(self.plane, self.containers, start_node(stack, run, self.plane, self.containers))
         say("installing the training-operator")
         install_training_operator(self.plane, self.images.base)
         self._start_observers(stack, run)

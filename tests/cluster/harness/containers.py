@@ -7,12 +7,12 @@ import contextlib
 import json
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cluster.harness import addresses
 from cluster.harness.cache import cache_folder
-from cluster.harness.daemons import daemon
+from cluster.harness.daemons import Daemon, daemon
 from cluster.harness.failure import HarnessError
 from cluster.harness.namespaces import Namespaces
 from cluster.harness.runs import Run
@@ -47,6 +47,13 @@ class Containerd:
 
     socket: Path
     namespaces: Namespaces
+    process: Daemon | None = None
+
+    def answers(self) -> bool:
+        """Whether it does what it is asked to."""
+        with contextlib.suppress(HarnessError):
+            return self.socket.exists() and bool(self.ctr("version"))
+        return False
 
     def command(self, *arguments: str | Path) -> list[str]:
         """The command line of a ctr command."""
@@ -94,18 +101,12 @@ def containerd(run: Run, namespaces: Namespaces, pause_image: str) -> Iterator[C
     command = namespaces.inside("containerd", "--config", config)
     server = Containerd(socket, namespaces)
     with daemon(run, "containerd-recovery", command, gently=True) as process:
-        process.wait_until(lambda: _answers(server))
+        process.wait_until(server.answers)
         server.forget_containers()
     # The second start sees no container at all, so that the kubelet begins with an empty node.
     with daemon(run, "containerd", command, gently=True) as process:
-        process.wait_until(lambda: _answers(server))
-        yield server
-
-
-def _answers(server: Containerd) -> bool:
-    with contextlib.suppress(HarnessError):
-        return server.socket.exists() and bool(server.ctr("version"))
-    return False
+        process.wait_until(server.answers)
+        yield replace(server, process=process)
 
 
 def _configured(folder: Path, socket: Path, pause_image: str) -> Path:

@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cluster.harness.failure import HarnessError, last_lines
@@ -16,13 +16,35 @@ from cluster.harness.runs import Run, group_alive
 STOP_SECONDS = 10
 
 
-@dataclass(frozen=True)
+@dataclass
 class Daemon:
-    """A process in a process group of its own, with a log file."""
+    """A process in a process group of its own, with a log file; it may be stopped and started again."""
 
+    run: Run
     name: str
-    process: subprocess.Popen[bytes]
-    log: Path
+    command: Sequence[str | Path]
+    process: subprocess.Popen[bytes] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.log.write_bytes(b"")
+        self.start()
+
+    @property
+    def log(self) -> Path:
+        return self.run.folder / f"{self.name}.log"
+
+    def start(self) -> None:
+        """Start the process; its log goes on where it was."""
+        with self.log.open("ab") as output:
+            self.process = subprocess.Popen(
+                [*_dies_with_us(), *map(str, self.command)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=direct_environment(),
+                start_new_session=True,
+            )
+        self.run.note(self.process.pid)
 
     def log_tail(self) -> str:
         return last_lines(self.log.read_text(errors="replace"))
@@ -79,18 +101,7 @@ def daemon(
 
     The end is a kill, since all that a run writes is thrown away, unless `gently` says that files shall survive it.
     """
-    log = run.folder / f"{name}.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [*_dies_with_us(), *map(str, command)],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=direct_environment(),
-            start_new_session=True,
-        )
-    run.note(process.pid)
-    started = Daemon(name, process, log)
+    started = Daemon(run, name, command)
     try:
         yield started
     finally:

@@ -31,14 +31,15 @@ COREFILE = """\
 """
 
 
-def start_node(stack: contextlib.ExitStack, run: Run, plane: ControlPlane, containers: Containerd) -> None:
-    """Start the node's three programs and return when it is Ready, with names and Services."""
+def start_node(stack: contextlib.ExitStack, run: Run, plane: ControlPlane, containers: Containerd) -> Daemon:
+    """Start the node's three programs and return its kubelet when it is Ready, with names and Services."""
     kubelet = _start_kubelet(stack, run, plane, containers)
     proxy = _start_proxy(stack, run, plane, containers)
     names = _start_names(stack, run, plane, containers)
-    kubelet.wait_until(lambda: _ready(plane))
+    kubelet.wait_until(lambda: ready(plane))
     proxy.wait_until(lambda: "KUBE-SERVICES" in _chains(containers))
     names.wait_until(lambda: accepts(addresses.NODE, DNS_PORT))
+    return kubelet
 
 
 def _start_kubelet(stack: contextlib.ExitStack, run: Run, plane: ControlPlane, containers: Containerd) -> Daemon:
@@ -69,6 +70,8 @@ def _kubelet_config(folder: Path, serving: KeyPair, authority: Path, socket: Pat
         "cgroupDriver": "cgroupfs",
         "failCgroupV1": False,
         "failSwapOn": False,
+        # Requests are kept small, so that several trials fit into two cores: as limits they would only slow them down.
+        "cpuCFSQuota": False,
         "address": addresses.NODE,
         "authentication": {"anonymous": {"enabled": False}, "x509": {"clientCAFile": str(authority)}},
         "authorization": {"mode": "Webhook"},
@@ -113,7 +116,8 @@ def _start_names(stack: contextlib.ExitStack, run: Run, plane: ControlPlane, con
     return stack.enter_context(daemon(run, "coredns", command))
 
 
-def _ready(plane: ControlPlane) -> bool:
+def ready(plane: ControlPlane) -> bool:
+    """Whether the API server calls the node Ready, which it does for a while after the kubelet has stopped."""
     condition = "jsonpath={.status.conditions[?(@.type=='Ready')].status}"
     return plane.kubectl("get", "node", NODE_NAME, "-o", condition, check=False) == "True"
 

@@ -27,7 +27,7 @@ def leftovers(folder: Path, others: frozenset[str] = frozenset()) -> tuple[str, 
         *(f"mount {line}" for line in _mounts(folder, cache_folder())),
         *(f"link {name}" for name in _links()),
         *(f"firewall {line}" for line in sorted(firewall_rules() - others)),
-        *(f"control group {path}" for path in _pod_groups()),
+        *(f"control group {path}" for path in pod_groups()),
         *(f"folder {path}" for path in (folder,) if path.exists()),
     )
 
@@ -50,7 +50,7 @@ def firewall_rules() -> frozenset[str]:
 
 def demand_no_other_node() -> None:
     """Two kubelets would fight over the pods' control groups."""
-    for group in _pod_groups():
+    for group in pod_groups():
         if any(procs.read_text().strip() for procs in group.rglob("cgroup.procs")):
             raise HarnessError(f"another kubelet runs pods on this machine (processes under {group}): stop it first")
     remove_control_groups()
@@ -58,7 +58,7 @@ def demand_no_other_node() -> None:
 
 def remove_control_groups() -> None:
     """Remove the pods' groups, whose processes are dead or dying."""
-    until(lambda: not any(not _removed(group) for group in _pod_groups()), 20, "the pods' control groups to be empty")
+    until(lambda: not any(not _removed(group) for group in pod_groups()), 20, "the pods' control groups to be empty")
 
 
 def _removed(group: Path) -> bool:
@@ -72,8 +72,8 @@ def _removed(group: Path) -> bool:
     return True
 
 
-def _pod_groups() -> tuple[Path, ...]:
-    """One group where versions are unified, else one in each hierarchy."""
+def pod_groups() -> tuple[Path, ...]:
+    """The control groups of all pods. One group where versions are unified, else one in each hierarchy."""
     return tuple(sorted({*CONTROL_GROUPS.glob(PODS_GROUP), *CONTROL_GROUPS.glob(f"*/{PODS_GROUP}")}))
 
 

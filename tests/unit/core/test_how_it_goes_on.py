@@ -10,7 +10,7 @@ from sdbench.api.spec import Spec
 from sdbench.api.status import Phase, Reason, Scope, TrialPhase
 from sdbench.core.decide import decide
 from sdbench.core.world import AttemptState, Decision, PodState, World
-from unit.core.worlds import after, attempt, benchmark, condition, exited, failure, pod, report, spec, world
+from unit.core.worlds import NOON, after, attempt, benchmark, condition, exited, failure, pod, report, spec, world
 
 ONE = {"counts": [1], "perPod": 1}
 NAME = "tiny-0a1b2-0-1"
@@ -265,8 +265,11 @@ def test_a_result_is_void_if_a_pod_was_replaced_since_all_were_seen() -> None:
     at = world(benchmark(asked))
     at = after(decide(at), at, attempt(pod(0), pod(1)))
     made = decide(at)
-    done = (exited(0, of=report(NAME)), replace(exited(1), uid="another"))
-    assert phases(decide(after(made, at, attempt(*done)))) == ["Stopping:Interrupted"]
+    late = NOON + timedelta(seconds=9)
+    done = (exited(0, of=report(NAME)), replace(exited(1), uid="another", scheduled_at=late))
+    ended = decide(after(made, at, attempt(*done)))
+    assert phases(ended) == ["Stopping:Interrupted"]
+    assert ended.status.trials[0].message.startswith("Pod pod-1 was replaced")
 
 
 def test_a_job_that_cannot_be_created_is_given_up() -> None:

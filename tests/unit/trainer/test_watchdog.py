@@ -23,11 +23,19 @@ LIMITS = Watchdog(rendezvous_seconds=20, first_step_seconds=30, stall_seconds=60
         (-signal.SIGKILL, 137),
         (-signal.SIGTERM, 143),
         (-signal.SIGSEGV, 139),
+        (-signal.SIGABRT, 134),
         (-signal.SIGBUS, ExitCode.SHARED_MEMORY_FULL),
     ],
 )
 def test_the_end_of_a_rank_becomes_an_exit_code(status: int, code: int) -> None:
     assert code_of(status) == code
+
+
+def test_only_an_aborted_rank_is_judged_by_its_last_words() -> None:
+    words = "third_party/gloo/gloo/transport/tcp/pair.cc:446] op.preamble.length <= op.nbytes. 8 vs 4"
+    assert code_of(-signal.SIGABRT, words) == ExitCode.COLLECTIVE_ERROR
+    assert code_of(-signal.SIGABRT, "free(): invalid pointer") == 134
+    assert code_of(-signal.SIGKILL, words) == 137
 
 
 @pytest.mark.parametrize(
@@ -41,6 +49,11 @@ def test_the_end_of_a_rank_becomes_an_exit_code(status: int, code: int) -> None:
         ({0: 68, 1: 68}, 0),
         ({2: 65, 1: 64}, 1),
         ({0: 69, 1: 69}, 0),
+        ({0: 69, 1: 73}, 1),
+        ({0: 73, 1: 70}, 1),
+        ({0: 73, 1: 137}, 1),
+        ({0: 73, 1: 67}, 1),
+        ({0: 69, 1: 74}, 1),
     ],
 )
 def test_who_names_a_cause_goes_before_who_only_suffered_from_it(codes: dict[int, int], blamed: int) -> None:
@@ -50,8 +63,9 @@ def test_who_names_a_cause_goes_before_who_only_suffered_from_it(codes: dict[int
     assert found.rank == blamed
 
 
-def test_a_rank_that_lost_a_peer_is_not_believed_at_once() -> None:
-    ends = [End(0, ExitCode.PEER_LOST, 100.0)]
+@pytest.mark.parametrize("code", [ExitCode.PEER_LOST, ExitCode.COLLECTIVE_ERROR, ExitCode.BUG])
+def test_a_rank_that_may_only_have_followed_another_is_not_believed_at_once(code: ExitCode) -> None:
+    ends = [End(0, code, 100.0)]
     assert culprit(ends, now=100.5, running=1) is None
     assert culprit([*ends, End(1, 137, 101.0)], now=101.0, running=0) == End(1, 137, 101.0)
     assert culprit(ends, now=100.0 + PEER_SECONDS, running=1) == ends[0]

@@ -16,7 +16,7 @@ TAIL_CHARACTERS = 1_200
 STACK_LINES = 12
 
 _SIGNALS = {
-    signal.SIGKILL: "Killed by SIGKILL: most likely the pod's memory was full.",
+    signal.SIGKILL: "Killed by SIGKILL: the memory was full, or somebody did it.",
     signal.SIGBUS: "Killed by SIGBUS: the shared memory is full; raise perDevice.sharedMemory.",
     signal.SIGSEGV: "Killed by SIGSEGV: a native library crashed.",
 }
@@ -62,7 +62,7 @@ def failure_of(end: End, ranks: Sequence[Rank], topology: Topology, beats: Beats
     if left is not None and left.error is not None:
         return left.error
     rank = ranks[local_rank]
-    tail = f"{rank.output()}\n{_signal_sentence(rank.status)}"
+    tail = f"{rank.output()}\n{rank.last_words() or _signal_sentence(rank.status)}"
     return ReportError(code=end.code, rank=end.rank, where=DOING[beats.of(local_rank).phase], tail=_end_of(tail))
 
 

@@ -39,6 +39,12 @@ class LossNotFinite(RunFailure):
     code = ExitCode.LOSS_NOT_FINITE
 
 
+class MixedDevices(RunFailure):
+    """The ranks of one run do not train on the same kind of device."""
+
+    code = ExitCode.MIXED_DEVICES
+
+
 class WindowIncomplete(RunFailure):
     """The training ended before its window was complete, which nothing should make it do."""
 
@@ -50,18 +56,39 @@ _DEVICE_MEMORY = ("outofmemoryerror", "out of memory", "can't allocate memory", 
 _SHARED_MEMORY = ("insufficient shared memory", "allocate shared memory", "dev/shm", "killed by signal: bus")
 _PEER_LOST = (
     "connection closed by peer",
-    "connection reset by peer",
+    "connection closed by remote peer",
+    "connection reset",
     "connection refused",
+    "connection abort",
     "broken pipe",
     "socket closed",
-    "third_party/gloo",
-    "remote process exited",
+    "no route to host",
+    "network is unreachable",
+    "remote process exit",
     "nccl communicator was aborted",
     "ncclremoteerror",
-    "distbackenderror",
     "distnetworkerror",
     "diststoreerror",
+    "timed out waiting",
+    "connection timed out",
+    "connect timeout",
+    "operation timeout",
+    "wait timeout",
+    "timeout waiting",
 )
+"""What gloo, NCCL and the store say when a peer is gone, or as silent as if it were."""
+
+_COLLECTIVE = (
+    "third_party/gloo",
+    "gloo::",
+    "distbackenderror",
+    "nccl error",
+    "nccl watchdog",
+    "mismatch between collectives",
+    "appears not to match sizes of the same param",
+    "ddp expects same model across all ranks",
+)
+"""What they say when a collective fails for another reason, and what DDP says when ranks have different models."""
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:
@@ -85,9 +112,19 @@ def _code_of_one(error: BaseException) -> ExitCode | None:
         return ExitCode.SHARED_MEMORY_FULL
     if isinstance(error, MemoryError) or any(word in text for word in _DEVICE_MEMORY):
         return ExitCode.OUT_OF_DEVICE_MEMORY
+    return _collective_code(text)
+
+
+def _collective_code(text: str) -> ExitCode | None:
+    """Whether lower-case words speak of a peer that is gone, or of a collective that failed without that."""
     if any(word in text for word in _PEER_LOST):
         return ExitCode.PEER_LOST
-    return None
+    return ExitCode.COLLECTIVE_ERROR if any(word in text for word in _COLLECTIVE) else None
+
+
+def aborted_code(last_words: str) -> ExitCode | None:
+    """The code for a rank that a library aborted: gloo and NCCL raise in threads of their own, which nobody catches."""
+    return _collective_code(last_words.lower())
 
 
 def exit_code(error: BaseException) -> ExitCode:

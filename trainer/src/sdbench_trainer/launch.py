@@ -82,7 +82,7 @@ class Pod:
             self.stop_signal = signal.Signals(heard.si_signo)
         for rank in reap(self.ranks):
             if rank.status:
-                self.ends.append(End(rank.number, code_of(rank.status), time.monotonic()))
+                self.ends.append(End(rank.number, code_of(rank.status, rank.last_words()), time.monotonic()))
 
     def stop(self) -> None:
         """End all ranks: politely, and after a grace by force."""

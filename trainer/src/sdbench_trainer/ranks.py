@@ -19,6 +19,8 @@ from sdbench_trainer.orphans import die_with_parent
 
 TAIL_LINES = 60
 DRAIN_SECONDS = 1.0
+UNCAUGHT = "  what():  "
+"""How a C++ program begins the line that says which exception aborts it."""
 
 _stdout = threading.Lock()
 
@@ -45,6 +47,8 @@ class Rank:
     status: int | None = None
     """How it ended: an exit status, or minus the signal; None while it runs."""
     reader: threading.Thread | None = None
+    uncaught: str = ""
+    """What the exception said that aborted it: its stacks, which come after, may be longer than the tail."""
 
     def listen(self) -> None:
         """Begin to copy its output; rank 0's lines as they are, the others' with their rank before them."""
@@ -56,13 +60,22 @@ class Rank:
         for line in pipe:
             text = line.decode(errors="replace").rstrip("\n")
             self.tail.append(text)
+            self.uncaught = text.removeprefix(UNCAUGHT) if text.startswith(UNCAUGHT) else self.uncaught
             say(prefix + text)
 
     def output(self) -> str:
         """Its last lines, once they have arrived."""
+        self._drain()
+        return "\n".join(list(self.tail))
+
+    def last_words(self) -> str:
+        """What the exception said that aborted it; empty if none did."""
+        self._drain()
+        return self.uncaught
+
+    def _drain(self) -> None:
         if self.status is not None and self.reader is not None:
             self.reader.join(DRAIN_SECONDS)
-        return "\n".join(list(self.tail))
 
     def signal(self, number: signal.Signals, *, group: bool = False) -> None:
         """Send a signal to it, or to its whole session, unless it has ended."""

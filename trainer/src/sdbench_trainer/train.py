@@ -21,6 +21,7 @@ from composer.models import ComposerModel
 from composer.utils import dist, reproducibility
 
 from sdbench_trainer.abilities import require_abilities
+from sdbench_trainer.alike import require_same_device
 from sdbench_trainer.beats import DOING, Phase, Pulse
 from sdbench_trainer.data import Share, shard_loader
 from sdbench_trainer.ema import ExponentialMovingAverage
@@ -29,7 +30,7 @@ from sdbench_trainer.flops import flops_per_image, mfu_ratio
 from sdbench_trainer.inspection import Inspection
 from sdbench_trainer.loader import TimedLoader
 from sdbench_trainer.model import stable_diffusion
-from sdbench_trainer.provenance import environment
+from sdbench_trainer.provenance import device_name, environment
 from sdbench_trainer.remote import require_index
 from sdbench_trainer.replaced import Replaced, planned_samples, require_few, shared_store
 from sdbench_trainer.report import BatchTruth, Measurement, Report, ReportError
@@ -191,6 +192,7 @@ def trained(run: RunConfig, place: Place, pulse: Pulse) -> Report:
     device = device_of(run, place)
     meet(run, place)
     pulse.enter(Phase.SETTING_UP)
+    require_same_device(device_name(run))
     reproducibility.seed_all(run.trainer.seed)
     parts, inspection = parts_of(run, place, device), Inspection(run.trainer, run.devices)
     parts = replace(parts, algorithms=(*parts.algorithms, inspection))

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sdbench_trainer.beats import DOING, Beat, Phase
+from sdbench_trainer.failures import aborted_code
 from sdbench_trainer.report import ExitCode
 from sdbench_trainer.run import Watchdog
 
 PEER_SECONDS = 4.0
-"""A rank that lost a peer, or met a bug while doing so, is not believed until the culprit had this long to be heard."""
+"""How long the culprit may take to be heard before a rank is believed that may only have suffered from it."""
 
 RENDEZVOUS_MARGIN_SECONDS = 5.0
 """The ranks' own timeout knows who is missing, so it comes first."""
@@ -18,10 +19,19 @@ STALL_STEPS = 100
 STALL_FLOOR_SECONDS = 60.0
 
 
-def code_of(status: int) -> int:
-    """The exit code of a pod for the end of a rank: one of ExitCode, or 128 + signal."""
+FOLLOWERS = (ExitCode.BUG, ExitCode.COLLECTIVE_ERROR, ExitCode.PEER_LOST)
+"""Ends that another rank's end may have led to, the likelier culprits first."""
+
+
+def code_of(status: int, last_words: str = "") -> int:
+    """The exit code of a pod for the end of a rank: one of ExitCode, or 128 + signal.
+
+    `last_words`: what an exception said that nobody caught, where a library aborted the rank.
+    """
     if status == -signal.SIGBUS:
         return ExitCode.SHARED_MEMORY_FULL
+    if status == -signal.SIGABRT and (code := aborted_code(last_words)) is not None:
+        return code
     if status < 0:
         return 128 - status
     return status if status in ExitCode.__members__.values() else ExitCode.BUG
@@ -37,9 +47,10 @@ class End:
 
 
 def _suspicion(end: End) -> tuple[int, int]:
-    """Causes that name themselves first, then signals, then bugs, then those who lost a peer; ties by rank."""
-    order = {ExitCode.BUG: 2, ExitCode.PEER_LOST: 3}.get(ExitCode(end.code), 0) if end.code < 128 else 1
-    return order, end.rank
+    """Causes that name themselves first, then signals, then followers; ties by rank."""
+    if end.code in FOLLOWERS:
+        return 2 + FOLLOWERS.index(ExitCode(end.code)), end.rank
+    return int(end.code >= 128), end.rank
 
 
 def culprit(ends: Sequence[End], *, now: float, running: int) -> End | None:
@@ -47,7 +58,7 @@ def culprit(ends: Sequence[End], *, now: float, running: int) -> End | None:
     if not ends:
         return None
     best = min(ends, key=_suspicion)
-    patient = best.code in (ExitCode.BUG, ExitCode.PEER_LOST) and running > 0
+    patient = best.code in FOLLOWERS and running > 0
     return None if patient and now - ends[0].at < PEER_SECONDS else best
 
 

@@ -45,7 +45,7 @@ def replaced(row: TrialRow, state: AttemptState) -> str | None:
         places.add(pod.index)
     if row.pods_checksum is None or not all_pods_exist(state) or row.pods_checksum == pods_checksum(state):
         return None
-    newcomers = [pod.name for pod in state.pods if _later(pod, row)]
+    newcomers = [pod.name for pod in state.pods if len(state.pods) == 1 or _later(pod, row)]
     return f"Pod {newcomers[0]}" if newcomers else f"A pod of {state.name}"
 
 

@@ -1,8 +1,8 @@
 """Which pod is to blame, and what did it say? The pod with the most telling end, as a reason and a sentence.
 
-The order: the kubelet's `OOMKilled`, then exit codes that name their cause, then 70 and unknown codes, then 73 (a
-collective failed: of whose peer?), then 69 (a peer was lost: whose?), then 143 and 137 (killed, which follows from
-anything); ties by pod index.
+The order: the kubelet's `OOMKilled`, then exit codes that name their cause, then 137 of which PID 1 says that it found
+a rank killed, then 70 and unknown codes, then 73 (a collective failed: of whose peer?), then 69 (a peer was lost:
+whose?), then 143 and 137 (PID 1 was stopped or killed itself, which follows from anything); ties by pod index.
 """
 
 from dataclasses import dataclass
@@ -13,13 +13,14 @@ from sdbench.core.reasons import sentence
 from sdbench.core.world import AttemptState, PodExit, PodState
 from sdbench_trainer.report import ExitCode
 
-STRONG, BUG, COLLECTIVE, PEER, KILLED = range(5)
+STRONG, LOST_RANK, BUG, COLLECTIVE, PEER, KILLED = range(6)
 """Ranks of culprits, the most telling first."""
 
-WEAK = {BUG, COLLECTIVE, PEER, KILLED}
+WEAK = {LOST_RANK, BUG, COLLECTIVE, PEER, KILLED}
 """Ends that may follow from another's."""
 
-KILLS = {137, 143}
+SIGKILLED = 137
+KILLS = {SIGKILLED, 143}
 OUT_OF_HOST_MEMORY = "OOMKilled"
 TAIL_CHARACTERS = 280
 """Of what a crashed pod said last: a row's message has room for 512."""
@@ -68,9 +69,9 @@ def culprit(state: AttemptState, spec: Spec, ranks: set[int]) -> Culprit | None:
     The code of a pod that its kubelet lost says nothing; its rank is weak, and disruptions are asked for before those.
     """
     found = [
-        (pod.exit.reason != OUT_OF_HOST_MEMORY, _rank(pod.exit), pod.index, pod, pod.exit)
+        (pod.exit.reason != OUT_OF_HOST_MEMORY, _rank(pod, pod.exit), pod.index, pod, pod.exit)
         for pod in state.pods
-        if pod.exit is not None and pod.exit.code != 0 and _rank(pod.exit) in ranks
+        if pod.exit is not None and pod.exit.code != 0 and _rank(pod, pod.exit) in ranks
     ]
     if not found:
         return None
@@ -85,11 +86,13 @@ def tail(said: str) -> str:
     return line if len(line) <= TAIL_CHARACTERS else f"…{line[-TAIL_CHARACTERS:]}"
 
 
-def _rank(exited: PodExit) -> int:
+def _rank(pod: PodState, exited: PodExit) -> int:
     if exited.reason == OUT_OF_HOST_MEMORY:
         return STRONG
     if exited.before_start:
         return PEER
+    if exited.code == SIGKILLED and pod.report is not None:
+        return LOST_RANK
     if exited.code in KILLS:
         return KILLED
     return RANKS.get(ExitCode(exited.code), STRONG) if exited.code in CODES else BUG

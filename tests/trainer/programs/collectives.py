@@ -1,0 +1,38 @@
+"""How does a collective go wrong among real ranks of gloo? A rank that meets the others and then does as told.
+
+collectives.py shapes      rank 1 reduces fewer numbers than the others, after it has slept a second
+collectives.py devices     the real trainer, whose rank 1 sees another device than the others
+"""
+
+import sys
+import time
+from unittest.mock import patch
+
+import torch
+import torch.distributed as dist
+
+from sdbench_trainer import train
+from sdbench_trainer.beats import Phase, Pulse
+from sdbench_trainer.report import Report
+from sdbench_trainer.run import RunConfig
+from sdbench_trainer.world import Place, meet
+
+
+def unequal(run: RunConfig, place: Place, pulse: Pulse) -> Report:
+    pulse.enter(Phase.RENDEZVOUS)
+    meet(run, place)
+    pulse.enter(Phase.SETTING_UP)
+    odd = place.rank == 1
+    time.sleep(float(odd))
+    dist.all_reduce(torch.ones(4 if odd else 8))
+    return Report(attempt=run.attempt)
+
+
+def mixed(run: RunConfig, place: Place, pulse: Pulse) -> Report:
+    name = "NVIDIA H100" if place.rank == 1 else "NVIDIA A100"
+    with patch.object(train, "device_name", lambda run: name):
+        return train.trained(run, place, pulse)
+
+
+if __name__ == "__main__":
+    train.main(mixed if sys.argv[1] == "devices" else unequal)
