@@ -26,6 +26,10 @@ class Outcome:
     def condition_reasons(self) -> dict[str, tuple[str, str]]:
         return {one["type"]: (one["status"], one["reason"]) for one in self.status.get("conditions", ())}
 
+    def planned_as(self, other: "Outcome") -> "Outcome":
+        """With the other's plan, which follows the limits also when all is over."""
+        return Outcome(self.status | {"plan": other.status.get("plan")}, self.jobs)
+
     def holds(self, kind: str) -> bool:
         """Whether a condition is True."""
         return self.condition_reasons.get(kind, ("", ""))[0] == "True"
