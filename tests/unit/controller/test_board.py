@@ -102,3 +102,13 @@ def test_an_unread_benchmark_is_over_when_it_ended_was_cleaned_up_and_has_not_ch
     status = Status(observed_generation=1, conditions=conditions).document()
     assert over({"metadata": {"generation": generation}, "status": status}) is surely
     assert not over({"metadata": {"generation": generation}})
+
+
+def test_a_refused_question_is_looked_at_once_by_each_operator() -> None:
+    refused = condition(ConditionType.ACCEPTED, False, "PlanRefused")
+    of = with_status(refused, condition(ConditionType.FAILED), condition(ConditionType.CLEANED_UP))
+    board = Board()
+    assert settled(of)
+    assert board.worth_a_look(of)
+    board.put(of)
+    assert not board.worth_a_look(of)

@@ -61,7 +61,8 @@ class Board:
 
     def worth_a_look(self, benchmark: Benchmark) -> bool:
         """Whether something may have happened that no watch tells of."""
-        return not settled(benchmark) or (timed(benchmark) and not self._was_passed(benchmark))
+        again = timed(benchmark) or refused(benchmark)
+        return not settled(benchmark) or (again and not self._was_passed(benchmark))
 
     def _was_passed(self, benchmark: Benchmark) -> bool:
         """Whether a pass has seen it as it is now, and has said when to look again."""
@@ -86,6 +87,12 @@ def timed(benchmark: Benchmark) -> bool:
     """Whether it, or a job of it, is to be deleted some time after its end."""
     spec = benchmark.spec
     return spec.ttl_seconds_after_finished is not None or spec.retention.failed_seconds > 0
+
+
+def refused(benchmark: Benchmark) -> bool:
+    """Whether it was not accepted: an operator with other presets or bounds may judge it otherwise."""
+    conditions = benchmark.status.conditions
+    return any(one.type is ConditionType.ACCEPTED and one.status is ConditionStatus.FALSE for one in conditions)
 
 
 def over(document: Mapping[str, Any]) -> bool:
