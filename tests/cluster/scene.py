@@ -134,10 +134,11 @@ def wait_for(cluster: Cluster, namespace: str, name: str, kind: str, seconds: in
 def pods_holding_devices(cluster: Cluster, namespace: str) -> list[str]:
     """Pods of Benchmarks in which some container is not known to have terminated."""
     pods = read(cluster, namespace, "pods", "-l", "sdbench.dev/benchmark")["items"]
-    return [pod["metadata"]["name"] for pod in pods if not _terminated(pod)]
+    return [pod["metadata"]["name"] for pod in pods if not terminated(pod)]
 
 
-def _terminated(pod: dict[str, Any]) -> bool:
+def terminated(pod: dict[str, Any]) -> bool:
+    """Whether every container of the pod is known to have ended."""
     status = pod["status"]
     containers = status.get("containerStatuses", [])
     if status.get("phase") in ("Succeeded", "Failed"):
