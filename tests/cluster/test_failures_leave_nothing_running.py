@@ -87,8 +87,9 @@ def lives(stage: Stage, make_namespace_once: Callable[[str], None]) -> Iterator[
         spec = {"devices": few_devices(one.devices), **one.spec}
         return stage.lived(one.name, one.culprit, spec, one.limits, one.deed)
 
-    with ThreadPoolExecutor(SIDE_BY_SIDE) as places:
-        yield {one.name: places.submit(life, one) for one in SITUATIONS}
+    places = ThreadPoolExecutor(SIDE_BY_SIDE)
+    yield {one.name: places.submit(life, one) for one in SITUATIONS}
+    places.shutdown(cancel_futures=True)
 
 
 @pytest.mark.parametrize("situation", SITUATIONS, ids=lambda situation: situation.name)

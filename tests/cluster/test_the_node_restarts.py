@@ -14,7 +14,7 @@ from cluster.lives import Life, Stage, born_too_early, few_devices
 from cluster.scene import pods_holding_devices, read
 
 SURVIVOR, VICTIM = "sees-a-restart", "loses-its-node"
-TOLD_SECONDS = 60
+TOLD_SECONDS = 45
 """From the stop of the node to the cause: the kubelet must be back first, and then the operator."""
 
 
