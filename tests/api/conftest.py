@@ -4,8 +4,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from api.audited import Audited, audited_control_plane
-from api.silence import Silence, silent
 from cluster.harness.control_plane import ControlPlane
 from cluster.harness.tools import build_control_plane
 
@@ -29,17 +27,3 @@ def control_plane() -> Iterator[ControlPlane]:
     with ControlPlane() as plane:
         plane.install_pytorchjob_crd()
         yield plane
-
-
-@pytest.fixture(scope="session")
-def audited_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Audited]:
-    """Another one, which keeps an audit log, with both CRDs."""
-    with audited_control_plane(tmp_path_factory.mktemp("audit")) as audited:
-        yield audited
-
-
-@pytest.fixture(scope="session")
-def silence(audited_plane: Audited, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Silence]:
-    """It begins with the first test that asks for it."""
-    with silent(audited_plane, tmp_path_factory.mktemp("silence")) as begun:
-        yield begun

@@ -1,6 +1,6 @@
 """Does the walk over the schema hold with every awkward value at every place, and what is taken with a real operator?
 
-The same as tests/api/test_walk.py and test_walk_changes.py, with nothing left out: some thousand questions.
+The same as tests/walk/test_every_place.py and test_changes.py, with nothing left out: some thousand questions.
 """
 
 from pathlib import Path
@@ -14,9 +14,9 @@ from api.namespaces import made_namespace
 from api.oracles import Consequences
 from api.outcomes import outcome, seen, settled
 from api.seeds import PLACES, WHOLE, Bases
-from api.test_walk import judged
 from cluster.harness.control_plane import ControlPlane
 from cluster.harness.polling import until
+from walk.test_every_place import judged
 
 pytest_plugins = ["api.places", "api.walks"]
 

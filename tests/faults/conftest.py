@@ -1,0 +1,25 @@
+"""What do faults happen to? The control plane of the API tests, and one that keeps an audit log."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from api.audited import Audited, audited_control_plane
+from api.conftest import control_plane, pytest_collection_finish
+from api.silence import Silence, silent
+
+__all__ = ["control_plane", "pytest_collection_finish"]
+
+
+@pytest.fixture(scope="session")
+def audited_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Audited]:
+    """Another one, which keeps an audit log, with both CRDs."""
+    with audited_control_plane(tmp_path_factory.mktemp("audit")) as audited:
+        yield audited
+
+
+@pytest.fixture(scope="session")
+def silence(audited_plane: Audited, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Silence]:
+    """It begins with the first test that asks for it."""
+    with silent(audited_plane, tmp_path_factory.mktemp("silence")) as begun:
+        yield begun
