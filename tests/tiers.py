@@ -1,6 +1,6 @@
 """Which tests can this machine run? Runs each tier by itself and says in a line what was left out and why.
 
-    python tests/tiers.py              every tier, two at a time; each one's output comes when it has ended
+    python tests/tiers.py              every tier, three at a time; each one's output comes when it has ended
     python tests/tiers.py unit api     these tiers
     python tests/tiers.py --list       what each tier proves and needs
 
@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TextIO
 
 ROOT = Path(__file__).resolve().parent.parent
-SIDE_BY_SIDE = 2
+SIDE_BY_SIDE = 3
 """Tiers at the same time: each of them waits a lot, for imports, pods and paced steps."""
 
 NEWS_SECONDS = 60
@@ -80,19 +80,20 @@ NODE_PACKAGES = (
 )
 
 TIERS = (
-    Tier("trainer", "config to batches to Report, exit codes, on the real Composer and a real S3 server", (GO,)),
     Tier("lint", "style, types, import contracts"),
     Tier("unit", "plan, decide, statistics, projection, manifests, schema"),
+    Tier("trainer", "config to batches to Report, exit codes, on the real Composer and a real S3 server", (GO,)),
+    Tier("cluster", "kubectl apply to table, on a real kubelet", (ROOT_USER, GO, CONTAINERS), NODE_PACKAGES),
+    Tier("faults", "crashes, API weather, silence, rights, on a real API server", (GO,)),
+    Tier("walk", "every change of every field: refused by its name, or seen in what runs", (GO,)),
+    Tier("api", "CRD, ownership, bounds, placement, on a real API server", (GO,)),
+    Tier("scale", "256 devices and a queue: only the kubelet is played", (GO,)),
+    Tier("local", "the same question without a cluster"),
     Tier("properties", "any interleaving and any crash: each Trial counted once"),
     Tier("chart", "rendered YAML and dashboards", (GO, PROMTOOL), ("prometheus",)),
-    Tier("faults", "crashes, API weather, silence, rights, on a real API server", (GO,)),
-    Tier("api", "CRD, ownership, bounds, placement, on a real API server", (GO,)),
-    Tier("walk", "every change of every field: refused by its name, or seen in what runs", (GO,)),
-    Tier("scale", "256 devices and a queue: only the kubelet is played", (GO,)),
     Tier("page", "the report in a real browser", (CHROMIUM,), ("chromium",)),
-    Tier("local", "the same question without a cluster"),
-    Tier("cluster", "kubectl apply to table, on a real kubelet", (ROOT_USER, GO, CONTAINERS), NODE_PACKAGES),
 )
+"""The quick ones first, then the longest, so that the lanes end together."""
 
 
 def commands(tier: Tier) -> Iterable[list[str]]:
@@ -129,7 +130,7 @@ def install(packages: tuple[str, ...]) -> None:
 
 
 def outcome(tier: Tier) -> Outcome:
-    """Run one tier, or say what it lacks. Its output is shown when it has ended, so that two can run side by side."""
+    """Run one tier, or say what it lacks. Its output is shown when it has ended, so that several can run side by side."""
     lacking = [need.sentence for need in tier.needs if not need.met()]
     if lacking:
         return Outcome(tier, left_out="; ".join(lacking))
