@@ -130,7 +130,7 @@ def install(packages: tuple[str, ...]) -> None:
 
 
 def outcome(tier: Tier) -> Outcome:
-    """Run one tier, or say what it lacks. Its output is shown when it has ended, so that several can run side by side."""
+    """Run one tier, or say what it lacks. Its output is shown when it has ended: several run side by side."""
     lacking = [need.sentence for need in tier.needs if not need.met()]
     if lacking:
         return Outcome(tier, left_out="; ".join(lacking))

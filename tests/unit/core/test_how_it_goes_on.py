@@ -421,3 +421,14 @@ def test_suspend_toggled_between_two_looks_leaves_the_attempt_alone() -> None:
     at = replace(at, benchmark=at.benchmark.model_copy(update={"spec": spec(devices=ONE)}))
     made = decide(at)
     assert (phases(made), made.stops) == (["Running:"], ())
+
+
+def test_a_gang_that_is_merely_being_scheduled_is_no_news() -> None:
+    asked = spec(devices={"counts": [2], "perPod": 1})
+    begun = decide(world(benchmark(asked))).status
+    bound, coming = pod(0, started_at=None), pod(1, scheduled_at=None, started_at=None, node=None)
+    made = decide(world(benchmark(asked, begun), attempt(bound, coming)))
+    assert made.status.trials[0].message == ""
+    homeless = pod(1, scheduled_at=None, started_at=None, node=None, unschedulable="0/3 nodes")
+    made = decide(world(benchmark(asked, begun), attempt(bound, homeless)))
+    assert made.status.trials[0].message.startswith("Pod pod-1 finds no node")

@@ -156,7 +156,8 @@ def half_a_gang(row: TrialRow, state: AttemptState) -> str:
     if not bound or len(bound) >= state.planned_pods or row.scheduled_at is not None or gone:
         return ""
     homeless = next((pod for pod in state.pods if pod.scheduled_at is None), None)
-    others = f"pod {homeless.name} finds no node ({homeless.unschedulable})" if homeless else "others are not there"
+    said = f" ({homeless.unschedulable})" if homeless is not None and homeless.unschedulable else ""
+    others = f"pod {homeless.name} finds no node{said}" if homeless is not None else "others are not there"
     return (
         f"{len(bound)} of {state.planned_pods} pods hold devices while {others}; they are given back and the trial is "
         "tried again later"

@@ -83,7 +83,7 @@ STORIES: dict[Reason, Story] = {
         "The pods of one Attempt ran different images under one name.", "name spec.image by its digest"
     ),
     Reason.MIXED_DEVICES: Story(
-        "The ranks of one Attempt saw different devices (74).",
+        "The ranks of one Attempt saw different devices (74); of CPUs, different models.",
         "choose one kind of device by scheduling.nodeSelector",
     ),
     Reason.CRASHED: Story("The trainer ended with 70, or a code that has no name.", "read what it said last", SETTLED),

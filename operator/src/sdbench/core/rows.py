@@ -126,9 +126,9 @@ def _checksum(state: AttemptState) -> str | None:
 
 
 def _in_the_way(row: TrialRow, state: AttemptState, world: World) -> str:
-    """What a person should know while the Attempt waits; deadlines alone are no news."""
+    """What a person should know while the Attempt waits; a deadline, or half a gang for a moment, is no news."""
     for obstacle in obstacles(row, state, world.benchmark.spec, image(world)):
-        if obstacle.reason is not Reason.DEADLINE_EXCEEDED:
+        if obstacle.reason is not Reason.DEADLINE_EXCEEDED and obstacle.consequence is not Consequence.BACKS_OFF:
             return bounded(obstacle.brief)
     return ""
 
