@@ -25,9 +25,10 @@ Row = dict[str, Any]
 
 @dataclass
 class Results:
-    """The tables that this run fills."""
+    """The tables that this run fills; the commit is that of its start."""
 
     tables: dict[str, list[Row]] = field(default_factory=dict)
+    commit: str = field(default_factory=lambda: commit())
 
     def add(self, table: str, **row: Any) -> None:
         """One more row; its keys are the columns, in which _ stands for a space."""
@@ -38,7 +39,7 @@ class Results:
         if not self.tables:
             return
         kept = json.loads(KEPT.read_text()) if KEPT.exists() else {}
-        stamp = {"commit": commit(), "date": datetime.now(UTC).strftime("%Y-%m-%d")}
+        stamp = {"commit": self.commit, "date": datetime.now(UTC).strftime("%Y-%m-%d")}
         kept |= {name: stamp | {"rows": rows} for name, rows in self.tables.items()}
         KEPT.write_text(json.dumps(kept, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
         PAGE.write_text(page(kept))
@@ -57,6 +58,10 @@ def section(name: str, table: dict[str, Any]) -> str:
 
 
 def commit() -> str:
-    """Of the checkout; with a plus if something was not committed."""
-    run = subprocess.run(["git", "describe", "--always", "--dirty=+"], cwd=ROOT, capture_output=True, text=True)
-    return run.stdout.strip() or "unknown"
+    """Of the checkout; with a plus if something but the results was not committed."""
+    changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!docs/long-results.*")
+    return (_git("rev-parse", "--short", "HEAD") or "unknown") + ("+" if changed else "")
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True).stdout.strip()
