@@ -16,7 +16,7 @@ from typing import Any, Self
 from kubernetes import client, config
 
 from sdbench_trainer.report import Environment, Measurement, Report, StepSeconds, message
-from sdbench_trainer.run import RUN_VARIABLE, RunConfig
+from sdbench_trainer.run import RUN_VARIABLE, RunConfig, division
 
 NODE = "played"
 BEAT_SECONDS = 0.15
@@ -44,25 +44,30 @@ def measured(run: RunConfig, index: int) -> End:
 
 def report(run: RunConfig) -> Report:
     """The same measurement whenever the same is asked."""
-    rate, window = 10.0 + 8.0 * (run.devices - 1), run.trainer.window
-    step = run.trainer.global_batch_size / rate
     return Report(
         attempt=run.attempt,
-        measurement=Measurement(
-            batches=window.batches,
-            images=window.batches * run.trainer.global_batch_size,
-            seconds=window.batches * step,
-            images_per_second=rate,
-            median_images_per_second=rate,
-            step_seconds=StepSeconds(p5=step, p50=step, p95=step),
-            drift_ratio=0.0,
-            rank_skew_ratio=1.0,
-            data_wait_ratio_max=0.0,
-            data_wait_ratio_mean=0.0,
-            host_memory_peak_bytes=1,
-            loss=1.0,
-        ),
+        measurement=steady(run, 10.0 + 8.0 * (run.devices - 1)),
         environment=Environment(config_hash="0", device="cpu", device_count=run.devices, versions={"torch": "2.7.0"}),
+    )
+
+
+def steady(run: RunConfig, rate: float) -> Measurement:
+    """Of a run that trains `rate` images a second in every step."""
+    batch, window = division(run.trainer, run.devices).run, run.trainer.window
+    step = batch / rate
+    return Measurement(
+        batches=window.batches,
+        images=window.batches * batch,
+        seconds=window.batches * step,
+        images_per_second=rate,
+        median_images_per_second=rate,
+        step_seconds=StepSeconds(p5=step, p50=step, p95=step),
+        drift_ratio=0.0,
+        rank_skew_ratio=1.0,
+        data_wait_ratio_max=0.0,
+        data_wait_ratio_mean=0.0,
+        host_memory_peak_bytes=1,
+        loss=1.0,
     )
 
 

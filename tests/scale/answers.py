@@ -15,7 +15,8 @@ from typing import Any, NamedTuple, Self
 from kubernetes import client, config
 from urllib3.exceptions import HTTPError
 
-from sdbench_trainer.report import BatchTruth, Environment, Measurement, Report, StepSeconds, message
+from api.played import steady
+from sdbench_trainer.report import BatchTruth, Environment, Report, message
 from sdbench_trainer.run import RUN_VARIABLE, RunConfig, division
 
 EXIT_CODE, MESSAGE = "sdbench.test/exit-code", "sdbench.test/message"
@@ -142,24 +143,10 @@ class Answers:
 
 def report(run: RunConfig, rate: float) -> Report:
     """What an Attempt on A100s that trains `rate` images a second leaves."""
-    batch, window = division(run.trainer, run.devices), run.trainer.window
-    step = batch.run / rate
+    batch = division(run.trainer, run.devices)
     return Report(
         attempt=run.attempt,
-        measurement=Measurement(
-            batches=window.batches,
-            images=window.batches * batch.run,
-            seconds=window.batches * step,
-            images_per_second=rate,
-            median_images_per_second=rate,
-            step_seconds=StepSeconds(p5=step, p50=step, p95=step),
-            drift_ratio=0.0,
-            rank_skew_ratio=1.0,
-            data_wait_ratio_max=0.0,
-            data_wait_ratio_mean=0.0,
-            host_memory_peak_bytes=1,
-            loss=1.0,
-        ),
+        measurement=steady(run, rate),
         batch=BatchTruth(
             asked_global_batch_size=batch.asked,
             global_batch_size=batch.run,
