@@ -78,7 +78,7 @@ def runs_on(run: RunConfig, index: int) -> End | None:
 GATE = {"minImagesPerSecond": "10", "minScalingEfficiency": "0.95"}
 
 ONE_TRIAL = Scenario("one trial", answered, spec={"devices": ONE})
-SWEEP = Scenario("sweep of 3 × 2 repeats", answered, spec={"devices": THREE, "repeats": 2})
+SWEEP = Scenario("sweep of 3 × 2 repeats", answered, spec={"devices": THREE, "repeats": {"min": 2}})
 RETRY = Scenario("a failing attempt retried", answered, first_loses_its_peer, {"devices": ONE})
 SUSPEND = Scenario("suspend/resume", suspended_and_resumed, first_runs_on, {"devices": ONE})
 CANCEL = Scenario("cancel", cancelled, two_devices_run_on)
