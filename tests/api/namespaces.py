@@ -12,5 +12,5 @@ def made_namespace(plane: ControlPlane) -> str:
     name = f"test-{uuid4().hex[:8]}"
     apply(plane, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     found = ("get", "serviceaccount", "default", "-n", name, "--ignore-not-found", "-o", "name")
-    until(lambda: bool(plane.kubectl(*found).strip()), 30, "the namespace's default ServiceAccount")
+    until(lambda: bool(plane.kubectl(*found).strip()), 120, "the namespace's default ServiceAccount")
     return name

@@ -85,10 +85,13 @@ def check_started(before: Status, after: Status, world: World) -> None:
 
 
 def check_budget(before: Status, after: Status, world: World) -> None:
-    """While a Trial is wanted, something is left; one that was started now could be paid."""
+    """While a Trial is wanted, something is left; one that was started now could be paid.
+
+    Where PyTorchJobs are not served nothing is known of what runs, and nothing could be stopped.
+    """
     budget = allowed_device_seconds(world)
     live = [row for row in after.trials if row.phase in LIVE]
-    if budget is None or not live:
+    if budget is None or not live or not world.backend:
         return
     held = [row for row in after.trials if row.job and row.released_at is None]
     left = budget - after.spent_device_seconds - sum(_cost(row, world.now) for row in held)

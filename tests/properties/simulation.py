@@ -141,12 +141,12 @@ class Cluster:
         """The queue lets the job go, unless it is still held: its pods are made."""
         job.suspended = still
         if not job.suspended and not job.pods and job.uid is not None and job.ended_at is None:
+            self._note_other_pods(job)
             job.pods = [self.new_pod(job.start.name, index) for index in range(job.start.pods)]
 
     def suspend(self, job: Job) -> None:
-        """The queue takes the job back: its pods are told to end, and what they leave does not count."""
+        """The queue takes the job back: its pods are told to end. One that has just ended well may still count."""
         if job.uid is not None and job.ended_at is None and not job.suspended:
-            self._note_other_pods(job)
             job.suspended = job.touched = True
             job.pods = [replace(pod, deleting=True) for pod in job.pods if pod.holds_devices]
 
