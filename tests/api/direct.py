@@ -1,5 +1,6 @@
 """How do tests ask the API server without kubectl? One request, or one watch, as the cluster's administrator."""
 
+import asyncio
 import json
 import ssl
 from collections.abc import AsyncIterator
@@ -11,6 +12,7 @@ import aiohttp
 from cluster.harness.control_plane import ControlPlane
 
 Document = dict[str, Any]
+READY_TRIES, TOO_MANY_REQUESTS = 100, 429
 
 BENCHMARKS = "apis/sdbench.dev/v1alpha1", "stablediffusionbenchmarks"
 JOBS = "apis/kubeflow.org/v1", "pytorchjobs"
@@ -33,7 +35,17 @@ class Api:
         self._session, self._server = session, server
 
     async def send(self, method: str, path: str, body: Document | None = None, **query: str) -> Document:
-        """The document in the answer. Raises Refused."""
+        """The document in the answer. Raises Refused; an API server that is not ready yet (429) is asked again."""
+        for _ in range(READY_TRIES):
+            try:
+                return await self._sent(method, path, body, query)
+            except Refused as refusal:
+                if refusal.code != TOO_MANY_REQUESTS:
+                    raise
+                await asyncio.sleep(0.2)
+        return await self._sent(method, path, body, query)
+
+    async def _sent(self, method: str, path: str, body: Document | None, query: dict[str, str]) -> Document:
         kind = MERGE if method == "PATCH" else "application/json"
         content = json.dumps(body) if body is not None else None
         headers = {"Content-Type": kind}
