@@ -149,6 +149,8 @@ class FaultProxy:
         """Called with every request before anything happens to it."""
         self.seen: list[Request] = []
         """Every request, in the order in which they came."""
+        self.taken: list[Request] = []
+        """The writes that the API server has taken."""
 
     async def __aenter__(self) -> Self:
         timeout = aiohttp.ClientTimeout(total=None, connect=10)
@@ -205,6 +207,8 @@ class FaultProxy:
         body = exchange.request.body or None
         url = self._server + incoming.raw_path
         async with self._session.request(incoming.method, url, data=body, headers=headers) as upstream:
+            if exchange.request.writes and upstream.status < 300:
+                self.taken.append(exchange.request)
             yield upstream
 
     async def passed_on(self, exchange: Exchange) -> web.StreamResponse:
