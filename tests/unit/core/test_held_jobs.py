@@ -86,3 +86,13 @@ def test_a_person_who_suspends_a_job_is_told_how_it_is_let_go() -> None:
     made, at = waiting()
     made = decide(after(made, at, replace(held(), queue="")))
     assert "spec.runPolicy.suspend" in made.status.trials[0].message
+
+
+def test_a_run_that_had_ended_well_counts_though_its_job_is_taken_back_and_half_of_one_does_not() -> None:
+    made, at = waiting()
+    at = after(made, at, attempt(pod(0), pod(1)), seconds=5)
+    at = after(decide(at), at, held(exited(0, of=report(NAME)), exited(1)), seconds=60)
+    assert decide(at).status.trials[0].phase is TrialPhase.SUCCEEDED
+    half = replace(at, attempts=(held(exited(0, of=report(NAME)), pod(1, deleting=True)),))
+    (row,) = decide(half).status.trials
+    assert (row.phase, row.reason, row.measurement) == (TrialPhase.STOPPING, Reason.PREEMPTED, None)
