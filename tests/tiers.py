@@ -27,6 +27,7 @@ SIDE_BY_SIDE = 3
 """Tiers at the same time: each of them waits a lot, for imports, pods and paced steps."""
 
 NEWS_SECONDS = 60
+LAST_LINES = 5
 SPEAKING = threading.Lock()
 RUNNING: set[subprocess.Popen[bytes]] = set()
 
@@ -52,12 +53,13 @@ class Tier:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a tier ended: `left_out` holds the reason, or the commands gave `passed` in `seconds`."""
+    """How a tier ended: `left_out` holds the reason, or the commands gave `passed` in `seconds` and these `failures`."""
 
     tier: Tier
     passed: bool = True
     seconds: float = 0.0
     left_out: str = ""
+    failures: tuple[str, ...] = ()
 
 
 def on_path(*programs: str) -> Callable[[], bool]:
@@ -139,9 +141,16 @@ def outcome(tier: Tier) -> Outcome:
     with tempfile.TemporaryFile("w+", errors="replace") as output:
         passed = all(ran_well(command, output) for command in commands(tier))
         output.seek(0)
-        result = Outcome(tier, passed, time.monotonic() - started)
-        say(f"\n=== {tier.name}: {tier.proves}\n{output.read()}{line(result)}")
+        told = output.read()
+        result = Outcome(tier, passed, time.monotonic() - started, failures=() if passed else failures_in(told))
+        say(f"\n=== {tier.name}: {tier.proves}\n{told}{line(result)}")
     return result
+
+
+def failures_in(told: str) -> tuple[str, ...]:
+    """What a failed tier says of its failures: pytest's short summary, or the last lines of a command without one."""
+    lines = told.splitlines()
+    return tuple(text for text in lines if text.startswith(("FAILED ", "ERROR "))) or tuple(lines[-LAST_LINES:])
 
 
 def ran_well(command: list[str], output: TextIO) -> bool:
@@ -198,6 +207,8 @@ def main() -> int:
     install(tuple(package for tier in chosen for package in tier.packages))
     outcomes = outcomes_of(chosen)
     print("\nTiers:\n" + "\n".join(line(result) for result in outcomes), flush=True)
+    for failure in (failure for result in outcomes for failure in result.failures):
+        print(failure, flush=True)
     in_ci = bool(os.environ.get("CI"))
     if in_ci and any(result.left_out for result in outcomes):
         print("With CI set no tier may be left out.", file=sys.stderr)
