@@ -53,7 +53,7 @@ class Tier:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a tier ended: `left_out` holds the reason, or the commands gave `passed` in `seconds` and these `failures`."""
+    """How a tier ended: `left_out` holds the reason, or the commands gave `passed` in `seconds`, with `failures`."""
 
     tier: Tier
     passed: bool = True
