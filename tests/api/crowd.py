@@ -10,6 +10,8 @@ from cluster.harness.control_plane import ControlPlane
 from sdbench.api.names import GROUP, PLURAL, VERSION
 
 HANDS = 8
+GROUPED_BY = "crowd"
+"""Label with what is before the number in the name."""
 
 
 class Crowd:
@@ -34,14 +36,17 @@ class Crowd:
 
         self._side_by_side(made, names)
 
-    def statuses(self) -> dict[str, dict[str, Any]]:
-        """What each of them says now, by name."""
-        found = self._objects.list_namespaced_custom_object(GROUP, VERSION, self._namespace, PLURAL)
+    def statuses(self, of: str | None = None) -> dict[str, dict[str, Any]]:
+        """What each of them says now, by name; with `of`, of those whose names begin so: all of them are megabytes."""
+        selector = {"label_selector": f"{GROUPED_BY}={of}"} if of else {}
+        found = self._objects.list_namespaced_custom_object(GROUP, VERSION, self._namespace, PLURAL, **selector)
         return {one["metadata"]["name"]: one.get("status", {}) for one in found["items"]}
 
     def _created(self, name: str, spec: dict[str, Any]) -> dict[str, Any]:
+        document = question(name, **spec)
+        document["metadata"]["labels"] = {GROUPED_BY: name.rpartition("-")[0]}
         created: dict[str, Any] = self._objects.create_namespaced_custom_object(
-            GROUP, VERSION, self._namespace, PLURAL, question(name, **spec)
+            GROUP, VERSION, self._namespace, PLURAL, document
         )
         return created
 

@@ -20,6 +20,7 @@ pytest_plugins = ["api.places"]
 
 MANY = 1_000
 LOOK_SECONDS = 30
+PATIENCE_SECONDS = 300
 PACE_SECONDS = 1.0
 
 
@@ -38,11 +39,17 @@ def test_a_thousand_benchmarks_have_been_looked_at_soon_after_a_start(
     crowd.ask([f"waits-{number}" for number in range(waiting)], devices=ONE_DEVICE, suspend=True)
     started = time.monotonic()
     with OperatorProcess(kubeconfig, namespace, tmp_path / "log") as operator:
-        until(lambda: looked_at(crowd) == waiting, LOOK_SECONDS, "all that may still change to be looked at")
-        until(lambda: shown(operator) == MANY, LOOK_SECONDS, "all in the metrics")
-        taken = time.monotonic() - started
+        until(lambda: looked_at(crowd) == waiting, PATIENCE_SECONDS, "all that may still change to be looked at")
+        until(lambda: shown(operator) == MANY, PATIENCE_SECONDS, "all in the metrics")
+        taken, queued = time.monotonic() - started, seconds_in_the_run_queue(operator.process.pid)
         assert operator.answer("/healthz")[0] == 200
-    assert taken <= LOOK_SECONDS, f"{taken:.0f} s"
+    assert taken - queued <= LOOK_SECONDS, f"{taken:.0f} s, {queued:.0f} of them without a core of the machine"
+
+
+def seconds_in_the_run_queue(process: int) -> float:
+    """How long its main thread could have run and others of this machine did: proc(5), schedstat."""
+    _, waited, _ = Path(f"/proc/{process}/schedstat").read_text().split()
+    return int(waited) / 1e9
 
 
 def shown(operator: OperatorProcess) -> int:
@@ -53,9 +60,9 @@ def shown(operator: OperatorProcess) -> int:
 
 
 def looked_at(crowd: Crowd) -> int:
-    """How many of those that wait say so. All of them are megabytes: not too often."""
+    """How many of those that wait say so."""
     time.sleep(PACE_SECONDS)
-    statuses = [one for name, one in crowd.statuses().items() if name.startswith("waits")]
+    statuses = crowd.statuses("waits").values()
     return sum(condition({"status": one}, "Suspended").get("status") == "True" for one in statuses)
 
 
