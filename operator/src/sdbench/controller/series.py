@@ -37,14 +37,16 @@ def _operator(name: str, text: str, *labels: str, kind: Kind = Kind.GAUGE) -> Se
     return Series(f"sdbench_operator_{name}", kind, labels, text)
 
 
-POINT_RATE = _point("images_per_second", "Mean over the repeats of a Point.")
+POINT_RATE = _point("images_per_second", "Images per second of the window, mean over the repeats of a Point.")
 POINT_MEDIAN_RATE = _point(
     "median_images_per_second", "Images per second at the median step, mean over the repeats: what gates judge."
 )
 POINT_LOW = _point(
     "images_per_second_low", "Low end of the mean's 95 % t-interval; absent with fewer than two repeats."
 )
-POINT_HIGH = _point("images_per_second_high", "High end of the same interval.")
+POINT_HIGH = _point(
+    "images_per_second_high", "High end of the mean's 95 % t-interval; absent with fewer than two repeats."
+)
 POINT_VARIATION = _point(
     "variation_ratio",
     "Coefficient of variation of the median rate over the repeats, as gates and kubectl have it; absent with one.",
@@ -60,7 +62,7 @@ POINT_DATA_WAIT = _point(
 POINT_DAYS = _point(
     "projected_days", "Days of the full training at this rate; absent where the rate of a stage is not known."
 )
-POINT_DEVICE_HOURS = _point("device_hours", "Device-hours of the same training; absent with it.")
+POINT_DEVICE_HOURS = _point("device_hours", "Device-hours of the full training; absent where its days are.")
 POINT_COST = _point("projected_cost", "Device-hours of the full training x spec.devices.hourlyPrice, in its currency.")
 POINT_BASELINE = _point(
     "baseline_images_per_second",
@@ -81,9 +83,7 @@ WAITING_SINCE = _benchmark(
 )
 DEVICES = _benchmark("devices", "Devices that its Attempts hold now.")
 SPENT = _benchmark("spent_device_seconds_total", "Device-seconds from scheduled to released, over all Attempts.")
-SPENT_COST = _benchmark(
-    "spent_cost_total", "The same in device-hours x spec.devices.hourlyPrice; absent without a price."
-)
+SPENT_COST = _benchmark("spent_cost_total", "Device-hours spent x spec.devices.hourlyPrice; absent without a price.")
 
 DURATION = _operator("reconcile_duration_seconds", "Length of a pass.", kind=Kind.HISTOGRAM)
 ERRORS = _operator(
