@@ -13,7 +13,7 @@ from sdbench.controller import series
 from sdbench.controller.baselines import Baselines
 from sdbench.controller.calls import Call
 from sdbench.controller.errors import KNOWN, ApiError
-from sdbench.controller.samples import Sample, samples
+from sdbench.controller.samples import Sample, reader
 from sdbench.controller.series import Kind, Series
 
 PASS_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -36,7 +36,8 @@ class BenchmarkSeries(Collector):
             if definition == series.POINT_BASELINE:
                 yield _family(definition, self._baselines.samples(found))
             else:
-                yield _family(definition, (sample for one in found for sample in samples(definition, one)))
+                read = reader(definition)
+                yield _family(definition, (sample for one in found for sample in read(one)))
 
 
 class OperatorSeries:

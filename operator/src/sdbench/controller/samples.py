@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
+from functools import partial
 
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.status import Phase, PointRow, Reason, TrialPhase, TrialRow
@@ -30,16 +31,24 @@ OF_POINT: dict[Series, Callable[[PointRow], Decimal | None]] = {
 }
 
 
-def samples(definition: Series, benchmark: Benchmark) -> Iterator[Sample]:
-    """Those of one series, with all of their labels."""
-    who = whose(benchmark)
+def reader(definition: Series) -> Callable[[Benchmark], Iterator[Sample]]:
+    """What finds the samples of one series, with all of their labels, in a Benchmark."""
     if definition in OF_POINT:
-        for row in benchmark.status.points:
-            value = OF_POINT[definition](row)
-            if value is not None:
-                yield (*who, row.point, str(row.devices)), float(value)
-    else:
-        yield from (((*who, *own), value) for own, value in OF_BENCHMARK[definition](benchmark))
+        return partial(_of_points, OF_POINT[definition])
+    return partial(_of_benchmark, OF_BENCHMARK[definition])
+
+
+def _of_points(value_of: Callable[[PointRow], Decimal | None], benchmark: Benchmark) -> Iterator[Sample]:
+    who = whose(benchmark)
+    for row in benchmark.status.points:
+        value = value_of(row)
+        if value is not None:
+            yield (*who, row.point, str(row.devices)), float(value)
+
+
+def _of_benchmark(own: Callable[[Benchmark], Iterable[Sample]], benchmark: Benchmark) -> Iterator[Sample]:
+    who = whose(benchmark)
+    return (((*who, *labels), value) for labels, value in own(benchmark))
 
 
 def whose(benchmark: Benchmark) -> tuple[str, str]:
