@@ -16,6 +16,7 @@ from api.scenarios import ONE
 
 PAUSE_SECONDS = 0.2
 LAST_EVENT = "sdbench_operator_last_watch_event_timestamp_seconds"
+LAST_LIST = "sdbench_operator_last_list_timestamp_seconds"
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,15 @@ class Attended:
 
     async def last_event(self) -> float:
         """When a watch was heard last, as the metric says."""
+        return await self._moment(LAST_EVENT)
+
+    async def last_list(self) -> float:
+        """When everything was listed last, as the metric says."""
+        return await self._moment(LAST_LIST)
+
+    async def _moment(self, name: str) -> float:
         lines = (await self.metrics()).splitlines()
-        return next(float(line.split()[-1]) for line in lines if line.startswith(LAST_EVENT))
+        return next(float(line.split()[-1]) for line in lines if line.startswith(name))
 
     async def until_metrics(self, fact: Callable[[str], bool], seconds: float) -> None:
         """Until the metrics show it."""

@@ -41,7 +41,7 @@ async def test_whatever_becomes_of_a_watch_the_operator_sees_in_the_end(grounds:
 
 
 async def cancelled_unheard(grounds: Grounds, folder: Path) -> None:
-    """The connection stays open; the metric shows since when nothing was heard."""
+    """The connection stays open; the metrics show since when nothing was heard, and that all was listed since."""
     async with attended(grounds, folder, runs_on) as case:
         await case.running()
         armed = case.proxy.arm_watches(EVERYTHING, faults.frozen)
@@ -51,6 +51,7 @@ async def cancelled_unheard(grounds: Grounds, folder: Path) -> None:
         await case.scene.until_empty()
         assert armed.hits > 0
         assert await case.last_event() < since + SLACK
+        assert since < await case.last_list() <= time.time()
 
 
 async def cancelled_while_cut(grounds: Grounds, folder: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from sdbench_trainer.config import Encoding, Model, TrainerConfig
-from sdbench_trainer.flops import flops_per_image, image_flops, mfu_ratio
+from sdbench_trainer.flops import Arithmetic, flops_per_image, image_flops
 
 GIGA = 1e9
 
@@ -39,8 +39,8 @@ def test_precomputed_latents_need_less_and_what_is_computed_again_or_otherwise_d
 
 def test_utilisation_is_that_of_the_published_run_of_mlperf() -> None:
     """137.2 images/s on each H100 with 2,409 GFLOP an image is 33.4 % of 989.4 TFLOP/s."""
-    assert mfu_ratio(2408.7e9, 8 * 137.2, 8, 989.4) == pytest.approx(0.334, abs=0.0005)
+    assert Arithmetic(2408.7e9, 8, 989.4).mfu_ratio(8 * 137.2) == pytest.approx(0.334, abs=0.0005)
 
 
 def test_utilisation_is_absent_where_the_peak_is_unknown() -> None:
-    assert mfu_ratio(2408.7e9, 100.0, 8, None) is None
+    assert Arithmetic(2408.7e9, 8, None).mfu_ratio(100.0) is None

@@ -5,8 +5,11 @@ import signal
 import urllib.request
 from pathlib import Path
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from sdbench_trainer.config import TrainerConfig
+from sdbench_trainer.flops import flops_per_image
 from sdbench_trainer.report import ExitCode
 from trainer.launching import Launch, free_port, launched, launching, pod, run_config
 
@@ -36,8 +39,8 @@ def _environment(pid: str) -> str:
 
 
 def test_metrics_are_served_from_before_the_first_step_and_a_killed_rank_is_the_culprit() -> None:
-    port = free_port()
-    with launching(run_config(2, LONG), SDBENCH_METRICS_PORT=str(port)) as launch:
+    port, config = free_port(), run_config(2, LONG, peakTeraflops="0.5")
+    with launching(config, SDBENCH_METRICS_PORT=str(port)) as launch:
         launch.wait_for(lambda: scraped(port) != {}, "metrics")
         assert scraped(port)["sdbench_build_info"] == 1
         launch.wait_for(lambda: scraped(port).get("sdbench_window_state") == 1, "an open window")
@@ -47,6 +50,9 @@ def test_metrics_are_served_from_before_the_first_step_and_a_killed_rank_is_the_
         assert seen["sdbench_images_per_second"] > 0
         assert 0 < seen["sdbench_loss"] < 10
         assert "sdbench_device_memory_peak_bytes" not in seen
+        assert seen["sdbench_host_memory_peak_bytes"] > 100 * 2**20
+        flop = flops_per_image(TrainerConfig.model_validate(config["trainer"]))
+        assert seen["sdbench_mfu_ratio"] == pytest.approx(flop * seen["sdbench_images_per_second"] / (2 * 0.5e12))
         os.kill(rank_process(launch, 1), signal.SIGKILL)
         ended = launch.ended()
     assert ended.code == 137, ended.output

@@ -4,7 +4,9 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from sdbench_trainer.stopwatch import WindowState
-from sdbench_trainer.telemetry import BUCKETS, METRICS, NOTED_STEPS, Telemetry
+from sdbench_trainer.telemetry import BUCKETS, METRICS, NOTED_STEPS, Kind, Telemetry
+
+MEBIBYTE = 2**20
 
 
 def series(telemetry: Telemetry) -> dict[str, float]:
@@ -17,19 +19,56 @@ def series(telemetry: Telemetry) -> dict[str, float]:
     }
 
 
+def known() -> Telemetry:
+    """Of a run on an accelerator whose peak is known: 1000 images/s would use all of it."""
+    telemetry = Telemetry("tiny", device_memory=True)
+    telemetry.utilisation(lambda images_per_second: images_per_second / 1000)
+    return telemetry
+
+
 def test_every_counter_is_there_at_zero_before_the_first_step() -> None:
-    seen = series(Telemetry("tiny", device_memory=True))
+    seen = series(known())
     assert seen.pop("sdbench_build_info") == 1
+    assert seen.pop("sdbench_host_memory_peak_bytes") > 10 * MEBIBYTE
     assert set(seen.values()) == {0}
 
 
 def test_what_is_served_is_what_the_table_names() -> None:
-    served = {name.removesuffix("_sum").removesuffix("_count") for name in series(Telemetry("tiny", True))}
+    served = {name.removesuffix("_sum").removesuffix("_count") for name in series(known())}
     assert served == {metric.name for metric in METRICS}
+
+
+def test_the_labels_are_those_of_the_table() -> None:
+    families = list(known().registry.collect())
+    labels = {family.name: {tuple(sample.labels) for sample in family.samples} for family in families}
+    histogram = {metric.name for metric in METRICS if metric.kind is Kind.HISTOGRAM}
+    expected = {metric.name.removesuffix("_total"): {metric.labels} for metric in METRICS}
+    assert {name: found - ({("le",)} if name in histogram else set()) for name, found in labels.items()} == expected
 
 
 def test_without_an_accelerator_its_memory_is_left_out_and_not_zero() -> None:
     assert "sdbench_device_memory_peak_bytes" not in series(Telemetry("tiny", device_memory=False))
+
+
+def test_the_utilisation_follows_the_speed_of_the_last_steps_and_is_absent_where_it_is_not_known() -> None:
+    telemetry = known()
+    for _ in range(3):
+        telemetry.step(0.25, 8, waited=0.1, loss=1.5, state=WindowState.MEASURING)
+    assert series(telemetry)["sdbench_mfu_ratio"] == 0.032
+    telemetry.utilisation(lambda _: None)
+    assert "sdbench_mfu_ratio" not in series(telemetry)
+    assert "sdbench_mfu_ratio" not in series(Telemetry("tiny", device_memory=False))
+
+
+def test_the_peak_of_host_memory_is_that_of_this_process_and_never_falls() -> None:
+    telemetry = Telemetry("tiny", device_memory=False)
+    before = series(telemetry)["sdbench_host_memory_peak_bytes"]
+    ballast = bytearray(int(before) + 50 * MEBIBYTE)
+    ballast[::4096] = b"x" * len(ballast[::4096])
+    held = series(telemetry)["sdbench_host_memory_peak_bytes"]
+    assert held > before + 40 * MEBIBYTE
+    del ballast
+    assert series(telemetry)["sdbench_host_memory_peak_bytes"] >= held
 
 
 def test_steps_are_added_up_whether_somebody_asks_or_not() -> None:

@@ -61,6 +61,17 @@ def flops_per_image(config: TrainerConfig) -> float:
     return float(image_flops(config.model, config.image_size).needed(config.encoding))
 
 
-def mfu_ratio(flop: float, images_per_second: float, devices: int, teraflops: float | None) -> float | None:
-    """Model FLOPs utilisation: what was needed over what the devices could have done; None where that is unknown."""
-    return flop * images_per_second / (devices * teraflops * 1e12) if teraflops else None
+@dataclass(frozen=True)
+class Arithmetic:
+    """What an image needs of the devices, and what one of these can do at most."""
+
+    flop: float
+    """Of one image."""
+    devices: int
+    peak_teraflops: float | None
+
+    def mfu_ratio(self, images_per_second: float) -> float | None:
+        """Model FLOPs utilisation at a speed: what it needs over what the devices can do; None where unknown."""
+        if not self.peak_teraflops:
+            return None
+        return self.flop * images_per_second / (self.devices * self.peak_teraflops * 1e12)

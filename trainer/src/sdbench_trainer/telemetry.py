@@ -1,13 +1,14 @@
 """What can be read while a run trains? Rank 0's /metrics; their names, units and labels are API.
 
-METRICS is the one table of them; the documentation is generated from it.
+METRICS is the one table of them; docs/metrics.md is generated from it.
 """
 
 import os
+import resource
 import sys
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import accumulate
@@ -47,6 +48,7 @@ class Definition:
     kind: Kind
     unit: str
     text: str
+    labels: tuple[str, ...] = ()
 
 
 METRICS = (
@@ -63,16 +65,25 @@ METRICS = (
         "sdbench_device_memory_peak_bytes",
         Kind.GAUGE,
         "bytes",
-        "Most memory that rank 0's device has held, since the window opened if it did.",
+        "Most memory that rank 0's device has held, since the window opened if it did; absent on a CPU.",
+    ),
+    Definition(
+        "sdbench_host_memory_peak_bytes", Kind.GAUGE, "bytes", "Most memory that rank 0's process has held so far."
+    ),
+    Definition(
+        "sdbench_mfu_ratio",
+        Kind.GAUGE,
+        "1",
+        f"Model FLOPs utilisation in the last {RECENT_STEPS} steps; absent where the device's peak is not known.",
     ),
     Definition("sdbench_loss", Kind.GAUGE, "1", "Loss of the last step, mean of all ranks."),
     Definition("sdbench_window_state", Kind.GAUGE, "1", "0: warming up, 1: measuring, 2: complete."),
-    Definition("sdbench_build_info", Kind.INFO, "1", "Always 1; the labels name the version and the model."),
+    Definition("sdbench_build_info", Kind.INFO, "1", "Always 1.", labels=("version", "model")),
 )
 
 
 class Telemetry(Collector):
-    """The metrics of one run. Every series is there, at 0, before the first step.
+    """The metrics of one run. Every counter is there, at 0, before the first step.
 
     A step only notes its numbers: the series are made of them when somebody asks, in another thread.
     """
@@ -89,7 +100,12 @@ class Telemetry(Collector):
         self._noted: deque[tuple[float, int, float, float, WindowState]] = deque()
         self._adding = Lock()
         self._memory = 0 if device_memory else None
+        self._utilisation: Callable[[float], float | None] = _unknown
         self.registry.register(self)
+
+    def utilisation(self, of_images_per_second: Callable[[float], float | None]) -> None:
+        """Say how the model FLOPs utilisation follows from a speed, once that is known."""
+        self._utilisation = of_images_per_second
 
     def step(self, seconds: float, images: int, waited: float, loss: float, state: WindowState) -> None:
         """Note a step: its seconds, its images over all devices, what rank 0 has waited for images so far."""
@@ -115,22 +131,29 @@ class Telemetry(Collector):
     def collect(self) -> Iterator[Metric]:
         """The series as they are now; prometheus_client calls this for each scrape."""
         self._add_up()
-        values = {
-            "sdbench_images_total": float(self._images),
-            "sdbench_images_per_second": self._speed(),
-            "sdbench_data_wait_seconds_total": self._waited,
-            "sdbench_loss": self._loss,
-            "sdbench_window_state": float(self._state),
-        }
-        if self._memory is not None:
-            values["sdbench_device_memory_peak_bytes"] = float(self._memory)
+        values = self._values()
         for row in METRICS:
+            value = values.get(row.name)
             if row.kind is Kind.HISTOGRAM:
                 yield self._histogram(row)
             elif row.kind is Kind.INFO:
                 yield self._build(row)
-            elif row.name in values:
-                yield _single(row, values[row.name])
+            elif value is not None:
+                yield _single(row, value)
+
+    def _values(self) -> dict[str, float | None]:
+        """Of counters and gauges, by their names; None: not known here."""
+        speed = self._speed()
+        return {
+            "sdbench_images_total": self._images,
+            "sdbench_images_per_second": speed,
+            "sdbench_data_wait_seconds_total": self._waited,
+            "sdbench_device_memory_peak_bytes": self._memory,
+            "sdbench_host_memory_peak_bytes": host_memory_peak_bytes(),
+            "sdbench_mfu_ratio": self._utilisation(speed),
+            "sdbench_loss": self._loss,
+            "sdbench_window_state": self._state,
+        }
 
     def _speed(self) -> float:
         recent = list(self._recent)
@@ -143,15 +166,24 @@ class Telemetry(Collector):
         return HistogramMetricFamily(row.name, row.text, list(zip(edges, counts, strict=True)), self._seconds)
 
     def _build(self, row: Definition) -> Metric:
-        family = GaugeMetricFamily(row.name, row.text, labels=["version", "model"])
+        family = GaugeMetricFamily(row.name, row.text, labels=row.labels)
         family.add_metric([__version__, self._model], 1)
         return family
+
+
+def host_memory_peak_bytes() -> int:
+    """Of this process, in its whole life."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _unknown(_: float) -> None:
+    """Before the run has said what it knows."""
 
 
 def _single(row: Definition, value: float) -> Metric:
     """A counter or a gauge without labels."""
     make = CounterMetricFamily if row.kind is Kind.COUNTER else GaugeMetricFamily
-    return make(row.name, row.text, value)
+    return make(row.name, row.text, float(value))
 
 
 def port() -> int:

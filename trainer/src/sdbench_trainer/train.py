@@ -5,7 +5,6 @@ Started by `launch.py`, once for each device: `python -m sdbench_trainer.train`.
 
 import faulthandler
 import os
-import resource
 import signal
 import sys
 from collections.abc import Mapping
@@ -26,18 +25,18 @@ from sdbench_trainer.beats import DOING, Phase, Pulse
 from sdbench_trainer.data import Share, shard_loader
 from sdbench_trainer.ema import ExponentialMovingAverage
 from sdbench_trainer.failures import WindowIncomplete, exit_code, sentence
-from sdbench_trainer.flops import flops_per_image, mfu_ratio
+from sdbench_trainer.flops import Arithmetic, flops_per_image
 from sdbench_trainer.inspection import Inspection
 from sdbench_trainer.loader import TimedLoader
 from sdbench_trainer.model import stable_diffusion
-from sdbench_trainer.provenance import device_name, environment
+from sdbench_trainer.provenance import device_name, environment, peak
 from sdbench_trainer.remote import require_index
 from sdbench_trainer.replaced import Replaced, planned_samples, require_few, shared_store
 from sdbench_trainer.report import BatchTruth, Measurement, Report, ReportError
 from sdbench_trainer.run import RUN_VARIABLE, RunConfig, division
 from sdbench_trainer.stopwatch import RankWindow, measurement
 from sdbench_trainer.synthetic import SyntheticImages
-from sdbench_trainer.telemetry import Telemetry, port, serve
+from sdbench_trainer.telemetry import Telemetry, host_memory_peak_bytes, port, serve
 from sdbench_trainer.tokenizer import clip_tokenizer, token_ids
 from sdbench_trainer.watch import NEVER, Watch
 from sdbench_trainer.workload import adamw, keep_compiled_below, parallelism
@@ -145,7 +144,7 @@ def rank_window(watch: Watch, loader: TimedLoader) -> RankWindow:
     return RankWindow(
         wait_seconds=watch.seen.wait_seconds,
         forward_seconds=watch.seen.forward_seconds,
-        host_memory_peak_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        host_memory_peak_bytes=host_memory_peak_bytes(),
         device_memory_peak_bytes=watch.seen.device_memory_peak_bytes,
         cpu=watch.seen.cpu,
         replaced_samples=loader.replaced.own,
@@ -169,24 +168,20 @@ def fit(run: RunConfig, parts: Parts, pulse: Pulse, telemetry: Telemetry | None)
     return measurement(run.trainer.window, seen[0].steps, size, ranks, seen[0].loss)
 
 
-def report_of(run: RunConfig, result: Measurement, inspection: Inspection) -> Report:
-    """What rank 0 leaves after its training; the arithmetic is counted now that nothing is measured any more."""
-    flop = flops_per_image(run.trainer)
-    known = environment(run, inspection.workload, flop)
-    mfu = mfu_ratio(flop, result.images_per_second, run.devices, known.peak_teraflops)
+def report_of(run: RunConfig, result: Measurement, inspection: Inspection, counted: Arithmetic) -> Report:
+    """What rank 0 leaves after its training; the arithmetic was counted before it."""
     return Report(
         attempt=run.attempt,
-        measurement=result.model_copy(update={"mfu_ratio": mfu}),
+        measurement=result.model_copy(update={"mfu_ratio": counted.mfu_ratio(result.images_per_second)}),
         batch=batch_truth(run, inspection.microbatch),
-        environment=known,
+        environment=environment(run, inspection.workload, counted.flop),
     )
 
 
 def trained(run: RunConfig, place: Place, pulse: Pulse) -> Report:
-    """The whole run of one rank."""
-    telemetry = None
-    if place.rank == 0:
-        telemetry = Telemetry(run.trainer.model.value, device_memory=run.accelerator)
+    """The whole run of one rank; rank 0 serves the metrics, and counts the arithmetic before anything is measured."""
+    telemetry = Telemetry(run.trainer.model.value, device_memory=run.accelerator) if place.rank == 0 else None
+    if telemetry is not None:
         serve(telemetry, port())
     pulse.enter(Phase.RENDEZVOUS)
     device = device_of(run, place)
@@ -196,8 +191,11 @@ def trained(run: RunConfig, place: Place, pulse: Pulse) -> Report:
     reproducibility.seed_all(run.trainer.seed)
     parts, inspection = parts_of(run, place, device), Inspection(run.trainer, run.devices)
     parts = replace(parts, algorithms=(*parts.algorithms, inspection))
-    result = fit(run, parts, pulse, telemetry)
-    return report_of(run, result, inspection) if place.rank == 0 else Report(attempt=run.attempt, measurement=result)
+    if telemetry is None:
+        return Report(attempt=run.attempt, measurement=fit(run, parts, pulse, None))
+    counted = Arithmetic(flops_per_image(run.trainer), run.devices, peak(run))
+    telemetry.utilisation(counted.mfu_ratio)
+    return report_of(run, fit(run, parts, pulse, telemetry), inspection, counted)
 
 
 def failed(run: RunConfig, place: Place, pulse: Pulse, error: BaseException) -> Report:

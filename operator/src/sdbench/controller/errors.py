@@ -54,6 +54,12 @@ class Unreadable(ApiError):
         self.metadata = metadata
 
 
+KNOWN: tuple[type[ApiError], ...] = (
+    *(ApiError, NotFound, Conflict, AlreadyExists, Forbidden, Invalid),
+    *(Unavailable, WebhookFailed, NotServed, Unreadable),
+)
+"""All of them, as they are counted."""
+
 LONGEST_PATIENCE = 300.0
 """Most seconds that a Retry-After is obeyed."""
 

@@ -170,6 +170,7 @@ class Operator:
             if self._board.worth_a_look(benchmark):
                 self._queue.add(key_of(benchmark))
         self._pulse.last_list = time.monotonic()
+        self.series.last_list.set_to_current_time()
 
     async def _read(self, documents: tuple[Document, ...]) -> AsyncIterator[Benchmark]:
         """The Benchmarks; one that cannot be read gets a pass, which tells it. There may be thousands: others go on."""
@@ -205,7 +206,7 @@ class Operator:
         """Nothing is done for a Benchmark of which not everything is understood, until it or the operator changes."""
         if not self._board.left_alone(error.metadata):
             self._board.leave_alone(error.metadata)
-            self.series.errors.labels(type(error).__name__).inc()
+            self.series.pass_failed(error)
             log.warning("%s/%s is left alone: %s", *key, error)
             await cluster.tell(error.metadata, (Notice(True, "Unreadable", f"It is left alone: {error}"),))
         self._queue.done(key)
@@ -213,7 +214,7 @@ class Operator:
     def _failed(self, key: Key, error: Exception) -> None:
         retry_after = error.retry_after if isinstance(error, Unavailable) else None
         delay = self._queue.failed(key, retry_after or 0.0)
-        self.series.errors.labels(type(error).__name__).inc()
+        self.series.pass_failed(error)
         log.warning("%s/%s: the pass failed, next try in %.1f s: %s", *key, delay, error)
 
 

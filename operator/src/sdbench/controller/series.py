@@ -1,4 +1,4 @@
-"""Which series does the operator serve? One table: name, kind, labels, meaning."""
+"""Which series does the operator serve? One table: name, kind, labels, meaning. docs/metrics.md is made of it."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -23,49 +23,96 @@ class Series:
 _POINT = ("namespace", "benchmark", "point", "devices")
 _BENCHMARK = ("namespace", "benchmark")
 
-POINT_RATE = Series("sdbench_point_images_per_second", Kind.GAUGE, _POINT, "Mean over the repeats of a Point.")
-POINT_EFFICIENCY = Series(
-    "sdbench_point_scaling_efficiency_ratio",
-    Kind.GAUGE,
-    _POINT,
-    "Rate per device over that of the smallest device count.",
-)
-POINT_DAYS = Series("sdbench_point_projected_days", Kind.GAUGE, _POINT, "Days of the full training at this rate.")
-POINT_COST = Series("sdbench_point_projected_cost", Kind.GAUGE, _POINT, "Device-hours of the full training x price.")
-POINT_MFU = Series("sdbench_point_mfu_ratio", Kind.GAUGE, _POINT, "Model FLOPs utilisation.")
 
-PHASE = Series(
-    "sdbench_benchmark_phase", Kind.GAUGE, (*_BENCHMARK, "phase"), "1 for the Benchmark's phase, 0 for the others."
+def _point(name: str, text: str) -> Series:
+    return Series(f"sdbench_point_{name}", Kind.GAUGE, _POINT, text)
+
+
+def _benchmark(name: str, text: str, *labels: str) -> Series:
+    kind = Kind.COUNTER if name.endswith("_total") else Kind.GAUGE
+    return Series(f"sdbench_benchmark_{name}", kind, (*_BENCHMARK, *labels), text)
+
+
+def _operator(name: str, text: str, *labels: str, kind: Kind = Kind.GAUGE) -> Series:
+    return Series(f"sdbench_operator_{name}", kind, labels, text)
+
+
+POINT_RATE = _point("images_per_second", "Images per second of the window, mean over the repeats of a Point.")
+POINT_MEDIAN_RATE = _point(
+    "median_images_per_second", "Images per second at the median step, mean over the repeats: what gates judge."
 )
-VERDICT = Series(
-    "sdbench_benchmark_verdict",
-    Kind.GAUGE,
-    (*_BENCHMARK, "verdict"),
-    "1 for the gate's verdict, 0 for the others; from the Benchmark's end on.",
+POINT_LOW = _point(
+    "images_per_second_low", "Low end of the mean's 95 % t-interval; absent with fewer than two repeats."
 )
-TRIALS = Series("sdbench_benchmark_trials", Kind.GAUGE, (*_BENCHMARK, "phase"), "Trials in each phase.")
-SPENT = Series(
-    "sdbench_benchmark_spent_device_seconds_total",
-    Kind.COUNTER,
-    _BENCHMARK,
-    "Device-seconds from scheduled to released, over all Attempts.",
+POINT_HIGH = _point(
+    "images_per_second_high", "High end of the mean's 95 % t-interval; absent with fewer than two repeats."
+)
+POINT_VARIATION = _point(
+    "variation_ratio",
+    "Coefficient of variation of the median rate over the repeats, as gates and kubectl have it; absent with one.",
+)
+POINT_EFFICIENCY = _point(
+    "scaling_efficiency_ratio", "Rate per device over that of the smallest device count; not clamped at 1."
+)
+POINT_MFU = _point("mfu_ratio", "Model FLOPs utilisation; absent where the FLOP or the device's peak is unknown.")
+POINT_SKEW = _point("rank_skew_ratio", "Own work before the first collective: slowest rank over median; worst repeat.")
+POINT_DATA_WAIT = _point(
+    "data_wait_ratio", "Share of the window that the worst rank waited for its images; worst repeat."
+)
+POINT_DAYS = _point(
+    "projected_days", "Days of the full training at this rate; absent where the rate of a stage is not known."
+)
+POINT_DEVICE_HOURS = _point("device_hours", "Device-hours of the full training; absent where its days are.")
+POINT_COST = _point("projected_cost", "Device-hours of the full training x spec.devices.hourlyPrice, in its currency.")
+POINT_BASELINE = _point(
+    "baseline_images_per_second",
+    "Median rate of the same Point in the complete Benchmark that spec.gate.baseline names; absent where that is gone, "
+    "or trained something else, or on other devices.",
 )
 
-DURATION = Series("sdbench_operator_reconcile_duration_seconds", Kind.HISTOGRAM, (), "Length of a pass.")
-ERRORS = Series("sdbench_operator_reconcile_errors_total", Kind.COUNTER, ("reason",), "Passes that failed.")
-DEPTH = Series("sdbench_operator_queue_depth", Kind.GAUGE, (), "Benchmarks that wait for a pass.")
-LAG = Series("sdbench_operator_event_loop_lag_seconds", Kind.GAUGE, (), "How late the event loop was last.")
-LAST_EVENT = Series(
-    "sdbench_operator_last_watch_event_timestamp_seconds", Kind.GAUGE, (), "When a watch last said something."
+PHASE = _benchmark("phase", "1 for the Benchmark's phase, 0 for the others.", "phase")
+VERDICT = _benchmark(
+    "verdict", "1 for the gate's verdict, 0 for the others; from the end of a Benchmark with a gate on.", "verdict"
 )
-REQUESTS = Series(
-    "sdbench_operator_api_requests_total",
-    Kind.COUNTER,
-    ("verb", "resource", "code"),
+TARGET = _benchmark("target_images_per_second", "spec.gate.minImagesPerSecond; absent without one.")
+TRIALS = _benchmark("trials", "Trials in each phase.", "phase")
+FAILED_TRIALS = _benchmark("failed_trials", "Trials that ended as Failed; only reasons that occurred.", "reason")
+WAITING_SINCE = _benchmark(
+    "waiting_since_timestamp_seconds",
+    "Since when the longest waiting of its Trials has waited for its devices; absent when none waits.",
+)
+DEVICES = _benchmark("devices", "Devices that its Attempts hold now.")
+SPENT = _benchmark("spent_device_seconds_total", "Device-seconds from scheduled to released, over all Attempts.")
+SPENT_COST = _benchmark("spent_cost_total", "Device-hours spent x spec.devices.hourlyPrice; absent without a price.")
+
+DURATION = _operator("reconcile_duration_seconds", "Length of a pass.", kind=Kind.HISTOGRAM)
+ERRORS = _operator(
+    "reconcile_errors_total",
+    "Passes that failed, by the kind of the error; Bug: one of this version of the operator.",
+    "reason",
+    kind=Kind.COUNTER,
+)
+DEPTH = _operator("queue_depth", "Benchmarks that wait for a pass.")
+LAG = _operator("event_loop_lag_seconds", "How late the event loop was last.")
+LAST_EVENT = _operator("last_watch_event_timestamp_seconds", "When a watch last said something; 0: never.")
+LAST_LIST = _operator(
+    "last_list_timestamp_seconds",
+    "When all Benchmarks were last listed, every 45 s while all is well; at first, when the operator started.",
+)
+REQUESTS = _operator(
+    "api_requests_total",
     "Requests to the API server; code is `error` when there was no response.",
+    "verb",
+    "resource",
+    "code",
+    kind=Kind.COUNTER,
 )
 BUILD = Series("sdbench_build_info", Kind.GAUGE, ("component", "version"), "Always 1.")
 
-OF_BENCHMARKS = (POINT_RATE, POINT_EFFICIENCY, POINT_DAYS, POINT_COST, POINT_MFU, PHASE, VERDICT, TRIALS, SPENT)
-OF_OPERATOR = (DURATION, ERRORS, DEPTH, LAG, LAST_EVENT, REQUESTS, BUILD)
-ALL = (*OF_BENCHMARKS, *OF_OPERATOR)
+OF_POINTS = (
+    *(POINT_RATE, POINT_LOW, POINT_HIGH, POINT_MEDIAN_RATE, POINT_VARIATION, POINT_BASELINE, POINT_EFFICIENCY),
+    *(POINT_MFU, POINT_SKEW, POINT_DATA_WAIT, POINT_DAYS, POINT_DEVICE_HOURS, POINT_COST),
+)
+OF_BENCHMARKS = (PHASE, VERDICT, TARGET, TRIALS, FAILED_TRIALS, WAITING_SINCE, DEVICES, SPENT, SPENT_COST)
+OF_OPERATOR = (DURATION, ERRORS, DEPTH, LAG, LAST_EVENT, LAST_LIST, REQUESTS, BUILD)
+ALL = (*OF_POINTS, *OF_BENCHMARKS, *OF_OPERATOR)

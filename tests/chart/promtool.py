@@ -1,0 +1,48 @@
+"""What does promtool say of rules, of metrics, and of what Prometheus would answer after some time?"""
+
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+Labels = Mapping[str, str]
+Series = Mapping[str, str]
+"""Of a test: series by name and labels, to the values at each interval as promtool writes them."""
+
+
+def checked_rules(folder: Path, groups: Sequence[Mapping[str, Any]]) -> str:
+    """`promtool check rules`, with every lint fatal; it must be content."""
+    return _content(["check", "rules", "--lint=all", "--lint-fatal", str(_rules(folder, groups))])
+
+
+def complaints(exposition: bytes) -> set[str]:
+    """What `promtool check metrics` finds wrong with the text of a /metrics, by line."""
+    done = subprocess.run(["promtool", "check", "metrics"], input=exposition, capture_output=True)
+    assert done.returncode in (0, 3), done.stderr.decode()
+    return set(done.stderr.decode().splitlines())
+
+
+def judged(
+    folder: Path, groups: Sequence[Mapping[str, Any]], series: Series, tests: Mapping[str, Any], interval: str = "15s"
+) -> None:
+    """`promtool test rules`: these series, these rules evaluated each interval, and these tests, which must hold."""
+    given = [{"series": name, "values": values} for name, values in series.items()]
+    case = {"interval": interval, "input_series": given, **tests}
+    document = {"rule_files": [str(_rules(folder, groups))], "evaluation_interval": interval, "tests": [case]}
+    file = folder / "tests.yaml"
+    file.write_text(yaml.safe_dump(document))
+    _content(["test", "rules", str(file)])
+
+
+def _rules(folder: Path, groups: Sequence[Mapping[str, Any]]) -> Path:
+    file = folder / "rules.yaml"
+    file.write_text(yaml.safe_dump({"groups": list(groups)}))
+    return file
+
+
+def _content(arguments: list[str]) -> str:
+    done = subprocess.run(["promtool", *arguments], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
