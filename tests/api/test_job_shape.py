@@ -6,8 +6,8 @@ import pytest
 
 from api.operating import apply
 from cluster.harness.control_plane import ControlPlane
+from sdbench.api.resolved import Resolved
 from sdbench.api.scheduling import Preset
-from sdbench.api.status import Resolved
 from sdbench.controller.pytorchjob import pytorchjob
 from unit.controller.shapes import benchmark, start
 
