@@ -5,10 +5,12 @@ import re
 from typing import Any
 
 import pytest
+import yaml
 
 from chart.admission import BINDING, POLICY, SERVED, rendered
-from chart.rendering import Helm, Manifest, of_kind, the
+from chart.rendering import CHART, Helm, Manifest, of_kind, the
 
+PAGE = CHART.parents[1] / "docs/policies.md"
 EVERYWHERE = {"images": ["ghcr.io/sdbench/trainer", "registry.example:5000/team/"], "maxDevices": 8, "deviceHours": "5"}
 TEAM = {"maxDevices": 1_000_000, "deviceHours": "50.5"}
 NO_BOUND: dict[str, Any] = {"images": [], "maxDevices": 0, "deviceHours": "0.00"}
@@ -75,6 +77,13 @@ def test_two_releases_do_not_share_their_policies(helm: Helm) -> None:
     theirs = rendered(helm, {"default": EVERYWHERE}, (), "--namespace", "elsewhere")
     assert the(mine, POLICY)["metadata"]["name"] != the(theirs, POLICY)["metadata"]["name"]
     assert the(mine, BINDING)["metadata"]["name"] != the(theirs, BINDING)["metadata"]["name"]
+
+
+def test_the_example_of_the_page_is_taken(helm: Helm) -> None:
+    (text,) = re.findall(r"```yaml\n(policies:.*?)```", PAGE.read_text(), re.DOTALL)
+    example = yaml.safe_load(text)["policies"]
+    found = bounds(rendered(helm, example))
+    assert found["maxDevices"] == ({"team-a": 64, "sandbox": 0}, 8)
 
 
 def test_nothing_is_judged_unless_it_is_asked_for(helm: Helm) -> None:

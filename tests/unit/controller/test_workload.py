@@ -1,9 +1,11 @@
 """Do the pods get what the administrator fixed, and do the programs in them understand it?"""
 
 import os
+import re
 from typing import Any
 
 import pytest
+import yaml
 from botocore.utils import get_environ_proxies
 from requests.utils import should_bypass_proxies
 
@@ -11,7 +13,7 @@ from sdbench.api.spec import Data
 from sdbench.api.workload import Workload
 from sdbench.controller.pytorchjob import pytorchjob
 from sdbench.controller.workload import CA_VARIABLES, PROXY_VARIABLES, UNPROXIED, variables
-from unit.controller.shapes import benchmark, fixed, start
+from unit.controller.shapes import ROOT, benchmark, fixed, start
 
 PROXY = "http://proxy.example:3128"
 OUTSIDE = {"http": PROXY, "https": PROXY}
@@ -124,3 +126,11 @@ def test_the_ca_bundle_is_a_file_without_which_no_pod_starts() -> None:
 def test_the_key_of_the_ca_bundle_has_a_usual_name() -> None:
     (volume,) = (one["configMap"] for one in pods({"caBundle": BUNDLE})[0]["volumes"] if one["name"] == "ca-bundle")
     assert volume["items"] == [{"key": "ca.crt", "path": "ca.crt"}]
+
+
+def test_the_page_tells_every_variable_and_its_example_is_taken() -> None:
+    page = (ROOT / "docs/pods.md").read_text()
+    assert [name for name in (*CA_VARIABLES, *PROXY_VARIABLES[:3]) if f"`{name}`" not in page] == []
+    values = yaml.safe_load(re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)[0])["trainer"]
+    plain = [one["name"] for one in values["imagePullSecrets"]]
+    assert Workload.model_validate(values | {"imagePullSecrets": plain}).service_account_name == "trainer"
