@@ -6,8 +6,7 @@ import pytest
 
 from api.operating import apply
 from cluster.harness.control_plane import ControlPlane
-from sdbench.api.scheduling import Preset
-from sdbench.api.status import Resolved
+from sdbench.api.resolved import Resolved
 from sdbench.controller.pytorchjob import pytorchjob
 from unit.controller.shapes import benchmark, start
 
@@ -35,6 +34,12 @@ FABRIC = {
     "resources": {"rdma/hca": "1"},
     "annotations": {"k8s.v1.cni.cncf.io/networks": "rdma"},
 }
+SITE = {
+    "serviceAccountName": "default",
+    "imagePullSecrets": ["registry", "mine"],
+    "proxy": {"http": "http://proxy:3128", "https": "http://proxy:3128", "noProxy": ".example.org"},
+    "caBundle": {"configMap": "site-ca"},
+}
 CASES: dict[str, dict[str, Any]] = {
     "cpu": {},
     "gpus": {"devices": GPUS, "trainer": {"globalBatchSize": 64}},
@@ -43,6 +48,7 @@ CASES: dict[str, dict[str, Any]] = {
     "spread": {"scheduling": {"topologyKey": ZONE, "topologyMode": "Spread"}},
     "labels": {"podLabels": {"team": "vision", "example.org/a": ""}, "podAnnotations": {"example.org/b": "x" * 1024}},
     "preset": {"devices": GPUS, "trainer": {"globalBatchSize": 64}, "preset": FABRIC},
+    "workload": {"imagePullSecrets": ["mine"], "preset": FABRIC, "workload": SITE},
 }
 
 
@@ -50,8 +56,8 @@ CASES: dict[str, dict[str, Any]] = {
 def job(request: pytest.FixtureRequest, nowhere: str) -> dict[str, Any]:
     """The job for an Attempt with two pods."""
     changes = dict(CASES[request.param])
-    preset = changes.pop("preset", None)
-    resolved = Resolved(image="x", operator_version="1", preset=Preset.model_validate(preset) if preset else None)
+    added = {name: changes.pop(name) for name in ("preset", "workload") if name in changes}
+    resolved = Resolved.model_validate({"image": "x", "operatorVersion": "1", **added})
     one = benchmark(**changes)
     one = one.model_copy(update={"status": one.status.model_copy(update={"resolved": resolved})})
     made = pytorchjob(one, start(one, pods=2))

@@ -6,6 +6,7 @@ from typing import Any
 
 from sdbench.api.benchmark import Benchmark, Metadata
 from sdbench.api.names import API_VERSION, KIND
+from sdbench.api.resolved import Resolved
 from sdbench.api.spec import Devices, Spec
 from sdbench.api.status import (
     Condition,
@@ -15,7 +16,6 @@ from sdbench.api.status import (
     Phase,
     PointRow,
     Reason,
-    Resolved,
     Status,
     TrialPhase,
     TrialRow,

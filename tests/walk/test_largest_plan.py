@@ -11,7 +11,8 @@ from api.questions import question
 from cluster.harness.control_plane import ControlPlane
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.names import PLAN_LIMIT, attempt_name
-from sdbench.api.status import Resolved, Status, TrialPhase, TrialRow
+from sdbench.api.resolved import Resolved
+from sdbench.api.status import Status, TrialPhase, TrialRow
 from sdbench.core.decide import decide
 from sdbench.core.fitting import LIMIT_BYTES, written_bytes
 from sdbench.core.plan import Trial, trials

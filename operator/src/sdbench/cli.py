@@ -272,6 +272,9 @@ def operator(
     presets: Annotated[
         Path | None, typer.Option(metavar="FILE", help="YAML or JSON with what spec.scheduling.preset may name.")
     ] = None,
+    workload: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="YAML or JSON with what every training pod gets.")
+    ] = None,
 ) -> None:
     """Run the operator: what the chart's Deployment starts."""
     from sdbench.controller import administration
@@ -279,10 +282,10 @@ def operator(
 
     try:
         bounds = administration.bounds(max_devices, max_device_hours, max_concurrent_trials)
-        defined = administration.presets(presets)
+        defined, fixed = administration.presets(presets), administration.workload(workload)
     except administration.WrongOption as error:
         fail(INVALID, str(error))
-    run(Options(default_image, tuple(namespace or ()), port, bounds, defined))
+    run(Options(default_image, tuple(namespace or ()), port, bounds, defined, fixed))
 
 
 if __name__ == "__main__":

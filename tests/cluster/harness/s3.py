@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from cluster.harness.certificates import KeyPair
 from cluster.harness.daemons import daemon
 from cluster.harness.ports import accepts, free_ports
 from cluster.harness.runs import Run
@@ -23,11 +24,11 @@ class S3:
 
 
 @contextlib.contextmanager
-def s3_server(run: Run, address: str) -> Iterator[S3]:
-    """A server with credentials that nobody else has, so that a secret that leaks is recognised."""
+def s3_server(run: Run, address: str, tls: KeyPair | None = None) -> Iterator[S3]:
+    """A server with credentials that nobody else has, so that a secret that leaks is recognised; https with `tls`."""
     (port,) = free_ports(1, address)
     server = S3(
-        endpoint=f"http://{address}:{port}",
+        endpoint=f"{'https' if tls else 'http'}://{address}:{port}",
         access_key=f"access-{secrets.token_hex(8)}",
         secret_key=f"secret-{secrets.token_hex(16)}",
         folder=run.folder / "s3",
@@ -42,6 +43,7 @@ def s3_server(run: Run, address: str) -> Iterator[S3]:
         *("--auth-key", f"{server.access_key},{server.secret_key}"),
         "--vfs-cache-mode=writes",
         f"--cache-dir={run.folder / 'rclone'}",
+        *(("--cert", tls.certificate, "--key", tls.key) if tls else ()),
         "--dir-cache-time=0s",  # a file that a test has written is an object at once
     ]
     with daemon(run, "s3", command) as process:

@@ -6,6 +6,8 @@ from typing import Any
 import yaml
 
 from sdbench.api.benchmark import Benchmark
+from sdbench.api.resolved import Resolved
+from sdbench.api.workload import Workload
 from sdbench.core.world import Start
 from sdbench_trainer.run import RunConfig, Source
 
@@ -32,6 +34,12 @@ def start(one: Benchmark, pods: int = 1, devices_per_pod: int = 1, remote: str |
         trainer=one.spec.trainer,
     )
     return Start("tiny-40d0b-0-1", 0, 1, "registry.example/trainer:1", run, pods, devices_per_pod)
+
+
+def fixed(one: Benchmark, given: Workload) -> Benchmark:
+    """The Benchmark, accepted by an administrator who fixed this."""
+    resolved = Resolved(image="x", operator_version="1", workload=given)
+    return one.model_copy(update={"status": one.status.model_copy(update={"resolved": resolved})})
 
 
 def labels(trial: int = 0, attempt: int = 1, uid: str = UID) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Are an administrator's options read as they are meant, and is a wrong one refused before anything runs?"""
 
+import json
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -9,20 +10,21 @@ import yaml
 from typer.testing import CliRunner
 
 from sdbench.api.scheduling import Preset
+from sdbench.api.workload import Workload
 from sdbench.cli import app
 from sdbench.controller import operator
-from sdbench.controller.administration import OWN_NAMES, OWN_PREFIXES, WrongOption, bounds, presets
+from sdbench.controller.administration import OWN_NAMES, OWN_PREFIXES, WrongOption, bounds, presets, workload
 from sdbench.controller.operator import Options
 from sdbench.controller.pytorchjob import pytorchjob
 from sdbench.core.world import Bounds
 from sdbench_trainer import topology
 from sdbench_trainer.run import RUN_VARIABLE, Source
 from sdbench_trainer.topology import Topology
-from unit.controller.shapes import benchmark, start
+from unit.controller.shapes import benchmark, fixed, start
 
 
 def written(folder: Path, content: Any) -> Path:
-    """A file of presets."""
+    """A file of presets, or a workload."""
     file = folder / "presets.yaml"
     file.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
     return file
@@ -74,7 +76,7 @@ def test_an_absent_file_is_told(tmp_path: Path) -> None:
 
 
 def test_no_preset_can_set_what_we_set(tmp_path: Path) -> None:
-    one = benchmark()
+    one = fixed(benchmark(), Workload.model_validate(FIXED))
     credentials = tmp_path / "credentials"
     credentials.mkdir()
     for name in (*topology.CREDENTIAL_VALUES, *topology.CREDENTIAL_PATHS):
@@ -94,6 +96,50 @@ def _container(job: dict[str, Any]) -> dict[str, Any]:
     return container
 
 
+FIXED = {
+    "serviceAccountName": "trainer",
+    "imagePullSecrets": ["registry"],
+    "proxy": {"http": "http://proxy:3128", "https": "http://proxy:3128", "noProxy": ".example.org"},
+    "caBundle": {"configMap": "site-ca", "key": "bundle.pem"},
+}
+
+
+def test_a_workload_is_read_as_it_is_written(tmp_path: Path) -> None:
+    found = workload(written(tmp_path, FIXED))
+    assert found == Workload.model_validate(FIXED)
+    assert found.document() == FIXED
+
+
+@pytest.mark.parametrize("content", ["", {}, {"imagePullSecrets": []}])
+def test_a_workload_may_fix_nothing(tmp_path: Path, content: Any) -> None:
+    assert workload(written(tmp_path, content)) is workload(None) is None
+
+
+WRONG_WORKLOADS = [
+    ({"serviceAccount": "trainer"}, "serviceAccount: Extra inputs are not permitted"),
+    ({"serviceAccountName": "Trainer"}, "serviceAccountName: String should match pattern"),
+    ({"imagePullSecrets": [{"name": "registry"}]}, "imagePullSecrets.0: Input should be a valid string"),
+    ({"proxy": {"http": "proxy:3128"}}, "proxy.http: String should match pattern"),
+    ({"proxy": {"https": "http://me:secret@proxy:3128"}}, "proxy.https: String should match pattern"),
+    ({"proxy": {"http": "http://$(SECRET):3128"}}, "proxy.http: String should match pattern"),
+    ({"proxy": {"noProxy": "a\nb"}}, "proxy.noProxy: String should match pattern"),
+    ({"caBundle": {"key": "ca.crt"}}, "caBundle.configMap: Field required"),
+    ({"caBundle": {"configMap": "site-ca", "key": "../ca.crt"}}, "caBundle.key: String should match pattern"),
+    (["trainer"], "workload: Input should be a valid dictionary"),
+    ("proxy: [", "the workload cannot be read"),
+]
+
+
+@pytest.mark.parametrize(("content", "said"), WRONG_WORKLOADS, ids=[said for _, said in WRONG_WORKLOADS])
+def test_a_wrong_workload_is_refused_with_its_path(tmp_path: Path, content: Any, said: str) -> None:
+    file = written(tmp_path, content)
+    with pytest.raises(WrongOption) as refused:
+        workload(file)
+    assert str(refused.value).startswith(f"{file}: ")
+    assert said in str(refused.value)
+    assert "secret@" not in str(refused.value)
+
+
 def test_bounds_are_what_was_given_and_otherwise_none() -> None:
     assert bounds(None, None, None) == Bounds()
     assert bounds(8, "0.5", 2) == Bounds(8, Decimal("0.5"), 2)
@@ -108,13 +154,16 @@ def test_hours_that_are_none_are_refused(hours: str) -> None:
 def test_the_command_hands_them_to_the_operator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[Options] = []
     monkeypatch.setattr(operator, "run", ran.append)
-    file = written(tmp_path, {"rdma": FABRIC})
+    file, other = written(tmp_path, {"rdma": FABRIC}), tmp_path / "workload.json"
+    other.write_text(json.dumps(FIXED))
     options = ("--max-devices", "64", "--max-device-hours", "500", "--max-concurrent-trials", "2", "--presets", file)
-    done = CliRunner().invoke(app, ["operator", "--default-image", "x", *map(str, options)])
+    command = ["operator", "--default-image", "x", *map(str, options), "--workload", str(other)]
+    done = CliRunner().invoke(app, command)
     assert done.exit_code == 0, done.output
     (given,) = ran
     assert given.bounds == Bounds(64, Decimal(500), 2)
     assert given.presets == {"rdma": Preset.model_validate(FABRIC)}
+    assert given.workload == Workload.model_validate(FIXED)
 
 
 def test_the_command_refuses_a_wrong_preset_and_starts_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,3 +173,14 @@ def test_the_command_refuses_a_wrong_preset_and_starts_nothing(tmp_path: Path, m
     done = CliRunner().invoke(app, ["operator", "--default-image", "x", "--presets", str(file)])
     assert (done.exit_code, ran) == (2, [])
     assert done.output == f"{file}: rdma.environment.RANK: it is not a preset's to set\n"
+
+
+def test_the_command_refuses_a_wrong_workload_and_starts_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[Options] = []
+    monkeypatch.setattr(operator, "run", ran.append)
+    file = written(tmp_path, {"proxies": {}})
+    done = CliRunner().invoke(app, ["operator", "--default-image", "x", "--workload", str(file)])
+    assert (done.exit_code, ran) == (2, [])
+    assert done.output == f"{file}: proxies: Extra inputs are not permitted\n"

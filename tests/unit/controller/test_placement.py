@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from sdbench.api.names import attempt_name
+from sdbench.api.resolved import Resolved
 from sdbench.api.scheduling import Preset
-from sdbench.api.status import Resolved
 from sdbench.controller.calls import CALLS
 from sdbench.controller.placement import LOST_NODE_SECONDS
 from sdbench.controller.pytorchjob import pytorchjob

@@ -12,11 +12,12 @@ import pytest
 import yaml
 
 from sdbench.api.benchmark import Benchmark
+from sdbench.api.workload import Workload
 from sdbench.controller.pytorchjob import pytorchjob, run_text
 from sdbench.controller.quantities import multiplied, whole_cores
 from sdbench.core.world import Start
 from sdbench_trainer.run import RunConfig
-from unit.controller.shapes import benchmark, start
+from unit.controller.shapes import benchmark, fixed, start
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -25,6 +26,13 @@ GPUS = {
     "perPod": 8,
     "resource": "nvidia.com/gpu",
     "perDevice": {"cpu": "7500m", "memory": "64Gi", "sharedMemory": "8Gi"},
+}
+
+SITE = {
+    "serviceAccountName": "trainer",
+    "imagePullSecrets": ["registry", "mirror"],
+    "proxy": {"http": "http://proxy.example:3128", "https": "http://proxy.example:3128", "noProxy": ".example.org"},
+    "caBundle": {"configMap": "site-ca", "key": "bundle.pem"},
 }
 
 
@@ -38,7 +46,17 @@ def on_gpus() -> tuple[Benchmark, Start]:
     return one, start(one, pods=2, devices_per_pod=8, remote=None)
 
 
-@pytest.mark.parametrize(("name", "case"), [("cpu-one-pod", on_cpu), ("gpu-two-pods", on_gpus)])
+def on_a_site() -> tuple[Benchmark, Start]:
+    """Where the administrator fixes everything that there is to fix."""
+    data = {"remote": "s3://b/shards", "endpoint": "http://minio:9000"}
+    one = fixed(benchmark(data=data, imagePullSecrets=["mine", "registry"]), Workload.model_validate(SITE))
+    return one, start(one, pods=2)
+
+
+CASES = [("cpu-one-pod", on_cpu), ("gpu-two-pods", on_gpus), ("site-two-pods", on_a_site)]
+
+
+@pytest.mark.parametrize(("name", "case"), CASES)
 def test_a_job_is_what_is_kept(name: str, case: Any) -> None:
     # By way of JSON, so that parts that are used twice are written twice.
     made = yaml.safe_dump(json.loads(json.dumps(pytorchjob(*case()))), sort_keys=False)

@@ -124,6 +124,8 @@ SECURITY = 'pods "x" is forbidden: violates PodSecurity "restricted:latest": run
 SHUTDOWN = {"reason": "Terminated", "message": "Pod was terminated in response to imminent node shutdown."}
 PRESSURE = {"reason": "Evicted", "message": "The node was low on resource: memory."}
 NO_SECRET = 'MountVolume.SetUp failed for volume "credentials" : secret "s3" not found'
+NO_BUNDLE = 'MountVolume.SetUp failed for volume "ca-bundle" : configmap "site-ca" not found'
+NO_ACCOUNT = 'pods "x" is forbidden: error looking up service account lab/trainer: serviceaccount "trainer" not found'
 FAILED = {"type": "Failed", "status": "True", "message": "PyTorchJob is failing because 1 Worker replica(s) failed."}
 ROOM = "0/3 nodes are available: 3 Insufficient nvidia.com/gpu."
 PREEMPTION = "default-scheduler: preempting to accommodate a higher priority pod"
@@ -144,13 +146,21 @@ SITUATIONS: dict[Reason, tuple[Situation, ...]] = {
             (waiting(0, "ContainerCreating"), here(1)),
             events=(event(f"{NAME}-master-0", "FailedMount", NO_SECRET),),
         ),
+        Situation(
+            "CA bundle cannot be mounted: its ConfigMap site-ca does not exist",
+            (here(0), waiting(1, "ContainerCreating")),
+            events=(event(f"{NAME}-worker-0", "FailedMount", NO_BUNDLE),),
+        ),
         Situation("Secret s3", (waiting(0, "CreateContainerConfigError", 'secret "s3" not found'), here(1))),
     ),
     Reason.IMAGE_PULL: (
         Situation(IMAGE, (waiting(0, "InvalidImageName"), here(1))),
         Situation("no such tag", (waiting(0, "ImagePullBackOff", "no such tag"), here(1)), seconds=1_800),
     ),
-    Reason.PODS_FORBIDDEN: (Situation("runAsNonRoot", events=(event(NAME, "FailedCreatePod", SECURITY),)),),
+    Reason.PODS_FORBIDDEN: (
+        Situation("runAsNonRoot", events=(event(NAME, "FailedCreatePod", SECURITY),)),
+        Situation("The ServiceAccount trainer", events=(event(NAME, "FailedCreatePod", NO_ACCOUNT),)),
+    ),
     Reason.UNSCHEDULABLE: (
         Situation("Insufficient nvidia.com/gpu", (unscheduled(0, ROOM), unscheduled(1, ROOM)), seconds=86_400),
         Situation("limits.gangSeconds", (here(0), unscheduled(1, ROOM)), seconds=300),

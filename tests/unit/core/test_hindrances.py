@@ -33,6 +33,14 @@ MOUNT = Complaint("pod-1", "FailedMount", 'MountVolume.SetUp failed for volume "
 CACHE = replace(MOUNT, message="failed to sync secret cache: timed out waiting for the condition")
 QUOTA = 'pods "x" is forbidden: exceeded quota: compute, requested: cpu=4, used: cpu=0, limited: cpu=2'
 SECURITY = 'pods "x" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot != true'
+BUNDLE = Complaint(
+    "pod-1", "FailedMount", 'MountVolume.SetUp failed for volume "ca-bundle" : configmap "site-ca" not found'
+)
+BUNDLE_KEY = replace(
+    BUNDLE,
+    message='MountVolume.SetUp failed for volume "ca-bundle" : configmap references non-existent config key: ca.crt',
+)
+MESH = replace(BUNDLE, message=BUNDLE.message.replace('"ca-bundle"', '"istiod-ca-cert"'))
 CLAIM = '0/1 nodes are available: persistentvolumeclaim "shards" not found.'
 
 STUCK: list[tuple[str, AttemptState, int, Reason, str]] = [
@@ -65,6 +73,15 @@ STUCK: list[tuple[str, AttemptState, int, Reason, str]] = [
         "The Secret s3 does not exist",
     ),
     ("no such Secret to mount", attempt(pod(0), waiting(1), complaints=(MOUNT,)), 20, Reason.SECRET_MISSING, "s3"),
+    ("no bundle", attempt(pod(0), waiting(1), complaints=(BUNDLE,)), 20, Reason.SECRET_MISSING, "ConfigMap site-ca"),
+    ("no key", attempt(pod(0), waiting(1), complaints=(BUNDLE_KEY,)), 20, Reason.SECRET_MISSING, "the key ca.crt"),
+    (
+        "another's ConfigMap, which may come",
+        attempt(pod(0), waiting(1), complaints=(MESH,)),
+        1_800,
+        Reason.DEADLINE_EXCEEDED,
+        "startSeconds",
+    ),
     (
         "a slow Secret",
         attempt(pod(0), waiting(1), complaints=(CACHE,)),
@@ -98,6 +115,7 @@ def test_an_old_complaint_is_no_matter_once_the_pods_are_there() -> None:
     assert end_of(state, seconds=600) is None
 
 
+ACCOUNT = 'pods "x" is forbidden: error looking up service account lab/{0}: serviceaccount "{0}" not found'
 UNMET = exited(0, 66)
 HOMELESS = queued(1, unschedulable="0/3 nodes")
 
@@ -144,7 +162,9 @@ def test_the_gangs_time_counts_from_its_last_pod() -> None:
         (QUOTA, Consequence.ENDS_POINT, 20),
         ("pods is forbidden: maximum memory usage per Container is 2Gi", Consequence.ENDS_POINT, 20),
         (SECURITY, Consequence.STOPS_SWEEP, 20),
-        ("pods is forbidden: error looking up service account lab/default", Consequence.STOPS_SWEEP, 86_400),
+        (ACCOUNT.format("default"), Consequence.STOPS_SWEEP, 86_400),
+        (ACCOUNT.format("trainer"), Consequence.STOPS_SWEEP, 20),
+        (ACCOUNT.format("default-trainer"), Consequence.STOPS_SWEEP, 20),
         ("failed calling webhook", Consequence.STOPS_SWEEP, 86_400),
     ],
 )

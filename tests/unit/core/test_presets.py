@@ -1,4 +1,4 @@
-"""Is a preset pinned when the question is accepted, and may labels say only what an author may say?"""
+"""Is what an administrator adds pinned when a question is accepted, and may labels say only what they may?"""
 
 from dataclasses import replace
 from typing import Any
@@ -7,6 +7,7 @@ import pytest
 
 from sdbench.api.scheduling import Preset
 from sdbench.api.status import ConditionStatus, ConditionType, Phase
+from sdbench.api.workload import Proxy, Workload
 from sdbench.core.decide import decide
 from sdbench.core.world import Decision, World
 from unit.core.worlds import after, benchmark, spec, world
@@ -43,6 +44,33 @@ def test_what_becomes_of_a_preset_later_changes_nothing() -> None:
         second = decide(defined(after(first, before, seconds=5), later))
         assert refusal(second) == ""
         assert second.status.resolved == first.status.resolved
+
+
+SITE = Workload(service_account_name="trainer", proxy=Proxy(https="http://proxy:3128"))
+
+
+def fixed(one: World, workload: Workload | None) -> World:
+    """The World with this Workload of its administrator."""
+    return replace(one, defaults=replace(one.defaults, workload=workload))
+
+
+def test_the_pods_workload_is_pinned_when_the_question_is_accepted_and_stays() -> None:
+    before = fixed(world(benchmark(spec())), SITE)
+    first = decide(before)
+    assert first.status.resolved is not None
+    assert first.status.resolved.workload == SITE
+    for later in (Workload(service_account_name="other"), None):
+        second = decide(fixed(after(first, before, seconds=5), later))
+        assert second.status.resolved == first.status.resolved
+
+
+def test_what_was_accepted_without_a_workload_gets_none_later() -> None:
+    before = world(benchmark(spec()))
+    first = decide(before)
+    second = decide(fixed(after(first, before, seconds=5), SITE))
+    assert first.status.resolved is not None
+    assert "workload" not in first.status.resolved.document()
+    assert second.status.resolved == first.status.resolved
 
 
 def test_without_a_name_no_preset_is_taken() -> None:

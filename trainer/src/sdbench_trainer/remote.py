@@ -44,13 +44,15 @@ def _client(source: Source) -> Any:
 
 
 def _cause(error: Exception, endpoint: str | None) -> str:
-    from botocore.exceptions import ClientError, NoCredentialsError
+    from botocore.exceptions import ClientError, NoCredentialsError, SSLError
 
     if isinstance(error, ClientError):
         code = str(error.response["Error"]["Code"])
         return _CAUSES.get(code, f"the server answers {code}: {error.response['Error'].get('Message', '')}")
     if isinstance(error, NoCredentialsError):
         return "there are no credentials; name their Secret in spec.data.credentialsSecret"
+    if isinstance(error, SSLError):
+        return "the server's certificate is not trusted; its authority is not in the CA bundle (trainer.caBundle)"
     return f"the server {endpoint or 'of the remote'} does not answer ({type(error).__name__})"
 
 

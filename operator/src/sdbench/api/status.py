@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field, PlainSerializer
 
 from sdbench.api.answer import Answer
-from sdbench.api.scheduling import Preset
+from sdbench.api.resolved import Resolved
 from sdbench.api.verdict import GateRow, Verdict
 from sdbench_trainer.config import DecimalString
 
@@ -255,14 +255,6 @@ class Plan(Answer):
     most_device_hours: DecimalString | None = Field(
         None, description="If each Attempt lasted limits.totalSeconds and each Trial took all of its retries."
     )
-
-
-class Resolved(Answer):
-    """What was pinned when the Benchmark was accepted."""
-
-    image: str
-    operator_version: str
-    preset: Preset | None = Field(None, description="What spec.scheduling.preset named, as it was then.")
 
 
 class Summary(Answer):

@@ -1,15 +1,17 @@
-"""What has the administrator decided? Bounds and presets, from the options that the chart gives the operator."""
+"""What has the administrator decided? Bounds, presets and Workload, from the options that the chart gives."""
 
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from sdbench.api.fields import ShortName
 from sdbench.api.scheduling import Preset
+from sdbench.api.workload import Workload
+from sdbench.controller.workload import CA_VARIABLES, PROXY_VARIABLES
 from sdbench.core.world import Bounds
 
 OWN_NAMES = frozenset(
@@ -17,6 +19,7 @@ OWN_NAMES = frozenset(
         *("HOME", "OMP_NUM_THREADS", "TMPDIR", "PYTHONUNBUFFERED", "TOKENIZERS_PARALLELISM", "HF_HUB_OFFLINE"),
         *("MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE", "RANK", "NODE_RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE"),
         *("S3_ENDPOINT_URL", "GOOGLE_APPLICATION_CREDENTIALS", "HF_TOKEN"),
+        *(*PROXY_VARIABLES, *CA_VARIABLES),
     }
 )
 """Variables that the operator, the training-operator or the launcher sets, or that carry a credential."""
@@ -24,6 +27,9 @@ OWN_NAMES = frozenset(
 OWN_PREFIXES = ("SDBENCH_", "PET_", "AWS_", "GCS_", "AZURE_")
 
 PRESETS: TypeAdapter[dict[ShortName, Preset]] = TypeAdapter(dict[ShortName, Preset])
+WORKLOAD: TypeAdapter[Workload] = TypeAdapter(Workload)
+
+Content = TypeVar("Content")
 
 
 class WrongOption(ValueError):
@@ -49,7 +55,7 @@ def presets(file: Path | None) -> Mapping[str, Preset]:
     """The presets in a file of YAML or JSON, by name; without a file none. Raises WrongOption."""
     if file is None:
         return {}
-    found = _read(file)
+    found = _read(file, "presets", PRESETS)
     for name, preset in found.items():
         for variable in preset.environment:
             if variable in OWN_NAMES or variable.startswith(OWN_PREFIXES):
@@ -57,13 +63,21 @@ def presets(file: Path | None) -> Mapping[str, Preset]:
     return found
 
 
-def _read(file: Path) -> dict[str, Preset]:
+def workload(file: Path | None) -> Workload | None:
+    """What a file of YAML or JSON fixes in every training pod; None: nothing. Raises WrongOption."""
+    if file is None:
+        return None
+    found = _read(file, "workload", WORKLOAD)
+    return found if found != Workload() else None
+
+
+def _read(file: Path, what: str, form: TypeAdapter[Content]) -> Content:
     try:
         content: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise WrongOption(f"{file}: the presets cannot be read: {error}") from error
+        raise WrongOption(f"{file}: the {what} cannot be read: {error}") from error
     try:
-        return PRESETS.validate_python(content or {})
+        return form.validate_python(content or {})
     except ValidationError as error:
-        wrong = (f"{'.'.join(map(str, fault['loc'])) or 'presets'}: {fault['msg']}" for fault in error.errors())
+        wrong = (f"{'.'.join(map(str, fault['loc'])) or what}: {fault['msg']}" for fault in error.errors())
         raise WrongOption(f"{file}: {'; '.join(wrong)}") from error

@@ -15,6 +15,7 @@ import sdbench
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.names import PLURAL
 from sdbench.api.scheduling import Preset
+from sdbench.api.workload import Workload
 from sdbench.controller.board import Board
 from sdbench.controller.calls import JOBS
 from sdbench.controller.cluster import Cluster, Key, benchmark_in, key_of
@@ -57,6 +58,7 @@ class Options:
     port: int = 8080
     bounds: Bounds = field(default_factory=Bounds)
     presets: Mapping[str, Preset] = field(default_factory=dict)
+    workload: Workload | None = None
 
 
 def run(options: Options) -> None:
@@ -85,7 +87,9 @@ class Operator:
     def __init__(self, options: Options) -> None:
         now = time.monotonic()
         self._options = options
-        self._defaults = Defaults(options.default_image, sdbench.__version__, options.bounds, options.presets)
+        self._defaults = Defaults(
+            options.default_image, sdbench.__version__, options.bounds, options.presets, options.workload
+        )
         self._queue: WorkQueue[Key] = WorkQueue(time.monotonic)
         self._board = Board()
         self._neighbours = Neighbours(self._board)

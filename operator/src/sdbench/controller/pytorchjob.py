@@ -21,6 +21,8 @@ from sdbench.api.names import (
 )
 from sdbench.api.scheduling import Preset
 from sdbench.api.spec import Data, Devices
+from sdbench.api.workload import Workload
+from sdbench.controller import workload
 from sdbench.controller.calls import JOB_API_VERSION, JOB_KIND
 from sdbench.controller.placement import gang, placed, queue_labels
 from sdbench.controller.quantities import multiplied, whole_cores
@@ -81,6 +83,12 @@ def _preset(benchmark: Benchmark) -> Preset:
     return (resolved.preset if resolved is not None else None) or Preset()
 
 
+def _workload(benchmark: Benchmark) -> Workload:
+    """What was pinned at acceptance of what the administrator fixes in every pod."""
+    resolved = benchmark.status.resolved
+    return (resolved.workload if resolved is not None else None) or Workload()
+
+
 def _pod_metadata(benchmark: Benchmark, labels: dict[str, str]) -> Part:
     """Labels and annotations of a pod: ours win over the author's, the administrator's over the author's."""
     annotations = benchmark.spec.pod_annotations | _preset(benchmark).annotations
@@ -118,8 +126,9 @@ def _replica(replicas: int, metadata: Part, pod: Part) -> Part:
 
 
 def _pod(benchmark: Benchmark, start: Start, ports: tuple[Part, ...]) -> Part:
-    spec = benchmark.spec
-    pod: Part = {
+    spec, fixed = benchmark.spec, _workload(benchmark)
+    return {
+        **workload.account(fixed),
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": GRACE_SECONDS,
@@ -131,16 +140,15 @@ def _pod(benchmark: Benchmark, start: Start, ports: tuple[Part, ...]) -> Part:
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "containers": [_container(benchmark, start, ports)],
-        "volumes": _volumes(spec.data, spec.devices, start.devices_per_pod),
+        "volumes": [*_volumes(spec.data, spec.devices, start.devices_per_pod), *workload.volumes(fixed)],
         **placed(spec.scheduling, {INSTANCE_LABEL: start.name}),
+        **workload.pull_secrets(spec.image_pull_secrets, fixed),
     }
-    if spec.image_pull_secrets:
-        pod["imagePullSecrets"] = [{"name": name} for name in spec.image_pull_secrets]
-    return pod
 
 
 def _container(benchmark: Benchmark, start: Start, ports: tuple[Part, ...]) -> Part:
-    devices, preset = benchmark.spec.devices, _preset(benchmark)
+    devices, preset, fixed = benchmark.spec.devices, _preset(benchmark), _workload(benchmark)
+    added = preset.environment | workload.variables(fixed, benchmark.spec.data)
     amounts = _amounts(devices, start.devices_per_pod) | preset.resources
     return {
         "name": CONTAINER,
@@ -152,7 +160,7 @@ def _container(benchmark: Benchmark, start: Start, ports: tuple[Part, ...]) -> P
             # Without it every rank would start a thread for every core of the node.
             {"name": "OMP_NUM_THREADS", "value": str(whole_cores(devices.per_device.cpu))},
             # What is written twice is what is meant: the kubelet makes one dollar of two, and expands nothing.
-            *({"name": name, "value": value.replace("$", "$$")} for name, value in preset.environment.items()),
+            *({"name": name, "value": value.replace("$", "$$")} for name, value in added.items()),
         ],
         "ports": list(ports),
         "resources": {"requests": amounts, "limits": amounts},
@@ -166,7 +174,7 @@ def _container(benchmark: Benchmark, start: Start, ports: tuple[Part, ...]) -> P
         },
         # PID 1 leaves a Report. Where it could not, because it was killed or never began, the log's tail is left.
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "volumeMounts": _mounts(benchmark.spec.data),
+        "volumeMounts": [*_mounts(benchmark.spec.data), *workload.mounts(fixed)],
     }
 
 

@@ -12,13 +12,13 @@ A decision is made from the stored status and the World alone, so it may be drop
 
 from dataclasses import dataclass, replace
 
+from sdbench.api.resolved import Resolved
 from sdbench.api.spec import Spec
 from sdbench.api.status import (
     EnvironmentRow,
     Phase,
     PointRow,
     Reason,
-    Resolved,
     Scope,
     Status,
     TrialPhase,
@@ -112,7 +112,8 @@ def _accepted(world: World) -> tuple[Resolved, tuple[Trial, ...]]:
     if not image:
         raise PlanRefused("spec.image", "name the trainer's image; the operator has no default")
     preset = chosen(benchmark.spec, world.defaults.presets)
-    pinned = Resolved(image=image, operator_version=world.defaults.operator_version, preset=preset)
+    version, workload = world.defaults.operator_version, world.defaults.workload
+    pinned = Resolved(image=image, operator_version=version, preset=preset, workload=workload)
     return pinned, accepted(benchmark, world.defaults.bounds)
 
 

@@ -5,12 +5,14 @@
 | a queue holds the job | suspended | NotAdmitted | limits.queuedSeconds after creation |
 | pods are refused by Pod Security | FailedCreatePod, pods missing | PodsForbidden | 20 s after creation |
 | pods exceed a quota, a LimitRange | FailedCreatePod, pods missing | PodsForbidden (Point) | 20 s after creation |
+| the pods' ServiceAccount does not exist | FailedCreatePod, pods missing | PodsForbidden | 20 s after creation |
 | pods cannot be made otherwise | FailedCreatePod, pods missing | PodsForbidden | limits.queuedSeconds after creation |
 | a claim does not exist | unschedulable: persistentvolumeclaim not found | DataMissing | 20 s after creation |
 | no place for a pod | unschedulable, pods missing | Unschedulable | limits.queuedSeconds after creation |
 | half a gang holds devices | some pods scheduled, not all | Unschedulable (backs off) | limits.gangSeconds later |
 | a wrong or forbidden image name | InvalidImageName, ErrImageNeverPull | ImagePull | 20 s after scheduling |
 | a Secret does not exist | CreateContainerConfigError, FailedMount naming it | SecretMissing | 20 s after scheduling |
+| the CA bundle's ConfigMap does not exist | FailedMount of its volume | SecretMissing | 20 s after scheduling |
 | the container cannot be made | CreateContainerConfigError otherwise | ConfigInvalid | 20 s after scheduling |
 | the image is not pulled | ErrImagePull, ImagePullBackOff | ImagePull | limits.startSeconds after scheduling |
 | a container does not run | nothing of the above | DeadlineExceeded | limits.startSeconds after scheduling |
@@ -29,6 +31,7 @@ from datetime import datetime, timedelta
 
 from sdbench.api.spec import Limits
 from sdbench.api.status import Reason, TrialRow
+from sdbench.api.workload import CA_VOLUME
 from sdbench.core.consequences import CONSEQUENCES, Consequence
 from sdbench.core.reasons import sentence
 from sdbench.core.world import AttemptState, PodState
@@ -43,6 +46,12 @@ WRONG_IMAGE = {"InvalidImageName", "ErrImageNeverPull"}
 UNPULLED_IMAGE = {"ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "ImageInspectError"}
 UNMADE_CONTAINER = {"CreateContainerConfigError"}
 MISSING_SECRET = re.compile(r'secrets? "([^"]+)" not found|references non-existent secret key: (\S+)')
+MISSING_BUNDLE = re.compile(
+    f'"{CA_VOLUME}" : configmap (?:"([^"]+)" not found|references non-existent config key: (\\S+))'
+)
+MISSING_ACCOUNT = re.compile(r'serviceaccount "(?!default")([^"]+)" not found')
+"""Another than the namespace's own, which comes by itself."""
+
 MISSING_CLAIM = re.compile(r'persistentvolumeclaim "([^"]+)" not found')
 MAY_PASS = ("error looking up service account", "being terminated")
 """What a refusal says that is none of the pods' own: it may pass."""
@@ -105,20 +114,25 @@ def _before_pods(state: AttemptState, limits: Limits) -> Iterator[Hindrance]:
 
 
 def _refusal(state: AttemptState, said: str, limits: Limits) -> Hindrance:
+    stuck = state.created_at + timedelta(seconds=STUCK_SECONDS)
+    if account := MISSING_ACCOUNT.search(said):
+        brief = (
+            f"The ServiceAccount {account[1]}, which the administrator fixed for the pods, does not exist; create it"
+        )
+        return Hindrance(Reason.PODS_FORBIDDEN, brief, said, stuck, Consequence.STOPS_SWEEP)
     passing = any(word in said for word in MAY_PASS)
     if passing or ("forbidden" not in said and "quota" not in said):
         brief = "The pods cannot be created; it is tried again and again"
         due = state.created_at + timedelta(seconds=limits.queued_seconds)
         return Hindrance(Reason.PODS_FORBIDDEN, brief, said, due, Consequence.STOPS_SWEEP)
-    due = state.created_at + timedelta(seconds=STUCK_SECONDS)
     if "PodSecurity" in said:
         brief = "Pod Security of the namespace refuses the pods; relax its level or use another namespace"
-        return Hindrance(Reason.PODS_FORBIDDEN, brief, said, due, Consequence.STOPS_SWEEP)
+        return Hindrance(Reason.PODS_FORBIDDEN, brief, said, stuck, Consequence.STOPS_SWEEP)
     brief = "The namespace refuses the pods; ask for less, or have its rules changed"
     if "exceeded quota" in said or "failed quota" in said:
         brief = "A quota of the namespace has no room for the pods; raise it or ask for fewer devices"
     # Rules about amounts: a Point that asks for less may still fit.
-    return Hindrance(Reason.PODS_FORBIDDEN, brief, said, due, Consequence.ENDS_POINT)
+    return Hindrance(Reason.PODS_FORBIDDEN, brief, said, stuck, Consequence.ENDS_POINT)
 
 
 def _in_the_queue(row: TrialRow, state: AttemptState, limits: Limits) -> Iterator[Hindrance]:
@@ -182,12 +196,22 @@ def _unmade(pod: PodState, since: datetime, state: AttemptState, image: str) -> 
         if secret := MISSING_SECRET.search(said):
             missing = f"The Secret {secret[1]} does not exist" if secret[1] else f"A Secret lacks the key {secret[2]}"
             yield hindrance(Reason.SECRET_MISSING, missing, f"pod {pod.name}", since, STUCK_SECONDS)
+        if bundle := MISSING_BUNDLE.search(said):
+            yield _without_bundle(pod, bundle, since)
     if pod.waiting_reason in WRONG_IMAGE:
         what = f"The image {image} cannot be used ({pod.waiting_reason})"
         yield hindrance(Reason.IMAGE_PULL, what, pod.waiting_message, since, STUCK_SECONDS)
     if pod.waiting_reason in UNMADE_CONTAINER:
         what = f"The container of pod {pod.name} cannot be made from image {image}"
         yield hindrance(Reason.CONFIG_INVALID, what, pod.waiting_message, since, STUCK_SECONDS)
+
+
+def _without_bundle(pod: PodState, missing: re.Match[str], since: datetime) -> Hindrance:
+    """The author did not ask for it, and may not even know of it."""
+    what = f"ConfigMap {missing[1]} does not exist" if missing[1] else f"ConfigMap lacks the key {missing[2]}"
+    brief = f"The administrator's CA bundle cannot be mounted: its {what}; create it in this namespace"
+    due = since + timedelta(seconds=STUCK_SECONDS)
+    return Hindrance(Reason.SECRET_MISSING, brief, f"pod {pod.name}", due, CONSEQUENCES[Reason.SECRET_MISSING])
 
 
 def _unpulled(pod: PodState, since: datetime, state: AttemptState, limits: Limits, image: str) -> Iterator[Hindrance]:

@@ -37,7 +37,7 @@ STORIES: dict[Reason, Story] = {
         "at once; a claim: {stuck} s after creation",
     ),
     Reason.SECRET_MISSING: Story(
-        "A Secret that the pods mount does not exist, or lacks a key.",
+        "A Secret that the pods mount does not exist, or lacks a key; or the ConfigMap with the CA bundle.",
         "create it or correct spec.data.credentialsSecret",
         "{stuck} s after scheduling",
     ),
@@ -47,7 +47,7 @@ STORIES: dict[Reason, Story] = {
         "a name: {stuck} s after scheduling; a pull: limits.startSeconds after it",
     ),
     Reason.PODS_FORBIDDEN: Story(
-        "A quota, Pod Security or an admission policy refuses the job or its pods.",
+        "A quota, Pod Security or an admission policy refuses the job or its pods; or their ServiceAccount is missing.",
         "ask whoever administers the namespace",
         "{stuck} s after creation; a refused job after {refused} s; what may pass: limits.queuedSeconds",
     ),

@@ -11,6 +11,7 @@ from decimal import Decimal
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.scheduling import Preset
 from sdbench.api.status import Reason, Status
+from sdbench.api.workload import Workload
 from sdbench_trainer.report import Report
 from sdbench_trainer.run import RunConfig
 
@@ -137,6 +138,8 @@ class Defaults:
     bounds: Bounds = Bounds()
     presets: Mapping[str, Preset] | None = None
     """What an administrator defines, by name. None: there is no administrator, and no preset has a meaning."""
+    workload: Workload | None = None
+    """What an administrator fixes in every pod; None: nothing."""
 
 
 @dataclass(frozen=True)
