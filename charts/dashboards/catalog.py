@@ -37,6 +37,12 @@ def of_point(metric: str) -> str:
     return or_unknown(f"max by ({POINT}) ({metric})", f"max by ({POINT}) ({series.POINT_RATE.name})")
 
 
+def with_knobs(query: str) -> str:
+    """The query with a label `knobs`: the Point without its device count, empty where nothing else is swept."""
+    count = r"devices=\\d+"
+    return f'label_replace({query}, "knobs", "$1$2$3", "point", "{count},?(.*)|(.*),{count}(.*)")'
+
+
 def selected(query: str) -> str:
     """The query with a selector at each series. Raises LookupError for a series that nobody serves."""
     return NAME.sub(lambda found: _chosen(found["name"], found["matchers"] or ""), query)

@@ -1,11 +1,11 @@
 """What kinds of panels are there? Each function makes one kind; what all have in common is in `Panel.model`."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from string import ascii_uppercase
 from typing import Any
 
-from charts.dashboards.catalog import selected
+from charts.dashboards.catalog import selected, with_knobs
 
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 GRAFANA = "11.6.0"
@@ -185,13 +185,20 @@ def table(title: str, description: str, labels: Mapping[str, str], *queries: Que
     )
 
 
-def curves(title: str, description: str, unit: str, across: tuple[str, str], *queries: Query, width: int = 12) -> Panel:
-    """The queries' values over a number that stands in a label: (its column, its label); a curve a Benchmark."""
-    column, label = across
-    labels = {**BENCHMARK_COLUMNS, label: column, "point": "Point"}
-    apart = {"fields": [*BENCHMARK_COLUMNS.values()], "keepFields": False, "naming": {"asLabels": True}}
+def curves(title: str, description: str, unit: str, *queries: Query, width: int = 12) -> Panel:
+    """Results of Points over their devices, a curve for each Benchmark and what it sweeps beside them.
+
+    Once the table is parted into curves its fields are found by their first names only: labels, and `Value`.
+    """
+    curve = {**BENCHMARK_COLUMNS, "knobs": "Knobs"}
+    labels = {**curve, "devices": "Devices", "point": "Point"}
+    apart = {"fields": [*curve.values()], "keepFields": False, "naming": {"asLabels": True}}
+    values = _value_fields(queries)
+    looks = {"devices": {"unit": "none", "decimals": 0}, **{name: query.properties for name, query in values.items()}}
     return Panel(
-        *("xychart", title, description, unit, queries, width),
+        *("xychart", title, description, unit),
+        tuple(replace(query, expression=with_knobs(query.expression)) for query in queries),
+        width,
         instant=True,
         form="table",
         defaults={"min": 0, "custom": {"show": "points+lines", "pointSize": {"fixed": 7}, "lineWidth": 1}},
@@ -199,18 +206,15 @@ def curves(title: str, description: str, unit: str, across: tuple[str, str], *qu
             "mapping": "auto",
             "series": [
                 {
-                    "x": {"matcher": {"id": "byName", "options": column}},
-                    "y": {"matcher": {"id": "byNames", "options": {"names": [query.legend for query in queries]}}},
+                    "x": {"matcher": {"id": "byName", "options": "devices"}},
+                    "y": {"matcher": {"id": "byNames", "options": {"names": [*values]}}},
                 }
             ],
             "legend": LEGEND,
             "tooltip": {"mode": "single", "sort": "none"},
         },
         transformations=(*_columns(labels, queries), {"id": "partitionByValues", "options": apart}),
-        overrides=(
-            _override("byName", column, {"unit": "none", "decimals": 0}),
-            *(_override("byName", query.legend, query.properties) for query in queries if query.properties),
-        ),
+        overrides=tuple(_override("byName", name, properties) for name, properties in looks.items() if properties),
     )
 
 
@@ -219,10 +223,16 @@ def _lettered(queries: tuple[Query, ...]) -> Iterator[tuple[str, Query]]:
     return zip(ascii_uppercase, queries, strict=False)
 
 
+def _value_fields(queries: tuple[Query, ...]) -> dict[str, Query]:
+    """Grafana's name for the values of each query in a table."""
+    if len(queries) == 1:
+        return {"Value": queries[0]}
+    return {f"Value #{letter}": query for letter, query in _lettered(queries)}
+
+
 def _columns(labels: Mapping[str, str], queries: tuple[Query, ...]) -> tuple[Json, ...]:
     """One table out of one for each query, with its columns named, in order, by devices if there are any."""
-    values = {f"Value #{letter}": query.legend for letter, query in _lettered(queries)}
-    named = {**labels, **(values if len(queries) > 1 else {"Value": queries[0].legend})}
+    named = {**labels, **{name: query.legend for name, query in _value_fields(queries).items()}}
     organized = {
         "excludeByName": {"Time": True, **{name: True for name, column in named.items() if not column}},
         "indexByName": {name: place for place, name in enumerate(named)},

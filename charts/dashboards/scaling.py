@@ -20,7 +20,6 @@ BASELINE = or_unknown(
     RATE,
 )
 
-DEVICES = ("Devices", "devices")
 COLUMNS = {**BENCHMARK_COLUMNS, "devices": "Devices", "point": "Point"}
 DOTS = {"custom.show": "points", "custom.pointSize": {"fixed": 4}}
 
@@ -50,7 +49,6 @@ CURVES = (
         "Images per second per device over that of the smallest measured count of the same Benchmark. It is not "
         "clamped: above 100 % is shown as such.",
         "percentunit",
-        DEVICES,
         Query(EFFICIENCY, "Efficiency"),
     ),
     curves(
@@ -58,7 +56,6 @@ CURVES = (
         "Mean images per second of each Point, and as small dots the ends of its 95 % interval; after one repeat there "
         "is no interval.",
         "suffix:images/s",
-        DEVICES,
         Query(RATE, "Images/s"),
         Query(LOW, "Interval from", DOTS),
         Query(HIGH, "Interval to", DOTS),
@@ -67,14 +64,12 @@ CURVES = (
         "Days of the full training",
         "How long the projected training takes at the measured rate.",
         "suffix:days",
-        DEVICES,
         Query(DAYS, "Days"),
     ),
     curves(
         "Cost of the full training",
         "Device-hours of the projected training times spec.devices.hourlyPrice, in its currency.",
         "none",
-        DEVICES,
         Query(COST, "Cost"),
     ),
 )

@@ -10,8 +10,8 @@ from chart.rendering import CHART
 GRAFANA_VARIABLES = {"__rate_interval": "30s", "__interval": "15s", "__range": "1h", "cluster": ".*"}
 """What Grafana itself fills in, and every cluster; `variables` may say otherwise."""
 
-VARIABLE = re.compile(r"\$(?:(?P<plain>\w+)|\{(?P<braced>\w+)(?::\w+)?\})")
-"""`$name`, `${name}` or `${name:format}`."""
+VARIABLE = re.compile(r"\$(?:(?P<plain>[a-z_]\w*)|\{(?P<braced>\w+)(?::\w+)?\})")
+"""`$name`, `${name}` or `${name:format}`; `$1` is a group of a regular expression."""
 
 Json = dict[str, Any]
 

@@ -13,6 +13,7 @@ import yaml
 
 from chart.dashboard import dashboards, expressions, filled, panels
 from chart.scraped_run import EVALUATED, INTERVAL, NAMESPACE, input_series
+from charts.dashboards.catalog import with_knobs
 
 CHOSEN = {"namespace": NAMESPACE, "benchmark": "tiny"}
 VARIABLES = {"__rate_interval": "30s", "cluster": ".*", **CHOSEN}
@@ -116,6 +117,21 @@ def test_panels_show_the_right_numbers(tmp_path: Path) -> None:
 
 def test_panels_add_up_what_belongs_together(tmp_path: Path) -> None:
     judged(tmp_path, [test for title, numbers in OF_ALL.items() for test in near(ALL_CHOSEN, title, numbers)])
+
+
+@pytest.mark.parametrize(
+    ("point", "knobs"),
+    [
+        ("devices=8", None),
+        ("devices=16,precision=fp32", "precision=fp32"),
+        ("deviceMicrobatchSize=4,devices=8", "deviceMicrobatchSize=4"),
+        ("deviceMicrobatchSize=4,devices=8,precision=fp32", "deviceMicrobatchSize=4,precision=fp32"),
+    ],
+)
+def test_a_curve_is_known_by_what_is_swept_beside_the_devices(tmp_path: Path, point: str, knobs: str | None) -> None:
+    query = with_knobs(f'label_replace(vector(1), "point", "{point}", "", "")')
+    swept = f',knobs="{knobs}"' if knobs is not None else ""
+    judged(tmp_path, [asked(query, labels=f'{{point="{point}"{swept}}}')])
 
 
 def test_another_benchmark_is_not_shown(tmp_path: Path) -> None:
