@@ -114,12 +114,11 @@ def numbers(title: str, description: str, unit: str, *queries: Query, width: int
     )
 
 
-def words(title: str, description: str, *queries: Query, width: int = 6, instant: bool = True) -> Panel:
+def words(title: str, description: str, *queries: Query, width: int = 6, **shape: Any) -> Panel:
     """What the legends say, large: for series whose labels are the news."""
     return Panel(
         *("stat", title, description, "none", queries, width),
-        height=5,
-        instant=instant,
+        **{"height": 5, "instant": True, **shape},
         options={"reduceOptions": LAST, "colorMode": "none", "graphMode": "none", "textMode": "name"},
     )
 

@@ -171,6 +171,7 @@ HINDRANCES = (
         "Which model and which version of the trainer run, or ran last in the chosen time.",
         Query(f"max by ({TRIAL}, model, version) (sdbench_build_info)", f"{A_TRIAL}: {{{{model}}}}, {{{{version}}}}"),
         width=8,
+        height=8,
         instant=False,
     ),
 )

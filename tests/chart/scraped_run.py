@@ -8,6 +8,7 @@ chart's monitors have it; there is no label `cluster`.
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 from prometheus_client import CollectorRegistry
 
@@ -19,6 +20,7 @@ from sdbench.controller.metrics import OperatorSeries
 from sdbench_trainer.stopwatch import WindowState
 from sdbench_trainer.telemetry import Telemetry
 from unit.core.gates import BASELINE, answer, asked, row
+from unit.core.worlds import spec
 
 SCRAPES = 40
 INTERVAL = "15s"
@@ -59,13 +61,23 @@ def failed() -> Benchmark:
     return _with(answer(asked(), name="broken", uid="broken-uid", namespace=NAMESPACE), phase=Phase.FAILED)
 
 
+def bare() -> Benchmark:
+    """One Point, measured once: no interval, no MFU, no projection, no price, no gate."""
+    unknown: dict[str, Any] = dict.fromkeys(
+        ("median_coefficient_of_variation", "mfu_ratio", "days", "device_hours", "cost")
+    )
+    asks = spec(devices={"counts": [1], "perPod": 1})
+    found = answer(asks, row(repeats=1, spread=None, **unknown), name="bare", uid="bare-uid", namespace=NAMESPACE)
+    return _with(found, phase=Phase.SUCCEEDED)
+
+
 def _with(benchmark: Benchmark, **changes: object) -> Benchmark:
     return benchmark.model_copy(update={"status": benchmark.status.model_copy(update=changes)})
 
 
-def operator() -> CollectorRegistry:
-    """What the operator serves."""
-    served = OperatorSeries(lambda: (running(), last_month(), failed()), lambda: 2)
+def operator(*benchmarks: Benchmark) -> CollectorRegistry:
+    """What the operator serves while these Benchmarks exist."""
+    served = OperatorSeries(lambda: benchmarks, lambda: 2)
     served.last_list.set(570)
     served.last_event.set(540)
     served.duration.observe(0.03)
@@ -81,10 +93,15 @@ def trainer() -> CollectorRegistry:
     return told.registry
 
 
-def input_series() -> list[dict[str, str]]:
-    """Both, as promtool reads series."""
-    of_trial = {"namespace": NAMESPACE, "benchmark": "tiny", "trial": "1", **POD}
-    return [*_written(operator(), {"namespace": "sdbench-system", **POD}), *_written(trainer(), of_trial)]
+def input_series(**external: str) -> list[dict[str, str]]:
+    """Both, as promtool reads series. `external`: what a Prometheus adds that serves several clusters."""
+    of_trial = {"namespace": NAMESPACE, "benchmark": "tiny", "trial": "1", **POD, **external}
+    return [*of_operator(running(), last_month(), failed(), **external), *_written(trainer(), of_trial)]
+
+
+def of_operator(*benchmarks: Benchmark, **external: str) -> list[dict[str, str]]:
+    """The operator's alone, while these Benchmarks exist."""
+    return [*_written(operator(*benchmarks), {"namespace": "sdbench-system", **POD, **external})]
 
 
 def _written(registry: CollectorRegistry, scrape: dict[str, str]) -> Iterator[dict[str, str]]:

@@ -5,6 +5,7 @@ The cluster tests ask the same queries of a Prometheus that scraped a real run.
 
 import re
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 import yaml
 
 from chart.dashboard import dashboards, expressions, filled, panels
-from chart.scraped_run import EVALUATED, INTERVAL, NAMESPACE, input_series
+from chart.scraped_run import EVALUATED, INTERVAL, NAMESPACE, bare, input_series, of_operator
 from charts.dashboards.catalog import with_knobs
 
 CHOSEN = {"namespace": NAMESPACE, "benchmark": "tiny"}
@@ -75,10 +76,11 @@ def silent(expression: str) -> dict[str, Any]:
     return {"expr": expression, "eval_time": EVALUATED, "exp_samples": []}
 
 
-def judged(folder: Path, tests: list[dict[str, Any]]) -> None:
-    """Ask these of a Prometheus that scraped the run."""
+def judged(folder: Path, tests: list[dict[str, Any]], scraped: Iterable[dict[str, str]] | None = None) -> None:
+    """Ask these of a Prometheus that scraped the run, or something else."""
     assert tests
-    case = {"interval": INTERVAL, "input_series": input_series(), "promql_expr_test": tests}
+    held = [*(input_series() if scraped is None else scraped)]
+    case = {"interval": INTERVAL, "input_series": held, "promql_expr_test": tests}
     promtool(folder, {"evaluation_interval": INTERVAL, "tests": [case]}, "test", "rules")
 
 
@@ -119,6 +121,14 @@ def test_panels_add_up_what_belongs_together(tmp_path: Path) -> None:
     judged(tmp_path, [test for title, numbers in OF_ALL.items() for test in near(ALL_CHOSEN, title, numbers)])
 
 
+def test_what_is_not_known_is_told_as_not_a_number_and_never_as_0(tmp_path: Path) -> None:
+    found = expressions({**CHOSEN, "benchmark": "bare"}, "scaling", "fleet")
+    tests = [asked(f"count({query}) > bool 0") for _, query in found]
+    unknown = [query for _, query in found if "* NaN" in query and "benchmark=~" in query]
+    tests += [asked(f"count(({query}) != ({query}))") for query in unknown]
+    judged(tmp_path, tests, of_operator(bare()))
+
+
 @pytest.mark.parametrize(
     ("point", "knobs"),
     [
@@ -141,6 +151,16 @@ def test_another_benchmark_is_not_shown(tmp_path: Path) -> None:
 
 def test_another_cluster_is_not_shown(tmp_path: Path) -> None:
     judged(tmp_path, [silent(query) for _, query in expressions({**CHOSEN, "cluster": "elsewhere"})])
+
+
+def test_clusters_are_told_apart_or_added_up_and_can_be_chosen(tmp_path: Path) -> None:
+    tests = []
+    of_one = expressions({**CHOSEN, "cluster": "east"})
+    for (_, both), (_, one) in zip(QUERIES, of_one, strict=True):
+        outermost = both.partition("by (")[2]
+        twice = "count" if outermost.startswith("cluster") else "sum"
+        tests.append(asked(f"{twice}({both}) == bool 2 * {twice}({one})"))
+    judged(tmp_path, tests, (*input_series(cluster="east"), *input_series(cluster="west")))
 
 
 def shown(panel: dict[str, Any], target: dict[str, Any]) -> set[str]:
