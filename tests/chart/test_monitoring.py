@@ -1,17 +1,15 @@
-"""Do PodMonitors and the dashboard's ConfigMap come only when asked, and do they point at what we serve?"""
+"""Do PodMonitors come only when asked, and do they point at what we serve?"""
 
-import json
 import re
 from typing import Any
 
 import pytest
 
-from chart.rendering import Helm, Manifest, chart_file, of_kind, pod_spec, the
+from chart.rendering import Helm, Manifest, of_kind, pod_spec, the
 from chart.value_sets import VALUE_SETS
 from sdbench.api.names import BENCHMARK_LABEL, TRIAL_LABEL
 
 MONITORED = VALUE_SETS["monitored"]
-CONFIG_MAP_LIMIT = 1_048_576
 
 
 @pytest.mark.parametrize("values", VALUE_SETS.values(), ids=VALUE_SETS)
@@ -19,8 +17,6 @@ def test_nothing_is_monitored_unless_asked(helm: Helm, values: dict[str, Any]) -
     asked = "monitoring" in values
     objects = helm.render(values)
     assert len(of_kind(objects, "PodMonitor")) == (2 if asked else 0)
-    maps = [found["metadata"]["name"] for found in of_kind(objects, "ConfigMap")]
-    assert len([name for name in maps if name.endswith("-dashboard")]) == (1 if asked else 0)
 
 
 def test_the_operators_own_labels_win_over_the_targets(helm: Helm) -> None:
@@ -64,14 +60,6 @@ def test_trainers_are_looked_for_where_benchmarks_are_run(helm: Helm) -> None:
     here = _monitor(helm.render(VALUE_SETS["monitored namespace"]), "trainer")
     assert everywhere["spec"]["namespaceSelector"] == {"any": True}
     assert here["spec"]["namespaceSelector"] == {"matchNames": ["team-a"]}
-
-
-def test_the_config_map_holds_the_dashboard_for_the_sidecar(helm: Helm) -> None:
-    config = the(helm.render(MONITORED), "ConfigMap")
-    assert config["metadata"]["labels"]["grafana_dashboard"] == "1"
-    assert config["metadata"]["annotations"] == {"grafana_folder": "Benchmarks"}
-    assert json.loads(config["data"]["sdbench.json"]) == json.loads(chart_file("dashboards/sdbench.json"))
-    assert len(config["data"]["sdbench.json"].encode()) < CONFIG_MAP_LIMIT
 
 
 def _monitor(objects: tuple[Manifest, ...], of: str) -> Manifest:

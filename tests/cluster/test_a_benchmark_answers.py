@@ -12,7 +12,6 @@ from chart.dashboard import expressions
 from cluster.harness.cluster import Cluster
 from cluster.harness.polling import until
 from cluster.scene import (
-    CHART,
     EXAMPLE,
     OPERATOR_NAMESPACE,
     RELEASE,
@@ -115,10 +114,8 @@ def test_prometheus_holds_the_final_series_from_the_operator(cluster: Cluster, a
     assert shown == pytest.approx(stored)
 
 
-def test_every_query_of_the_dashboard_returned_data_during_the_run(cluster: Cluster, answer: Answer) -> None:
-    dashboard = json.loads((CHART / "dashboards" / "sdbench.json").read_text())
-    variables = {"datasource": "prometheus", "namespace": NAMESPACE, "benchmark": "tiny"}
-    found = expressions(dashboard, variables)
+def test_every_query_of_the_scaling_dashboard_returned_data_during_the_run(cluster: Cluster, answer: Answer) -> None:
+    found = expressions({"namespace": NAMESPACE, "benchmark": "tiny"}, "scaling")
     assert found
     empty = [
         f"{title}: {query}"
