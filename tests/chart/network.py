@@ -68,9 +68,9 @@ def _selects(policy: Manifest, place: Place) -> bool:
 
 
 def _is_port(wanted: Manifest, port: int, protocol: str) -> bool:
-    lowest = wanted.get("port", 0)
-    highest = wanted.get("endPort", wanted.get("port", 65535))
-    return bool(wanted.get("protocol", "TCP") == protocol and lowest <= port <= highest)
+    lowest: int = wanted.get("port", 0)
+    highest: int = wanted.get("endPort", lowest or 65535)
+    return bool(wanted.get("protocol", "TCP") == protocol) and lowest <= port <= highest
 
 
 def _in_block(block: Manifest, address: str) -> bool:

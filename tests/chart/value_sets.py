@@ -96,7 +96,12 @@ VALUE_SETS: dict[str, dict[str, Any]] = {
         "tolerations": [{"key": "control", "operator": "Exists"}],
         "affinity": {"nodeAffinity": {}},
         "topologySpreadConstraints": [
-            {"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway"}
+            {
+                "maxSkew": 1,
+                "topologyKey": "kubernetes.io/hostname",
+                "whenUnsatisfiable": "ScheduleAnyway",
+                "labelSelector": {"matchLabels": {"team": "research"}},
+            }
         ],
         "podLabels": {"team": "research", "app.kubernetes.io/name": "not-this"},
         "podAnnotations": {"example.org/note": "yes"},
