@@ -11,6 +11,16 @@ from chart.rendering import CHART, NAMESPACE, RELEASE, Helm
 from cluster.harness.control_plane import ControlPlane
 
 CRD = "stablediffusionbenchmarks.sdbench.dev"
+QUESTION = {
+    "apiVersion": "sdbench.dev/v1alpha1",
+    "kind": "StableDiffusionBenchmark",
+    "metadata": {"name": "kept", "namespace": "default"},
+    "spec": {
+        "devices": {"counts": [1]},
+        "trainer": {"model": "tiny", "precision": "fp32", "imageSize": 64, "globalBatchSize": 8},
+    },
+}
+
 ADMITTED = {"enforce": "restricted", "warn": "restricted"}
 """How the namespaces look at pods."""
 

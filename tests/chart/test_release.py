@@ -10,21 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from chart.releases import CRD, Releases
+from chart.releases import CRD, QUESTION, Releases
 from chart.rendering import CHART, NAMESPACE, RELEASE
 from cluster.harness.control_plane import ControlPlane
 from cluster.harness.polling import until
 
 OTHER = "other"
-QUESTION = {
-    "apiVersion": "sdbench.dev/v1alpha1",
-    "kind": "StableDiffusionBenchmark",
-    "metadata": {"name": "kept", "namespace": "default"},
-    "spec": {
-        "devices": {"counts": [1]},
-        "trainer": {"model": "tiny", "precision": "fp32", "imageSize": 64, "globalBatchSize": 8},
-    },
-}
 
 
 def rights(plane: ControlPlane, *expected: str) -> None:

@@ -6,6 +6,7 @@ tiny Benchmark is run to its end as well, and deleted.
 
 import argparse
 import json
+import signal
 import ssl
 import sys
 import time
@@ -95,7 +96,12 @@ def benchmark_has_an_answer(cluster: Cluster, place: str, seconds: float) -> str
     collection = f"/apis/{GROUP}/namespaces/{namespace}/{PLURAL}"
     metadata = {"name": name, "namespace": namespace}
     asked = {"apiVersion": GROUP, "kind": "StableDiffusionBenchmark", "metadata": metadata, "spec": QUESTION}
-    cluster.ask("POST", collection, asked)
+    try:
+        cluster.ask("POST", collection, asked)
+    except urllib.error.HTTPError as error:
+        if error.code == 409:
+            sys.exit(f"FAILED: the Benchmark {place} exists already: delete it, then test again")
+        raise
     try:
         return within(seconds, lambda: measured(cluster.ask("GET", f"{collection}/{name}")))
     finally:
@@ -139,6 +145,8 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> None:
+    # PID 1 is deaf to signals that it does not ask for, and what was asked is to be deleted.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("FAILED: ended from outside"))
     told = arguments()
     cluster = Cluster(told.server, told.account)
     training_operator = "install the Kubeflow training-operator 1.9"
