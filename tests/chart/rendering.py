@@ -20,8 +20,9 @@ KUBERNETES = "1.35.4"
 SERVED = (
     *("monitoring.coreos.com/v1/PodMonitor", "monitoring.coreos.com/v1/ServiceMonitor"),
     *("monitoring.coreos.com/v1/PrometheusRule", "kueue.x-k8s.io/v1beta1/LocalQueue"),
+    "admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy",
 )
-"""What others bring to a cluster and the chart can use."""
+"""What the chart can use and is not in every cluster."""
 
 Values = Mapping[str, Any]
 Manifest = dict[str, Any]
