@@ -28,9 +28,11 @@ def account(plane: ControlPlane, namespace: str, everywhere: bool = False, witho
 
 @cache
 def rendered(namespace: str, everywhere: bool) -> tuple[Manifest, ...]:
-    """The account and its rights, as Helm renders them."""
+    """The account and its rights, as Helm renders them; without the roles for people, which nobody is bound to."""
     values = {"watchNamespaces": [] if everywhere else [namespace]}
-    return of_kind(Helm(binary("helm")).render(values, "--namespace", namespace), *KINDS)
+    objects = of_kind(Helm(binary("helm")).render(values, "--namespace", namespace, "--no-hooks"), *KINDS)
+    bound = {one["roleRef"]["name"] for one in objects if "roleRef" in one}
+    return tuple(one for one in objects if "rules" not in one or one["metadata"]["name"] in bound)
 
 
 def rules(namespace: str, everywhere: bool = False) -> tuple[Right, ...]:

@@ -1,11 +1,32 @@
-"""What do the chart's tests share? One helm."""
+"""What do the chart's tests share? One helm, and one control plane without a node for those that install."""
+
+from collections.abc import Iterator
 
 import pytest
 
+from chart.releases import Releases, make_namespaces
 from chart.rendering import Helm
+from cluster.harness.control_plane import ControlPlane
 from cluster.harness.tools import binary
 
 
 @pytest.fixture(scope="session")
 def helm() -> Helm:
     return Helm(binary("helm"))
+
+
+@pytest.fixture(scope="session")
+def plane() -> Iterator[ControlPlane]:
+    """A control plane of a cluster in which nothing was installed."""
+    with ControlPlane() as started:
+        make_namespaces(started)
+        yield started
+
+
+@pytest.fixture
+def releases(helm: Helm, plane: ControlPlane) -> Iterator[Releases]:
+    """Helm, and no release left of what a test installed."""
+    helm_there = Releases(helm, plane)
+    yield helm_there
+    for name in helm_there("list", "--short").stdout.split():
+        helm_there("uninstall", name, "--wait")

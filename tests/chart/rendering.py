@@ -4,16 +4,25 @@ import json
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 CHART = Path(__file__).resolve().parents[2] / "charts" / "sdbench"
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 RELEASE = "sdbench"
 NAMESPACE = "sdbench-system"
 KUBERNETES = "1.35.4"
 """Without a cluster, Helm 4.0.0 takes it for Kubernetes 1.20 unless it is told."""
+
+SERVED = (
+    *("monitoring.coreos.com/v1/PodMonitor", "monitoring.coreos.com/v1/ServiceMonitor"),
+    *("monitoring.coreos.com/v1/PrometheusRule", "kueue.x-k8s.io/v1beta1/LocalQueue"),
+    "admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy",
+)
+"""What the chart can use and is not in every cluster."""
 
 Values = Mapping[str, Any]
 Manifest = dict[str, Any]
@@ -25,6 +34,8 @@ class Helm:
 
     program: Path
     chart: Path = CHART
+    served: tuple[str, ...] = SERVED
+    """What the cluster that it renders for serves beside Kubernetes' own."""
 
     def run(self, *arguments: str, values: Values | None = None) -> subprocess.CompletedProcess[str]:
         """`helm ARGUMENTS`, with these values on its standard input."""
@@ -37,19 +48,31 @@ class Helm:
 
     def template(self, values: Values | None, *options: str) -> subprocess.CompletedProcess[str]:
         """`helm template` under the tests' release and namespace."""
-        return self.run("template", RELEASE, str(self.chart), "--namespace", NAMESPACE, *options, values=values)
+        known = [f"--api-versions={api}" for api in self.served]
+        given = ("template", RELEASE, str(self.chart), "--namespace", NAMESPACE, *known, *options)
+        return self.run(*given, values=values)
 
     def render(self, values: Values | None = None, *options: str) -> tuple[Manifest, ...]:
-        """The objects that an installation with these values would apply."""
-        done = self.template(values, *options)
-        assert done.returncode == 0, done.stderr
-        return tuple(document for document in yaml.safe_load_all(done.stdout) if document)
+        """The objects that an installation with these values would apply, and those of `helm test`."""
+        return tuple(document for document in yaml.load_all(self.text(values, *options), LOADER) if document)
+
+    def text(self, values: Values | None = None, *options: str) -> str:
+        """The same as YAML."""
+        return _text(self, json.dumps(values or {}), options)
 
     def refusal(self, values: Values) -> str:
         """What Helm says to values that it does not take."""
         done = self.template(values)
         assert done.returncode != 0, f"the chart took {values}"
         return done.stderr
+
+
+@cache
+def _text(helm: Helm, values: str, options: tuple[str, ...]) -> str:
+    """Many tests look at one way to install it."""
+    done = helm.template(json.loads(values), *options)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def of_kind(objects: tuple[Manifest, ...], *kinds: str) -> tuple[Manifest, ...]:

@@ -1,6 +1,7 @@
 """Do PodMonitors come only when asked, and do they point at what we serve?"""
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,9 +15,66 @@ MONITORED = VALUE_SETS["monitored"]
 
 @pytest.mark.parametrize("values", VALUE_SETS.values(), ids=VALUE_SETS)
 def test_nothing_is_monitored_unless_asked(helm: Helm, values: dict[str, Any]) -> None:
-    asked = "monitoring" in values
+    asked = {name for name, choice in values.get("monitoring", {}).items() if choice["enabled"]}
     objects = helm.render(values)
-    assert len(of_kind(objects, "PodMonitor")) == (2 if asked else 0)
+    made = {
+        "podMonitor": of_kind(objects, "PodMonitor"),
+        "serviceMonitor": of_kind(objects, "ServiceMonitor"),
+        "dashboards": [one for one in of_kind(objects, "ConfigMap") if "-dashboard" in one["metadata"]["name"]],
+    }
+    assert {name for name, found in made.items() if found} == asked - {"prometheusRule"}
+
+
+BY_POD = {"monitoring": {"podMonitor": {"enabled": True}}}
+BY_SERVICE = {"monitoring": {"serviceMonitor": {"enabled": True}}}
+BY_BOTH = {"monitoring": BY_POD["monitoring"] | BY_SERVICE["monitoring"]}
+
+
+@pytest.mark.parametrize(
+    ("values", "made"),
+    [
+        (BY_POD, ["PodMonitor/sdbench-operator", "PodMonitor/sdbench-trainer"]),
+        (BY_SERVICE, ["ServiceMonitor/sdbench"]),
+        (BY_BOTH, ["PodMonitor/sdbench-trainer", "ServiceMonitor/sdbench"]),
+    ],
+    ids=["by pod", "by Service", "by both"],
+)
+def test_the_operator_is_scraped_once(helm: Helm, values: dict[str, Any], made: list[str]) -> None:
+    monitors = of_kind(helm.render(values), "PodMonitor", "ServiceMonitor")
+    assert sorted(f"{one['kind']}/{one['metadata']['name']}" for one in monitors) == made
+
+
+def test_the_service_monitor_finds_the_service_and_no_other(helm: Helm) -> None:
+    objects = helm.render(VALUE_SETS["all on"])
+    monitor, service = the(objects, "ServiceMonitor"), the(objects, "Service")
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    assert monitor["spec"]["namespaceSelector"] == {"matchNames": [service["metadata"]["namespace"]]}
+    (endpoint,) = monitor["spec"]["endpoints"]
+    assert (endpoint["port"], endpoint["interval"], endpoint["honorLabels"]) == ("metrics", "5s", True)
+    assert endpoint["port"] in [port["name"] for port in service["spec"]["ports"]]
+    assert monitor["metadata"]["labels"]["release"] == "kube-prometheus-stack"
+
+
+WITHOUT = {
+    "monitoring.podMonitor.enabled": (BY_POD, "monitoring.coreos.com/v1/PodMonitor", "the prometheus-operator"),
+    "monitoring.serviceMonitor.enabled": (
+        BY_SERVICE,
+        *("monitoring.coreos.com/v1/ServiceMonitor", "the prometheus-operator"),
+    ),
+    "kueue.localQueues": (
+        {"kueue": {"localQueues": [{"name": "a", "namespace": "b", "clusterQueue": "c"}]}},
+        *("kueue.x-k8s.io/v1beta1/LocalQueue", "Kueue"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("switch", "found"), WITHOUT.items(), ids=WITHOUT)
+def test_what_the_cluster_does_not_serve_is_refused_by_a_sentence(
+    helm: Helm, switch: str, found: tuple[dict[str, Any], str, str]
+) -> None:
+    values, api, brought_by = found
+    elsewhere = replace(helm, served=tuple(each for each in helm.served if each != api))
+    assert f"{switch}: this cluster serves no {api}. Install {brought_by} first" in elsewhere.refusal(values)
 
 
 def test_the_operators_own_labels_win_over_the_targets(helm: Helm) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from chart.rendering import CHART, NAMESPACE, Helm, the
+from chart.rendering import CHART, NAMESPACE, RELEASE, SERVED, Helm, the
 from chart.value_sets import VALUE_SETS
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.names import API_VERSION, KIND
@@ -64,3 +64,32 @@ def test_what_the_administrator_decided_is_told_and_nothing_else(talkative: Helm
         "0.5 device-hours for each Benchmark, 2 trials of all Benchmarks at once."
     ) in text
     assert "spec.scheduling.preset may name: plain, rdma." in text
+
+
+def test_the_test_is_named_by_the_release(talkative: Helm) -> None:
+    assert f"helm test {RELEASE} --namespace {NAMESPACE}" in notes(talkative, {})
+
+
+MONITORING = {
+    "no prometheus-operator": ({}, (), "This cluster has no prometheus-operator"),
+    "one that is not used": ({}, SERVED, "This cluster has the prometheus-operator, and nothing is scraped"),
+    "one that is used": ({"monitoring": {"podMonitor": {"enabled": True}}}, SERVED, ""),
+    "one that is used by Service": ({"monitoring": {"serviceMonitor": {"enabled": True}}}, SERVED, ""),
+}
+
+
+@pytest.mark.parametrize(("values", "served", "sentence"), MONITORING.values(), ids=MONITORING)
+def test_what_is_not_scraped_is_told(
+    talkative: Helm, values: dict[str, Any], served: tuple[str, ...], sentence: str
+) -> None:
+    text = notes(replace(talkative, served=served), values)
+    said = [found for _, _, found in MONITORING.values() if found and found in text]
+    assert said == ([sentence] if sentence else [])
+
+
+def test_the_queues_and_the_roles_are_named(talkative: Helm) -> None:
+    queues = [{"name": "fast", "namespace": "team-a", "clusterQueue": "gpus"}]
+    text = notes(talkative, {"watchNamespaces": ["team-a"], "kueue": {"localQueues": queues}})
+    assert "spec.scheduling.queueName may name: fast in team-a." in text
+    assert f"a RoleBinding to {RELEASE}-view or {RELEASE}-edit" in text
+    assert "RoleBinding" not in notes(talkative, {})

@@ -4,82 +4,18 @@ No node is there, so the operator's pod stays Pending; that it was admitted is w
 """
 
 import json
-import os
-import subprocess
+import shutil
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
 
 import pytest
 
-from chart.rendering import CHART, NAMESPACE, RELEASE, Helm
+from chart.releases import CRD, QUESTION, Releases
+from chart.rendering import CHART, NAMESPACE, RELEASE
 from cluster.harness.control_plane import ControlPlane
 from cluster.harness.polling import until
 
-CRD = "stablediffusionbenchmarks.sdbench.dev"
-QUESTION = {
-    "apiVersion": "sdbench.dev/v1alpha1",
-    "kind": "StableDiffusionBenchmark",
-    "metadata": {"name": "kept", "namespace": "default"},
-    "spec": {
-        "devices": {"counts": [1]},
-        "trainer": {"model": "tiny", "precision": "fp32", "imageSize": 64, "globalBatchSize": 8},
-    },
-}
-
-
-@pytest.fixture(scope="module")
-def plane() -> Iterator[ControlPlane]:
-    """A control plane with a namespace that enforces restricted Pod Security, and one to be watched."""
-    with ControlPlane() as started:
-        started.kubectl("create", "namespace", NAMESPACE)
-        started.kubectl("label", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=restricted")
-        started.kubectl("create", "namespace", "team-a")
-        yield started
-
-
-class Releases:
-    """`helm` as a person at that control plane uses it."""
-
-    def __init__(self, helm: Helm, plane: ControlPlane) -> None:
-        self._program, self._plane = helm.program, plane
-        version = subprocess.run([str(helm.program), "version"], capture_output=True, text=True, check=True).stdout
-        # Helm 4.0.0 fails with "metadata.managedFields must be nil" where it meets a kept CRD (helm/helm#31384).
-        self._adopting = ("--server-side=false",) if '"v4.0' in version else ()
-        homes = {f"HELM_{home}_HOME": str(plane.folder / "helm" / home) for home in ("CACHE", "CONFIG", "DATA")}
-        self._environment = {**os.environ, **homes, "KUBECONFIG": str(plane.kubeconfig)}
-
-    def __call__(self, *arguments: str, values: dict[str, Any] | None = None) -> subprocess.CompletedProcess[str]:
-        """`helm ARGUMENTS --namespace …`; with values, those on its standard input."""
-        given = ("--values", "-") if values is not None else ()
-        return subprocess.run(
-            [str(self._program), *arguments, "--namespace", NAMESPACE, *given],
-            input=json.dumps(values or {}),
-            env=self._environment,
-            capture_output=True,
-            text=True,
-        )
-
-    def install(self, values: dict[str, Any]) -> None:
-        done = self("install", RELEASE, str(CHART), *self._adopting, values=values)
-        assert done.returncode == 0, done.stderr
-        self._plane.kubectl("wait", "crd", CRD, "--for=condition=Established", "--timeout=30s")
-
-    def take_over(self, name: str) -> None:
-        """Install under this name, whosever the CRD was."""
-        done = self("install", name, str(CHART), "--take-ownership", *self._adopting)
-        assert done.returncode == 0, done.stderr
-
-    def uninstall(self, name: str = RELEASE) -> None:
-        done = self("uninstall", name, "--wait")
-        assert done.returncode == 0, done.stderr
-
-
-@pytest.fixture
-def releases(helm: Helm, plane: ControlPlane) -> Iterator[Releases]:
-    """Helm, and no release left of what a test installed."""
-    helm_there = Releases(helm, plane)
-    yield helm_there
-    helm_there("uninstall", RELEASE, "--ignore-not-found", "--wait")
+OTHER = "other"
 
 
 def rights(plane: ControlPlane, *expected: str) -> None:
@@ -97,34 +33,110 @@ def _may_list(plane: ControlPlane, namespace: str) -> bool:
     return said.strip() == "yes"
 
 
+@pytest.fixture
+def benchmark(plane: ControlPlane, releases: Releases) -> Iterator[str]:
+    """The UID of one that was made while a release was there, which is gone again."""
+    releases.install({})
+    plane.kubectl("apply", "-f", "-", input=json.dumps(QUESTION))
+    uid = seen(plane)
+    releases.uninstall()
+    yield uid
+    plane.kubectl("delete", "sdb", "kept")
+
+
+def seen(plane: ControlPlane) -> str:
+    """The UID of the Benchmark as it is now."""
+    return plane.kubectl("get", "sdb", "kept", "--output=jsonpath={.metadata.uid}")
+
+
+@pytest.fixture
+def changed_chart(tmp_path: Path) -> Path:
+    """The chart of a version with another CRD."""
+    chart = Path(shutil.copytree(CHART, tmp_path / "sdbench"))
+    definition = chart / "files" / "crd.yaml"
+    definition.write_text(definition.read_text().replace("categories:\n", "categories:\n    - newer\n", 1))
+    assert "newer" in definition.read_text()
+    return chart
+
+
+@pytest.fixture
+def no_crd(plane: ControlPlane, releases: Releases) -> Iterator[None]:
+    """As in a cluster that has never known a Benchmark, also afterwards."""
+    _delete_crd(plane)
+    yield
+    _delete_crd(plane)
+
+
+def _delete_crd(plane: ControlPlane) -> None:
+    plane.kubectl("delete", "crd", CRD, "--ignore-not-found", "--wait")
+
+
 def test_a_namespace_with_restricted_pod_security_admits_the_operator(plane: ControlPlane, releases: Releases) -> None:
     releases.install({})
     until(lambda: plane.kubectl("get", "pods", "--namespace", NAMESPACE, "--output=name"), 30, "the operator's pod")
 
 
-def test_benchmarks_outlive_the_release_and_meet_the_next_one(plane: ControlPlane, releases: Releases) -> None:
-    releases.install({})
+def test_what_a_release_made_goes_with_it_but_for_the_benchmarks(plane: ControlPlane, benchmark: str) -> None:
+    kinds = "all,serviceaccounts,roles,configmaps,networkpolicies"
+    assert plane.kubectl("get", kinds, "--namespace", NAMESPACE, "--selector=helm.sh/chart") == ""
+    assert plane.kubectl("get", "clusterroles,clusterrolebindings", "--selector=helm.sh/chart") == ""
+    assert seen(plane) == benchmark
+
+
+@pytest.mark.parametrize("name", [RELEASE, OTHER])
+def test_the_next_release_finds_the_benchmarks_whatever_its_name(
+    plane: ControlPlane, releases: Releases, benchmark: str, name: str
+) -> None:
+    releases.install({}, name)
+    assert seen(plane) == benchmark
+    releases.uninstall(name)
+    assert seen(plane) == benchmark
+
+
+def test_a_release_leaves_the_same_crd_to_another_and_says_so(
+    plane: ControlPlane, releases: Releases, no_crd: None
+) -> None:
+    sentence = f"belong to the release {RELEASE} in {NAMESPACE}"
+    assert sentence not in releases.install({"watchNamespaces": ["team-a"]})
+    assert sentence in releases.install({"watchNamespaces": ["team-b"]}, OTHER)
+    assert sentence not in releases.upgrade()
+    assert sentence in releases.upgrade(name=OTHER)
+    releases.rollback(1, OTHER)
+    assert releases.owner() == RELEASE
+    releases.uninstall(OTHER)
+    assert releases.owner() == RELEASE
+
+
+def test_another_crd_is_taken_over_only_when_told(
+    plane: ControlPlane, releases: Releases, changed_chart: Path, no_crd: None
+) -> None:
+    releases.install({"watchNamespaces": ["team-a"]})
     plane.kubectl("apply", "-f", "-", input=json.dumps(QUESTION))
-    uid = plane.kubectl("get", "sdb", "kept", "--output=jsonpath={.metadata.uid}")
-    releases.uninstall()
-    left = plane.kubectl("get", "all,serviceaccounts,roles", "--namespace", NAMESPACE, "--selector=helm.sh/chart")
-    assert left == ""
-    assert plane.kubectl("get", "sdb", "kept", "--output=jsonpath={.metadata.uid}") == uid
-    releases.install({})
-    assert plane.kubectl("get", "sdb", "kept", "--output=jsonpath={.metadata.uid}") == uid
-    plane.kubectl("delete", "sdb", "kept")
-
-
-def test_another_release_takes_the_crd_over_only_when_told(plane: ControlPlane, releases: Releases) -> None:
-    releases.install({})
-    releases.uninstall()
-    refused = releases("install", "other", str(CHART))
+    uid = seen(plane)
+    refused = releases("install", OTHER, str(changed_chart), values={"watchNamespaces": ["team-b"]})
     assert refused.returncode != 0
     assert CRD in refused.stderr
     assert "ownership" in refused.stderr
-    releases.take_over("other")
-    releases.uninstall("other")
-    releases.take_over(RELEASE)
+    releases.install({"watchNamespaces": ["team-b"]}, OTHER, "--take-ownership", chart=changed_chart)
+    assert releases.owner() == OTHER
+    # The first release has lost the CRD, and its next version leaves it out: that must not be a deletion.
+    releases.upgrade(chart=changed_chart)
+    assert seen(plane) == uid
+    releases.uninstall()
+    assert (releases.owner(), seen(plane)) == (OTHER, uid)
+
+
+def test_a_crd_that_is_not_kept_is_never_left_to_another(releases: Releases, no_crd: None) -> None:
+    releases.install({"crds": {"keep": False}})
+    refused = releases("install", OTHER, str(CHART))
+    assert refused.returncode != 0
+    assert "ownership" in refused.stderr
+
+
+def test_a_crd_that_is_not_kept_goes_with_its_release(plane: ControlPlane, releases: Releases, no_crd: None) -> None:
+    releases.install({"crds": {"keep": False}})
+    releases.uninstall()
+    until(lambda: not plane.kubectl("get", "crd", CRD, "--ignore-not-found", "--output=name"), 30, "no CRD")
 
 
 def test_in_watched_namespaces_only_the_operator_has_rights_there_only(plane: ControlPlane, releases: Releases) -> None:
@@ -132,18 +144,21 @@ def test_in_watched_namespaces_only_the_operator_has_rights_there_only(plane: Co
     rights(plane, "team-a")
 
 
-def test_an_upgrade_changes_what_was_asked_and_what_was_not_stays(plane: ControlPlane, releases: Releases) -> None:
+def test_an_upgrade_changes_what_was_asked_and_what_was_not_stays_and_a_rollback_undoes_it(
+    plane: ControlPlane, releases: Releases
+) -> None:
     releases.install({"resources": {"limits": {"memory": "1Gi"}}})
     rights(plane, "default", "team-a")
-    done = releases("upgrade", RELEASE, str(CHART), "--reset-then-reuse-values", "--set", "watchNamespaces={team-a}")
-    assert done.returncode == 0, done.stderr
+    releases.upgrade("--set", "watchNamespaces={team-a}")
     rights(plane, "team-a")
     path = "{.spec.template.spec.containers[0].resources.limits.memory}"
     shown = plane.kubectl("get", "deployment", RELEASE, "--namespace", NAMESPACE, f"--output=jsonpath={path}")
     assert shown == "1Gi"
+    releases.rollback(1)
+    rights(plane, "default", "team-a")
 
 
 def test_podmonitors_in_a_cluster_that_does_not_know_them_are_refused_by_name(releases: Releases) -> None:
     done = releases("install", RELEASE, str(CHART), values={"monitoring": {"podMonitor": {"enabled": True}}})
     assert done.returncode != 0
-    assert "PodMonitor" in done.stderr
+    assert "monitoring.podMonitor.enabled: this cluster serves no monitoring.coreos.com/v1/PodMonitor" in done.stderr

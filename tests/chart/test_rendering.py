@@ -21,17 +21,18 @@ def test_lint_finds_nothing(helm: Helm, values: dict[str, Any]) -> None:
 
 @EVERY_WAY
 def test_every_container_passes_restricted_pod_security(helm: Helm, values: dict[str, Any]) -> None:
-    pod = pod_spec(helm.render(values))
-    assert pod["securityContext"]["runAsNonRoot"] is True
-    assert pod["securityContext"]["runAsUser"] == 65532
-    assert all(set(volume) <= {"name", "emptyDir", "configMap"} for volume in pod["volumes"])
-    for container in pod.get("initContainers", []) + pod["containers"]:
-        context = container["securityContext"]
-        assert context["allowPrivilegeEscalation"] is False
-        assert context["capabilities"] == {"drop": ["ALL"]}
-        assert context["runAsNonRoot"] is True
-        assert context["seccompProfile"] == {"type": "RuntimeDefault"}
-        assert context["readOnlyRootFilesystem"] is True
+    objects = helm.render(values)
+    for pod in (pod_spec(objects), the(objects, "Pod")["spec"]):
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["runAsUser"] == 65532
+        assert all(set(volume) <= {"name", "emptyDir", "configMap"} for volume in pod.get("volumes", []))
+        for container in pod.get("initContainers", []) + pod["containers"]:
+            context = container["securityContext"]
+            assert context["allowPrivilegeEscalation"] is False
+            assert context["capabilities"] == {"drop": ["ALL"]}
+            assert context["runAsNonRoot"] is True
+            assert context["seccompProfile"] == {"type": "RuntimeDefault"}
+            assert context["readOnlyRootFilesystem"] is True
 
 
 @EVERY_WAY
@@ -59,7 +60,7 @@ def test_the_operator_is_told_the_trainer_image_its_port_and_its_namespaces(helm
         *("--namespace", "team-a", "--namespace", "team-b"),
     ]
     assert container["ports"] == [{"name": "metrics", "containerPort": 8080, "protocol": "TCP"}]
-    for probe in (container["livenessProbe"], container["readinessProbe"]):
+    for probe in (container["startupProbe"], container["livenessProbe"], container["readinessProbe"]):
         assert probe["httpGet"] == {"path": "/healthz", "port": "metrics"}
     assert container["livenessProbe"]["periodSeconds"] >= 10
 
@@ -80,21 +81,34 @@ def test_an_image_is_its_digest_else_its_tag_else_the_charts_version(
     assert container["args"][2] == reference.replace("sdbench/operator", "sdbench/trainer")
 
 
+def test_the_service_leads_to_the_operator(helm: Helm) -> None:
+    objects = helm.render()
+    service = the(objects, "Service")["spec"]
+    labels = the(objects, "Deployment")["spec"]["template"]["metadata"]["labels"]
+    assert service["selector"].items() <= labels.items()
+    assert not service["selector"].items() <= the(objects, "Pod")["metadata"]["labels"].items()
+    assert service["ports"] == [{"name": "metrics", "port": 8080, "targetPort": "metrics", "protocol": "TCP"}]
+
+
 def test_where_the_pod_runs_is_the_installers_choice(helm: Helm) -> None:
     values = VALUE_SETS["placed"]
     objects = helm.render(values)
     pod = pod_spec(objects)
-    for name in ("imagePullSecrets", "priorityClassName", "nodeSelector", "tolerations", "affinity"):
+    where = ("priorityClassName", "nodeSelector", "tolerations", "affinity", "topologySpreadConstraints")
+    for name in ("imagePullSecrets", *where):
         assert pod[name] == values[name], name
-    metadata = the(objects, "Deployment")["spec"]["template"]["metadata"]
+    deployment = the(objects, "Deployment")["spec"]
+    assert deployment["revisionHistoryLimit"] == 0
+    metadata = deployment["template"]["metadata"]
     assert metadata["labels"]["team"] == "research"
     assert metadata["annotations"]["example.org/note"] == "yes"
     assert the(objects, "Deployment")["metadata"]["name"] == "benchmarks"
 
 
 def test_the_cluster_role_holds_the_generated_rules_for_the_operators_account(helm: Helm) -> None:
-    objects = helm.render()
-    role, binding = the(objects, "ClusterRole"), the(objects, "ClusterRoleBinding")
+    objects = helm.render({}, "--no-hooks")
+    binding = the(objects, "ClusterRoleBinding")
+    (role,) = (one for one in of_kind(objects, "ClusterRole") if "aggregate" not in str(one["metadata"]["labels"]))
     account = the(objects, "ServiceAccount")["metadata"]["name"]
     assert role["rules"] == yaml.safe_load(chart_file("files/rules.yaml"))["rules"]
     assert binding["roleRef"]["name"] == role["metadata"]["name"]
@@ -105,7 +119,8 @@ def test_the_cluster_role_holds_the_generated_rules_for_the_operators_account(he
 def test_watched_namespaces_need_no_right_in_the_cluster(helm: Helm) -> None:
     objects = helm.render(NAMESPACES)
     assert not [value["kind"] for value in objects if value["kind"].startswith("Cluster")]
-    roles, bindings = of_kind(objects, "Role"), of_kind(objects, "RoleBinding")
+    bindings = of_kind(objects, "RoleBinding")
+    roles = tuple(one for one in of_kind(objects, "Role") if one["metadata"]["name"] == "sdbench")
     for found in (roles, bindings):
         assert [value["metadata"]["namespace"] for value in found] == ["team-a", "team-b"]
     assert all(role["rules"] == yaml.safe_load(chart_file("files/rules.yaml"))["rules"] for role in roles)
@@ -119,8 +134,8 @@ def test_no_rule_is_a_wildcard_or_reads_secrets() -> None:
 
 
 def test_an_account_that_exists_is_used_and_nothing_is_made_for_it(helm: Helm) -> None:
-    objects = helm.render(VALUE_SETS["an account that exists"])
-    assert {value["kind"] for value in objects} == {"Deployment"}
+    objects = helm.render(VALUE_SETS["an account that exists"], "--no-hooks")
+    assert {value["kind"] for value in objects} == {"Deployment", "Service"}
     assert pod_spec(objects)["serviceAccountName"] == "given"
 
 

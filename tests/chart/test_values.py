@@ -31,6 +31,32 @@ WRONG = [
     ({"presets": {"rdma": {"environment": {"NCCL IB": "x"}}}}, ("/presets/rdma/environment", "not allowed")),
     ({"presets": {"rdma": {"resources": {"cpu": "1"}}}}, ("/presets/rdma/resources", "'cpu' not allowed")),
     ({"presets": {"rdma": {"resources": {"rdma/hca": "0"}}}}, ("/presets/rdma/resources", "does not match pattern")),
+    (
+        {"trainer": {"proxy": {"http": "http://me:secret@proxy:3128"}}},
+        ("/trainer/proxy/http", "does not match pattern"),
+    ),
+    ({"trainer": {"proxy": {"https": "proxy:3128"}}}, ("/trainer/proxy/https", "does not match pattern")),
+    ({"trainer": {"proxy": {"noProxy": "a, b"}}}, ("/trainer/proxy/noProxy", "does not match pattern")),
+    ({"trainer": {"proxy": {"no_proxy": "a"}}}, ("/trainer/proxy", "'no_proxy' not allowed")),
+    ({"trainer": {"imagePullSecrets": ["registry"]}}, ("/trainer/imagePullSecrets/0", "want object")),
+    ({"trainer": {"serviceAccountName": "Shard Reader"}}, ("/trainer/serviceAccountName",)),
+    ({"trainer": {"caBundle": {"configMap": "a", "key": "../b"}}}, ("/trainer/caBundle/key", "does not match")),
+    ({"trainer": {"caBundle": {"secret": "a"}}}, ("/trainer/caBundle", "'secret' not allowed")),
+    ({"monitoring": {"serviceMonitor": {"enabled": "yes"}}}, ("/monitoring/serviceMonitor/enabled", "want boolean")),
+    ({"monitoring": {"prometheusRule": {"thresholds": {"dataWaitRatio": 20}}}}, ("/thresholds/dataWaitRatio",)),
+    ({"monitoring": {"prometheusRule": {"thresholds": {"waiting": 1}}}}, ("/thresholds", "'waiting' not allowed")),
+    ({"monitoring": {"prometheusRule": {"runbookUrl": "docs/alerts.md"}}}, ("/prometheusRule/runbookUrl",)),
+    ({"networkPolicy": {"enabled": True}}, ("name the namespaces of your Benchmarks in networkPolicy.namespaces",)),
+    ({"networkPolicy": {"objectStore": {"to": []}}}, ("/networkPolicy/objectStore/to", "want 1")),
+    ({"networkPolicy": {"objectStore": {"ports": ["https"]}}}, ("/objectStore/ports/0", "want integer")),
+    ({"networkPolicy": {"metricsFrom": [{}]}}, ("/networkPolicy/metricsFrom/0",)),
+    ({"networkPolicy": {"metricsFrom": [{"ipBlock": {"cidr": "10.0.0.1"}}]}}, ("/ipBlock/cidr",)),
+    ({"networkPolicy": {"extraEgress": [{"ports": [{"port": 80}]}]}}, ("/networkPolicy/extraEgress/0", "'to'")),
+    ({"kueue": {"localQueues": [{"name": "a", "namespace": "b"}]}}, ("/kueue/localQueues/0", "'clusterQueue'")),
+    ({"policies": {"default": {"maxDevices": "8"}}}, ("/policies/default/maxDevices", "want integer")),
+    ({"policies": {"namespaces": {"team-a": {"image": []}}}}, ("/policies/namespaces/team-a", "'image' not allowed")),
+    ({"revisionHistoryLimit": -1}, ("/revisionHistoryLimit",)),
+    ({"test": {"benchmark": "tiny"}}, ("/test/benchmark", "want boolean")),
     ({"serviceAccount": {"create": False}}, ("set serviceAccount.name to the account that the operator shall use",)),
 ]
 
@@ -47,7 +73,7 @@ def test_a_wrong_value_is_refused_by_a_sentence_that_names_it(
 def test_every_value_is_in_the_schema_and_the_schema_has_no_other() -> None:
     in_values = {path for path, _ in _paths(yaml.safe_load(chart_file("values.yaml")))}
     schema = json.loads(chart_file("values.schema.json"))
-    assert in_values == set(_known(schema)) - {"global"}
+    assert in_values == set(_known(schema, schema)) - {"global"}
 
 
 def test_every_value_is_explained_in_the_line_above_it() -> None:
@@ -78,9 +104,10 @@ def _paths(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, bool
             yield from _paths(value, f"{prefix}{key}.")
 
 
-def _known(schema: dict[str, Any], prefix: str = "") -> Iterator[str]:
+def _known(schema: dict[str, Any], whole: dict[str, Any], prefix: str = "") -> Iterator[str]:
     """The dotted path of every property of the schema."""
     for key, value in schema.get("properties", {}).items():
         yield f"{prefix}{key}"
         if key not in OPEN:
-            yield from _known(value, f"{prefix}{key}.")
+            referred = whole["definitions"].get(value.get("$ref", "").removeprefix("#/definitions/"), value)
+            yield from _known(referred, whole, f"{prefix}{key}.")

@@ -26,6 +26,13 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: operator
 {{- end -}}
 
+{{/* Those of the pod of `helm test`. */}}
+{{- define "sdbench.testLabels" -}}
+app.kubernetes.io/name: {{ include "sdbench.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: test
+{{- end -}}
+
 {{- define "sdbench.labels" -}}
 {{ include "sdbench.selectorLabels" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}

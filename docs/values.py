@@ -1,0 +1,96 @@
+"""What can be chosen when the chart is installed? Writes its README from the comments in values.yaml.
+
+`make generate` runs it. A value is explained by the comment right above it. A map is one value when it is explained and
+its first key is not.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+CHART = Path(__file__).resolve().parent.parent / "charts" / "sdbench"
+README = CHART / "README.md"
+
+HEAD = """\
+<!-- Generated from values.yaml by `make generate` (docs/values.py); do not edit. -->
+
+# The sdbench chart
+
+The operator that benchmarks Stable Diffusion training on Kubernetes, with its CRD and its rights. Behind switches: what
+watches it (PodMonitors, ServiceMonitor, PrometheusRule, Grafana dashboards), what fences it in (NetworkPolicies,
+ValidatingAdmissionPolicies), and queues of Kueue.
+
+It needs Kubernetes 1.30, Helm 4 and the Kubeflow training-operator 1.9.
+
+```
+helm install sdbench charts/sdbench --namespace sdbench-system --create-namespace --wait
+helm test sdbench --namespace sdbench-system
+```
+
+[docs/install.md](../../docs/install.md) says the rest. A value that is misspelt or of the wrong type is refused with
+its path, and a switch for something that the cluster does not serve with a sentence.
+
+## Values
+
+| value | default | meaning |
+|---|---|---|
+"""
+
+
+@dataclass(frozen=True)
+class Value:
+    """One row."""
+
+    path: str
+    default: Any
+    meaning: str
+
+
+def values(text: str) -> tuple[Value, ...]:
+    """Every value of a values.yaml, in its order."""
+    root = yaml.compose(text)
+    assert isinstance(root, yaml.MappingNode)
+    return tuple(_below(root, yaml.safe_load(text), text.splitlines(), ()))
+
+
+def _below(node: yaml.MappingNode, content: dict[str, Any], lines: list[str], path: tuple[str, ...]) -> Iterator[Value]:
+    for key, value in node.value:
+        here = (*path, key.value)
+        meaning = _comment(lines, key.start_mark.line)
+        if isinstance(value, yaml.MappingNode) and (not meaning or _explained_inside(value, lines)):
+            yield from _below(value, content[key.value], lines, here)
+        else:
+            yield Value(".".join(here), content[key.value], meaning)
+
+
+def _explained_inside(node: yaml.MappingNode, lines: list[str]) -> bool:
+    """Whether the map's own keys have comments."""
+    return bool(not node.flow_style and node.value and _comment(lines, node.value[0][0].start_mark.line))
+
+
+def _comment(lines: list[str], line: int) -> str:
+    """The comment that ends right above this line."""
+    start = line
+    while start and lines[start - 1].lstrip().startswith("#"):
+        start -= 1
+    return " ".join(each.strip().lstrip("# ") for each in lines[start:line])
+
+
+def row(value: Value) -> str:
+    """A line of the table."""
+    default = json.dumps(value.default, ensure_ascii=False)
+    cells = (f"`{value.path}`", f"`{default}`", value.meaning)
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |\n"
+
+
+def page(text: str) -> str:
+    """The README for this values.yaml."""
+    return HEAD + "".join(row(value) for value in values(text))
+
+
+if __name__ == "__main__":
+    README.write_text(page((CHART / "values.yaml").read_text()))

@@ -1,0 +1,57 @@
+"""Does Chart.yaml tell Artifact Hub the truth? Its annotations are YAML inside of YAML, which no one else reads."""
+
+from typing import Any
+
+import pytest
+import yaml
+
+from chart.rendering import Helm, chart_file, pod_spec, the
+from sdbench.api.benchmark import Benchmark
+from sdbench.api.names import API_VERSION, KIND, VERSION
+from sdbench.core.acceptance import accepted
+
+CHART: dict[str, Any] = yaml.safe_load(chart_file("Chart.yaml"))
+
+
+def told(name: str) -> Any:
+    """An annotation's content."""
+    return yaml.safe_load(CHART["annotations"][f"artifacthub.io/{name}"])
+
+
+def test_every_annotation_is_text() -> None:
+    assert all(isinstance(value, str) for value in CHART["annotations"].values())
+
+
+def test_the_crd_is_ours(helm: Helm) -> None:
+    (crd,) = told("crds")
+    assert (crd["kind"], crd["version"]) == (KIND, VERSION)
+    assert crd["name"] == the(helm.render(), "CustomResourceDefinition")["metadata"]["name"]
+    assert crd["displayName"]
+    assert crd["description"].endswith(".")
+
+
+def test_the_example_is_a_question_that_is_accepted() -> None:
+    (example,) = told("crdsExamples")
+    assert (example["apiVersion"], example["kind"]) == (API_VERSION, KIND)
+    assert len(accepted(Benchmark.model_validate(example))) == 2
+
+
+def test_the_images_are_those_that_run(helm: Helm) -> None:
+    (container,) = pod_spec(helm.render())["containers"]
+    assert {one["name"]: one["image"] for one in told("images")} == {
+        "operator": container["image"],
+        "trainer": container["args"][2],
+    }
+
+
+def test_capabilities_changes_and_links_are_of_the_words_that_it_knows() -> None:
+    levels = ("Basic Install", "Seamless Upgrades", "Full Lifecycle", "Deep Insights", "Auto Pilot")
+    kinds = {"added", "changed", "deprecated", "removed", "fixed", "security"}
+    assert told("operatorCapabilities") in levels
+    assert {change["kind"] for change in told("changes")} <= kinds
+    assert all(set(link) == {"name", "url"} and link["url"].startswith("https://") for link in told("links"))
+
+
+@pytest.mark.parametrize("name", ["license", "operator", "prerelease", "category"])
+def test_it_says_what_it_is(name: str) -> None:
+    assert CHART["annotations"][f"artifacthub.io/{name}"]

@@ -1,0 +1,90 @@
+"""Does a real API server take everything that Helm renders, for every way to install it?
+
+With the CRDs of the prometheus-operator and of Kueue, in namespaces that enforce restricted Pod Security. A warning
+counts as a refusal. The Deployment's pod is tried as a pod too: of a Deployment, Pod Security only warns.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import pytest
+
+from chart.releases import make_namespaces
+from chart.rendering import NAMESPACE, Helm, Manifest, of_kind, the
+from chart.value_sets import VALUE_SETS
+from cluster.harness.control_plane import ControlPlane
+from cluster.harness.failure import HarnessError
+from cluster.harness.kueue import VERSION as QUEUES
+from cluster.harness.polling import until
+from cluster.harness.prometheus_operator import install_definitions
+from cluster.harness.tools import KUEUE, module_source
+
+LOCAL_QUEUES = "config/components/crd/bases/kueue.x-k8s.io_localqueues.yaml"
+TRIED = ("apply", "--server-side", "--dry-run=server", "--validate=strict", "--warnings-as-errors", "-f", "-")
+
+
+@pytest.fixture(scope="module")
+def furnished() -> Iterator[ControlPlane]:
+    """A control plane that serves what others bring."""
+    with ControlPlane() as plane:
+        make_namespaces(plane)
+        install_definitions(plane)
+        plane.kubectl("apply", "--server-side", "-f", module_source(KUEUE) / LOCAL_QUEUES)
+        until(lambda: plane.serves(QUEUES, "localqueues"), 60, "the API server to serve LocalQueues")
+        yield plane
+
+
+def tried(plane: ControlPlane, objects: tuple[Manifest, ...]) -> None:
+    """The API server's word on them; raises when it says no, or warns."""
+    plane.kubectl(*TRIED, input=together(objects))
+
+
+def together(objects: Iterable[Manifest]) -> str:
+    """Each as a document."""
+    return "\n---\n".join(json.dumps(one) for one in objects)
+
+
+def pods(plane: ControlPlane, objects: tuple[Manifest, ...]) -> tuple[Manifest, ...]:
+    """The Deployment's pod and that of `helm test`, for whose accounts there must be some."""
+    accounts = {one["metadata"]["name"] for one in of_kind(objects, "ServiceAccount")} | {"given"}
+    made = [_account(name) for name in sorted(accounts)]
+    plane.kubectl("apply", "--server-side", "-f", "-", input=together(made))
+    template = the(objects, "Deployment")["spec"]["template"]
+    metadata = template["metadata"] | {"name": "of-the-deployment", "namespace": NAMESPACE}
+    operator = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
+    return operator, the(objects, "Pod")
+
+
+def _account(name: str) -> Manifest:
+    return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": NAMESPACE}}
+
+
+@pytest.mark.parametrize("values", VALUE_SETS.values(), ids=VALUE_SETS)
+def test_the_api_server_takes_what_is_rendered(helm: Helm, furnished: ControlPlane, values: dict[str, Any]) -> None:
+    objects = helm.render(values)
+    tried(furnished, (*objects, *pods(furnished, objects)))
+
+
+WRONG = {
+    "an unknown field": ("Deployment", lambda one: one["spec"].update(replica=1), "replica"),
+    "a pod that may be root": (
+        "Pod",
+        lambda one: one["spec"]["containers"][0]["securityContext"].clear(),
+        "violates PodSecurity",
+    ),
+    "a wrong monitor": ("ServiceMonitor", lambda one: one["spec"].pop("endpoints"), "spec.endpoints"),
+    "a wrong queue": ("LocalQueue", lambda one: one["spec"].update(clusterQueue="A B"), "spec.clusterQueue"),
+    "a wrong policy": ("NetworkPolicy", lambda one: one["spec"].update(policyTypes=["In"]), "policyTypes"),
+}
+
+
+@pytest.mark.parametrize(("kind", "spoil", "said"), WRONG.values(), ids=WRONG)
+def test_what_is_wrong_is_not_taken(helm: Helm, furnished: ControlPlane, kind: str, spoil: Any, said: str) -> None:
+    objects = helm.render(VALUE_SETS["all on"])
+    pods(furnished, objects)
+    spoilt = json.loads(json.dumps(of_kind(objects, kind)[0]))
+    tried(furnished, (of_kind(objects, kind)[0],))
+    spoil(spoilt)
+    with pytest.raises(HarnessError, match=said):
+        tried(furnished, (spoilt,))

@@ -1,0 +1,139 @@
+"""Who may do what with Benchmarks once the chart is installed? The real API server is asked, right by right.
+
+People have the cluster's own view, edit and admin, or in watched namespaces the chart's Roles; the operator has its
+account. The cluster's roles are aggregated by the real controller-manager.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from kubernetes import client, config
+
+from chart.releases import Releases
+from chart.rendering import NAMESPACE, RELEASE, Helm
+from cluster.harness.control_plane import ControlPlane
+from cluster.harness.polling import until
+from sdbench.api.names import GROUP, PLURAL
+from sdbench.controller.calls import Right
+from sdbench.controller.rights import rights
+
+STATUS = f"{PLURAL}/status"
+VIEW = tuple((resource, verb) for resource in (PLURAL, STATUS) for verb in ("get", "list", "watch"))
+EDIT = tuple((PLURAL, verb) for verb in ("create", "update", "patch", "delete", "deletecollection"))
+NOBODY = ((STATUS, "update"), (STATUS, "patch"), (f"{PLURAL}/finalizers", "update"))
+MAY = {"view": VIEW, "edit": (*VIEW, *EDIT), "admin": (*VIEW, *EDIT)}
+
+
+class Reviews:
+    """The API server's answers to who may do what."""
+
+    def __init__(self, plane: ControlPlane) -> None:
+        api = config.new_client_from_config(str(plane.kubeconfig))
+        self._authorization = client.AuthorizationV1Api(api)
+
+    def allows(self, user: str, right: Right, namespace: str) -> bool:
+        """Whether the user has that right there; without a namespace, in the whole cluster."""
+        resource, _, subresource = right.resource.partition("/")
+        place = {"namespace": namespace, "group": right.group, "resource": resource, "subresource": subresource}
+        spec = {"user": user, "resourceAttributes": place | {"verb": right.verb}, "groups": _groups(user)}
+        return bool(self._authorization.create_subject_access_review({"spec": spec}).status.allowed)
+
+    def ours(self, user: str, namespace: str) -> set[tuple[str, str]]:
+        """What the user may do with Benchmarks there."""
+        asked = (*VIEW, *EDIT, *NOBODY)
+        return {one for one in asked if self.allows(user, Right(GROUP, *one), namespace)}
+
+
+def _groups(user: str) -> list[str]:
+    """The groups that a token of the user has."""
+    if not user.startswith("system:serviceaccount:"):
+        return ["system:authenticated"]
+    return ["system:authenticated", "system:serviceaccounts", f"system:serviceaccounts:{user.split(':')[2]}"]
+
+
+@pytest.fixture
+def reviews(plane: ControlPlane, releases: Releases) -> Reviews:
+    return Reviews(plane)
+
+
+def bind(plane: ControlPlane, user: str, kind: str, role: str) -> None:
+    """Give the user that role in team-a."""
+    subject = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}
+    binding = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": user, "namespace": "team-a"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": role},
+        "subjects": [subject],
+    }
+    plane.kubectl("apply", "-f", "-", input=json.dumps(binding))
+
+
+@pytest.fixture(scope="module")
+def people(plane: ControlPlane) -> Iterator[None]:
+    """One with each of the cluster's roles in team-a."""
+    for role in MAY:
+        bind(plane, f"{role}er", "ClusterRole", role)
+    yield
+    for role in MAY:
+        plane.kubectl("delete", "rolebinding", f"{role}er", "--namespace", "team-a")
+
+
+def test_the_clusters_roles_let_people_see_and_ask_and_nobody_write_an_answer(
+    releases: Releases, reviews: Reviews, people: None
+) -> None:
+    releases.install({})
+    for role in MAY:
+        _has(reviews, f"{role}er", role)
+        assert reviews.ours(f"{role}er", "team-b") == set()
+    releases.upgrade("--set", "rbac.people=false")
+    until(lambda: not reviews.ours("adminer", "team-a"), 30, "the rights to be taken back")
+
+
+@pytest.mark.parametrize("role", ["view", "edit"])
+def test_in_watched_namespaces_there_are_roles_to_be_bound(
+    plane: ControlPlane, releases: Releases, reviews: Reviews, role: str
+) -> None:
+    releases.install({"watchNamespaces": ["team-a"]})
+    bind(plane, "bound", "Role", f"{RELEASE}-{role}")
+    _has(reviews, "bound", role)
+    assert reviews.ours("bound", "team-b") == set()
+    plane.kubectl("delete", "rolebinding", "bound", "--namespace", "team-a")
+
+
+def _has(reviews: Reviews, user: str, role: str) -> None:
+    """Wait until the user may do in team-a what the role is for, and no more."""
+    until(lambda: reviews.ours(user, "team-a") == set(MAY[role]), 30, f"{user} to have the rights of {role}")
+
+
+OPERATOR = f"system:serviceaccount:{NAMESPACE}:{RELEASE}"
+CLUSTER = ""
+ALL = rights()
+
+
+def allowed(reviews: Reviews, namespace: str) -> list[Right]:
+    """What the operator's account may do there, of all that an operator may need."""
+    return [right for right in ALL if reviews.allows(OPERATOR, right, namespace)]
+
+
+def test_in_watched_namespaces_the_operator_has_no_right_elsewhere_and_none_in_the_cluster(
+    releases: Releases, reviews: Reviews
+) -> None:
+    releases.install({"watchNamespaces": ["team-a"]})
+    until(lambda: allowed(reviews, "team-a") == list(ALL), 30, "the rights in team-a")
+    for namespace in ("team-b", "default", "kube-system", NAMESPACE, CLUSTER):
+        assert allowed(reviews, namespace) == [], namespace
+
+
+def test_otherwise_it_has_them_everywhere(releases: Releases, reviews: Reviews) -> None:
+    releases.install({})
+    until(lambda: allowed(reviews, CLUSTER) == list(ALL), 30, "the rights in the cluster")
+    assert allowed(reviews, "team-b") == list(ALL)
+
+
+def test_in_watched_namespaces_nothing_is_made_of_the_clusters_own_kinds(helm: Helm) -> None:
+    values: dict[str, Any] = {"watchNamespaces": ["team-a", "team-b"], "test": {"benchmark": True}}
+    made = {one["kind"] for one in helm.render(values | {"networkPolicy": {"enabled": True}})}
+    assert not [kind for kind in made if kind.startswith("Cluster")]
