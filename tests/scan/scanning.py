@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterable
@@ -12,7 +13,7 @@ from typing import Any
 import yaml
 
 from apart import program
-from chart.rendering import Helm
+from chart.rendering import Helm, of_kind
 from chart.value_sets import VALUE_SETS
 from cluster.harness.tools import binary
 
@@ -50,16 +51,18 @@ class Scan:
 
 def scan(folder: Path) -> Scan:
     """What the scanner finds in everything that we have, laid out in this folder."""
-    (folder / "docker").mkdir()
-    for dockerfile in (ROOT / "docker").glob("*.Dockerfile"):
-        shutil.copy(dockerfile, folder / "docker")
-    _write(folder / "planted.yaml", [PLANTED])
-    _write(folder / "training.yaml", training_pods())
+    # Apart, because to the scanner a NetworkPolicy is everybody's, whatever the namespaces.
+    opened, closed = folder / "open", folder / "closed"
+    shutil.copytree(ROOT / "docker", opened / "docker")
+    closed.mkdir()
+    _write(opened / "planted.yaml", [PLANTED])
+    _write(opened / "training.yaml", training_pods())
     helm = Helm(binary("helm"))
     for name, values in VALUE_SETS.items():
-        namespace = name.replace(" ", "-")  # of its own, so that no two sets' objects belong together
-        _write(folder / f"{namespace}.yaml", helm.render(values, "--namespace", namespace, *_served()))
-    return _read(_run(folder))
+        namespace = re.sub("[^a-z]+", "-", name.lower())
+        objects = helm.render(values, "--namespace", namespace, *_served())
+        _write((closed if of_kind(objects, "NetworkPolicy") else opened) / f"{namespace}.yaml", objects)
+    return _read(_run(opened, closed))
 
 
 def training_pods() -> list[Manifest]:
@@ -86,17 +89,22 @@ def _write(path: Path, objects: Iterable[Manifest]) -> None:
     path.write_text(yaml.safe_dump_all(objects))
 
 
-def _run(folder: Path) -> str:
-    """The scanner's report as JSON. It asks nobody in the network, and does not fail because it finds something."""
+def _run(*folders: Path) -> str:
+    """The scanner's report on each folder as JSON. It asks nobody in the network, and what it finds is no failure."""
     options = ("--framework", "kubernetes", "dockerfile", "--output", "json", "--skip-download", "--soft-fail")
-    command = [str(program("checks", "checkov")), "--directory", str(folder), *options]
+    filled = [f"--directory={folder}" for folder in folders if any(folder.iterdir())]
+    command = [str(program("checks", "checkov")), *filled, *options]
     run = subprocess.run(command, env={**os.environ, "LOG_LEVEL": "ERROR"}, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     return run.stdout
 
 
 def _read(report: str) -> Scan:
-    parts = json.loads(report)
+    parts: list[Manifest] = []
+    while report := report.strip():
+        part, end = json.JSONDecoder().raw_decode(report)
+        parts += part if isinstance(part, list) else [part]
+        report = report[end:]
     unread = [error for part in parts for error in part["results"]["parsing_errors"]]
     assert not unread, f"the scanner could not read {unread}"
     return Scan(kept=_findings(parts, "passed_checks"), broken=_findings(parts, "failed_checks"))
