@@ -8,7 +8,7 @@ BIN := .venv/bin
 REQUIREMENTS := $(wildcard requirements/*.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-long lint format generate verify requirements images cluster bench clean environment
+.PHONY: help demo test test-fast test-long lint format generate verify requirements images sbom audit cluster bench clean environment
 
 help:  ## List the commands
 	@echo "sdbench: how fast would your cluster train Stable Diffusion?"
@@ -34,8 +34,8 @@ test-long: environment  ## What takes too long for every change: each crash of e
 	@$(BIN)/python -m pytest tests/long --durations=10
 	@echo "The results: docs/long-results.md"
 
-lint: environment  ## Style, types, import contracts
-	@$(BIN)/python tests/tiers.py lint
+lint: environment  ## Style, types, import contracts, Dockerfiles, security rules on the YAML (the last with Go)
+	@$(BIN)/python tests/tiers.py lint scan
 
 format: environment  ## Rewrite the Python files in the house's format
 	@$(BIN)/ruff check --fix --quiet .
@@ -58,6 +58,15 @@ requirements: environment  ## Compile requirements/*.in to pinned and hashed req
 
 images: environment  ## Build the cluster's tools and the two images
 	@PYTHONPATH=tests $(BIN)/python -m cluster.harness build
+
+sbom: environment  ## List what is in the images (CycloneDX, in build/sbom)
+	@$(BIN)/python tests/bill.py
+
+audit: environment  ## Look for known vulnerabilities of the images' packages (asks pypi.org)
+	@for image in operator trainer; do \
+	  $(BIN)/python tests/apart.py bill pip-audit --strict --disable-pip --require-hashes -r requirements/$$image.txt || { \
+	    echo "Not audited, or found wanting: a mirror of pypi.org without its vulnerabilities cannot answer." >&2; exit 1; }; \
+	done
 
 cluster: environment  ## Start a real one-node cluster on this machine and keep it until Ctrl-C (root)
 	@PYTHONPATH=tests $(BIN)/python -m cluster.harness up

@@ -82,7 +82,7 @@ NODE_PACKAGES = (
 )
 
 TIERS = (
-    Tier("lint", "style, types, import contracts"),
+    Tier("lint", "style, types, import contracts, Dockerfiles"),
     Tier("unit", "plan, decide, statistics, projection, manifests, schema"),
     Tier("trainer", "config to batches to Report, exit codes, on the real Composer and a real S3 server", (GO,)),
     Tier("cluster", "kubectl apply to table, on a real kubelet", (ROOT_USER, GO, CONTAINERS), NODE_PACKAGES),
@@ -93,6 +93,7 @@ TIERS = (
     Tier("local", "the same question without a cluster"),
     Tier("properties", "any interleaving and any crash: each Trial counted once"),
     Tier("chart", "rendered YAML and dashboards", (GO, PROMTOOL), ("prometheus",)),
+    Tier("scan", "Dockerfiles, rendered YAML and training pods against a security scanner's rules", (GO,)),
     Tier("page", "the report in a real browser", (CHROMIUM,), ("chromium",)),
 )
 """The quick ones first, then the longest, so that the lanes end together."""
@@ -106,6 +107,8 @@ def commands(tier: Tier) -> Iterable[list[str]]:
         yield [str(tools / "ruff"), "format", "--check", "--quiet", "."]
         yield [str(tools / "mypy"), "operator/src", "trainer/src", "tests", "benchmarks"]
         yield [str(tools / "lint-imports"), "--no-logo"]
+        dockerfiles = sorted(str(path) for path in (ROOT / "docker").glob("*.Dockerfile"))
+        yield [sys.executable, "tests/apart.py", "checks", "hadolint", *dockerfiles]
     else:
         yield [sys.executable, "-m", "pytest", f"tests/{tier.name}", "--durations=5"]
 

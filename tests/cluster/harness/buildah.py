@@ -1,8 +1,10 @@
 """How are images built, and where do they lie until containerd has them? A container storage of our own."""
 
+import json
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 from cluster.harness.cache import cache_folder
 from cluster.harness.failure import HarnessError, last_lines
@@ -54,6 +56,12 @@ def present(reference: str) -> bool:
     """Whether our storage has the image."""
     command = [*storage("buildah"), "inspect", "--type", "image", reference]
     return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True).returncode == 0
+
+
+def configuration(reference: str) -> dict[str, Any]:
+    """What an image of our storage tells about itself: its user, environment, entrypoint, labels."""
+    found: dict[str, Any] = json.loads(buildah("inspect", "--type", "image", reference))["OCIv1"]["config"]
+    return found
 
 
 def built(dockerfile: Path, context: Path, reference: str, base: str) -> None:

@@ -1,0 +1,45 @@
+"""Where are the programs whose packages must not mix with ours? Each group has an environment of its own in the cache.
+
+`python tests/apart.py checks hadolint FILE` runs one of them.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from cluster.harness.cache import cache_folder, held, say
+
+REQUIREMENTS = Path(__file__).resolve().parent.parent / "requirements"
+
+
+def program(group: str, name: str) -> Path:
+    """A program of the packages in requirements/<group>.txt, installed if these very versions are not yet."""
+    pinned = REQUIREMENTS / f"{group}.txt"
+    version = hashlib.sha256(pinned.read_bytes()).hexdigest()[:12]
+    folder = cache_folder("environments") / f"{group}-{version}"
+    with held(f"environment-{group}", f"another process is installing requirements/{group}.txt"):
+        if not (folder / "ready").exists():
+            say(f"installing requirements/{group}.txt, apart from our own environment (seconds)")
+            _install(pinned, folder)
+            (folder / "ready").touch()
+    return folder / "bin" / name
+
+
+def _install(pinned: Path, folder: Path) -> None:
+    """An environment at `folder` with these packages, instead of those of other versions of the file."""
+    for old in folder.parent.glob(f"{pinned.stem}-*"):
+        shutil.rmtree(old)
+    uv = Path(sys.executable).parent / "uv"
+    trusting = {**os.environ, "UV_SYSTEM_CERTS": "1"}
+    subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, folder], env=trusting, check=True)
+    install = (uv, "pip", "sync", "--quiet", "--python", folder / "bin" / "python", "--require-hashes", pinned)
+    subprocess.run(install, env=trusting, check=True)
+
+
+if __name__ == "__main__":
+    group, name, *arguments = sys.argv[1:]
+    path = program(group, name)
+    os.execv(path, [str(path), *arguments])

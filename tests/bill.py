@@ -1,0 +1,40 @@
+"""What is in the images? Lists the Python packages of each as a CycloneDX bill of materials, in build/sbom."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import sdbench
+import sdbench_trainer
+from apart import program
+
+ROOT = Path(__file__).resolve().parent.parent
+VERSIONS = {"operator": sdbench.__version__, "trainer": sdbench_trainer.__version__}
+"""The images and the version of the code in each."""
+
+
+def bill(image: str) -> dict[str, Any]:
+    """The bill of materials of one image, from the hashed requirements that its Dockerfile installs, and no others."""
+    options = ("--output-reproducible", "--output-format", "JSON", "--pyproject", f"{image}/pyproject.toml")
+    command = [str(program("bill", "cyclonedx-py")), "requirements", *options, f"requirements/{image}.txt"]
+    # Its warning that our own distribution lists no dependencies in the bill is true: all are the image's.
+    environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
+    run = subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE)
+    made: dict[str, Any] = json.loads(run.stdout)
+    made["metadata"]["component"]["version"] = VERSIONS[image]
+    return made
+
+
+def main() -> None:
+    folder = ROOT / "build" / "sbom"
+    folder.mkdir(parents=True, exist_ok=True)
+    for image in VERSIONS:
+        path = folder / f"sdbench-{image}.cdx.json"
+        path.write_text(json.dumps(bill(image), indent=1))
+        print(path.relative_to(ROOT))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,163 @@
+"""Do both images start with a read-only root and any uid, and is nothing in them that a run does not need?"""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bill import bill
+from cluster.harness.buildah import configuration
+from cluster.harness.cluster import Cluster
+from cluster.harness.images import OPERATOR, TRAINER, Image, planned
+from cluster.harness.polling import until
+from cluster.scene import apply, make_namespace, read
+from sdbench.controller.pytorchjob import run_text
+from sdbench_trainer.report import report_in
+from sdbench_trainer.run import RUN_VARIABLE, RunConfig
+
+NAMESPACE = "images"
+ANYBODY, ANY_GROUP = 12345, 0
+"""No user of the images; root's group is what some platforms give."""
+PREFIX = "org.opencontainers.image."
+SECONDS = 240
+INSPECTION = Path(__file__).with_name("inspection.py").read_text()
+TINY = {
+    "model": "tiny",
+    "imageSize": 64,
+    "globalBatchSize": 4,
+    "deviceMicrobatchSize": 4,
+    "precision": "fp32",
+    "window": {"warmupBatches": 1, "batches": 3},
+}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An image, its program, and what must be importable: all that it is for, whatever was shed."""
+
+    name: str
+    image: Image
+    program: str
+    modules: tuple[str, ...]
+
+
+SUBJECTS = (
+    Subject(
+        "operator", OPERATOR, "sdbench", ("sdbench.controller.operator", "sdbench.report.page", "plotly.graph_objects")
+    ),
+    Subject(
+        "trainer",
+        TRAINER,
+        "sdbench-trainer",
+        (
+            *("sdbench_trainer.train", "sdbench_trainer.shards.building", "torch.profiler", "xformers.ops", "triton"),
+            *("pyarrow.parquet", "boto3", "google.cloud.storage", "azure.storage.blob", "azure.storage.filedatalake"),
+        ),
+    ),
+)
+
+
+def container(image: str, **fields: Any) -> dict[str, Any]:
+    """A container of an image, under ids that the image does not know, whose root cannot be written."""
+    rights = {
+        "runAsUser": ANYBODY,
+        "runAsGroup": ANY_GROUP,
+        "runAsNonRoot": True,
+        "readOnlyRootFilesystem": True,
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    mounts = [{"name": "scratch", "mountPath": "/tmp"}]
+    return {"name": "main", "image": image, "securityContext": rights, "volumeMounts": mounts, **fields}
+
+
+def ended(cluster: Cluster, name: str, only: dict[str, Any]) -> dict[str, Any]:
+    """How the only container of a pod has ended."""
+    spec = {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "containers": [only],
+        "volumes": [{"name": "scratch", "emptyDir": {}}],
+    }
+    metadata = {"name": name, "namespace": NAMESPACE}
+    apply(cluster, {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+
+    def state() -> dict[str, Any] | None:
+        (status,) = read(cluster, NAMESPACE, "pod", name)["status"].get("containerStatuses") or [{"state": {}}]
+        found: dict[str, Any] | None = status["state"].get("terminated")
+        return found
+
+    return until(state, SECONDS, f"the pod {name} to end")
+
+
+@pytest.fixture(scope="module")
+def namespace(cluster: Cluster) -> str:
+    """One that admits nothing but restricted pods."""
+    make_namespace(cluster, NAMESPACE)
+    return NAMESPACE
+
+
+@pytest.fixture(scope="module", params=SUBJECTS, ids=lambda subject: subject.name)
+def subject(request: pytest.FixtureRequest) -> Subject:
+    found: Subject = request.param
+    return found
+
+
+@pytest.fixture(scope="module")
+def answers(cluster: Cluster, namespace: str, subject: Subject) -> dict[str, Any]:
+    """What the image says of itself from inside."""
+    image = getattr(cluster.images, subject.name)
+    command = ["python3", "-c", INSPECTION, subject.program, *subject.modules]
+    end = ended(cluster, subject.name, container(image, command=command))
+    log = cluster.kubectl("logs", subject.name, "-n", namespace)
+    assert end["exitCode"] == 0, log
+    found: dict[str, Any] = json.loads(log.splitlines()[-1])
+    return found
+
+
+def test_it_starts_as_any_user_on_a_root_that_cannot_be_written(answers: dict[str, Any], subject: Subject) -> None:
+    assert answers["ids"] == [ANYBODY, ANY_GROUP]
+    assert answers["user"] == "sdbench"
+    assert re.match(rf"usage: {subject.program}", answers["help"].strip(), re.IGNORECASE)
+    assert answers["refusals"].pop("/tmp/new") == ""
+    assert set(answers["refusals"].values()) == {"Read-only file system"}
+
+
+def test_it_can_do_all_that_it_is_for(answers: dict[str, Any]) -> None:
+    assert answers["failures"] == {}
+
+
+def test_nothing_installs_compiles_or_becomes_another_user(answers: dict[str, Any]) -> None:
+    assert (answers["installers"], answers["programs"]) == ([], [])
+    assert [fault for fault in answers["faults"] if not fault.startswith("/tmp ")] == []
+
+
+def test_the_packages_are_those_of_the_bill_of_materials(answers: dict[str, Any], subject: Subject) -> None:
+    def normalized(names: dict[str, str]) -> dict[str, str]:
+        return {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in names.items()}
+
+    listed = {part["name"]: part["version"] for part in bill(subject.name)["components"]}
+    assert normalized(answers["packages"]) == normalized(listed)
+
+
+def test_it_is_labelled_and_its_user_is_a_number(subject: Subject) -> None:
+    with planned(subject.image) as build:
+        made = configuration(build.make())
+    assert made["User"] == "65532:65532"
+    labels = {name: value for name, value in made["Labels"].items() if name.startswith(PREFIX)}
+    assert labels.keys() >= {PREFIX + name for name in ("title", "description", "licenses", "version", "revision")}
+    assert all(labels.values())
+
+
+def test_a_training_runs_as_any_user(cluster: Cluster, namespace: str) -> None:
+    run = RunConfig.model_validate({"attempt": "anybody-1", "devices": 1, "trainer": TINY})
+    only = container(cluster.images.trainer, env=[{"name": RUN_VARIABLE, "value": run_text(run)}])
+    end = ended(cluster, "training", only)
+    report = report_in(end.get("message", ""))
+    assert end["exitCode"] == 0, cluster.kubectl("logs", "training", "-n", namespace)
+    assert report is not None
+    assert report.measurement is not None

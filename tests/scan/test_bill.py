@@ -1,0 +1,19 @@
+"""Does the bill of materials list what an image holds, with versions and hashes?"""
+
+import re
+
+import pytest
+
+from bill import ROOT, VERSIONS, bill
+
+
+@pytest.mark.parametrize(("image", "package"), [("operator", "kopf"), ("trainer", "torch")])
+def test_a_bill_lists_every_pinned_package_with_its_version_and_hashes(image: str, package: str) -> None:
+    made = bill(image)
+    pinned = re.findall(r"^([\w.-]+)==([^\s;]+)", (ROOT / "requirements" / f"{image}.txt").read_text(), re.MULTILINE)
+    listed = {part["name"]: part for part in made["components"]}
+    assert {name: part["version"] for name, part in listed.items()} == dict(pinned)
+    assert listed[package]["purl"] == f"pkg:pypi/{package}@{dict(pinned)[package]}"
+    assert all(source["hashes"] for part in listed.values() for source in part["externalReferences"])
+    assert made["bomFormat"] == "CycloneDX"
+    assert made["metadata"]["component"]["version"] == VERSIONS[image]
