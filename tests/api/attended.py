@@ -52,15 +52,11 @@ class Attended:
 
     async def last_event(self) -> float:
         """When a watch was heard last, as the metric says."""
-        return await self._moment(LAST_EVENT)
+        return _value(LAST_EVENT, await self.metrics())
 
-    async def last_list(self) -> float:
-        """When everything was listed last, as the metric says."""
-        return await self._moment(LAST_LIST)
-
-    async def _moment(self, name: str) -> float:
-        lines = (await self.metrics()).splitlines()
-        return next(float(line.split()[-1]) for line in lines if line.startswith(name))
+    async def until_listed(self, since: float, seconds: float) -> None:
+        """Until everything was listed after that time, as the metric says."""
+        await self.until_metrics(lambda text: since < _value(LAST_LIST, text) <= time.time(), seconds)
 
     async def until_metrics(self, fact: Callable[[str], bool], seconds: float) -> None:
         """Until the metrics show it."""
@@ -68,6 +64,10 @@ class Attended:
         while not fact(text := await self.metrics()):
             assert time.monotonic() < end, f"waited {seconds:g} s, in vain; the metrics are:\n{text}"
             await asyncio.sleep(PAUSE_SECONDS)
+
+
+def _value(name: str, metrics: str) -> float:
+    return next(float(line.split()[-1]) for line in metrics.splitlines() if line.startswith(name))
 
 
 @contextlib.asynccontextmanager
