@@ -93,21 +93,21 @@ def trainer() -> CollectorRegistry:
     return told.registry
 
 
-def input_series(**external: str) -> list[dict[str, str]]:
-    """Both, as promtool reads series. `external`: what a Prometheus adds that serves several clusters."""
+def input_series(**external: str) -> dict[str, str]:
+    """Both, as series and their values. `external`: what a Prometheus adds that serves several clusters."""
     of_trial = {"namespace": NAMESPACE, "benchmark": "tiny", "trial": "1", **POD, **external}
-    return [*of_operator(running(), last_month(), failed(), **external), *_written(trainer(), of_trial)]
+    return {**of_operator(running(), last_month(), failed(), **external), **dict(_written(trainer(), of_trial))}
 
 
-def of_operator(*benchmarks: Benchmark, **external: str) -> list[dict[str, str]]:
+def of_operator(*benchmarks: Benchmark, **external: str) -> dict[str, str]:
     """The operator's alone, while these Benchmarks exist."""
-    return [*_written(operator(*benchmarks), {"namespace": "sdbench-system", **POD, **external})]
+    return dict(_written(operator(*benchmarks), {"namespace": "sdbench-system", **POD, **external}))
 
 
-def _written(registry: CollectorRegistry, scrape: dict[str, str]) -> Iterator[dict[str, str]]:
+def _written(registry: CollectorRegistry, scrape: dict[str, str]) -> Iterator[tuple[str, str]]:
     """Labels of the series win over those of the scrape (honorLabels)."""
     for family in registry.collect():
         for sample in family.samples:
             labels = ",".join(f'{name}="{value}"' for name, value in {**scrape, **sample.labels}.items())
             start = "0+" if family.type in ("counter", "histogram") else ""
-            yield {"series": f"{sample.name}{{{labels}}}", "values": f"{start}{sample.value}x{SCRAPES}"}
+            yield f"{sample.name}{{{labels}}}", f"{start}{sample.value}x{SCRAPES}"

@@ -4,15 +4,13 @@ The cluster tests ask the same queries of a Prometheus that scraped a real run.
 """
 
 import re
-import subprocess
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from chart.dashboard import dashboards, expressions, filled, panels
+from chart.promtool import Series, checked_rules, judged
 from chart.scraped_run import EVALUATED, INTERVAL, NAMESPACE, bare, input_series, of_operator
 from charts.dashboards.catalog import with_knobs
 
@@ -63,15 +61,6 @@ NOT_KNOWN = (
 """Of a Benchmark with one repeat and neither price nor baseline nor projection."""
 
 
-def promtool(folder: Path, document: dict[str, Any], *command: str) -> str:
-    """What promtool says to this file; it must be content."""
-    file = folder / "promtool.yaml"
-    file.write_text(yaml.safe_dump(document))
-    done = subprocess.run(["promtool", *command, str(file)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
 def asked(expression: str, value: float = 1, labels: str = "{}") -> dict[str, Any]:
     """A test of promtool: in the end this expression has this one value."""
     return {"expr": expression, "eval_time": EVALUATED, "exp_samples": [{"labels": labels, "value": value}]}
@@ -82,12 +71,10 @@ def silent(expression: str) -> dict[str, Any]:
     return {"expr": expression, "eval_time": EVALUATED, "exp_samples": []}
 
 
-def judged(folder: Path, tests: list[dict[str, Any]], scraped: Iterable[dict[str, str]] | None = None) -> None:
+def answered(folder: Path, tests: list[dict[str, Any]], scraped: Series | None = None) -> None:
     """Ask these of a Prometheus that scraped the run, or something else."""
     assert tests
-    held = [*(input_series() if scraped is None else scraped)]
-    case = {"interval": INTERVAL, "input_series": held, "promql_expr_test": tests}
-    promtool(folder, {"evaluation_interval": INTERVAL, "tests": [case]}, "test", "rules")
+    judged(folder, (), input_series() if scraped is None else scraped, {"promql_expr_test": tests}, INTERVAL)
 
 
 def near(queries: tuple[tuple[str, str], ...], panel: str, numbers: tuple[float, ...]) -> list[dict[str, Any]]:
@@ -98,13 +85,13 @@ def near(queries: tuple[tuple[str, str], ...], panel: str, numbers: tuple[float,
 
 def test_every_query_parses(tmp_path: Path) -> None:
     rules = [{"record": f"panel:query:{index}", "expr": query} for index, (_, query) in enumerate(QUERIES)]
-    said = promtool(tmp_path, {"groups": [{"name": "dashboard", "rules": rules}]}, "check", "rules")
+    said = checked_rules(tmp_path, [{"name": "dashboard", "rules": rules}])
     assert f"{len(QUERIES)} rules found" in said
 
 
 @pytest.mark.parametrize("queries", [QUERIES, ALL_CHOSEN], ids=["one benchmark", "all benchmarks"])
 def test_every_query_has_an_answer(tmp_path: Path, queries: tuple[tuple[str, str], ...]) -> None:
-    judged(tmp_path, [asked(f"count({query}) > bool 0") for _, query in queries])
+    answered(tmp_path, [asked(f"count({query}) > bool 0") for _, query in queries])
 
 
 def test_every_answer_has_the_labels_that_its_legend_or_table_shows(tmp_path: Path) -> None:
@@ -116,22 +103,22 @@ def test_every_answer_has_the_labels_that_its_legend_or_table_shows(tmp_path: Pa
                 for label in shown(panel, target) - {"cluster"}:
                     probe = f'label_replace({query}, "probe", "told", "{label}", ".+")'
                     tests.append(asked(f"count by (probe) ({probe}) > bool 0", labels='{probe="told"}'))
-    judged(tmp_path, tests)
+    answered(tmp_path, tests)
 
 
 def test_panels_show_the_right_numbers(tmp_path: Path) -> None:
-    judged(tmp_path, [test for title, numbers in NUMBERS.items() for test in near(QUERIES, title, numbers)])
+    answered(tmp_path, [test for title, numbers in NUMBERS.items() for test in near(QUERIES, title, numbers)])
 
 
 def test_panels_add_up_what_belongs_together(tmp_path: Path) -> None:
-    judged(tmp_path, [test for title, numbers in OF_ALL.items() for test in near(ALL_CHOSEN, title, numbers)])
+    answered(tmp_path, [test for title, numbers in OF_ALL.items() for test in near(ALL_CHOSEN, title, numbers)])
 
 
 def test_what_is_not_known_is_told_as_not_a_number_and_never_as_0(tmp_path: Path) -> None:
     found = expressions({**CHOSEN, "benchmark": "bare"}, "scaling", "fleet")
     tests = [asked(f"count({query}) > bool 0") for _, query in found]
     tests += [asked(f"count(({query}) != ({query}))") for title, query in found if title in NOT_KNOWN]
-    judged(tmp_path, tests, of_operator(bare()))
+    answered(tmp_path, tests, of_operator(bare()))
 
 
 @pytest.mark.parametrize(
@@ -146,16 +133,16 @@ def test_what_is_not_known_is_told_as_not_a_number_and_never_as_0(tmp_path: Path
 def test_a_curve_is_known_by_what_is_swept_beside_the_devices(tmp_path: Path, point: str, knobs: str | None) -> None:
     query = with_knobs(f'label_replace(vector(1), "point", "{point}", "", "")')
     swept = f',knobs="{knobs}"' if knobs is not None else ""
-    judged(tmp_path, [asked(query, labels=f'{{point="{point}"{swept}}}')])
+    answered(tmp_path, [asked(query, labels=f'{{point="{point}"{swept}}}')])
 
 
 def test_another_benchmark_is_not_shown(tmp_path: Path) -> None:
     other = expressions({**CHOSEN, "benchmark": "other"})
-    judged(tmp_path, [silent(query) for _, query in other if "benchmark=~" in query])
+    answered(tmp_path, [silent(query) for _, query in other if "benchmark=~" in query])
 
 
 def test_another_cluster_is_not_shown(tmp_path: Path) -> None:
-    judged(tmp_path, [silent(query) for _, query in expressions({**CHOSEN, "cluster": "elsewhere"})])
+    answered(tmp_path, [silent(query) for _, query in expressions({**CHOSEN, "cluster": "elsewhere"})])
 
 
 def test_clusters_are_told_apart_or_added_up_and_can_be_chosen(tmp_path: Path) -> None:
@@ -165,7 +152,7 @@ def test_clusters_are_told_apart_or_added_up_and_can_be_chosen(tmp_path: Path) -
         outermost = both.partition("by (")[2]
         twice = "count" if outermost.startswith("cluster") else "sum"
         tests.append(asked(f"{twice}({both}) == bool 2 * {twice}({one})"))
-    judged(tmp_path, tests, (*input_series(cluster="east"), *input_series(cluster="west")))
+    answered(tmp_path, tests, input_series(cluster="east") | input_series(cluster="west"))
 
 
 def shown(panel: dict[str, Any], target: dict[str, Any]) -> set[str]:
