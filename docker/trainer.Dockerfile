@@ -9,33 +9,39 @@
 # password into them. See docs/images.md.
 ARG BASE_IMAGE=python:3.11-slim-bookworm
 
-# The installer is only ever mounted from here: what it installs is written once, into the final image.
-FROM ${BASE_IMAGE} AS installer
-RUN python3 -m venv /installer
+FROM ${BASE_IMAGE} AS code
+COPY trainer/src/sdbench_trainer /opt/sdbench/sdbench_trainer
+# Whatever the modes in the checkout are, everybody can read it and nobody can write it.
+RUN mkdir /opt/sdbench/bin \
+ && printf '#!/opt/venv/bin/python3\nimport sys\nfrom sdbench_trainer.cli import main\nsys.exit(main())\n' > /opt/sdbench/bin/sdbench-trainer \
+ && python3 -m compileall -q --invalidation-mode checked-hash /opt/sdbench \
+ && chmod -R u=rwX,go=rX /opt/sdbench \
+ && chmod 755 /opt/sdbench/bin/sdbench-trainer
 
 FROM ${BASE_IMAGE}
-# What a base brings for installing packages and for becoming another user: nothing here does either.
-RUN rm -rf /usr/local/bin/pip* /usr/local/lib/python3*/site-packages/* /usr/local/lib/python3*/ensurepip \
+ARG HTTP_PROXY HTTPS_PROXY NO_PROXY SSL_CERT_FILE SSL_CERT_DIR PIP_CERT PIP_INDEX_URL
+COPY requirements/trainer.txt /opt/requirements.txt
+# One step, so that no layer holds pip, a cache or a second copy: packages that are copied from a stage are gigabytes
+# written twice. Removed again: what torch links nowhere (solvers over several GPUs), the profiler and disassembler of
+# Triton, the packages' own tests; and of the base, what installs packages or makes another user of somebody.
+RUN python3 -m venv /tmp/installer \
+ && python3 -m venv --without-pip /opt/venv \
+ && /tmp/installer/bin/pip --python /opt/venv/bin/python3 install --disable-pip-version-check \
+      --no-deps --require-hashes --only-binary=:all: --no-cache-dir -r /opt/requirements.txt \
+ && rm -rf /tmp/installer \
+ && rm -rf /opt/venv/lib/python3*/site-packages/nvidia/cusolver/lib/libcusolverMg.so.* \
+      /opt/venv/lib/python3*/site-packages/triton/backends/nvidia/lib/cupti \
+      /opt/venv/lib/python3*/site-packages/triton/backends/nvidia/bin/nvdisasm \
+ && find /opt/venv -type d -name tests -prune -exec rm -rf {} + \
+ && rm -rf /usr/local/bin/pip* /usr/local/lib/python3*/site-packages/* /usr/local/lib/python3*/ensurepip \
       /usr/lib/python3*/ensurepip /usr/share/python-wheels \
  && find / -xdev -type f -perm /6000 -exec chmod a-s {} + \
  && find / -xdev ! -type l -perm /0022 ! -path /tmp -exec chmod go-w {} +
 
-ARG HTTP_PROXY HTTPS_PROXY NO_PROXY SSL_CERT_FILE SSL_CERT_DIR PIP_CERT PIP_INDEX_URL
-COPY requirements/trainer.txt /opt/requirements.txt
-# Removed again: what torch links nowhere (solvers over several GPUs), the profiler and disassembler of Triton, tests.
-RUN --mount=type=bind,from=installer,source=/installer,target=/installer \
-    python3 -m venv --without-pip /opt/venv \
- && /installer/bin/python3 -m pip --python /opt/venv/bin/python3 install --disable-pip-version-check \
-      --no-deps --require-hashes --only-binary=:all: --no-cache-dir -r /opt/requirements.txt \
- && rm -rf /opt/venv/lib/python3*/site-packages/nvidia/cusolver/lib/libcusolverMg.so.* \
-      /opt/venv/lib/python3*/site-packages/triton/backends/nvidia/lib/cupti \
-      /opt/venv/lib/python3*/site-packages/triton/backends/nvidia/bin/nvdisasm \
- && find /opt/venv -type d -name tests -prune -exec rm -rf {} +
-
 # Numeric, because Kubernetes can check runAsNonRoot on numbers only; any other number works as well, which is why the
 # user has a name by LOGNAME. What libraries write goes to /tmp: the root file system may be read-only, with an emptyDir
 # there.
-ENV PATH=/opt/venv/bin:$PATH \
+ENV PATH=/opt/sdbench/bin:/opt/venv/bin:$PATH \
     PYTHONPATH=/opt/sdbench \
     PYTHONUNBUFFERED=1 \
     HF_HUB_OFFLINE=1 \
@@ -48,12 +54,7 @@ ENV PATH=/opt/venv/bin:$PATH \
     TRITON_CACHE_DIR=/tmp/.cache/triton \
     MPLCONFIGDIR=/tmp/.cache/matplotlib
 
-COPY trainer/src/sdbench_trainer /opt/sdbench/sdbench_trainer
-# Whatever the modes in the checkout are, everybody can read it and nobody can write it.
-RUN chmod -R u=rwX,go=rX /opt/sdbench \
- && python3 -m compileall -q /opt/sdbench \
- && printf '#!/opt/venv/bin/python3\nimport sys\nfrom sdbench_trainer.cli import main\nsys.exit(main())\n' > /opt/venv/bin/sdbench-trainer \
- && chmod 755 /opt/venv/bin/sdbench-trainer
+COPY --from=code /opt/sdbench /opt/sdbench
 
 USER 65532:65532
 WORKDIR /tmp
