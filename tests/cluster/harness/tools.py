@@ -59,8 +59,16 @@ RCLONE = Module("rclone", _RCLONE, "v1.71.0", {"rclone": _RCLONE}, minutes=2)
 HELM = Module("helm", "helm.sh/helm/v4", "v4.3.1", {"helm": "helm.sh/helm/v4/cmd/helm"}, minutes=2)
 KWOK = Module("kwok", "sigs.k8s.io/kwok", "v0.7.0", {"kwok": "sigs.k8s.io/kwok/cmd/kwok"}, minutes=2)
 KUEUE = Module("kueue", "sigs.k8s.io/kueue", "v0.14.0", {"kueue": "sigs.k8s.io/kueue/cmd/kueue"}, minutes=3)
+_PROMETHEUS_OPERATOR = "github.com/prometheus-operator/prometheus-operator"
+PROMETHEUS_OPERATOR = Module(
+    "prometheus-operator",
+    _PROMETHEUS_OPERATOR,
+    "v0.92.0",
+    {"prometheus-operator": f"{_PROMETHEUS_OPERATOR}/cmd/operator"},
+    minutes=2,
+)
 
-OF_A_CLUSTER = (KUBERNETES, ETCD, TRAINING_OPERATOR, COREDNS, RCLONE, HELM)
+OF_A_CLUSTER = (KUBERNETES, ETCD, TRAINING_OPERATOR, COREDNS, RCLONE, HELM, PROMETHEUS_OPERATOR)
 """What a cluster with a real node runs."""
 
 OF_A_PLAYED_CLUSTER = (KUBERNETES, ETCD, TRAINING_OPERATOR, KWOK, KUEUE, HELM)
