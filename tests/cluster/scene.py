@@ -62,12 +62,17 @@ def make_storage_service(cluster: Cluster) -> None:
     )
 
 
-def make_namespace(cluster: Cluster, name: str, **labels: str) -> None:
-    """A namespace that enforces restricted Pod Security, with the Secret that the example names."""
-    enforced = {"pod-security.kubernetes.io/enforce": "restricted", **labels}
+def make_restricted_namespace(cluster: Cluster, name: str) -> None:
+    """A namespace that enforces restricted Pod Security."""
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    apply(cluster, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
+
+
+def make_namespace(cluster: Cluster, name: str) -> None:
+    """The same, with the Secret that the example names."""
+    make_restricted_namespace(cluster, name)
     apply(
         cluster,
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": enforced}},
         {
             "apiVersion": "v1",
             "kind": "Secret",
@@ -81,11 +86,10 @@ def make_namespace(cluster: Cluster, name: str, **labels: str) -> None:
 
 
 def install_operator(cluster: Cluster) -> None:
-    """What a user does: helm install, with the images that the node holds."""
-    cluster.helm(
-        *("install", RELEASE, CHART, "--namespace", OPERATOR_NAMESPACE, "--create-namespace"),
-        *("--wait", "--timeout", "3m", "--values", _values(cluster)),
-    )
+    """What a user does: helm install with the defaults but for the images, under restricted Pod Security."""
+    make_restricted_namespace(cluster, OPERATOR_NAMESPACE)
+    where, patience = ("--namespace", OPERATOR_NAMESPACE), ("--wait", "--timeout", "3m")
+    cluster.helm("install", RELEASE, CHART, *where, *patience, "--values", _values(cluster))
 
 
 def _values(cluster: Cluster) -> Path:

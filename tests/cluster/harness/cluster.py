@@ -12,14 +12,14 @@ from cluster.harness.cache import held, say
 from cluster.harness.containers import Containerd
 from cluster.harness.control_plane import ControlPlane
 from cluster.harness.daemons import direct_environment
-from cluster.harness.discovery import pod_discovery, trust_of
+from cluster.harness.discovery import discovery, trust_of
 from cluster.harness.failure import HarnessError
 from cluster.harness.images import OPERATOR, TRAINER, planned
 from cluster.harness.kubelet import start_node
 from cluster.harness.namespaces import node_namespaces
 from cluster.harness.node import Node
 from cluster.harness.packages import demand_packages, demand_root
-from cluster.harness.prometheus import Prometheus, prometheus_server
+from cluster.harness.prometheus import Prometheus, prometheus_server, scraping_pods
 from cluster.harness.runs import Run, new_run
 from cluster.harness.s3 import S3, s3_server
 from cluster.harness.supplies import Images, supplied_containerd
@@ -39,7 +39,9 @@ class Cluster:
     def __init__(self) -> None:
         self._stack = contextlib.ExitStack()
         self.plane: ControlPlane
+        self.run: Run
         self.s3: S3
+        self.discovery: str
         self.prometheus: Prometheus
         self.images: Images
         self.containers: Containerd
@@ -90,6 +92,7 @@ class Cluster:
 
     def _start(self, stack: contextlib.ExitStack) -> None:
         run, self.containers, self.images = stack.enter_context(_supplied())
+        self.run = run
         say("starting the control plane")
         self.plane = stack.enter_context(ControlPlane(addresses.MACHINE, run))
         say("starting the node")
@@ -101,8 +104,9 @@ class Cluster:
     def _start_observers(self, stack: contextlib.ExitStack, run: Run) -> None:
         self.s3 = stack.enter_context(s3_server(run, addresses.MACHINE))
         trust = trust_of(self.plane.administrator, self.plane.authority.certificate)
-        pods = stack.enter_context(pod_discovery(addresses.MACHINE, self.server, trust))
-        self.prometheus = stack.enter_context(prometheus_server(run, addresses.MACHINE, pods))
+        self.discovery = stack.enter_context(discovery(addresses.MACHINE, self.server, trust))
+        config = scraping_pods(self.discovery)
+        self.prometheus = stack.enter_context(prometheus_server(run, addresses.MACHINE, config))
 
 
 def build_everything() -> None:

@@ -15,6 +15,7 @@ NEEDED = {
     "skopeo": "skopeo",
     "debootstrap": "debootstrap",
     "iptables": "iptables",
+    "ipset": "ipset",
     "conntrack": "conntrack",
     "ethtool": "ethtool",
     "socat": "socat",

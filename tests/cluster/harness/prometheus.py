@@ -1,7 +1,9 @@
-"""Who reads the metrics? A real Prometheus that finds pods by the API server, as a PodMonitor would have it."""
+"""Who reads the metrics? A real Prometheus, by a configuration that the harness or the prometheus-operator wrote."""
 
 import contextlib
 import json
+import re
+import subprocess
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -43,6 +45,11 @@ class Prometheus:
         active: list[dict[str, Any]] = self._data("targets", state="active")["activeTargets"]
         return active
 
+    def rules(self) -> list[dict[str, Any]]:
+        """Every rule with its query, health, last error and state, as of the last evaluation."""
+        groups: list[dict[str, Any]] = self._data("rules")["groups"]
+        return [rule for group in groups for rule in group["rules"]]
+
     def _series(self, path: str, **parameters: str) -> list[dict[str, Any]]:
         result: list[dict[str, Any]] = self._data(path, **parameters)["result"]
         return result
@@ -56,25 +63,35 @@ class Prometheus:
 
 
 @contextlib.contextmanager
-def prometheus_server(run: Run, address: str, discovery: str) -> Iterator[Prometheus]:
-    """A server at `address`; `discovery` is the URL that names the pods."""
+def prometheus_server(run: Run, address: str, config: dict[str, Any], name: str = "prometheus") -> Iterator[Prometheus]:
+    """A server at `address`, of its own name and folder."""
     (port,) = free_ports(1, address)
-    config = run.folder / "prometheus.json"
-    config.write_text(json.dumps(_config(discovery)))  # JSON is YAML
+    file = run.folder / f"{name}.json"
+    file.write_text(json.dumps(config))  # JSON is YAML
     command = [
         "prometheus",
-        f"--config.file={config}",
-        f"--storage.tsdb.path={run.folder / 'prometheus'}",
+        f"--config.file={file}",
+        f"--storage.tsdb.path={run.folder / name}",
         f"--web.listen-address={address}:{port}",
     ]
     server = Prometheus(f"http://{address}:{port}")
-    with daemon(run, "prometheus", command) as process:
+    with daemon(run, name, command) as process:
         process.wait_until(lambda: _ready(server))
         yield server
 
 
-def _config(discovery: str) -> dict[str, Any]:
-    pods = [{"url": discovery, "refresh_interval": SCRAPE_INTERVAL}]
+def installed_version() -> str:
+    """The version of this machine's Prometheus, such as 2.42.0; Debian adds a suffix."""
+    said = subprocess.run(["prometheus", "--version"], capture_output=True, text=True, check=True)
+    found = re.search(r"version (\d+\.\d+\.\d+)", said.stdout + said.stderr)
+    if found is None:
+        raise HarnessError(f"prometheus --version says no version: {said.stdout}{said.stderr}")
+    return found[1]
+
+
+def scraping_pods(discovery: str) -> dict[str, Any]:
+    """A configuration by which operator and trainers are scraped, much as the chart's PodMonitors would have it."""
+    pods = [{"url": f"{discovery}/pod", "refresh_interval": SCRAPE_INTERVAL}]
     trainer = [
         _kept("__meta_kubernetes_pod_labelpresent_sdbench_dev_benchmark", "true"),
         _kept("__meta_kubernetes_pod_label_training_kubeflow_org_replica_type", "master"),

@@ -67,8 +67,12 @@ PROMETHEUS_OPERATOR = Module(
     {"prometheus-operator": f"{_PROMETHEUS_OPERATOR}/cmd/operator"},
     minutes=2,
 )
+_KUBE_ROUTER = "github.com/cloudnativelabs/kube-router/v2"
+KUBE_ROUTER = Module(
+    "kube-router", _KUBE_ROUTER, "v2.1.0", {"kube-router": f"{_KUBE_ROUTER}/cmd/kube-router"}, minutes=2
+)
 
-OF_A_CLUSTER = (KUBERNETES, ETCD, TRAINING_OPERATOR, COREDNS, RCLONE, HELM, PROMETHEUS_OPERATOR)
+OF_A_CLUSTER = (KUBERNETES, ETCD, TRAINING_OPERATOR, COREDNS, RCLONE, HELM, PROMETHEUS_OPERATOR, KUBE_ROUTER)
 """What a cluster with a real node runs."""
 
 OF_A_PLAYED_CLUSTER = (KUBERNETES, ETCD, TRAINING_OPERATOR, KWOK, KUEUE, HELM)

@@ -1,0 +1,183 @@
+"""Does a Prometheus that the prometheus-operator has set up see every run, and does every query have an answer there?
+
+The chart's PodMonitor, ServiceMonitor and PrometheusRule are the only thing that this Prometheus knows of the project.
+"""
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chart.dashboard import expressions
+from cluster import documented
+from cluster.harness import addresses
+from cluster.harness.cluster import Cluster
+from cluster.harness.polling import until
+from cluster.harness.prometheus import Prometheus, prometheus_server
+from cluster.harness.prometheus_operator import SELECTED, Generated, generated, prometheus_operator
+from cluster.harness.translated import translated
+from cluster.lives import LIMITS, TRAINER, few_devices
+from cluster.scene import CHART, OPERATOR_NAMESPACE, RELEASE, ROOT, apply, question, read, wait_for
+
+NAMESPACE = "seen"
+SPEC: dict[str, Any] = {
+    "devices": {**few_devices(2), "hourlyPrice": "2.00"},
+    "trainer": {**TRAINER, "window": {"warmupBatches": 5, "batches": 60}},
+    "limits": LIMITS,
+}
+GATE = {"minImagesPerSecond": "1000000", "baseline": {"name": "baseline"}}
+"""Whether the verdict is Fail or, with a busy machine, InsufficientData, is not asked here."""
+
+PLACELESS = {"nodeSelector": {"no-node": "has-this"}}
+IMPATIENT = {**LIMITS, "queuedSeconds": 5}
+VERDICT = 'sdbench_benchmark_verdict{benchmark="judged"} == 1'
+PENDING = 'ALERTS{alertname="SdbenchPendingTooLong", alertstate="firing"}'
+MONITORED = {
+    "podMonitor": {"enabled": True, "interval": "1s", "labels": SELECTED},
+    "serviceMonitor": {"enabled": True, "interval": "1s", "labels": SELECTED},
+    "prometheusRule": {"enabled": True, "labels": SELECTED, "thresholds": {"pendingSeconds": 1}},
+}
+
+
+Targets = dict[str, tuple[str, str]]
+"""Pod → the monitor that finds it, and its health."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A Prometheus that was there during the runs, from `began` on."""
+
+    reader: Prometheus
+    began: float
+    master: str
+    """The pod of rank 0 of judged, while it was a target."""
+    operator: str
+    training: Targets
+    """While that pod was scraped."""
+    afterwards: Targets
+    """When all had ended."""
+
+    def over_the_run(self, query: str) -> list[dict[str, Any]]:
+        return self.reader.query_range(query, self.began, time.time(), 1)
+
+
+@pytest.fixture(scope="module")
+def made(cluster: Cluster, prepared: None) -> Iterator[Generated]:
+    """What the prometheus-operator makes of the release's monitors and rules; without them again afterwards."""
+    release = (RELEASE, "--namespace", OPERATOR_NAMESPACE, "--wait")
+    with prometheus_operator(cluster.run, cluster.plane) as operator:
+        values = json.dumps({"monitoring": MONITORED})
+        cluster.helm("upgrade", *release, CHART, "--reset-then-reuse-values", "--values", "-", input=values)
+        yield generated(cluster.plane, operator)
+        cluster.helm("rollback", *release)
+
+
+@pytest.fixture(scope="module")
+def reader(cluster: Cluster, made: Generated) -> Iterator[Prometheus]:
+    """A Prometheus by that configuration and those rules."""
+    rules = cluster.folder / "rules"
+    rules.mkdir()
+    for name, content in made.rules.items():
+        (rules / Path(name).name).write_text(content)
+    config = translated(made.config, rules, cluster.discovery)
+    with prometheus_server(cluster.run, addresses.MACHINE, config, "reader") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def seen(cluster: Cluster, reader: Prometheus, make_namespace_once: Callable[[str], None]) -> Seen:
+    """A baseline; then a Benchmark that is compared with it, beside one that finds no node."""
+    make_namespace_once(NAMESPACE)
+    began = time.time()
+    apply(cluster, question("baseline", NAMESPACE, **SPEC))
+    wait_for(cluster, NAMESPACE, "baseline", "CleanedUp", 600)
+    placeless = {**SPEC, "limits": IMPATIENT, "scheduling": PLACELESS}
+    apply(cluster, question("unplaceable", NAMESPACE, **placeless))
+    apply(cluster, question("judged", NAMESPACE, **SPEC, repeats={"min": 2}, gate=GATE))
+    (operator,) = _pods(cluster, OPERATOR_NAMESPACE, f"app.kubernetes.io/instance={RELEASE}")
+    training = until(lambda: _while_it_trains(cluster, reader, operator), 300, "judged and the operator to be scraped")
+    wait_for(cluster, NAMESPACE, "unplaceable", "Failed", 300)
+    wait_for(cluster, NAMESPACE, "judged", "CleanedUp", 600)
+    until(lambda: reader.query(VERDICT) or None, 30, "the verdict to be scraped")
+    until(lambda: _targets(reader).keys() == {operator}, 30, "the pods that ended to be no targets any more")
+    (master,) = training.keys() - {operator}
+    return Seen(reader, began, master, operator, training, _targets(reader))
+
+
+def _while_it_trains(cluster: Cluster, reader: Prometheus, operator: str) -> Targets | None:
+    """What is scraped once that is the operator and a master of judged, all of them up."""
+    masters = _pods(cluster, NAMESPACE, "sdbench.dev/benchmark=judged,training.kubeflow.org/replica-type=master")
+    targets = _targets(reader)
+    up = all(health == "up" for _, health in targets.values())
+    return targets if masters and up and targets.keys() == {operator, *masters} else None
+
+
+def _pods(cluster: Cluster, namespace: str, selector: str) -> list[str]:
+    return [pod["metadata"]["name"] for pod in read(cluster, namespace, "pods", "-l", selector)["items"]]
+
+
+def _targets(reader: Prometheus) -> Targets:
+    found = reader.targets()
+    return {each["labels"]["pod"]: (each["scrapePool"].rpartition("/")[0], each["health"]) for each in found}
+
+
+def test_what_is_scraped_is_the_operator_by_its_service_and_the_master_of_the_running_trial(seen: Seen) -> None:
+    operator = (f"serviceMonitor/{OPERATOR_NAMESPACE}/{RELEASE}", "up")
+    master = (f"podMonitor/{OPERATOR_NAMESPACE}/{RELEASE}-trainer", "up")
+    assert seen.training == {seen.operator: operator, seen.master: master}
+    assert seen.afterwards == {seen.operator: operator}
+
+
+def test_every_documented_series_is_there_with_exactly_its_labels(seen: Seen) -> None:
+    found: dict[str, set[frozenset[str]]] = {}
+    for each in seen.reader.series('{__name__=~"sdbench_.*"}'):
+        found.setdefault(each["__name__"], set()).add(frozenset(each) - {"__name__"})
+    promised: dict[str, set[frozenset[str]]] = {}
+    for promise in documented.promises():
+        promised.setdefault(promise.name, set()).add(promise.labels)
+    for name in promised.keys() - found.keys() & documented.UNKNOWN_ON_A_CPU:
+        del promised[name]
+    assert found == promised
+
+
+def test_every_query_of_every_panel_has_an_answer_with_documented_labels(seen: Seen) -> None:
+    asked = expressions({"namespace": NAMESPACE, "benchmark": ".+"})
+    assert {title.partition("/")[0] for title, _ in asked} == {"fleet", "run", "scaling"}
+    wrong = [f"{title}: {query}: {said}" for title, query in asked if (said := _wrong(seen, query))]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_every_recording_rule_has_a_result_with_documented_labels(seen: Seen) -> None:
+    rules = [rule for rule in seen.reader.rules() if rule["type"] == "recording"]
+    assert rules
+    wrong = [f"{rule['name']}: {said}" for rule in rules if (said := _wrong(seen, rule["query"]))]
+    wrong += [f"{rule['name']} has no series" for rule in rules if not seen.over_the_run(rule["name"])]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_every_rule_is_evaluated_without_an_error(seen: Seen) -> None:
+    sick = [rule for rule in seen.reader.rules() if (rule["health"], rule.get("lastError")) != ("ok", None)]
+    assert not sick, sick
+
+
+def test_every_alert_has_a_state_and_the_one_of_a_benchmark_that_waited_has_fired(seen: Seen) -> None:
+    alerts = {rule["name"]: rule["state"] for rule in seen.reader.rules() if rule["type"] == "alerting"}
+    documented_alerts = set(re.findall(r"(?m)^#+ (Sdbench\w+)", (ROOT / "docs" / "alerts.md").read_text()))
+    assert alerts.keys() == documented_alerts
+    fired = {(each["metric"]["namespace"], each["metric"]["benchmark"]) for each in seen.over_the_run(PENDING)}
+    assert (NAMESPACE, "unplaceable") in fired
+    assert alerts["SdbenchOperatorDown"] == "inactive"
+
+
+def _wrong(seen: Seen, query: str) -> str:
+    """What is wrong with the answer to a query over the time of the runs; nothing if all is well."""
+    answer = seen.over_the_run(query)
+    if not answer:
+        return "" if documented.unknown_on_a_cpu(query) else "no series"
+    strange = {label for series in answer for label in series["metric"]} - documented.labels_of(query) - {"__name__"}
+    return f"undocumented labels {', '.join(sorted(strange))}" if strange else ""

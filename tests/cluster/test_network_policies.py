@@ -1,0 +1,150 @@
+"""Do the chart's NetworkPolicies let through what a run needs, and nothing else? An engine enforces them here.
+
+Every row is asked twice: without the policies everything reaches everything, so a row that says no later says so
+because of them. Then a Benchmark runs under them, with two pods that meet and shards from an object store.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from cluster.harness import addresses
+from cluster.harness.cluster import Cluster
+from cluster.harness.kube_router import kube_router
+from cluster.harness.polling import until
+from cluster.lives import LIMITS, TRAINER, few_devices
+from cluster.probes import LISTENING, Place, Probe, machine_reaches, started
+from cluster.scene import CHART, OPERATOR_NAMESPACE, RELEASE, apply, question, read, wait_for
+
+NAMESPACE, OTHER = "fenced", "beyond"
+TRAINING = {"sdbench.dev/benchmark": "probe"}
+METRICS, RENDEZVOUS = LISTENING
+
+ROWS = (
+    ("a rank", "another rank", "rendezvous", True),
+    ("a rank", "another rank", "metrics", True),
+    ("a rank", "the object store", "its port", True),
+    ("a rank", "names", "its port", True),
+    ("a rank", "the API server", "its port", False),
+    ("a rank", "a stranger", "rendezvous", False),
+    ("a rank", "the operator", "its port", False),
+    ("a stranger", "another rank", "rendezvous", False),
+    ("a stranger", "another rank", "metrics", False),
+    ("a stranger", "the operator", "its port", False),
+    ("a stranger", "the API server", "its port", True),
+    ("a rank of another namespace", "another rank", "rendezvous", False),
+    ("a rank of another namespace", "another rank", "metrics", False),
+    ("Prometheus", "another rank", "metrics", True),
+    ("Prometheus", "another rank", "rendezvous", False),
+    ("Prometheus", "the operator", "its port", True),
+    ("the operator", "the API server", "its port", True),
+    ("the operator", "names", "its port", True),
+    ("the operator", "the object store", "its port", False),
+    ("the operator", "another rank", "rendezvous", False),
+)
+"""Who, whom, at which port, and whether it is let through."""
+
+Answers = dict[tuple[str, str, str], bool]
+
+
+@dataclass(frozen=True)
+class Fenced:
+    """What was reached without the policies and with them, and a Benchmark that ran under them."""
+
+    before: Answers
+    after: Answers
+    benchmark: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def fenced(cluster: Cluster, prepared: None, make_namespace_once: Callable[[str], None]) -> Iterator[Fenced]:
+    """Ask without the policies and with them; then run under them."""
+    for name in (NAMESPACE, OTHER):
+        make_namespace_once(name)
+    release = (RELEASE, "--namespace", OPERATOR_NAMESPACE, "--wait")
+    with kube_router(cluster.run, cluster.plane, cluster.containers):
+        asking = _asking(cluster)
+        places = _places(cluster, asking)
+        before = _answers(asking, places)
+        values = json.dumps({"networkPolicy": _policies(cluster)})
+        cluster.helm("upgrade", *release, CHART, "--reset-then-reuse-values", "--values", "-", input=values)
+        stranger, rank = asking["a stranger"], places["another rank", "metrics"]
+        until(lambda: stranger.reaches(rank) == [False], 30, "the policies to hold")
+        after = _answers(asking, places)
+        spec = {"devices": few_devices(2), "trainer": TRAINER, "limits": LIMITS, "projection": None}
+        apply(cluster, question("inside", NAMESPACE, **spec))
+        yield Fenced(before, after, wait_for(cluster, NAMESPACE, "inside", "Complete", 300))
+        cluster.helm("rollback", *release)
+
+
+@pytest.mark.parametrize(("who", "whom", "port", "let_through"), ROWS, ids=lambda value: str(value))
+def test_each_reaches_whom_it_must_and_nobody_else(
+    fenced: Fenced, who: str, whom: str, port: str, let_through: bool
+) -> None:
+    assert fenced.before[who, whom, port], "it is not the policies that stop it"
+    assert fenced.after[who, whom, port] == let_through
+
+
+def test_a_benchmark_runs_under_them(fenced: Fenced) -> None:
+    (point,) = fenced.benchmark["status"]["points"]
+    assert point["devices"] == 2
+    assert float(point["imagesPerSecond"]) > 0
+
+
+def test_prometheus_scraped_its_master(cluster: Cluster, fenced: Fenced) -> None:
+    assert cluster.prometheus.series(f'sdbench_images_total{{namespace="{NAMESPACE}", benchmark="inside"}}')
+
+
+def _asking(cluster: Cluster) -> dict[str, Probe]:
+    """Who asks, by name, each in its pod; this machine is asked elsewhere."""
+    selector = ("pods", "-l", f"app.kubernetes.io/instance={RELEASE}")
+    (operator,) = read(cluster, OPERATOR_NAMESPACE, *selector)["items"]
+    return {
+        "a rank": started(cluster, NAMESPACE, "rank-a", TRAINING),
+        "another rank": started(cluster, NAMESPACE, "rank-b", TRAINING),
+        "a stranger": started(cluster, NAMESPACE, "stranger", {}),
+        "a rank of another namespace": started(cluster, OTHER, "rank-c", TRAINING),
+        "the operator": Probe(cluster, OPERATOR_NAMESPACE, operator["metadata"]["name"]),
+    }
+
+
+def _places(cluster: Cluster, probes: dict[str, Probe]) -> dict[tuple[str, str], Place]:
+    """Whom and at which port, as an address. The object store and the API server are asked by their Services."""
+    rank, stranger = probes["another rank"].address, probes["a stranger"].address
+    return {
+        ("another rank", "rendezvous"): (rank, RENDEZVOUS),
+        ("another rank", "metrics"): (rank, METRICS),
+        ("a stranger", "rendezvous"): (stranger, RENDEZVOUS),
+        ("the operator", "its port"): (probes["the operator"].address, 8080),
+        ("the object store", "its port"): ("s3.storage", 9000),
+        ("the API server", "its port"): ("kubernetes.default", 443),
+        ("names", "its port"): (addresses.NODE, 53),
+    }
+
+
+def _answers(asking: dict[str, Probe], places: dict[tuple[str, str], Place]) -> Answers:
+    """What every row's question was answered."""
+    found: Answers = {}
+    for who in dict.fromkeys(row[0] for row in ROWS):
+        asked = [(whom, port) for row_who, whom, port, _ in ROWS if row_who == who]
+        ask = asking[who].reaches if who in asking else machine_reaches
+        reached = ask(*(places[each] for each in asked))
+        found |= {(who, *each): one for each, one in zip(asked, reached, strict=True)}
+    return found
+
+
+def _policies(cluster: Cluster) -> dict[str, Any]:
+    """The values of this cluster: where its Prometheus, names, API server and object store are."""
+    machine, node = ([{"ipBlock": {"cidr": f"{each}/32"}}] for each in (addresses.MACHINE, addresses.NODE))
+    return {
+        "enabled": True,
+        "namespaces": [NAMESPACE],
+        "metricsFrom": machine,
+        "dns": {"to": node, "ports": [53]},
+        "apiServer": {"to": machine, "ports": [urlsplit(cluster.server).port]},
+        "objectStore": {"to": machine, "ports": [urlsplit(cluster.s3.endpoint).port]},
+    }
