@@ -48,10 +48,11 @@ generate: environment  ## Write every generated copy: CRD, RBAC rules, reference
 	@$(BIN)/python -m sdbench.controller.rights > charts/sdbench/files/rules.yaml
 	@$(BIN)/python docs/generate.py
 	@$(BIN)/python docs/values.py
+	@$(BIN)/python -m charts.dashboards
 	@$(BIN)/python -m benchmarks.page
 
 verify: generate  ## Generate, then demand that nothing differs from what is committed
-	@git diff --exit-code -- crds charts/sdbench/files charts/sdbench/README.md docs || { echo "Generated files are stale: commit what make generate wrote." >&2; exit 1; }
+	@git diff --exit-code -- crds charts/sdbench/files charts/sdbench/dashboards charts/sdbench/README.md docs || { echo "Generated files are stale: commit what make generate wrote." >&2; exit 1; }
 
 requirements: environment  ## Compile requirements/*.in to pinned and hashed requirements/*.txt
 	@sh requirements/compile.sh $(BIN)/uv

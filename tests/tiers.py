@@ -73,11 +73,11 @@ ROOT_USER = Need(lambda: os.geteuid() == 0, "a node needs root: run it as root")
 PROMTOOL = Need(on_path("promtool"), "promtool judges the queries: apt-get install prometheus")
 CHROMIUM = Need(on_path("chromium"), "the page is read in a browser: apt-get install chromium")
 CONTAINERS = Need(
-    on_path("containerd", "runc", "buildah", "skopeo", "debootstrap", "iptables", "conntrack"),
-    "a node needs containerd, runc, buildah, skopeo, debootstrap, iptables and conntrack: see docs/development.md",
+    on_path("containerd", "runc", "buildah", "skopeo", "debootstrap", "iptables", "ipset", "conntrack"),
+    "a node needs containerd, runc, buildah, skopeo, debootstrap, iptables, ipset and conntrack: see docs/development.md",
 )
 NODE_PACKAGES = (
-    *("containerd", "runc", "buildah", "skopeo", "debootstrap", "iptables", "conntrack", "ethtool", "socat"),
+    *("containerd", "runc", "buildah", "skopeo", "debootstrap", "iptables", "ipset", "conntrack", "ethtool", "socat"),
     *("containernetworking-plugins", "gcc", "libc6-dev", "prometheus"),
 )
 
@@ -105,7 +105,7 @@ def commands(tier: Tier) -> Iterable[list[str]]:
     if tier.name == "lint":
         yield [str(tools / "ruff"), "check", "--quiet", "."]
         yield [str(tools / "ruff"), "format", "--check", "--quiet", "."]
-        yield [str(tools / "mypy"), "operator/src", "trainer/src", "tests", "benchmarks"]
+        yield [str(tools / "mypy"), "operator/src", "trainer/src", "tests", "benchmarks", "charts"]
         yield [str(tools / "lint-imports"), "--no-logo"]
         dockerfiles = sorted(str(path) for path in (ROOT / "docker").glob("*.Dockerfile"))
         yield [sys.executable, "tests/apart.py", "checks", "hadolint", *dockerfiles]
