@@ -23,14 +23,14 @@ FROM ${BASE_IMAGE}
 ARG HTTP_PROXY HTTPS_PROXY NO_PROXY SSL_CERT_FILE SSL_CERT_DIR PIP_CERT PIP_INDEX_URL
 COPY requirements/operator.txt /opt/requirements.txt
 # One step, so that no layer holds pip, a cache or a second copy: packages that are copied from a stage are gigabytes
-# written twice. Removed again: the packages' own tests; and of the base, what installs packages or makes another user of
-# somebody.
+# written twice. Removed again: the packages' own tests and static libraries; and of the base, what installs packages or
+# makes another user of somebody.
 RUN python3 -m venv /tmp/installer \
  && python3 -m venv --without-pip /opt/venv \
  && /tmp/installer/bin/pip --python /opt/venv/bin/python3 install --disable-pip-version-check \
       --no-deps --require-hashes --only-binary=:all: --no-cache-dir -r /opt/requirements.txt \
  && rm -rf /tmp/installer \
- && find /opt/venv -type d -name tests -prune -exec rm -rf {} + \
+ && find /opt/venv '(' -type d -name tests -o -name '*.a' ')' -prune -exec rm -rf {} + \
  && rm -rf /usr/local/bin/pip* /usr/local/lib/python3*/site-packages/* /usr/local/lib/python3*/ensurepip \
       /usr/lib/python3*/ensurepip /usr/share/python-wheels \
  && find / -xdev -type f -perm /6000 -exec chmod a-s {} + \
