@@ -1,6 +1,6 @@
-"""What have the long tests found last? Tables, kept as JSON and shown as a page, each with its commit and date.
+"""What have the long tests found last? Tables, kept as JSON and shown as a page, each row with its commit and date.
 
-A run replaces the tables that it fills, and leaves the others as they were.
+A run replaces the rows that it finds anew, and leaves the others as they were.
 """
 
 import json
@@ -17,7 +17,7 @@ PAGE = ROOT / "docs/long-results.md"
 HEADER = """\
 # Results of `make test-long`
 
-Written by the tests themselves; do not edit. Each table names the commit and the day of its last run.
+Written by the tests themselves; do not edit. Each row names the commit and the day of its last run.
 """
 
 Row = dict[str, Any]
@@ -25,14 +25,16 @@ Row = dict[str, Any]
 
 @dataclass
 class Results:
-    """The tables that this run fills; the commit is that of its start."""
+    """The rows that this run finds, by table and by what tells them apart; the commit is that of its start."""
 
-    tables: dict[str, list[Row]] = field(default_factory=dict)
+    tables: dict[str, dict[str, Row]] = field(default_factory=dict)
     commit: str = field(default_factory=lambda: commit())
 
-    def add(self, table: str, **row: Any) -> None:
-        """One more row; its keys are the columns, in which _ stands for a space."""
-        self.tables.setdefault(table, []).append({key.replace("_", " "): str(value) for key, value in row.items()})
+    def add(self, table: str, *columns: str, **row: Any) -> None:
+        """A row, in place of the one with the same values in `columns`; its keys are columns, _ stands for a space."""
+        which = ", ".join(str(row[column]) for column in columns)
+        found = {key.replace("_", " "): str(value) for key, value in row.items()}
+        self.tables.setdefault(table, {})[which] = found
 
     def write(self) -> None:
         """Keep and show them; without a table nothing is touched."""
@@ -40,8 +42,9 @@ class Results:
             return
         kept = json.loads(KEPT.read_text()) if KEPT.exists() else {}
         stamp = {"commit": self.commit, "date": datetime.now(UTC).strftime("%Y-%m-%d")}
-        kept |= {name: stamp | {"rows": rows} for name, rows in self.tables.items()}
-        KEPT.write_text(json.dumps(kept, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+        for name, rows in self.tables.items():
+            kept[name] = kept.get(name, {}) | {which: row | stamp for which, row in rows.items()}
+        KEPT.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
         PAGE.write_text(page(kept))
 
 
@@ -50,11 +53,11 @@ def page(kept: dict[str, Any]) -> str:
     return "\n".join([HEADER, *(section(name, kept[name]) for name in sorted(kept))])
 
 
-def section(name: str, table: dict[str, Any]) -> str:
-    columns = list(table["rows"][0])
+def section(name: str, table: dict[str, Row]) -> str:
+    columns = list(next(iter(table.values())))
     lines = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
-    lines += [f"| {' | '.join(row.get(column, '') for column in columns)} |" for row in table["rows"]]
-    return "\n".join([f"## {name}", "", f"Commit {table['commit']}, {table['date']}.", "", *lines, ""])
+    lines += [f"| {' | '.join(row.get(column, '') for column in columns)} |" for row in table.values()]
+    return "\n".join([f"## {name}", "", *lines, ""])
 
 
 def commit() -> str:

@@ -40,6 +40,7 @@ def note(results: Results, found: Swept, started: float) -> None:
     """Leave the row, also of what went wrong, and then judge."""
     results.add(
         TABLE,
+        *("scenario", "how"),
         scenario=found.scenario,
         how=found.how,
         writes=found.writes,

@@ -28,6 +28,7 @@ async def test_any_error_on_any_call_is_survived(grounds: Grounds, tmp_path: Pat
     met = [call for call, run in runs.items() if run.faults == times]
     results.add(
         TABLE,
+        "fault",
         fault=name,
         calls=len(calls),
         met=len(met),

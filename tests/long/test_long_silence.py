@@ -47,6 +47,7 @@ async def test_watches_that_are_silent_for_five_minutes_hide_nothing(
         heard = time.time() - await case.last_event()
         results.add(
             TABLE,
+            "connection",
             connection="closed" if cut else "open",
             cancelled_after_seconds=round(seen_after),
             stall_in_the_metric_seconds=round(stalled_for),

@@ -25,7 +25,7 @@ def test_five_minutes_without_an_api_server_are_made_up_for_within_a_minute(
 ) -> None:
     with OperatorProcess(kubeconfig, namespace, tmp_path / "log") as operator:
         taken = recovery_after_an_outage(Place(plane, namespace, operator), asked, OUTAGE_SECONDS)
-    results.add(TABLE, what=f"{OUTAGE_SECONDS} s without an API server", made_up_for_in_seconds=round(taken))
+    results.add(TABLE, "what", what=f"{OUTAGE_SECONDS} s without an API server", made_up_for_in_seconds=round(taken))
     made_namespace(plane)  # The controllers need their time as well: whoever comes next shall find them back.
     assert taken <= CONVERGED_SECONDS
 
@@ -41,7 +41,9 @@ def test_a_thousand_benchmarks_that_all_wait_have_been_looked_at_soon_after_a_re
         started = time.monotonic()
         until(lambda: passes(operator) >= MANY, LOOK_SECONDS, "a pass over each")
         taken = time.monotonic() - started
-    results.add(TABLE, what=f"A restart with {MANY} Benchmarks that all wait", made_up_for_in_seconds=round(taken))
+    results.add(
+        TABLE, "what", what=f"A restart with {MANY} Benchmarks that all wait", made_up_for_in_seconds=round(taken)
+    )
 
 
 def suspended(crowd: Crowd) -> int:
