@@ -45,6 +45,7 @@ def test_every_change_is_refused_by_name_or_can_be_asked(
     assert flaws == {}
 
 
+@pytest.mark.timeout(3600)
 def test_whatever_is_taken_comes_to_a_clear_state_under_a_real_operator(
     plane: ControlPlane, operating: Path, walked: dict[str, list[tuple[Mutation, Answer]]]
 ) -> None:

@@ -162,6 +162,13 @@ def test_a_running_attempt_is_stopped_at_the_very_moment() -> None:
     assert condition(made.status, "CleanedUp") == "True"
 
 
+@pytest.mark.parametrize("limit", ["deviceHours", "cost"])
+def test_a_budget_that_no_date_can_tell_the_end_of_is_taken(limit: str) -> None:
+    at = world(benchmark(asked({limit: "9" * 21})))
+    at = after(decide(at), at, attempt(pod()), seconds=10)
+    assert [row.phase for row in decide(at).status.trials][:1] == [TrialPhase.RUNNING]
+
+
 def test_a_result_that_comes_as_the_budget_ends_is_kept() -> None:
     at = world(benchmark(asked({"deviceHours": "1"})))
     at = after(decide(at), at, attempt(pod()), seconds=10)

@@ -23,6 +23,9 @@ from sdbench.core.rows import LIVE, given_up, unreleased
 from sdbench.core.spent import SECONDS_PER_HOUR, device_seconds, running_cost, running_devices
 from sdbench.core.world import World
 
+FAR = Decimal(366 * 24) * SECONDS_PER_HOUR
+"""What lasts longer is looked at in between: a budget of any size is taken, and a date is not."""
+
 KEPT = "what was measured is kept; ask for the rest in another benchmark"
 
 
@@ -74,7 +77,7 @@ def used_up_at(found: Purse | None, rows: tuple[TrialRow, ...]) -> datetime | No
     if found is None or found.left <= 0 or not any(row.phase in LIVE for row in rows):
         return None
     devices = sum((running_devices(row, found.world) for row in rows if unreleased(row)), Decimal(0))
-    return found.world.now + timedelta(seconds=float(found.left / devices)) if devices else None
+    return found.world.now + timedelta(seconds=float(min(found.left / devices, FAR))) if devices else None
 
 
 def without_the_unpayable(rows: tuple[TrialRow, ...], found: Purse | None, world: World) -> tuple[TrialRow, ...]:
