@@ -41,7 +41,7 @@ def test_a_pod_without_rank_zero_leaves_no_report_when_it_ends_well() -> None:
         (["0:exit=69", "1:exit=1"], 70, 1),
         (["1:exit=73"], 73, 1),
         (["0:exit=69", "1:after=1", "1:exit=73"], 73, 1),
-        (["all:exit=74"], 74, 0),
+        (["1:exit=74"], 74, 1),
         (["0:exit=73", "1:after=1", "1:kill=SIGKILL"], 137, 1),
         (["1:kill=SIGKILL"], 137, 1),
         (["1:kill=SIGTERM"], 143, 1),
@@ -59,6 +59,14 @@ def test_the_first_cause_is_the_exit_code_and_names_its_rank(ranks: list[str], c
     assert ended.report is not None
     assert ended.report.error is not None
     assert (ended.report.error.code, ended.report.error.rank) == (code, culprit)
+
+
+def test_what_all_ranks_find_at_once_is_told_by_the_first_that_is_heard() -> None:
+    ended = launched(TWO, *stub("all:exit=74"))
+    assert ended.code == ended.error_code == ExitCode.MIXED_DEVICES
+    assert ended.report is not None
+    assert ended.report.error is not None
+    assert ended.report.error.rank in (0, 1)
 
 
 @pytest.mark.parametrize(
