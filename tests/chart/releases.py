@@ -36,13 +36,13 @@ def make_namespaces(plane: ControlPlane) -> None:
 class Releases:
     """`helm` as a person at that control plane uses it."""
 
-    def __init__(self, helm: Helm, plane: ControlPlane) -> None:
+    def __init__(self, helm: Helm, plane: ControlPlane, kubeconfig: Path | None = None) -> None:
         self._program, self._plane = helm.program, plane
         version = subprocess.run([str(helm.program), "version"], capture_output=True, text=True, check=True).stdout
         # Helm 4.0.0 fails with "metadata.managedFields must be nil" where it meets a kept CRD (helm/helm#31384).
         self._adopting = ("--server-side=false",) if '"v4.0' in version else ()
         homes = {f"HELM_{home}_HOME": str(plane.folder / "helm" / home) for home in ("CACHE", "CONFIG", "DATA")}
-        self._environment = {**os.environ, **homes, "KUBECONFIG": str(plane.kubeconfig)}
+        self._environment = {**os.environ, **homes, "KUBECONFIG": str(kubeconfig or plane.kubeconfig)}
 
     def __call__(self, *arguments: str, values: Mapping[str, Any] | None = None) -> subprocess.CompletedProcess[str]:
         """`helm ARGUMENTS --namespace …`; with values, those on its standard input."""

@@ -66,6 +66,28 @@ def test_the_api_server_takes_what_is_rendered(helm: Helm, furnished: ControlPla
     tried(furnished, (*objects, *pods(furnished, objects)))
 
 
+ODD = ("12345e7", "2024", "null")
+"""Namespaces that YAML reads as something else, unless they are quoted."""
+
+
+def test_names_that_look_like_numbers_are_names(helm: Helm, furnished: ControlPlane) -> None:
+    for name in ODD:
+        furnished.kubectl("create", "namespace", name)
+    values = VALUE_SETS["all on"] | {
+        "nameOverride": "on",
+        "serviceAccount": {"name": "123"},
+        "watchNamespaces": ODD[1:],
+    }
+    values |= {"kueue": {"localQueues": [{"name": "1", "namespace": "2024", "clusterQueue": "2"}]}, "policies": {}}
+    known = [f"--api-versions={api}" for api in helm.served]
+    done = helm.run("template", "my.2024", str(helm.chart), "--namespace", ODD[0], *known, values=values)
+    assert done.returncode == 0, done.stderr
+    # As it stands, read by Kubernetes' own YAML; a pod would need its account to be there.
+    furnished.kubectl(
+        *TRIED, input="\n---\n".join(part for part in done.stdout.split("\n---\n") if "kind: Pod\n" not in part)
+    )
+
+
 WRONG = {
     "an unknown field": ("Deployment", lambda one: one["spec"].update(replica=1), "replica"),
     "a pod that may be root": (

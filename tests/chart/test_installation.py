@@ -24,6 +24,7 @@ from sdbench.api.names import API_VERSION, KIND
 from sdbench.core.acceptance import accepted
 
 ACCOUNT = f"{RELEASE}-test"
+TINY = "sdbench-test"
 VALUES: dict[str, Any] = {"watchNamespaces": ["team-a"], "test": {"benchmark": True}}
 SHORT = 1
 
@@ -120,7 +121,7 @@ def test_an_operator_without_rights_is_told(plane: ControlPlane, hook: Hook, tmp
 
 def asked(plane: ControlPlane) -> str:
     """The Benchmark of the test; empty while there is none."""
-    return plane.kubectl("get", "sdb", ACCOUNT, "--namespace=team-a", "--ignore-not-found", "--output=json")
+    return plane.kubectl("get", "sdb", TINY, "--namespace=team-a", "--ignore-not-found", "--output=json")
 
 
 def answer(plane: ControlPlane, conditions: dict[str, str]) -> None:
@@ -137,7 +138,7 @@ def answer(plane: ControlPlane, conditions: dict[str, str]) -> None:
         for kind, status in conditions.items()
     ]
     patch = json.dumps({"status": {"conditions": written}})
-    plane.kubectl("patch", "sdb", ACCOUNT, "--namespace=team-a", "--subresource=status", "--type=merge", "-p", patch)
+    plane.kubectl("patch", "sdb", TINY, "--namespace=team-a", "--subresource=status", "--type=merge", "-p", patch)
 
 
 ENDS = {
@@ -157,7 +158,7 @@ def test_a_tiny_benchmark_is_asked_and_deleted_whatever_comes_of_it(
     code: int,
     sentence: str,
 ) -> None:
-    assert hook.told[2:] == ["--benchmark", f"team-a/{ACCOUNT}", "--seconds", "900"]
+    assert hook.told[2:] == ["--benchmark", f"team-a/{TINY}", "--seconds", "900"]
     seconds = "900" if conditions else str(SHORT)
     process = hook.start(bystander.port, *hook.told[2:-1], seconds)
     if conditions:
@@ -178,12 +179,40 @@ def test_a_test_that_is_ended_leaves_no_benchmark(plane: ControlPlane, hook: Hoo
 
 
 def test_a_benchmark_of_that_name_is_left_alone(plane: ControlPlane, hook: Hook, bystander: OperatorProcess) -> None:
-    mine = {"apiVersion": API_VERSION, "kind": KIND, "metadata": {"name": ACCOUNT, "namespace": "team-a"}}
+    mine = {"apiVersion": API_VERSION, "kind": KIND, "metadata": {"name": TINY, "namespace": "team-a"}}
     plane.kubectl("create", "-f", "-", input=json.dumps(mine | {"spec": QUESTION["spec"]}))
     code, _, missing = hook.outcome(bystander.port, *hook.told[2:])
-    assert (code, missing) == (1, f"FAILED: the Benchmark team-a/{ACCOUNT} exists already: delete it, then test again")
+    assert (code, missing) == (1, f"FAILED: the Benchmark team-a/{TINY} exists already: delete it, then test again")
     assert asked(plane) != ""
-    plane.kubectl("delete", "sdb", ACCOUNT, "--namespace=team-a")
+    plane.kubectl("delete", "sdb", TINY, "--namespace=team-a")
+
+
+def test_a_refused_benchmark_is_told_in_the_words_of_who_refuses(
+    plane: ControlPlane, hook: Hook, bystander: OperatorProcess
+) -> None:
+    code, _, missing = hook.outcome(bystander.port, "--benchmark", "team-b/sdbench-test")
+    assert code == 1
+    assert missing.startswith(
+        "FAILED: the tiny Benchmark is refused: stablediffusionbenchmarks.sdbench.dev is forbidden"
+    )
+
+
+def test_a_policy_that_asks_for_a_limit_admits_the_tiny_benchmark(
+    helm: Helm, plane: ControlPlane, hook: Hook, bystander: OperatorProcess
+) -> None:
+    strict = {"policies": {"enabled": True, "default": {"maxDevices": 1, "deviceHours": "0.5"}}}
+    objects = [one for one in helm.render(strict) if one["kind"].startswith("ValidatingAdmissionPolicy")]
+    plane.kubectl("apply", "-f", "-", input="\n---\n".join(json.dumps(one) for one in objects))
+    judged = {"apiVersion": API_VERSION, "kind": KIND, "metadata": {"name": TINY, "namespace": "team-a"}}
+    unlimited = json.dumps(judged | {"spec": QUESTION["spec"]})
+    dry = ("create", "--dry-run=server", "-f", "-")
+    until(lambda: not plane.kubectl(*dry, input=unlimited, check=False), 60, "the policy to refuse what has no limit")
+    process = hook.start(bystander.port, *hook.told[2:])
+    until(lambda: bool(asked(plane)), 60, "the tiny Benchmark")
+    process.terminate()
+    process.communicate(timeout=60)
+    for one in objects:
+        plane.kubectl("delete", one["kind"], one["metadata"]["name"])
 
 
 def test_without_a_benchmark_the_test_has_no_rights(helm: Helm) -> None:

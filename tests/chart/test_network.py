@@ -182,6 +182,16 @@ def test_the_proxy_of_the_training_pods_is_reached(helm: Helm, proxy: dict[str, 
     assert not network.allows(rank_0, internet, port + 1)
 
 
+def test_the_proxy_is_elsewhere_than_the_store(helm: Helm) -> None:
+    proxied = {"trainer": {"proxy": {"https": "http://proxy.example:3128"}}}
+    places = STORE | {"proxy": {"to": [{"ipBlock": {"cidr": "203.0.113.0/24"}}]}}
+    network = installed(helm, {"networkPolicy": CLOSED["networkPolicy"] | places} | proxied).network
+    assert network.allows(rank_0, internet, 3128)
+    assert not network.allows(rank_0, internet, 443)
+    assert network.allows(rank_0, store_inside, 443)
+    assert not network.allows(rank_0, store_inside, 3128)
+
+
 def test_in_watched_namespaces_those_are_closed(helm: Helm) -> None:
     policies = of_kind(helm.render(VALUE_SETS["two namespaces, closed"]), "NetworkPolicy")
     assert [p["metadata"]["namespace"] for p in policies] == [NAMESPACE, "team-a", "team-b"]

@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +44,29 @@ def test_the_next_three_commands_name_the_release(talkative: Helm) -> None:
 
 
 def test_the_first_question_is_a_valid_one(talkative: Helm) -> None:
-    question = yaml.safe_load(notes(talkative, {}).split("<<'EOF'\n")[1].split("\nEOF\n")[0])
+    question = first_question(talkative, {})
     assert (question["apiVersion"], question["kind"]) == (API_VERSION, KIND)
     assert Benchmark.model_validate(question).spec.devices.counts == (1, 2)
+
+
+ONE_DEVICE: dict[str, dict[str, Any]] = {
+    "a bound": {"bounds": {"maxDevices": 1}},
+    "a policy": {"policies": {"enabled": True, "default": {"maxDevices": 1, "deviceHours": "1"}}},
+    "a policy of the namespace": {"policies": {"enabled": True, "namespaces": {"default": {"maxDevices": 1}}}},
+}
+
+
+@pytest.mark.parametrize("values", ONE_DEVICE.values(), ids=ONE_DEVICE)
+def test_the_first_question_keeps_to_what_is_allowed(talkative: Helm, values: dict[str, Any]) -> None:
+    spec = Benchmark.model_validate(first_question(talkative, values)).spec
+    assert spec.devices.counts == (1,)
+    assert spec.limits.device_hours == Decimal("0.5")
+
+
+def first_question(helm: Helm, values: dict[str, Any]) -> dict[str, Any]:
+    """What the notes apply."""
+    found: dict[str, Any] = yaml.safe_load(notes(helm, values).split("<<'EOF'\n")[1].split("\nEOF\n")[0])
+    return found
 
 
 def test_a_missing_training_operator_is_told_and_a_present_one_is_not(talkative: Helm) -> None:
@@ -67,7 +88,9 @@ def test_what_the_administrator_decided_is_told_and_nothing_else(talkative: Helm
 
 
 def test_the_test_is_named_by_the_release(talkative: Helm) -> None:
-    assert f"helm test {RELEASE} --namespace {NAMESPACE}" in notes(talkative, {})
+    assert f"helm test {RELEASE} --namespace {NAMESPACE}\n" in notes(talkative, {})
+    patient = {"test": {"benchmark": True, "seconds": 600}}
+    assert f"helm test {RELEASE} --namespace {NAMESPACE} --timeout 720s\n" in notes(talkative, patient)
 
 
 MONITORING = {

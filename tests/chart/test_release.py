@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from chart.releases import CRD, QUESTION, Releases
-from chart.rendering import CHART, NAMESPACE, RELEASE
+from chart.rendering import CHART, NAMESPACE, RELEASE, Helm
 from cluster.harness.control_plane import ControlPlane
 from cluster.harness.polling import until
 
@@ -74,6 +74,29 @@ def _delete_crd(plane: ControlPlane) -> None:
 def test_a_namespace_with_restricted_pod_security_admits_the_operator(plane: ControlPlane, releases: Releases) -> None:
     releases.install({})
     until(lambda: plane.kubectl("get", "pods", "--namespace", NAMESPACE, "--output=name"), 30, "the operator's pod")
+
+
+@pytest.fixture
+def tenant(plane: ControlPlane) -> Iterator[Path]:
+    """The kubeconfig of somebody who may do anything in two namespaces, and nothing beyond them."""
+    plane.kubectl("create", "serviceaccount", "tenant", "--namespace", NAMESPACE)
+    account = f"{NAMESPACE}:tenant"
+    bound = ("tenant", "--clusterrole=cluster-admin", f"--serviceaccount={account}")
+    for namespace in (NAMESPACE, "team-a"):
+        plane.kubectl("create", "rolebinding", *bound, "--namespace", namespace)
+    yield plane.service_account_kubeconfig(NAMESPACE, "tenant")
+    for namespace in (NAMESPACE, "team-a"):
+        plane.kubectl("delete", "rolebinding", "tenant", "--namespace", namespace)
+    plane.kubectl("delete", "serviceaccount", "tenant", "--namespace", NAMESPACE)
+
+
+def test_who_has_rights_in_the_namespaces_only_can_install(
+    helm: Helm, plane: ControlPlane, releases: Releases, tenant: Path
+) -> None:
+    releases.install({})
+    releases.uninstall()
+    theirs = {"watchNamespaces": ["team-a"], "crds": {"enabled": False}}
+    assert "the namespaces team-a." in Releases(helm, plane, tenant).install(theirs)
 
 
 def test_what_a_release_made_goes_with_it_but_for_the_benchmarks(plane: ControlPlane, benchmark: str) -> None:

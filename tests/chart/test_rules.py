@@ -82,7 +82,8 @@ def test_a_rule_asks_for_series_and_labels_that_are_served(helm: Helm, name: str
 def test_a_recorded_name_says_by_which_labels_it_is_kept(helm: Helm, name: str) -> None:
     expression = rules(groups(helm), "record")[name]["expr"]
     level = set(name.split(":")[0].split("_"))
-    assert labels_asked(expression) - {"le", "devices", "cluster"} == level
+    outermost = re.findall(r"by \(([^)]*)\)", expression)[0].split(", ")
+    assert set(outermost) - {"le", "devices", "cluster"} == level
     assert "cluster" in labels_asked(expression)
 
 

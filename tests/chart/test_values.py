@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from chart.rendering import Helm, chart_file
+from sdbench.controller.administration import OWN_NAMES, OWN_PREFIXES
 
 WRONG = [
     ({"crd": {"enabled": False}}, ("additional properties 'crd' not allowed",)),
@@ -35,17 +36,25 @@ WRONG = [
         {"trainer": {"proxy": {"http": "http://me:secret@proxy:3128"}}},
         ("/trainer/proxy/http", "does not match pattern"),
     ),
+    ({"presets": {"rdma": {"environment": {"NOTE": "a\nb"}}}}, ("/presets/rdma/environment/NOTE", "does not match")),
+    ({"presets": {"rdma": {"annotations": {"bad key!": "x"}}}}, ("/presets/rdma/annotations", "not allowed")),
+    ({"presets": {"rdma": {"resources": {"a..b/c": "1"}}}}, ("/presets/rdma/resources", "not allowed")),
     ({"trainer": {"proxy": {"https": "proxy:3128"}}}, ("/trainer/proxy/https", "does not match pattern")),
     ({"trainer": {"proxy": {"noProxy": "a, b"}}}, ("/trainer/proxy/noProxy", "does not match pattern")),
     ({"trainer": {"proxy": {"no_proxy": "a"}}}, ("/trainer/proxy", "'no_proxy' not allowed")),
     ({"trainer": {"imagePullSecrets": ["registry"]}}, ("/trainer/imagePullSecrets/0", "want object")),
     ({"trainer": {"serviceAccountName": "Shard Reader"}}, ("/trainer/serviceAccountName",)),
+    ({"trainer": {"serviceAccountName": "a..b"}}, ("/trainer/serviceAccountName",)),
     ({"trainer": {"caBundle": {"configMap": "a", "key": "../b"}}}, ("/trainer/caBundle/key", "does not match")),
     ({"trainer": {"caBundle": {"secret": "a"}}}, ("/trainer/caBundle", "'secret' not allowed")),
     ({"monitoring": {"serviceMonitor": {"enabled": "yes"}}}, ("/monitoring/serviceMonitor/enabled", "want boolean")),
     ({"monitoring": {"prometheusRule": {"thresholds": {"dataWaitRatio": 20}}}}, ("/thresholds/dataWaitRatio",)),
     ({"monitoring": {"prometheusRule": {"thresholds": {"waiting": 1}}}}, ("/thresholds", "'waiting' not allowed")),
     ({"monitoring": {"prometheusRule": {"runbookUrl": "docs/alerts.md"}}}, ("/prometheusRule/runbookUrl",)),
+    (
+        {"monitoring": {"podMonitor": {"enabled": True, "interval": "1m"}, "prometheusRule": {"enabled": True}}},
+        ("monitoring.podMonitor.interval: 1m is too long for monitoring.prometheusRule",),
+    ),
     ({"networkPolicy": {"enabled": True}}, ("name the namespaces of your Benchmarks in networkPolicy.namespaces",)),
     ({"networkPolicy": {"objectStore": {"to": []}}}, ("/networkPolicy/objectStore/to", "want 1")),
     ({"networkPolicy": {"objectStore": {"ports": ["https"]}}}, ("/objectStore/ports/0", "want integer")),
@@ -68,6 +77,25 @@ def test_a_wrong_value_is_refused_by_a_sentence_that_names_it(
     sentence = helm.refusal(values)
     for word in words:
         assert word in sentence
+
+
+@pytest.mark.parametrize("variable", sorted(OWN_NAMES) + [f"{prefix}X" for prefix in OWN_PREFIXES])
+def test_a_preset_that_the_operator_would_not_start_with_is_refused(helm: Helm, variable: str) -> None:
+    sentence = helm.refusal({"presets": {"rdma": {"environment": {variable: "x"}}}})
+    assert f"presets.rdma.environment.{variable}: it is not a preset's to set" in sentence
+
+
+def test_a_value_that_is_blank_is_refused_by_its_name_or_can_be_missing(helm: Helm) -> None:
+    refused = {}
+    for path, _ in _paths(yaml.safe_load(chart_file("values.yaml"))):
+        values: Any = None
+        for key in reversed(path.split(".")):
+            values = {key: values}
+        done = helm.template(values)
+        if done.returncode != 0:
+            refused[path] = f"missing property '{path.split('.')[-1]}'" in done.stderr
+    assert all(refused.values()), refused
+    assert {"watchNamespaces", "bounds.deviceHours", "networkPolicy.objectStore.to"} <= refused.keys()
 
 
 def test_every_value_is_in_the_schema_and_the_schema_has_no_other() -> None:
