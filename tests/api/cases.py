@@ -58,7 +58,8 @@ class Ran:
     end: End
     seen: tuple[Request, ...]
     """What the operators asked for."""
-    killed: bool
+    killed_at: Request | None
+    """The request at which an operator was killed."""
     faults: int
     """How many requests met with one."""
 
@@ -76,6 +77,7 @@ class Cast:
     proxies: list[FaultProxy] = field(default_factory=list)
     operators: dict[FaultProxy, ForkedOperator] = field(default_factory=dict)
     killed: asyncio.Event = field(default_factory=asyncio.Event)
+    killed_at: Request | None = None
     on_return: Callable[[], None] = lambda: None
     """Called before an operator is started again."""
 
@@ -83,8 +85,9 @@ class Cast:
         log = self.folder / f"{self.scene.namespace}-{next(_numbers)}.log"
         self.operators[proxy] = forked(proxy.kubeconfig, self.scene.namespace, log)
 
-    def kill(self, *proxies: FaultProxy) -> None:
-        """SIGKILL of the operators behind these proxies."""
+    def kill(self, request: Request, *proxies: FaultProxy) -> None:
+        """SIGKILL of the operators behind these proxies, when one of them asks for this."""
+        self.killed_at = request
         for proxy in proxies:
             self.operators[proxy].kill()
         self.killed.set()
@@ -138,7 +141,7 @@ async def ran(
             replacing.cancel()
         seen = tuple(request for proxy in cast.proxies for request in proxy.seen)
         hits = sum({id(armed): armed.hits for proxy in cast.proxies for armed in proxy.armed}.values())
-        result = Ran(ending(scene), seen, cast.killed.is_set(), hits)
+        result = Ran(ending(scene), seen, cast.killed_at, hits)
     await scene.leave()
     assert_deletions_name_a_uid(result)
     return result

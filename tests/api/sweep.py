@@ -24,7 +24,7 @@ AT_ONCE = 8
 
 TRIES = 5
 """How often a kill is tried whose write does not come: by another timing two passes or two Events may become one, and
-so the last writes are not in every run. A run without the write is one that nothing disturbed."""
+so the last writes are not in every run. A run that was spared must have had fewer writes: see `_noted`."""
 
 LEAST_SHARE = 0.75
 """Of all kills at the writes of the longest run, those that must have come."""
@@ -62,18 +62,20 @@ class Swept:
     how: str
     writes: int
     """Of the longer undisturbed run."""
-    shortest: int
-    """Of all undisturbed runs, those among them whose kill did not come: so many writes are in every run."""
+    kinds: frozenset[str]
+    """Of the writes, those that every undisturbed run has, such as `create pytorchjobs`."""
     kills: int = 0
+    struck: set[tuple[str, bool]] = field(default_factory=set)
+    """The kinds of write at which a kill came, and whether it came after the write."""
     failures: dict[str, str] = field(default_factory=dict)
     """Kill to what was wrong after it."""
     unreached: list[Kill] = field(default_factory=list)
 
     def assert_whole(self) -> None:
-        """Every write that is in every run was killed at, most of the others were, and nothing was wrong."""
+        """Each kind of write was killed before and after, most single writes were, and nothing was wrong."""
         assert not self.failures, "\n".join(f"{kill}: {wrong}" for kill, wrong in self.failures.items())
-        missed = [str(kill) for kill in self.unreached if kill.write <= self.shortest]
-        assert not missed, f"of {self.shortest} writes these never came: {missed}"
+        missed = {(kind, after) for kind in self.kinds for after in (False, True)} - self.struck
+        assert not missed, f"no kill before (False) or after (True) these writes: {sorted(missed)}"
         assert self.kills >= LEAST_SHARE * 2 * self.writes, f"{self.kills} kills at {self.writes} writes"
 
 
@@ -87,9 +89,9 @@ async def swept(
     expected = usual.end
     for one in references:
         assert one.end == expected, expected.difference(one.end)
-    lengths = [len(one.writes) for one in references]
+    kinds = frozenset.intersection(*(frozenset(map(str, one.writes)) for one in references))
     how = f"{alive.value}{f', view {writes_behind} writes old' if writes_behind else ''}"
-    result = Swept(scenario.name, how, max(lengths), min(lengths))
+    result = Swept(scenario.name, how, max(len(one.writes) for one in references), kinds)
     places = asyncio.Semaphore(AT_ONCE // alive.operators)
 
     async def case(kill: Kill) -> None:
@@ -116,7 +118,7 @@ def killing(kill: Kill, alive: Alive, writes_behind: int = 0) -> Disturbance:
 
     def disturbance(cast: Cast) -> None:
         def die(exchange: Exchange) -> None:
-            cast.kill(*(cast.proxies if alive is Alive.TWO_BOTH_DIE else [exchange.proxy]))
+            cast.kill(exchange.request, *(cast.proxies if alive is Alive.TWO_BOTH_DIE else [exchange.proxy]))
 
         past = Past(cast.scene, kill.write - writes_behind) if writes_behind else None
         fault = (faults.killed_after if kill.after else faults.killed_before)(die)
@@ -139,10 +141,12 @@ async def _noted(run: Awaitable[Ran], kill: Kill, expected: End, result: Swept) 
         result.failures[str(kill)] = str(failure)
         return True
     if wrong := expected.difference(one.end):
-        at = one.writes[kill.write - 1 : kill.write] or ["not reached"]
-        result.failures[f"{kill}, {at[0]}"] = wrong
-        return True
-    if not one.killed:
-        result.shortest = min(result.shortest, len(one.writes))
-    result.kills += one.killed
-    return one.killed
+        result.failures[f"{kill}, {one.killed_at or 'not reached'}"] = wrong
+    elif one.killed_at is not None:
+        result.kills += 1
+        result.struck.add((str(one.killed_at), kill.after))
+    elif len(one.writes) >= kill.write:
+        result.failures[str(kill)] = f"nobody was killed, though there were {len(one.writes)} writes"
+    else:
+        return False
+    return True
