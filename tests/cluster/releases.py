@@ -15,6 +15,9 @@ from cluster.watching import Watch
 
 Pod = dict[str, Any]
 HELM_TIMEOUT = "2m"
+TEST_TIMEOUT = "5m"
+"""Of `helm test`, which may run a Benchmark."""
+
 HELD_SECONDS = 300
 """Until a Trial holds: the longest time on a busy machine."""
 
@@ -41,7 +44,7 @@ class Release:
 
     def test(self) -> str:
         """What `helm test` says; raises if the installation does not work."""
-        return self.cluster.helm("test", self.name, "--namespace", self.namespace, "--timeout", HELM_TIMEOUT)
+        return self.cluster.helm("test", self.name, "--namespace", self.namespace, "--timeout", TEST_TIMEOUT)
 
     def roll_back(self, revision: int) -> None:
         self._helm("rollback", str(revision), "--wait", "--timeout", HELM_TIMEOUT)

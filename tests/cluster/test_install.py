@@ -54,7 +54,9 @@ class Story:
 
     colours: Colours
     tested: str
-    """What `helm test` said."""
+    """What `helm test` said of the first release."""
+    tiny: list[Benchmark]
+    """The tiny Benchmark of the other release's test, from its creation to its deletion."""
     first: tuple[Pod, Pod]
     """The pod of Trial 0 before and after the upgrade during it."""
     second: tuple[Pod, Pod, Pod]
@@ -96,14 +98,15 @@ def story(
         ask(cluster, "sweep", repeats={"min": 2})
         first, newer = upgraded_during_a_trial(release, pods, colours)
         born_between = upgraded_between_two(release, pods, first[1], colours)
-        second, newest = rolled_back_during_a_trial(release, pods)
+        pair, newest = rolled_back_during_a_trial(release, pods)
         release.uninstall()
-        left = as_it_is_now(cluster, second[1])
+        left = as_it_is_now(cluster, pair[1])
         remains, orphan = release.remains(), without_an_operator(cluster, left)
-        answer = found_by_another_release(cluster, colours)
+        answer, tiny = found_by_another_release(cluster, colours)
         born = {uid: name for uid, name in pods.born().items() if name.startswith("sweep-")}
         images = {"after the upgrade": newer, "after the rollback": newest}
-        yield Story(colours, tested, first, (*second, left), born_between, images, remains, orphan, answer, born)
+        second = (*pair, left)
+        yield Story(colours, tested, tiny, first, second, born_between, images, remains, orphan, answer, born)
 
 
 def upgraded_during_a_trial(release: Release, pods: Watch, colours: Colours) -> tuple[tuple[Pod, Pod], str]:
@@ -140,15 +143,19 @@ def without_an_operator(cluster: Cluster, trial: Pod) -> Benchmark:
     return read(cluster, NAMESPACE, "sdb", "sweep")
 
 
-def found_by_another_release(cluster: Cluster, colours: Colours) -> Benchmark:
-    """The sweep when another release, in another namespace and with another default image, has seen to it."""
+def found_by_another_release(cluster: Cluster, colours: Colours) -> tuple[Benchmark, list[Benchmark]]:
+    """The sweep when another release, elsewhere and with another default image, has seen to it; what its test ran."""
     make_restricted_namespace(cluster, ELSEWHERE)
     other = Release(cluster, "other", ELSEWHERE)
-    other.install(colours.green)
+    other.install(colours.plain, "--set", "test.benchmark=true")
     wait_for(cluster, NAMESPACE, "sweep", "Complete", 120)
     answer = wait_for(cluster, NAMESPACE, "sweep", "CleanedUp", 60)
+    with watched(cluster, ELSEWHERE, "sdb") as benchmarks:
+        other.test()
+        until(lambda: benchmarks.events()[-1]["type"] == "DELETED", 60, "the tiny Benchmark to be deleted")
+        tiny = [event["object"] for event in benchmarks.events()]
     other.uninstall()
-    return answer
+    return answer, tiny
 
 
 def ask(cluster: Cluster, name: str, **spec: Any) -> None:
@@ -182,6 +189,12 @@ def life(pod: Pod) -> tuple[str, str, int]:
 
 def test_the_release_passes_its_own_test(story: Story) -> None:
     assert "Phase:          Succeeded" in story.tested
+
+
+def test_the_other_release_measures_a_tiny_benchmark_when_its_test_is_told_to(story: Story) -> None:
+    complete = [benchmark for benchmark in story.tiny if condition(benchmark, "Complete").get("status") == "True"]
+    (row,) = complete[0]["status"]["trials"]
+    assert float(row["measurement"]["imagesPerSecond"]) > 0
 
 
 def test_an_upgrade_during_a_trial_touches_no_pod(story: Story) -> None:
