@@ -1,0 +1,52 @@
+"""Does a package of the images have a known vulnerability? Asks the database of pypi.org, by pip-audit.
+
+python tests/audit.py                    where the database does not answer, that is a failure
+python tests/audit.py --where-possible   there it is said, and no failure: for a machine that has a mirror only
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+from apart import program
+from bill import VERSIONS
+
+ROOT = Path(__file__).resolve().parent.parent
+KNOWN = "https://pypi.org/pypi/pip/24.0/json"
+"""Of a version that has some."""
+
+UNANSWERED = "not audited: pypi.org's database of vulnerabilities does not answer here, and a mirror has none"
+SECONDS = 20
+
+
+def answers() -> bool:
+    """Whether the database is there, not a mirror of the packages alone."""
+    try:
+        with urllib.request.urlopen(KNOWN, timeout=SECONDS) as answer:
+            return bool(json.load(answer).get("vulnerabilities"))
+    except (OSError, ValueError):
+        return False
+
+
+def sound(image: str) -> bool:
+    """Whether pip-audit finds nothing in the image's hashed requirements; it tells what it finds."""
+    options = ("--strict", "--disable-pip", "--require-hashes", "-r", f"requirements/{image}.txt")
+    return subprocess.run([str(program("bill", "pip-audit")), *options], cwd=ROOT).returncode == 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--where-possible", action="store_true", help="no failure where the database does not answer")
+    where_possible = parser.parse_args().where_possible
+    if not answers():
+        print(UNANSWERED, file=sys.stderr)
+        return 0 if where_possible else 1
+    audited = [sound(image) for image in VERSIONS]
+    return 0 if all(audited) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
