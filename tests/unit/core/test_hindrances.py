@@ -41,6 +41,10 @@ BUNDLE_KEY = replace(
     message='MountVolume.SetUp failed for volume "ca-bundle" : configmap references non-existent config key: ca.crt',
 )
 MESH = replace(BUNDLE, message=BUNDLE.message.replace('"ca-bundle"', '"istiod-ca-cert"'))
+BUSY_QUOTA = (
+    'Operation cannot be fulfilled on resourcequotas "compute": the object has been modified; '
+    "please apply your changes to the latest version and try again"
+)
 CLAIM = '0/1 nodes are available: persistentvolumeclaim "shards" not found.'
 
 STUCK: list[tuple[str, AttemptState, int, Reason, str]] = [
@@ -166,6 +170,10 @@ def test_the_gangs_time_counts_from_its_last_pod() -> None:
         (ACCOUNT.format("trainer"), Consequence.STOPS_SWEEP, 20),
         (ACCOUNT.format("default-trainer"), Consequence.STOPS_SWEEP, 20),
         ("failed calling webhook", Consequence.STOPS_SWEEP, 86_400),
+        (BUSY_QUOTA, Consequence.STOPS_SWEEP, 86_400),
+        ('pods "x" is forbidden: status unknown for quota: new, resources: pods', Consequence.STOPS_SWEEP, 86_400),
+        ('admission webhook "gpu-quota.policies.example" is not there', Consequence.STOPS_SWEEP, 86_400),
+        ("insufficient quota to match these scopes: [{PriorityClass In [high]}]", Consequence.ENDS_POINT, 20),
     ],
 )
 def test_a_rule_about_amounts_ends_the_point_and_any_other_the_sweep(
@@ -175,6 +183,25 @@ def test_a_rule_about_amounts_ends_the_point_and_any_other_the_sweep(
     end = end_of(refused(said), seconds=seconds)
     assert end is not None
     assert (end.reason, end.consequence) == (Reason.PODS_FORBIDDEN, consequence)
+
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        replace(refused(QUOTA), suspension_at=NOON + HOUR),
+        replace(refused(QUOTA), complaints=(Complaint(NAME, "FailedCreatePod", QUOTA, NOON + HOUR),)),
+        attempt(queued(0, unschedulable=CLAIM), queued(1), suspension_at=NOON + HOUR),
+    ],
+    ids=["let go", "first refused", "let go, and no claim"],
+)
+def test_patience_with_the_cluster_counts_from_the_moment_at_which_a_queue_let_the_job_go(state: AttemptState) -> None:
+    assert end_of(state, seconds=3_600 + 19) is None
+    end = end_of(state, seconds=3_600 + 20)
+    assert end is not None
+    assert end.reason in {Reason.PODS_FORBIDDEN, Reason.DATA_MISSING}
 
 
 def test_a_slow_start_tells_what_the_pods_events_say() -> None:

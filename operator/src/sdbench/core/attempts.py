@@ -31,6 +31,11 @@ def pods_checksum(state: AttemptState) -> str:
     return f"{zlib.crc32(','.join(sorted(pod.uid for pod in state.pods)).encode()):08x}"
 
 
+def free_since(state: AttemptState) -> datetime:
+    """Since when nobody holds the job, as far as it says: its creation, or the end of its last suspension."""
+    return state.created_at if state.suspension_at is None else max(state.created_at, state.suspension_at)
+
+
 def seen(row: TrialRow) -> bool:
     """Whether all pods of the row's Attempt were there once."""
     return row.pods_checksum is not None or row.scheduled_at is not None

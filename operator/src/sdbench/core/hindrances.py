@@ -3,11 +3,11 @@
 | hindrance | seen as | reason | given up |
 |---|---|---|---|
 | a queue holds the job | suspended | NotAdmitted | limits.queuedSeconds after creation |
-| pods are refused by Pod Security | FailedCreatePod, pods missing | PodsForbidden | 20 s after creation |
-| pods exceed a quota, a LimitRange | FailedCreatePod, pods missing | PodsForbidden (Point) | 20 s after creation |
-| the pods' ServiceAccount does not exist | FailedCreatePod, pods missing | PodsForbidden | 20 s after creation |
+| pods are refused by Pod Security | FailedCreatePod, pods missing | PodsForbidden | 20 s after the Event |
+| pods exceed a quota, a LimitRange | FailedCreatePod, pods missing | PodsForbidden (Point) | 20 s after the Event |
+| the pods' ServiceAccount does not exist | FailedCreatePod, pods missing | PodsForbidden | 20 s after the Event |
 | pods cannot be made otherwise | FailedCreatePod, pods missing | PodsForbidden | limits.queuedSeconds after creation |
-| a claim does not exist | unschedulable: persistentvolumeclaim not found | DataMissing | 20 s after creation |
+| a claim does not exist | unschedulable: persistentvolumeclaim not found | DataMissing | 20 s after admission |
 | no place for a pod | unschedulable, pods missing | Unschedulable | limits.queuedSeconds after creation |
 | half a gang holds devices | some pods scheduled, not all | Unschedulable (backs off) | limits.gangSeconds later |
 | a wrong or forbidden image name | InvalidImageName, ErrImageNeverPull | ImagePull | 20 s after scheduling |
@@ -18,6 +18,9 @@
 | a container does not run | nothing of the above | DeadlineExceeded | limits.startSeconds after scheduling |
 | a pod outlasts another | one ended well, another runs on | Stalled | limits.stallSeconds and 60 s after the last end |
 | the run does not end | the pods' own watchdogs did not end it | DeadlineExceeded | limits.totalSeconds after start |
+
+"After admission" is after the job's creation, or after the last moment at which a queue let it go. That moment is in
+the job's conditions, which the training-operator writes only when it has made all pods: a refusal counts from its Event.
 
 Causes that only a person can remove are told at once. A registry may recover, a node may be added: those have
 the limits that the person set. What is in the way shows in the row from the first moment. The limits of a run that
@@ -32,9 +35,11 @@ from datetime import datetime, timedelta
 from sdbench.api.spec import Limits
 from sdbench.api.status import Reason, TrialRow
 from sdbench.api.workload import CA_VOLUME
+from sdbench.core.attempts import free_since
 from sdbench.core.consequences import CONSEQUENCES, Consequence
+from sdbench.core.forbidden import BY_QUOTA, FORBIDDEN, UNCOUNTED_QUOTA
 from sdbench.core.reasons import sentence
-from sdbench.core.world import AttemptState, PodState
+from sdbench.core.world import AttemptState, Complaint, PodState
 
 STUCK_SECONDS = 20
 """How long a hindrance that only a person can remove is borne: Events and the kubelet's word may lag a little."""
@@ -53,7 +58,7 @@ MISSING_ACCOUNT = re.compile(r'serviceaccount "(?!default")([^"]+)" not found')
 """Another than the namespace's own, which comes by itself."""
 
 MISSING_CLAIM = re.compile(r'persistentvolumeclaim "([^"]+)" not found')
-MAY_PASS = ("error looking up service account", "being terminated")
+MAY_PASS = re.compile(f"error looking up service account|being terminated|{UNCOUNTED_QUOTA.pattern}")
 """What a refusal says that is none of the pods' own: it may pass."""
 
 
@@ -110,18 +115,20 @@ def _before_pods(state: AttemptState, limits: Limits) -> Iterator[Hindrance]:
         return
     for complaint in state.complaints:
         if complaint.reason == "FailedCreatePod":
-            yield _refusal(state, complaint.message, limits)
+            yield _refusal(state, complaint, limits)
 
 
-def _refusal(state: AttemptState, said: str, limits: Limits) -> Hindrance:
-    stuck = state.created_at + timedelta(seconds=STUCK_SECONDS)
+def _refusal(state: AttemptState, complaint: Complaint, limits: Limits) -> Hindrance:
+    """Pods of those that must make room for these may still count for some seconds."""
+    said, free = complaint.message, free_since(state)
+    stuck = max(free, complaint.at or free) + timedelta(seconds=STUCK_SECONDS)
     if account := MISSING_ACCOUNT.search(said):
         brief = (
             f"The ServiceAccount {account[1]}, which the administrator fixed for the pods, does not exist; create it"
         )
         return Hindrance(Reason.PODS_FORBIDDEN, brief, said, stuck, Consequence.STOPS_SWEEP)
-    passing = any(word in said for word in MAY_PASS)
-    if passing or ("forbidden" not in said and "quota" not in said):
+    final = FORBIDDEN.search(said) or BY_QUOTA.search(said)
+    if MAY_PASS.search(said) or not final:
         brief = "The pods cannot be created; it is tried again and again"
         due = state.created_at + timedelta(seconds=limits.queued_seconds)
         return Hindrance(Reason.PODS_FORBIDDEN, brief, said, due, Consequence.STOPS_SWEEP)
@@ -129,7 +136,7 @@ def _refusal(state: AttemptState, said: str, limits: Limits) -> Hindrance:
         brief = "Pod Security of the namespace refuses the pods; relax its level or use another namespace"
         return Hindrance(Reason.PODS_FORBIDDEN, brief, said, stuck, Consequence.STOPS_SWEEP)
     brief = "The namespace refuses the pods; ask for less, or have its rules changed"
-    if "exceeded quota" in said or "failed quota" in said:
+    if BY_QUOTA.search(said):
         brief = "A quota of the namespace has no room for the pods; raise it or ask for fewer devices"
     # Rules about amounts: a Point that asks for less may still fit.
     return Hindrance(Reason.PODS_FORBIDDEN, brief, said, stuck, Consequence.ENDS_POINT)
@@ -141,7 +148,7 @@ def _in_the_queue(row: TrialRow, state: AttemptState, limits: Limits) -> Iterato
     for pod in waiting:
         if claim := MISSING_CLAIM.search(pod.unschedulable):
             brief = f"The claim {claim[1]} does not exist; create it or correct spec.data.claim"
-            due = state.created_at + timedelta(seconds=STUCK_SECONDS)
+            due = free_since(state) + timedelta(seconds=STUCK_SECONDS)
             yield Hindrance(Reason.DATA_MISSING, brief, "", due, CONSEQUENCES[Reason.DATA_MISSING])
     for pod in waiting:
         if pod.unschedulable:

@@ -34,7 +34,7 @@ STORIES: dict[Reason, Story] = {
     Reason.DATA_MISSING: Story(
         "The shards could not be read (65), or the claim does not exist.",
         "check spec.data, its credentials, and that shards lie there",
-        "at once; a claim: {stuck} s after creation",
+        "at once; a claim: {stuck} s after creation, or after a queue let the job go",
     ),
     Reason.SECRET_MISSING: Story(
         "A Secret that the pods mount does not exist, or lacks a key; or the ConfigMap with the CA bundle.",
@@ -49,7 +49,7 @@ STORIES: dict[Reason, Story] = {
     Reason.PODS_FORBIDDEN: Story(
         "A quota, Pod Security or an admission policy refuses the job or its pods; or their ServiceAccount is missing.",
         "ask whoever administers the namespace",
-        "{stuck} s after creation; a refused job after {refused} s; what may pass: limits.queuedSeconds",
+        "{stuck} s after the first refusal; a refused job after {refused} s; what may pass: limits.queuedSeconds",
     ),
     Reason.UNSCHEDULABLE: Story(
         "No node has room for a pod; or some pods held devices for limits.gangSeconds while others found none.",

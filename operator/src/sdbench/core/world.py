@@ -70,6 +70,8 @@ class Complaint:
     reason: str
     """FailedCreatePod, FailedMount, FailedScheduling, …"""
     message: str
+    at: datetime | None = None
+    """When it was first said, as the API server says; None: not known."""
 
 
 @dataclass(frozen=True)
