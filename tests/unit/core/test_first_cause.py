@@ -8,7 +8,7 @@ from sdbench.api.status import Reason, TrialPhase, TrialRow
 from sdbench.core.causes import SETTLE_SECONDS
 from sdbench.core.decide import decide
 from sdbench.core.world import Decision, PodState, World
-from unit.core.worlds import after, attempt, benchmark, exited, failure, pod, spec, world
+from unit.core.worlds import NOON, after, attempt, benchmark, exited, failure, pod, spec, world
 
 NAME = "tiny-0a1b2-0-1"
 TWO_PODS = {"counts": [2], "perPod": 1}
@@ -74,6 +74,24 @@ def test_a_worker_that_dies_3_seconds_after_its_peer_gave_up_is_heard(
 ) -> None:
     row = ends((0, (broken(0, 69), pod(1))), (3, (broken(0, 69), later)))
     assert (row.reason, f"pod {named}" in row.message) == (reason, True)
+
+
+def test_a_pod_that_hangs_after_another_ended_well_is_given_up_and_torn_down_from_then_on() -> None:
+    half = (exited(0), pod(1))
+    row = ends((30, half), (659, half))
+    assert (row.phase, row.ended_at) == (TrialPhase.RUNNING, NOON + timedelta(seconds=35))
+    row = ends((30, half), (659, half), (1, half))
+    assert (row.phase, row.reason, row.ended_at) == (TrialPhase.STOPPING, Reason.STALLED, NOON + timedelta(seconds=695))
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"), [(2, 2), (-1_200, 5), (1_200, 5)], ids=["a clock", "a slow one", "a fast one"]
+)
+def test_a_run_is_shown_to_begin_when_that_can_be(said: int, shown: int) -> None:
+    at = world(benchmark(spec(devices=TWO_PODS)))
+    pods = pod(0, started_at=NOON + timedelta(seconds=said)), pod(1)
+    (row,) = decide(after(decide(at), at, attempt(*pods), seconds=5)).status.trials
+    assert row.started_at == NOON + timedelta(seconds=shown)
 
 
 def test_a_cause_that_is_heard_too_late_does_not_change_what_was_told() -> None:

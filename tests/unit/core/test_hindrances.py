@@ -8,17 +8,13 @@ import pytest
 
 from sdbench.api.status import Reason
 from sdbench.core.consequences import Consequence
-from sdbench.core.world import AttemptState, Complaint, PodExit, PodState
+from sdbench.core.world import AttemptState, Complaint, PodState
 from unit.core.ends import IMAGE, NAME, RUNNING, end_of
 from unit.core.worlds import NOON, attempt, exited, pod
 
 
 def queued(index: int, **changes: Any) -> PodState:
     return pod(index, scheduled_at=None, started_at=None, node=None, **changes)
-
-
-def ended_at(index: int, seconds: float) -> PodState:
-    return replace(exited(index), exit=PodExit(0, "Completed", at=NOON + timedelta(seconds=seconds)))
 
 
 def waiting(index: int, reason: str = "", message: str = "") -> PodState:
@@ -57,7 +53,6 @@ STUCK: list[tuple[str, AttemptState, int, Reason, str]] = [
     ("a gang not made", attempt(pod(0), planned=2), 300, Reason.UNSCHEDULABLE, "1 of 2 pods hold devices"),
     ("held by a queue", attempt(planned=2, suspended=True, queue="lab"), 86_400, Reason.NOT_ADMITTED, "queue lab"),
     ("held by a person", attempt(planned=2, suspended=True), 86_400, Reason.NOT_ADMITTED, "spec.runPolicy.suspend"),
-    ("one runs on", attempt(ended_at(0, 0), pod(1)), 660, Reason.STALLED, "Pod pod-1 runs on"),
     ("not scheduled", attempt(queued(0), planned=2), 86_400, Reason.DEADLINE_EXCEEDED, "limits.queuedSeconds"),
     ("a bad name", attempt(waiting(0, "InvalidImageName"), pod(1)), 20, Reason.IMAGE_PULL, IMAGE),
     ("never pulled", attempt(waiting(0, "ErrImageNeverPull"), pod(1)), 20, Reason.IMAGE_PULL, IMAGE),
@@ -112,6 +107,34 @@ def test_what_is_in_the_way_is_borne_until(state: AttemptState, seconds: int, re
     assert end is not None
     assert end.reason is reason
     assert named in end.message
+
+
+def test_a_pod_may_outlast_another_from_the_moment_at_which_that_was_seen_to_end() -> None:
+    state = attempt(exited(0), pod(1))
+    assert end_of(state, seconds=9_999) is None
+    assert end_of(state, seconds=759, ended_at=NOON + timedelta(seconds=100)) is None
+    end = end_of(state, seconds=760, ended_at=NOON + timedelta(seconds=100))
+    assert end is not None
+    assert (end.reason, end.given_up, "Pod pod-1 runs on" in end.message) == (Reason.STALLED, True, True)
+
+
+@pytest.mark.parametrize(
+    ("said", "row", "due"),
+    [
+        (300, {}, 86_700),
+        (300, {"started_at": NOON + timedelta(seconds=305)}, 86_700),
+        (-1_200, {}, 86_400),
+        (-1_200, {"started_at": NOON + timedelta(seconds=305)}, 86_705),
+        (1_500, {"started_at": NOON + timedelta(seconds=305)}, 86_705),
+    ],
+    ids=["right", "right, and seen", "slow", "slow, and seen", "fast, and seen"],
+)
+def test_a_nodes_clock_that_is_wrong_does_not_shorten_a_run(said: int, row: dict[str, Any], due: int) -> None:
+    state = attempt(pod(0, started_at=NOON + timedelta(seconds=said)), pod(1, started_at=NOON + timedelta(hours=1)))
+    assert end_of(state, seconds=due - 1, **row) is None
+    end = end_of(state, seconds=due, **row)
+    assert end is not None
+    assert (end.reason, "limits.totalSeconds" in end.message) == (Reason.DEADLINE_EXCEEDED, True)
 
 
 def test_an_old_complaint_is_no_matter_once_the_pods_are_there() -> None:

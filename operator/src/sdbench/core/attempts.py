@@ -109,9 +109,23 @@ def scheduled_at(state: AttemptState) -> datetime | None:
     return _last(state, [pod.scheduled_at for pod in state.pods])
 
 
-def started_at(state: AttemptState) -> datetime | None:
-    """When the last container ran, once all do or did."""
-    return _last(state, [pod.started_at for pod in state.pods])
+def began(pod: PodState, seen: datetime | None) -> datetime | None:
+    """When its container began to run, as its kubelet says, as far as that can be.
+
+    It was after the pod was bound to its node, which the API server says, and before all pods were seen to run. So a
+    clock that is slow shortens no run by more than it took to start the pod, and by nothing where all pods were seen.
+    """
+    if pod.started_at is None or pod.scheduled_at is None:
+        return pod.started_at
+    if pod.started_at < pod.scheduled_at:
+        return seen or pod.scheduled_at
+    return pod.started_at if seen is None else min(pod.started_at, seen)
+
+
+def started_at(state: AttemptState, now: datetime) -> datetime | None:
+    """When the last container ran, once all do or did; now if a kubelet says what cannot be."""
+    last = _last(state, [began(pod, now) for pod in state.pods])
+    return last if last is None else min(last, now)
 
 
 def _last(state: AttemptState, moments: list[datetime | None]) -> datetime | None:

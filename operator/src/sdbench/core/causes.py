@@ -40,6 +40,8 @@ class Ending:
     consequence: Consequence
     report: Report | None = None
     """Of a measured Attempt."""
+    given_up: bool = False
+    """Because a limit is over, however long ago a first pod has ended."""
 
 
 def ending(row: TrialRow, state: AttemptState, trial: Trial, spec: Spec, image: str, now: datetime) -> Ending | None:
@@ -56,10 +58,10 @@ def ending(row: TrialRow, state: AttemptState, trial: Trial, spec: Spec, image: 
 
 
 def seen_to_end(row: TrialRow, state: AttemptState) -> bool:
-    """Whether a first sign of an end is there, from which SETTLE_SECONDS count."""
+    """Whether a first sign of an end is there, good or bad, from which it is waited for others."""
     if row.ended_at is not None or (state.suspended and not attempts.seen(row)):
         return False
-    return any(attempts.failed(pod) for pod in state.pods) or _silent(state)
+    return any(pod.lost or pod.exit is not None for pod in state.pods) or _silent(state)
 
 
 def obstacles(row: TrialRow, state: AttemptState, spec: Spec, image: str) -> tuple[Hindrance, ...]:
@@ -188,5 +190,5 @@ def _master(state: AttemptState) -> str:
 def _given_up(row: TrialRow, state: AttemptState, spec: Spec, image: str, now: datetime) -> Ending | None:
     for obstacle in obstacles(row, state, spec, image):
         if obstacle.due <= now:
-            return Ending(obstacle.reason, obstacle.sentence, obstacle.consequence)
+            return Ending(obstacle.reason, obstacle.sentence, obstacle.consequence, given_up=True)
     return None

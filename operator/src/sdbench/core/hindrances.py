@@ -16,11 +16,11 @@
 | the container cannot be made | CreateContainerConfigError otherwise | ConfigInvalid | 20 s after scheduling |
 | the image is not pulled | ErrImagePull, ImagePullBackOff | ImagePull | limits.startSeconds after scheduling |
 | a container does not run | nothing of the above | DeadlineExceeded | limits.startSeconds after scheduling |
-| a pod outlasts another | one ended well, another runs on | Stalled | limits.stallSeconds and 60 s after the last end |
+| a pod outlasts another | one ended well, one runs on | Stalled | limits.stallSeconds and 60 s after that is seen |
 | the run does not end | the pods' own watchdogs did not end it | DeadlineExceeded | limits.totalSeconds after start |
 
-"After admission" is after the job's creation, or after the last moment at which a queue let it go. That moment is in
-the job's conditions, which the training-operator writes only when it has made all pods: a refusal counts from its Event.
+"After admission" is after the job's creation, or after the last moment at which a queue let it go. That moment is one
+of the job's conditions, which the training-operator writes only after all pods are made: so refusals have their own.
 
 Causes that only a person can remove are told at once. A registry may recover, a node may be added: those have
 the limits that the person set. What is in the way shows in the row from the first moment. The limits of a run that
@@ -35,7 +35,7 @@ from datetime import datetime, timedelta
 from sdbench.api.spec import Limits
 from sdbench.api.status import Reason, TrialRow
 from sdbench.api.workload import CA_VOLUME
-from sdbench.core.attempts import free_since
+from sdbench.core.attempts import began, free_since
 from sdbench.core.consequences import CONSEQUENCES, Consequence
 from sdbench.core.forbidden import BY_QUOTA, FORBIDDEN, UNCOUNTED_QUOTA
 from sdbench.core.reasons import sentence
@@ -88,7 +88,7 @@ def hindrances(row: TrialRow, state: AttemptState, limits: Limits, image: str) -
         *_in_the_queue(row, state, limits),
         *_at_the_start(state, limits, image),
     )
-    return (*before_start, *_outlasting(state, limits), *_total(state, limits))
+    return (*before_start, *_outlasting(row, state, limits), *_total(row, state, limits))
 
 
 def hindrance(reason: Reason, what: str, detail: str, since: datetime, seconds: int) -> Hindrance:
@@ -236,19 +236,21 @@ def _unstarted(pod: PodState, since: datetime, state: AttemptState, limits: Limi
     yield hindrance(Reason.DEADLINE_EXCEEDED, f"Pod {pod.name} does not run yet", detail, since, limits.start_seconds)
 
 
-def _outlasting(state: AttemptState, limits: Limits) -> Iterator[Hindrance]:
-    """Ranks end together, and each pod's own watchdog ends it otherwise: one that runs on hangs as a whole."""
-    well = [pod.exit for pod in state.pods if pod.exit is not None and pod.exit.code == 0]
-    ends = [ended.at for ended in well if ended.at is not None]
+def _outlasting(row: TrialRow, state: AttemptState, limits: Limits) -> Iterator[Hindrance]:
+    """Ranks end together, and each pod's own watchdog ends it otherwise: one that runs on hangs as a whole.
+
+    Since when, the row says: a kubelet's clock may be wrong.
+    """
+    well = any(pod.exit is not None and pod.exit.code == 0 for pod in state.pods)
     running = [pod for pod in state.pods if pod.exit is None and pod.started_at is not None]
-    if ends and running:
+    if well and running and row.ended_at is not None:
         seconds = limits.stall_seconds + OUTLASTING_SECONDS
         what = f"Pod {running[0].name} runs on though others have ended well"
-        yield hindrance(Reason.STALLED, what, _over("stallSeconds", limits.stall_seconds), max(ends), seconds)
+        yield hindrance(Reason.STALLED, what, _over("stallSeconds", limits.stall_seconds), row.ended_at, seconds)
 
 
-def _total(state: AttemptState, limits: Limits) -> Iterator[Hindrance]:
-    starts = [pod.started_at for pod in state.pods if pod.started_at is not None]
+def _total(row: TrialRow, state: AttemptState, limits: Limits) -> Iterator[Hindrance]:
+    starts = [start for pod in state.pods if (start := began(pod, row.started_at)) is not None]
     if starts:
         running = next((f": pod {pod.name} runs" for pod in state.pods if pod.exit is None), "")
         detail = f"{_over('totalSeconds', limits.total_seconds)}{running}"
