@@ -8,7 +8,7 @@ import pytest
 
 from sdbench.api.status import Reason
 from sdbench.core.consequences import Consequence
-from sdbench.core.world import AttemptState, Complaint, PodState
+from sdbench.core.world import AttemptState, Complaint, PodExit, PodState
 from unit.core.ends import IMAGE, NAME, RUNNING, end_of
 from unit.core.worlds import NOON, attempt, exited, pod
 
@@ -164,6 +164,45 @@ def test_ranks_that_wait_in_vain_for_pods_without_a_node_have_not_failed(
     assert end is not None
     assert end.reason is reason
     assert (end.consequence is Consequence.BACKS_OFF) is (reason is Reason.UNSCHEDULABLE)
+
+
+MASTERLESS = pod(1, started_at=None, exit=PodExit(1, "Error", "init container init-pytorch failed", before_start=True))
+PULLING = waiting(1, "ErrImagePull", "401")
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "named", "at_last"),
+    [
+        (attempt(UNMET, PULLING), Reason.IMAGE_PULL, IMAGE, Consequence.STOPS_SWEEP),
+        (attempt(UNMET, waiting(1)), Reason.DEADLINE_EXCEEDED, "Pod pod-1 does not run", Consequence.ENDS_POINT),
+        (
+            attempt(UNMET, waiting(1), waiting(2, "ErrImagePull", "401")),
+            Reason.IMAGE_PULL,
+            "401",
+            Consequence.STOPS_SWEEP,
+        ),
+        (attempt(waiting(0, "ErrImagePull"), MASTERLESS), Reason.IMAGE_PULL, IMAGE, Consequence.STOPS_SWEEP),
+        (attempt(waiting(0), MASTERLESS), Reason.DEADLINE_EXCEEDED, "Pod pod-0 does not run", Consequence.ENDS_POINT),
+    ],
+)
+def test_ranks_that_wait_in_vain_for_a_pod_that_does_not_run_yet_tell_what_is_in_its_way(
+    state: AttemptState, reason: Reason, named: str, at_last: Consequence
+) -> None:
+    first, last = (end_of(state, seconds=600, ended_at=NOON, failures=failures) for failures in (0, 2))
+    assert first is not None
+    assert (first.reason, first.consequence) == (reason, Consequence.RETRIED)
+    assert named in first.message
+    assert "has given up waiting for it" in first.message
+    assert "is over" not in first.message
+    assert last is not None
+    assert (last.reason, last.consequence) == (reason, at_last)
+
+
+def test_a_limit_that_is_over_is_told_as_such_though_a_pod_has_given_up_waiting() -> None:
+    end = end_of(attempt(UNMET, waiting(1)), seconds=1_800)
+    assert end is not None
+    assert (end.reason, end.consequence) == (Reason.DEADLINE_EXCEEDED, Consequence.ENDS_POINT)
+    assert "limits.startSeconds, 1800 s, is over" in end.message
 
 
 @pytest.mark.parametrize(

@@ -18,9 +18,9 @@ from sdbench.api.spec import Spec
 from sdbench.api.status import Reason, TrialRow
 from sdbench.core import attempts
 from sdbench.core.consequences import CONSEQUENCES, Consequence
-from sdbench.core.culprits import STRONG, WEAK, culprit, tail
+from sdbench.core.culprits import STRONG, WEAK, Culprit, culprit, tail
 from sdbench.core.disruptions import disrupted_by
-from sdbench.core.hindrances import Hindrance, half_a_gang, held_by, hindrances
+from sdbench.core.hindrances import Hindrance, half_a_gang, held_by, hindrances, unstarted
 from sdbench.core.mixed import different_images
 from sdbench.core.plan import Trial
 from sdbench.core.reasons import sentence
@@ -51,8 +51,8 @@ def ending(row: TrialRow, state: AttemptState, trial: Trial, spec: Spec, image: 
         or _remade(row, state)
         or _replaced(row, state)
         or _measured(state, trial)
-        or _culprit(row, state, spec, {STRONG})
-        or (_held(row, state) if state.suspended else _disturbed(row, state, spec, now))
+        or _culprit(row, state, spec, image, now, {STRONG})
+        or (_held(row, state) if state.suspended else _disturbed(row, state, spec, image, now))
         or _given_up(row, state, spec, image, now)
     )
 
@@ -111,14 +111,30 @@ def _measured(state: AttemptState, trial: Trial) -> Ending | None:
     return Ending(Reason.MEASURED, "", Consequence.MEASURED, report)
 
 
-def _culprit(row: TrialRow, state: AttemptState, spec: Spec, ranks: set[int]) -> Ending | None:
+def _culprit(
+    row: TrialRow, state: AttemptState, spec: Spec, image: str, now: datetime, ranks: set[int]
+) -> Ending | None:
     found = culprit(state, spec, ranks)
     if found is None:
         return None
-    if found.reason is Reason.RENDEZVOUS_TIMEOUT and (gang := half_a_gang(row, state)):
-        # The others could not come: it is the cluster that has no room for all, and no failure.
-        return Ending(Reason.UNSCHEDULABLE, f"{gang}: {found.sentence}", Consequence.BACKS_OFF)
+    if found.reason is Reason.RENDEZVOUS_TIMEOUT:
+        if gang := half_a_gang(row, state):
+            # The others could not come: it is the cluster that has no room for all, and no failure.
+            return Ending(Reason.UNSCHEDULABLE, f"{gang}: {found.sentence}", Consequence.BACKS_OFF)
+        if late := sorted(unstarted(state, spec.limits, image), key=_vague):
+            return _given_up(row, state, spec, image, now) or _awaited_in_vain(late[0], found, row, spec)
     return ended(found.reason, found.sentence)
+
+
+def _vague(obstacle: Hindrance) -> bool:
+    return obstacle.reason is Reason.DEADLINE_EXCEEDED
+
+
+def _awaited_in_vain(obstacle: Hindrance, found: Culprit, row: TrialRow, spec: Spec) -> Ending:
+    """Another pod does not run yet, and a peer has no patience left. What stays in the way is told for good at last."""
+    said = f"{obstacle.brief}: pod {found.pod} has given up waiting for it. {obstacle.detail}".strip()
+    again = row.failures < spec.retries
+    return Ending(obstacle.reason, said, Consequence.RETRIED if again else obstacle.consequence)
 
 
 def _held(row: TrialRow, state: AttemptState) -> Ending | None:
@@ -126,9 +142,9 @@ def _held(row: TrialRow, state: AttemptState) -> Ending | None:
     return _vanished(row, state) or (_preempted(state) if attempts.seen(row) else None)
 
 
-def _disturbed(row: TrialRow, state: AttemptState, spec: Spec, now: datetime) -> Ending | None:
+def _disturbed(row: TrialRow, state: AttemptState, spec: Spec, image: str, now: datetime) -> Ending | None:
     """What somebody did to the job and its pods; then weak causes."""
-    return _disrupted(state) or _vanished(row, state) or _deleted(row, state) or _settled(row, state, spec, now)
+    return _disrupted(state) or _vanished(row, state) or _deleted(row, state) or _settled(row, state, spec, image, now)
 
 
 def _preempted(state: AttemptState) -> Ending:
@@ -160,12 +176,12 @@ def _deleted(row: TrialRow, state: AttemptState) -> Ending | None:
     return _preempted(state) if attempts.taken_away(row, state) else told(Reason.INTERRUPTED, what)
 
 
-def _settled(row: TrialRow, state: AttemptState, spec: Spec, now: datetime) -> Ending | None:
+def _settled(row: TrialRow, state: AttemptState, spec: Spec, image: str, now: datetime) -> Ending | None:
     """A weak cause, once no stronger one can be expected."""
     waited = row.ended_at is not None and now >= row.ended_at + timedelta(seconds=SETTLE_SECONDS)
     if not waited and not (state.pods and attempts.all_exited(state)):
         return None
-    if cause := _culprit(row, state, spec, WEAK):
+    if cause := _culprit(row, state, spec, image, now, WEAK):
         return cause
     if waited and _silent(state):
         return told(Reason.UNKNOWN, f"Job {state.name} ended and its pods do not say why", _last_words(state))

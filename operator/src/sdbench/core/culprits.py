@@ -61,6 +61,7 @@ class Culprit:
 
     reason: Reason
     sentence: str
+    pod: str
 
 
 def culprit(state: AttemptState, spec: Spec, ranks: set[int]) -> Culprit | None:
@@ -77,7 +78,8 @@ def culprit(state: AttemptState, spec: Spec, ranks: set[int]) -> Culprit | None:
         return None
     *_, pod, exited = min(found, key=lambda entry: entry[:3])
     meaning = _meaning(exited)
-    return Culprit(meaning.reason, sentence(meaning.reason, meaning.what, _accused(pod, exited, meaning.reason, spec)))
+    said = sentence(meaning.reason, meaning.what, _accused(pod, exited, meaning.reason, spec))
+    return Culprit(meaning.reason, said, pod.name)
 
 
 def tail(said: str) -> str:

@@ -73,10 +73,14 @@ class Hindrance:
     """What the cluster said."""
     due: datetime
     consequence: Consequence
+    over: str = ""
+    """Which limit is over when it is due."""
 
     @property
     def sentence(self) -> str:
-        return f"{self.brief}: {self.detail}" if self.detail else self.brief
+        """Once it is due."""
+        said = f"{self.over} {self.detail}".strip()
+        return f"{self.brief}: {said}" if said else self.brief
 
 
 def hindrances(row: TrialRow, state: AttemptState, limits: Limits, image: str) -> tuple[Hindrance, ...]:
@@ -86,15 +90,15 @@ def hindrances(row: TrialRow, state: AttemptState, limits: Limits, image: str) -
     before_start = (
         *_before_pods(state, limits),
         *_in_the_queue(row, state, limits),
-        *_at_the_start(state, limits, image),
+        *unstarted(state, limits, image),
     )
     return (*before_start, *_outlasting(row, state, limits), *_total(row, state, limits))
 
 
-def hindrance(reason: Reason, what: str, detail: str, since: datetime, seconds: int) -> Hindrance:
+def hindrance(reason: Reason, what: str, detail: str, since: datetime, seconds: int, over: str = "") -> Hindrance:
     """With the usual remedy and consequence of its reason."""
     due = since + timedelta(seconds=seconds)
-    return Hindrance(reason, sentence(reason, what), detail, due, CONSEQUENCES[reason])
+    return Hindrance(reason, sentence(reason, what), detail, due, CONSEQUENCES[reason], over)
 
 
 def held_by(state: AttemptState) -> str:
@@ -185,7 +189,8 @@ def half_a_gang(row: TrialRow, state: AttemptState) -> str:
     )
 
 
-def _at_the_start(state: AttemptState, limits: Limits, image: str) -> Iterator[Hindrance]:
+def unstarted(state: AttemptState, limits: Limits, image: str) -> Iterator[Hindrance]:
+    """Of pods that are bound to a node and do not run yet."""
     for pod in state.pods:
         if pod.scheduled_at is not None and pod.started_at is None and pod.exit is None:
             yield from _unmade(pod, pod.scheduled_at, state, image)
@@ -231,9 +236,9 @@ def _unpulled(pod: PodState, since: datetime, state: AttemptState, limits: Limit
 
 def _unstarted(pod: PodState, since: datetime, state: AttemptState, limits: Limits) -> Iterator[Hindrance]:
     """What may pass, within limits.startSeconds."""
-    said = " ".join((pod.waiting_reason, pod.waiting_message, *_complaints(pod, state)[:1]))
-    detail = f"{_over('startSeconds', limits.start_seconds)} {said}".strip()
-    yield hindrance(Reason.DEADLINE_EXCEEDED, f"Pod {pod.name} does not run yet", detail, since, limits.start_seconds)
+    said = " ".join(filter(None, (pod.waiting_reason, pod.waiting_message, *_complaints(pod, state)[:1])))
+    over, what = _over("startSeconds", limits.start_seconds), f"Pod {pod.name} does not run yet"
+    yield hindrance(Reason.DEADLINE_EXCEEDED, what, said, since, limits.start_seconds, over)
 
 
 def _outlasting(row: TrialRow, state: AttemptState, limits: Limits) -> Iterator[Hindrance]:

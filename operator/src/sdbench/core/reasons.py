@@ -62,7 +62,7 @@ STORIES: dict[Reason, Story] = {
         "limits.queuedSeconds after creation",
     ),
     Reason.RENDEZVOUS_TIMEOUT: Story(
-        "The ranks did not meet (66).",
+        "The ranks did not meet (66), though all pods ran.",
         "check the network between the pods and its policies, or raise limits.rendezvousSeconds",
         "limits.rendezvousSeconds after a rank's start",
     ),
