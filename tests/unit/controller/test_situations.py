@@ -207,7 +207,10 @@ SITUATIONS: dict[Reason, tuple[Situation, ...]] = {
         Situation("it broke", (failed(0, 70), here(1)), since=45),
     ),
     Reason.STALLED: (
-        Situation("while training: No step after step 7 for 60 s.", (failed(0, 71, "No step after step 7 for 60 s."),)),
+        Situation(
+            "while training: No step after step 7 for 60 s.",
+            (failed(0, 71, "No step after step 7 for 60 s."), failed(1, 143)),
+        ),
         Situation(
             f"{NAME}-worker-0 runs on",
             (here(0, ended(0, finishedAt=LONG_AGO), "Succeeded"), here(1)),

@@ -127,6 +127,8 @@ def lost(index: int) -> PodState:
 
 
 DONE = (exited(0, of=GOOD), exited(1))
+STALLED = exited(0, 71, of=failure(NAME, 71, "No step for 60 s."))
+OFF = pod(1, disruption="DeletionByTaintManager", deleting=True)
 
 ENDS: list[tuple[str, AttemptState, dict[str, Any], Reason | None]] = [
     ("it runs", RUNNING, {}, None),
@@ -221,6 +223,12 @@ ENDS: list[tuple[str, AttemptState, dict[str, Any], Reason | None]] = [
         {},
         Reason.OUT_OF_MEMORY_DEVICE,
     ),
+    ("a rank waits for a lost node", attempt(STALLED, OFF), {"ended_at": EARLIER}, Reason.NODE_LOST),
+    ("a rank did not meet a lost node", attempt(broken(0, 66), OFF), {}, Reason.NODE_LOST),
+    ("a rank waits for a lost container", attempt(STALLED, lost(1)), {}, Reason.NODE_LOST),
+    ("a cause that does not follow from a lost node", attempt(broken(0, 67), OFF), {}, Reason.OUT_OF_MEMORY_DEVICE),
+    ("a rank waits for a deleted pod", attempt(STALLED, planned=2), SEEN, Reason.INTERRUPTED),
+    ("a rank waits for nobody's node", attempt(STALLED, broken(1, 71)), {}, Reason.STALLED),
     ("ended without a word", attempt(planned=2, job_ended=True), {"ended_at": NOON - timedelta(60)}, Reason.UNKNOWN),
     ("ended without a word just now", attempt(planned=2, job_ended=True), {"ended_at": NOON}, None),
 ]

@@ -33,11 +33,40 @@ def ends(*looks: tuple[float, tuple[PodState, ...]]) -> TrialRow:
     return made.status.trials[0]
 
 
-@pytest.mark.parametrize("code", [64, 65, 66, 67, 68, 71, 72, 74])
+@pytest.mark.parametrize("code", [64, 65, 66, 67, 68, 72, 74])
 def test_a_worker_that_names_its_cause_ends_the_attempt_at_once_though_the_master_hangs(code: int) -> None:
     row = ends((0, (pod(0), broken(1, code))))
     assert row.phase in {TrialPhase.FAILED, TrialPhase.STOPPING}
     assert "pod pod-1, rank 1" in row.message
+
+
+@pytest.mark.parametrize(
+    ("limits", "seconds"),
+    [({}, 30), ({"stallSeconds": 40}, 50), ({"firstStepSeconds": 5}, 85), ({"stallSeconds": 600}, 30)],
+)
+@pytest.mark.parametrize("peer", [pod(1), broken(1, 69)], ids=["runs", "lost its peer"])
+def test_a_pod_that_stalls_is_believed_when_the_cluster_would_have_said_that_a_node_is_lost(
+    limits: dict[str, int], seconds: int, peer: PodState
+) -> None:
+    third = pod(2)
+    at = world(benchmark(spec(devices={"counts": [3], "perPod": 1}, trainer={"globalBatchSize": 6}, limits=limits)))
+    at = after(decide(at), at, attempt(pod(0), peer, third), seconds=5)
+    stalled = attempt(broken(0, 71), peer, third)
+    at = after(decide(at), at, stalled)
+    at = after(decide(at), at, stalled, seconds=seconds - 1)
+    made = decide(at)
+    assert made.status.trials[0].phase is TrialPhase.RUNNING
+    assert made.look_again == timedelta(seconds=1)
+    told = decide(after(made, at, stalled, seconds=1)).status.trials[0]
+    assert (told.reason, "pod pod-0" in told.message) == (Reason.STALLED, True)
+    off = pod(2, disruption="DeletionByTaintManager", deleting=True)
+    lost = decide(after(made, at, attempt(broken(0, 71), peer, off))).status.trials[0]
+    assert (lost.reason, "Pod pod-2" in lost.message) == (Reason.NODE_LOST, True)
+
+
+def test_pods_that_have_all_stalled_are_believed_at_once() -> None:
+    row = ends((0, (broken(0, 71), broken(1, 71))))
+    assert (row.phase, row.reason) == (TrialPhase.STOPPING, Reason.STALLED)
 
 
 @pytest.mark.parametrize("code", [1, 69, 70, 73, 134, 137, 143])

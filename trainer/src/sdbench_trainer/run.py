@@ -22,6 +22,10 @@ SHARDS_FOLDER = "/var/lib/sdbench/shards"
 """Where the claim named by `spec.data.claim` is mounted."""
 
 
+STALL_FLOOR_SECONDS = 60
+"""How long a step may take at least before a run is called dead, however short its steps are, unless less is asked."""
+
+
 class Source(Boundary):
     """Where one run's shards are; without remote and local the images are synthetic."""
 

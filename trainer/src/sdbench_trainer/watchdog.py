@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sdbench_trainer.beats import DOING, Beat, Phase
 from sdbench_trainer.failures import aborted_code
 from sdbench_trainer.report import ExitCode
-from sdbench_trainer.run import Watchdog
+from sdbench_trainer.run import STALL_FLOOR_SECONDS, Watchdog
 
 PEER_SECONDS = 4.0
 """How long the culprit may take to be heard before a rank is believed that may only have suffered from it."""
@@ -16,8 +16,6 @@ RENDEZVOUS_MARGIN_SECONDS = 5.0
 """The ranks' own timeout knows who is missing, so it comes first."""
 
 STALL_STEPS = 100
-STALL_FLOOR_SECONDS = 60.0
-
 
 FOLLOWERS = (ExitCode.BUG, ExitCode.COLLECTIVE_ERROR, ExitCode.PEER_LOST)
 """Ends that another rank's end may have led to, the likelier culprits first."""

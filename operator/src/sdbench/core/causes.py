@@ -4,6 +4,9 @@ Causes are asked for in the order in which they tell most: what voids everything
 its cause, what the cluster did to the pods, and then ends that may follow from another's. Such a weak cause waits some
 seconds for a stronger one to be heard; a limit that is over comes last.
 
+A rank that stalls may wait for one whose node is lost, and its own patience may be shorter than the cluster's. So its
+word is held until all pods have ended by themselves, or the cluster would have said so.
+
 A job that somebody suspends loses its pods: the training-operator deletes them, they are killed (143), their peers are
 lost (69), they vanish. All of that is the suspension's work, so while a job is suspended no weak cause is asked for:
 it was preempted if its pods had been there, else it waits. `suspend` is set before any pod is deleted, and a job whose
@@ -14,11 +17,11 @@ by somebody else.
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sdbench.api.spec import Spec
+from sdbench.api.spec import Limits, Spec
 from sdbench.api.status import Reason, TrialRow
 from sdbench.core import attempts
 from sdbench.core.consequences import CONSEQUENCES, Consequence
-from sdbench.core.culprits import STRONG, WEAK, Culprit, culprit, tail
+from sdbench.core.culprits import STRONG, WAITED, WEAK, Culprit, culprit, tail
 from sdbench.core.disruptions import disrupted_by
 from sdbench.core.hindrances import Hindrance, half_a_gang, held_by, hindrances, unstarted
 from sdbench.core.mixed import different_images
@@ -26,9 +29,20 @@ from sdbench.core.plan import Trial
 from sdbench.core.reasons import sentence
 from sdbench.core.world import AttemptState
 from sdbench_trainer.report import Report
+from sdbench_trainer.run import STALL_FLOOR_SECONDS
 
 SETTLE_SECONDS = 15
 """How long a weak cause waits for a stronger one: a rank that lost its peer stays that much longer than the culprit."""
+
+
+NODE_SECONDS = 90
+"""How long after a node fell silent the cluster has said so of its pods: some 80 s after its last sign of life."""
+
+
+def silence_seconds(limits: Limits) -> int:
+    """How long after the first pod that stalled the others are waited for: what NODE_SECONDS leave of its patience."""
+    patience = min(limits.first_step_seconds, limits.stall_seconds, STALL_FLOOR_SECONDS)
+    return max(SETTLE_SECONDS, NODE_SECONDS - patience)
 
 
 @dataclass(frozen=True)
@@ -52,6 +66,8 @@ def ending(row: TrialRow, state: AttemptState, trial: Trial, spec: Spec, image: 
         or _replaced(row, state)
         or _measured(state, trial)
         or _culprit(row, state, spec, image, now, {STRONG})
+        or (None if state.suspended else _disrupted(state))
+        or _waited(row, state, spec, image, now)
         or (_held(row, state) if state.suspended else _disturbed(row, state, spec, image, now))
         or _given_up(row, state, spec, image, now)
     )
@@ -144,7 +160,22 @@ def _held(row: TrialRow, state: AttemptState) -> Ending | None:
 
 def _disturbed(row: TrialRow, state: AttemptState, spec: Spec, image: str, now: datetime) -> Ending | None:
     """What somebody did to the job and its pods; then weak causes."""
-    return _disrupted(state) or _vanished(row, state) or _deleted(row, state) or _settled(row, state, spec, image, now)
+    return _vanished(row, state) or _deleted(row, state) or _settled(row, state, spec, image, now)
+
+
+def _waited(row: TrialRow, state: AttemptState, spec: Spec, image: str, now: datetime) -> Ending | None:
+    """Of a rank that waited in vain; whether for one on a lost node, the cluster may still have to say."""
+    found = culprit(state, spec, {WAITED})
+    if found is None or (found.reason is Reason.STALLED and not _heard_out(row, state, spec, now)):
+        return None
+    return _culprit(row, state, spec, image, now, {WAITED})
+
+
+def _heard_out(row: TrialRow, state: AttemptState, spec: Spec, now: datetime) -> bool:
+    """Whether no more can be expected to be heard of pods that have stalled."""
+    if attempts.all_pods_exist(state) and attempts.all_exited(state):
+        return True
+    return row.ended_at is not None and now >= row.ended_at + timedelta(seconds=silence_seconds(spec.limits))
 
 
 def _preempted(state: AttemptState) -> Ending:
@@ -179,7 +210,7 @@ def _deleted(row: TrialRow, state: AttemptState) -> Ending | None:
 def _settled(row: TrialRow, state: AttemptState, spec: Spec, image: str, now: datetime) -> Ending | None:
     """A weak cause, once no stronger one can be expected."""
     waited = row.ended_at is not None and now >= row.ended_at + timedelta(seconds=SETTLE_SECONDS)
-    if not waited and not (state.pods and attempts.all_exited(state)):
+    if culprit(state, spec, {WAITED}) or (not waited and not (state.pods and attempts.all_exited(state))):
         return None
     if cause := _culprit(row, state, spec, image, now, WEAK):
         return cause

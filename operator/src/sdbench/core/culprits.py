@@ -1,8 +1,9 @@
 """Which pod is to blame, and what did it say? The pod with the most telling end, as a reason and a sentence.
 
-The order: the kubelet's `OOMKilled`, then exit codes that name their cause, then 137 of which PID 1 says that it found
-a rank killed, then 70 and unknown codes, then 73 (a collective failed: of whose peer?), then 69 (a peer was lost:
-whose?), then 143 and 137 (PID 1 was stopped or killed itself, which follows from anything); ties by pod index.
+The order: the kubelet's `OOMKilled`, then exit codes that name their cause, then 66 and 71 (nothing happened: who did
+not come, or go on?), then 137 of which PID 1 says that it found a rank killed, then 70 and unknown codes, then 73 (a
+collective failed: of whose peer?), then 69 (a peer was lost: whose?), then 143 and 137 (PID 1 was stopped or killed
+itself, which follows from anything); ties by pod index.
 """
 
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from sdbench.core.reasons import sentence
 from sdbench.core.world import AttemptState, PodExit, PodState
 from sdbench_trainer.report import ExitCode
 
-STRONG, LOST_RANK, BUG, COLLECTIVE, PEER, KILLED = range(6)
+STRONG, WAITED, LOST_RANK, BUG, COLLECTIVE, PEER, KILLED = range(7)
 """Ranks of culprits, the most telling first."""
 
 WEAK = {LOST_RANK, BUG, COLLECTIVE, PEER, KILLED}
@@ -52,7 +53,13 @@ CODES: dict[int, CodeMeaning] = {
     ),
     ExitCode.MIXED_DEVICES: CodeMeaning(Reason.MIXED_DEVICES, "The ranks ran on different devices"),
 }
-RANKS = {ExitCode.BUG: BUG, ExitCode.COLLECTIVE_ERROR: COLLECTIVE, ExitCode.PEER_LOST: PEER}
+RANKS = {
+    ExitCode.RENDEZVOUS_TIMEOUT: WAITED,
+    ExitCode.STALLED: WAITED,
+    ExitCode.BUG: BUG,
+    ExitCode.COLLECTIVE_ERROR: COLLECTIVE,
+    ExitCode.PEER_LOST: PEER,
+}
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """What does a reason mean? When an Attempt, or a Benchmark, gets it, what a person does about it, and when it is told.
 
 The one source of the remedies: sentences in rows are made with them, and docs/endings.md shows them.
-In `told`, {settle}, {stuck} and {refused} stand for the seconds that causes are waited for.
+In `told`, {settle}, {stuck}, {refused} and {node} stand for the seconds that causes are waited for.
 """
 
 from dataclasses import dataclass
@@ -91,7 +91,8 @@ STORIES: dict[Reason, Story] = {
         "No first step, or no further one, for too long (71): the sentence says where; or a pod runs on though "
         "another has ended well.",
         "look at where it stands, or raise limits.firstStepSeconds or limits.stallSeconds",
-        "100 median steps, 60 s at least, limits.stallSeconds at most; the first step: limits.firstStepSeconds",
+        "100 median steps, 60 s at least, limits.stallSeconds at most; the first step: limits.firstStepSeconds. "
+        "Of several pods: then once all have ended, or {node} s of silence are over",
     ),
     Reason.SHARED_MEMORY_FULL: Story(
         "The shared memory, /dev/shm, was full (72).", "raise devices.perDevice.sharedMemory"
