@@ -178,7 +178,7 @@ def report_of(running: Pod, began: float) -> Report | None:
     if isinstance(cause, End):
         error = failure_of(cause, running.ranks, running.topology, running.beats, running.scratch)
     elif isinstance(cause, Verdict):
-        error = stalled(cause, running.ranks, running.topology, running.beats)
+        error = stalled(cause, running.ranks, running.topology)
     else:
         error = stopped(cause, running.topology, running.beats)
     return Report(attempt=running.run.attempt, error=error, seconds_to_first_step=seconds)

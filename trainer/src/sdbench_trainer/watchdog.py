@@ -72,6 +72,8 @@ class Verdict:
     code: ExitCode
     local_rank: int
     sentence: str
+    beat: Beat
+    """The last one of the rank that is blamed."""
 
 
 def _overdue(beat: Beat, limits: Watchdog) -> tuple[ExitCode, float, str]:
@@ -95,8 +97,5 @@ def verdict(beats: Sequence[Beat | None], limits: Watchdog, now: float) -> Verdi
             continue
         code, limit, what = _overdue(beat, limits)
         if now - beat.at > limit:
-            late.append((beat.steps, beat.at, local_rank, code, f"{what} for {limit:.0f} s"))
-    if not late:
-        return None
-    _, _, local_rank, code, sentence = min(late, key=lambda entry: entry[:3])
-    return Verdict(code, local_rank, sentence)
+            late.append(Verdict(code, local_rank, f"{what} for {limit:.0f} s", beat))
+    return min(late, key=lambda one: (one.beat.progress, one.beat.at, one.local_rank), default=None)

@@ -3,10 +3,12 @@
 The order: the kubelet's `OOMKilled`, then exit codes that name their cause, then 66 and 71 (nothing happened: who did
 not come, or go on?), then 137 of which PID 1 says that it found a rank killed, then 70 and unknown codes, then 73 (a
 collective failed: of whose peer?), then 69 (a peer was lost: whose?), then 143 and 137 (PID 1 was stopped or killed
-itself, which follows from anything); ties by pod index.
+itself, which follows from anything). Of several that hang, the one that came least far in its steps: the others stand
+in a collective and wait for it. Ties by pod index.
 """
 
 from dataclasses import dataclass
+from math import inf
 
 from sdbench.api.spec import Spec
 from sdbench.api.status import Reason
@@ -77,13 +79,13 @@ def culprit(state: AttemptState, spec: Spec, ranks: set[int]) -> Culprit | None:
     The code of a pod that its kubelet lost says nothing; its rank is weak, and disruptions are asked for before those.
     """
     found = [
-        (pod.exit.reason != OUT_OF_HOST_MEMORY, _rank(pod, pod.exit), pod.index, pod, pod.exit)
+        (pod.exit.reason != OUT_OF_HOST_MEMORY, _rank(pod, pod.exit), _progress(pod), pod.index, pod, pod.exit)
         for pod in state.pods
         if pod.exit is not None and pod.exit.code != 0 and _rank(pod, pod.exit) in ranks
     ]
     if not found:
         return None
-    *_, pod, exited = min(found, key=lambda entry: entry[:3])
+    *_, pod, exited = min(found, key=lambda entry: entry[:4])
     meaning = _meaning(exited)
     said = sentence(meaning.reason, meaning.what, _accused(pod, exited, meaning.reason, spec))
     return Culprit(meaning.reason, said, pod.name)
@@ -93,6 +95,12 @@ def tail(said: str) -> str:
     """The end of what was said, on one line."""
     line = " ".join(said.split())
     return line if len(line) <= TAIL_CHARACTERS else f"…{line[-TAIL_CHARACTERS:]}"
+
+
+def _progress(pod: PodState) -> tuple[float, ...]:
+    """How far the rank came that the pod blames; one of which that is not known, as far as can be."""
+    told = pod.report.error.progress if pod.report is not None and pod.report.error is not None else None
+    return told if told is not None else (inf,)
 
 
 def _rank(pod: PodState, exited: PodExit) -> int:
