@@ -9,6 +9,7 @@ import pytest
 
 from sdbench_trainer.beats import Phase
 from sdbench_trainer.report import ExitCode
+from sdbench_trainer.run import START_VARIABLE
 from trainer.launching import alive, launched, launching, run_config, stub
 
 TWO = run_config(devices=2)
@@ -86,9 +87,22 @@ def test_a_wrong_configuration_exits_64_with_a_sentence_and_starts_nothing(confi
     assert "pid" not in ended.output
 
 
-def test_ranks_that_never_meet_exit_66() -> None:
-    ended = launched(run_config(devices=2, watchdog=IMPATIENT), *stub("all:rendezvous"))
+@pytest.mark.parametrize("behaviour", ["rendezvous", "gather"])
+def test_ranks_that_never_meet_exit_66(behaviour: str) -> None:
+    ended = launched(run_config(devices=2, watchdog=IMPATIENT), *stub(f"all:{behaviour}"))
     assert ended.code == ended.error_code == ExitCode.RENDEZVOUS_TIMEOUT
+
+
+def test_a_pod_waits_for_others_as_long_as_they_may_take_to_be_started_but_not_for_a_master_that_runs() -> None:
+    one = {"PET_NNODES": "2", "PET_NPROC_PER_NODE": "1", "PET_NODE_RANK": "1", "PET_MASTER_ADDR": "x"}
+    waits = {**one, "PET_MASTER_PORT": "1", START_VARIABLE: "4"}
+    gathers, looks = (
+        launched(run_config(devices=2, watchdog=IMPATIENT), *stub(f"all:{word}"), **waits)
+        for word in ("gather", "rendezvous")
+    )
+    assert gathers.code == looks.code == ExitCode.RENDEZVOUS_TIMEOUT
+    assert "The other ranks did not come for 14 s." in gathers.tail
+    assert "The master was not reached for 10 s." in looks.tail
 
 
 def test_a_run_without_a_first_step_exits_71() -> None:

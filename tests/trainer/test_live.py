@@ -91,8 +91,17 @@ def test_of_two_pods_that_hang_each_tells_how_far_it_came_and_the_one_in_its_for
     assert places == [(Phase.TRAINING, 5, 2), (Phase.TRAINING, 5, 1)]
 
 
-def test_a_pod_whose_peers_never_come_exits_66_and_says_how_many_there_were() -> None:
-    config = run_config(2, watchdog={"rendezvousSeconds": 5, "firstStepSeconds": 300, "stallSeconds": 300})
-    ended = launched(config, **pod(0, free_port()))
+IMPATIENT = {"rendezvousSeconds": 5, "firstStepSeconds": 300, "stallSeconds": 300}
+
+
+def test_a_pod_whose_peers_never_come_waits_for_their_start_exits_66_and_says_who_was_not_there() -> None:
+    ended = launched(run_config(2, watchdog=IMPATIENT), **pod(0, free_port()), SDBENCH_START_SECONDS="3")
     assert ended.code == ended.error_code == ExitCode.RENDEZVOUS_TIMEOUT, ended.output
-    assert "1/2 clients joined" in ended.tail
+    assert "Not all of 2 ranks came within 8 s; not there: 1." in ended.tail
+
+
+def test_a_pod_that_does_not_reach_the_master_exits_66_without_waiting_for_others_to_be_started() -> None:
+    port = free_port()
+    ended = launched(run_config(2, watchdog=IMPATIENT), **pod(1, port), SDBENCH_START_SECONDS="3000")
+    assert ended.code == ended.error_code == ExitCode.RENDEZVOUS_TIMEOUT, ended.output
+    assert f"Rank 0 was not reached at 127.0.0.1:{port} within 5 s" in ended.tail

@@ -85,6 +85,8 @@ def beat(phase: Phase, at: float, steps: int = 0, median_step: float = 0.0) -> B
     [
         (beat(Phase.RENDEZVOUS, 0.0), 24.0, None),
         (beat(Phase.RENDEZVOUS, 0.0), 26.0, ExitCode.RENDEZVOUS_TIMEOUT),
+        (beat(Phase.GATHERING, 0.0), 124.0, None),
+        (beat(Phase.GATHERING, 0.0), 126.0, ExitCode.RENDEZVOUS_TIMEOUT),
         (beat(Phase.SETTING_UP, 0.0), 29.0, None),
         (beat(Phase.SETTING_UP, 0.0), 31.0, ExitCode.STALLED),
         (beat(Phase.TRAINING, 0.0), 31.0, ExitCode.STALLED),
@@ -96,7 +98,7 @@ def beat(phase: Phase, at: float, steps: int = 0, median_step: float = 0.0) -> B
     ],
 )
 def test_silence_beyond_the_limit_of_the_phase_is_death(silent: Beat, seconds: float, code: ExitCode | None) -> None:
-    found = verdict([silent, None], LIMITS, now=seconds)
+    found = verdict([silent, None], LIMITS, now=seconds, start_seconds=100)
     assert (found.code if found else None) == code
 
 

@@ -26,14 +26,16 @@ class Phase(IntEnum):
 
     STARTING = 0
     RENDEZVOUS = 1
-    SETTING_UP = 2
-    TRAINING = 3
-    FINISHING = 4
+    GATHERING = 2
+    SETTING_UP = 3
+    TRAINING = 4
+    FINISHING = 5
 
 
 DOING = {
     Phase.STARTING: "starting",
-    Phase.RENDEZVOUS: "waiting for the other ranks",
+    Phase.RENDEZVOUS: "looking for the master",
+    Phase.GATHERING: "waiting for the other ranks",
     Phase.SETTING_UP: "preparing data and model",
     Phase.TRAINING: "training",
     Phase.FINISHING: "finishing",

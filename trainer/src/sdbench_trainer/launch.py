@@ -159,7 +159,7 @@ def first_cause(running: Pod) -> End | Verdict | signal.Signals | None:
             return found
         beats = [running.beats.of(number) for number in range(len(running.ranks))]
         alive = [beat if rank.status is None else None for beat, rank in zip(beats, running.ranks, strict=True)]
-        if not running.ends and (late := verdict(alive, running.run.watchdog, now)):
+        if not running.ends and (late := verdict(alive, running.run.watchdog, now, running.topology.start_seconds)):
             return late
         running.news()
     return culprit(running.ends, now=time.monotonic(), running=0)

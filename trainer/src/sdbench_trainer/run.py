@@ -12,6 +12,12 @@ from sdbench_trainer.config import Attention, Boundary, DataParallel, DecimalStr
 RUN_VARIABLE = "SDBENCH_RUN"
 """Environment variable that holds the RunConfig as JSON."""
 
+START_VARIABLE = "SDBENCH_START_SECONDS"
+"""Environment variable of a pod that is one of several: for how long others may still be started.
+
+No field of RunConfig, which a trainer of an older version, pinned at acceptance, would refuse.
+"""
+
 METRICS_PORT = 9464
 """TCP port on which rank 0 serves /metrics in a pod."""
 

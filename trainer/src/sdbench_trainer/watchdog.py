@@ -76,26 +76,28 @@ class Verdict:
     """The last one of the rank that is blamed."""
 
 
-def _overdue(beat: Beat, limits: Watchdog) -> tuple[ExitCode, float, str]:
+def _overdue(beat: Beat, limits: Watchdog, start_seconds: int) -> tuple[ExitCode, float, str]:
+    meeting = limits.rendezvous_seconds + RENDEZVOUS_MARGIN_SECONDS
     if beat.phase is Phase.RENDEZVOUS:
-        limit = limits.rendezvous_seconds + RENDEZVOUS_MARGIN_SECONDS
-        return ExitCode.RENDEZVOUS_TIMEOUT, limit, "the other ranks did not come"
+        return ExitCode.RENDEZVOUS_TIMEOUT, meeting, "the master was not reached"
+    if beat.phase is Phase.GATHERING:
+        return ExitCode.RENDEZVOUS_TIMEOUT, start_seconds + meeting, "the other ranks did not come"
     if beat.steps == 0:
         return ExitCode.STALLED, limits.first_step_seconds, f"no first step while {DOING[beat.phase]}"
     limit = limits.stall_seconds if beat.phase is Phase.FINISHING else stall_limit(beat, limits)
     return ExitCode.STALLED, limit, f"no step after step {beat.steps}"
 
 
-def verdict(beats: Sequence[Beat | None], limits: Watchdog, now: float) -> Verdict | None:
+def verdict(beats: Sequence[Beat | None], limits: Watchdog, now: float, start_seconds: int = 0) -> Verdict | None:
     """The rank that is furthest behind among those silent beyond their limit; None while all are in time.
 
-    `beats` has None for a rank that has ended.
+    `beats` has None for a rank that has ended; `start_seconds` is for how long other pods may still be started.
     """
     late = []
     for local_rank, beat in enumerate(beats):
         if beat is None:
             continue
-        code, limit, what = _overdue(beat, limits)
+        code, limit, what = _overdue(beat, limits, start_seconds)
         if now - beat.at > limit:
             late.append(Verdict(code, local_rank, f"{what} for {limit:.0f} s", beat))
     return min(late, key=lambda one: (one.beat.progress, one.beat.at, one.local_rank), default=None)

@@ -62,9 +62,9 @@ STORIES: dict[Reason, Story] = {
         "limits.queuedSeconds after creation",
     ),
     Reason.RENDEZVOUS_TIMEOUT: Story(
-        "The ranks did not meet (66), though all pods ran.",
+        "The ranks did not meet (66), though all pods ran: one did not reach the master, or others did not come.",
         "check the network between the pods and its policies, or raise limits.rendezvousSeconds",
-        "limits.rendezvousSeconds after a rank's start",
+        "limits.rendezvousSeconds after a rank's start; if others do not come to it, limits.startSeconds later",
     ),
     Reason.OUT_OF_MEMORY_DEVICE: Story("A device's memory was full (67).", "lower deviceMicrobatchSize"),
     Reason.OUT_OF_MEMORY_HOST: Story(
