@@ -129,7 +129,9 @@ def test_a_pod_may_outlast_another_from_the_moment_at_which_that_was_seen_to_end
     ],
     ids=["right", "right, and seen", "slow", "slow, and seen", "fast, and seen"],
 )
-def test_a_nodes_clock_that_is_wrong_does_not_shorten_a_run(said: int, row: dict[str, Any], due: int) -> None:
+def test_a_nodes_clock_that_is_wrong_shortens_no_run_by_more_than_its_pod_took_to_start(
+    said: int, row: dict[str, Any], due: int
+) -> None:
     state = attempt(pod(0, started_at=NOON + timedelta(seconds=said)), pod(1, started_at=NOON + timedelta(hours=1)))
     assert end_of(state, seconds=due - 1, **row) is None
     end = end_of(state, seconds=due, **row)

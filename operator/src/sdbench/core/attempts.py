@@ -113,7 +113,8 @@ def began(pod: PodState, seen: datetime | None) -> datetime | None:
     """When its container began to run, as its kubelet says, as far as that can be.
 
     It was after the pod was bound to its node, which the API server says, and before all pods were seen to run. So a
-    clock that is slow shortens no run by more than it took to start the pod, and by nothing where all pods were seen.
+    clock that is slow shortens a run by less than its pod took to start, and none lengthens it by more than that was
+    seen late.
     """
     if pod.started_at is None or pod.scheduled_at is None:
         return pod.started_at
