@@ -8,9 +8,10 @@ from typing import Any
 import yaml
 
 from sdbench.api.schema import definition
+from sdbench.api.spec import Limits
 from sdbench.api.status import Reason
 from sdbench.controller import series
-from sdbench.core.causes import SETTLE_SECONDS
+from sdbench.core.causes import NODE_SECONDS, SETTLE_SECONDS, silence_seconds
 from sdbench.core.consequences import CONSEQUENCES, Consequence
 from sdbench.core.culprits import CODES
 from sdbench.core.hindrances import STUCK_SECONDS
@@ -106,7 +107,7 @@ FOLLOWS = {
 def reason_row(reason: Reason) -> str:
     """What there is to say of a reason."""
     story, consequence = STORIES[reason], CONSEQUENCES.get(reason)
-    seconds = {"settle": SETTLE_SECONDS, "stuck": STUCK_SECONDS, "refused": REFUSED_SECONDS}
+    seconds = {"settle": SETTLE_SECONDS, "stuck": STUCK_SECONDS, "refused": REFUSED_SECONDS, "node": NODE_SECONDS}
     follows = FOLLOWS[consequence] if consequence is not None else "the Benchmark waits"
     counts = "yes" if consequence is Consequence.RETRIED else "no"
     row = (f"`{reason}`", story.when, story.remedy, follows, counts, story.told.format(**seconds))
@@ -124,15 +125,26 @@ def endings_page() -> str:
         "## Reasons\n",
         "| reason | when | what to do | what follows | counts against `retries` | told |\n|---|---|---|---|---|---|",
         *(reason_row(reason) for reason in Reason),
-        "\nTwo reasons have a second consequence, which the row's `scope` tells. `PodsForbidden` by a rule about",
+        "\nSome reasons have a second consequence, which the row's `scope` tells. `PodsForbidden` by a rule about",
         "amounts (a quota, a LimitRange) or by an admission policy ends its Point only: another may ask for less.",
         "`Unschedulable` after limits.gangSeconds gives the devices back and is tried again, uncounted, within",
-        "limits.queuedSeconds in all.\n",
+        "limits.queuedSeconds in all. What keeps a pod from running (`ImagePull`, `SecretMissing`, `ConfigInvalid`,",
+        "`DeadlineExceeded`) is told before its time if a pod that runs has given up waiting for it, or the",
+        "training-operator's init container that waits for the master has. That is another Attempt while `retries`",
+        "last, and then what usually follows. A pod that has reached the master waits for the others as long as",
+        "limits.startSeconds lets them be started; that init container's own patience is the training-operator's.\n",
         "## Exit codes of a training pod\n",
         "The first cause wins: a rank that lost a peer waits some seconds so that the culprit is heard first, and so",
         f"does the operator, {SETTLE_SECONDS} s. Of several pods the culprit is that whose end tells most: a container",
         "that the kubelet calls `OOMKilled` (`OutOfMemoryHost` whatever its code), then a code that names its cause,",
-        "then 70 and unknown codes, then 73, 69, and at last 137 and 143; ties by pod.\n",
+        "then 66 and 71, then a rank that was killed (137), then 70 and unknown codes, then 73, 69, and at last",
+        "other 137 and 143; ties by pod. Of several that stall (71) it is the one whose rank came least far in its",
+        "steps: the others stand in a collective and wait for it.\n",
+        "A rank that waits in vain (66, 71) may wait for one on a lost node: what the cluster says of any pod goes",
+        "before. It says so some 80 s after the node's last sign, and a watchdog may be faster. So while not all pods",
+        f"have ended by themselves, 71 is believed {NODE_SECONDS} s after the silence can have begun: with the default",
+        f"limits {silence_seconds(Limits())} s after the first 71. The devices stay held meanwhile. A toleration of",
+        "the author's that keeps pods longer on a lost node makes such an end `Stalled`.\n",
         "| code | reason |\n|---|---|",
         f"| {ExitCode.OK.value} | `{Reason.MEASURED}` |",
         *(f"| {int(code)} | `{meaning.reason}` |" for code, meaning in CODES.items()),

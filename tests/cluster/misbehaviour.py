@@ -73,7 +73,8 @@ IN_A_PASS = {
     "takes-all-memory": (MIDDLE, take_all_memory),
     "dies-late": (MIDDLE, leave_the_others_and_die_three_seconds_later),
     **dict.fromkeys(
-        ("hangs-midway", "loses-a-rank", "loses-a-pod", "sees-a-restart", "loses-its-node"), (MIDDLE, hold)
+        ("hangs-midway", "worker-hangs", "loses-a-rank", "loses-a-pod", "sees-a-restart", "loses-its-node"),
+        (MIDDLE, hold),
     ),
 }
 

@@ -64,6 +64,7 @@ SITUATIONS = (
     ),
     Situation("dies-late", "OutOfMemoryDevice", "worker-0", 3, devices=2, spec=TWO_POINTS, retried=False),
     Situation("hangs-midway", "Stalled", "master-0", STALL_SECONDS, limits={"stallSeconds": STALL_SECONDS}),
+    Situation("worker-hangs", "Stalled", "worker-0", STALL_SECONDS, devices=2, limits={"stallSeconds": STALL_SECONDS}),
     Situation("takes-all-memory", "OutOfMemoryHost", "master-0", 10, spec=TWO_POINTS, retried=False),
     Situation("loses-a-rank", "Interrupted", "worker-0", 5, devices=2, deed=kill_a_rank),
     Situation(

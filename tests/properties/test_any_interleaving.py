@@ -211,7 +211,8 @@ class Interleaving(RuleBasedStateMachine):
         job = self.job(number)
         if job.pods and job.uid is not None and all(pod.started_at is None for pod in job.pods):
             job.pods.pop()
-            said = "exceeded quota: gpus" if quota else "forbidden: violates PodSecurity restricted"
+            why = "exceeded quota: gpus" if quota else 'violates PodSecurity "restricted:latest"'
+            said = f'pods "x" is forbidden: {why}'
             job.complaints.append(Complaint(job.start.name, "FailedCreatePod", said))
             job.touched = True
 

@@ -7,7 +7,9 @@ import sys
 
 import pytest
 
+from sdbench_trainer.beats import Phase
 from sdbench_trainer.report import ExitCode
+from sdbench_trainer.run import START_VARIABLE
 from trainer.launching import alive, launched, launching, run_config, stub
 
 TWO = run_config(devices=2)
@@ -85,9 +87,22 @@ def test_a_wrong_configuration_exits_64_with_a_sentence_and_starts_nothing(confi
     assert "pid" not in ended.output
 
 
-def test_ranks_that_never_meet_exit_66() -> None:
-    ended = launched(run_config(devices=2, watchdog=IMPATIENT), *stub("all:rendezvous"))
+@pytest.mark.parametrize("behaviour", ["rendezvous", "gather"])
+def test_ranks_that_never_meet_exit_66(behaviour: str) -> None:
+    ended = launched(run_config(devices=2, watchdog=IMPATIENT), *stub(f"all:{behaviour}"))
     assert ended.code == ended.error_code == ExitCode.RENDEZVOUS_TIMEOUT
+
+
+def test_a_pod_waits_for_others_as_long_as_they_may_take_to_be_started_but_not_for_a_master_that_runs() -> None:
+    one = {"PET_NNODES": "2", "PET_NPROC_PER_NODE": "1", "PET_NODE_RANK": "1", "PET_MASTER_ADDR": "x"}
+    waits = {**one, "PET_MASTER_PORT": "1", START_VARIABLE: "4"}
+    gathers, looks = (
+        launched(run_config(devices=2, watchdog=IMPATIENT), *stub(f"all:{word}"), **waits)
+        for word in ("gather", "rendezvous")
+    )
+    assert gathers.code == looks.code == ExitCode.RENDEZVOUS_TIMEOUT
+    assert "The other ranks did not come for 14 s." in gathers.tail
+    assert "The master was not reached for 10 s." in looks.tail
 
 
 def test_a_run_without_a_first_step_exits_71() -> None:
@@ -102,6 +117,7 @@ def test_a_rank_that_stops_stepping_exits_71_and_says_where_it_stands() -> None:
     assert ended.report is not None
     assert ended.report.error is not None
     assert (ended.report.error.rank, ended.report.error.where) == (1, "training")
+    assert ended.report.error.progress == (Phase.TRAINING, 5, 0)
     assert "in sleep_for_ever" in ended.tail
     assert "No step after step 5 for 5 s." in ended.tail
 

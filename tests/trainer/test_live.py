@@ -2,16 +2,18 @@
 
 import os
 import signal
+import sys
 import urllib.request
 from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from sdbench_trainer.beats import Phase
 from sdbench_trainer.config import TrainerConfig
 from sdbench_trainer.flops import flops_per_image
 from sdbench_trainer.report import ExitCode
-from trainer.launching import Launch, free_port, launched, launching, pod, run_config
+from trainer.launching import PROGRAMS, Launch, free_port, launched, launching, pod, run_config
 
 LONG = {"globalBatchSize": 4, "window": {"warmupBatches": 1, "batches": 100_000}}
 
@@ -79,8 +81,27 @@ def test_a_pod_that_lost_another_pod_exits_69() -> None:
     assert ended.code == ended.error_code == ExitCode.PEER_LOST, ended.output
 
 
-def test_a_pod_whose_peers_never_come_exits_66_and_says_how_many_there_were() -> None:
-    config = run_config(2, watchdog={"rendezvousSeconds": 5, "firstStepSeconds": 300, "stallSeconds": 300})
-    ended = launched(config, **pod(0, free_port()))
+def test_of_two_pods_that_hang_each_tells_how_far_it_came_and_the_one_in_its_forward_pass_came_less_far() -> None:
+    port, limits = free_port(), {"rendezvousSeconds": 300, "firstStepSeconds": 300, "stallSeconds": 5}
+    config, hangs = run_config(2, LONG, watchdog=limits), (sys.executable, str(PROGRAMS / "hanging.py"))
+    with launching(config, *hangs, **pod(0, port)) as master, launching(config, *hangs, **pod(1, port)) as worker:
+        ended = [one.ended() for one in (master, worker)]
+    assert [one.code for one in ended] == [ExitCode.STALLED] * 2, ended
+    places = [one.report.error.progress for one in ended if one.report is not None and one.report.error is not None]
+    assert places == [(Phase.TRAINING, 5, 2), (Phase.TRAINING, 5, 1)]
+
+
+IMPATIENT = {"rendezvousSeconds": 5, "firstStepSeconds": 300, "stallSeconds": 300}
+
+
+def test_a_pod_whose_peers_never_come_waits_for_their_start_exits_66_and_says_who_was_not_there() -> None:
+    ended = launched(run_config(2, watchdog=IMPATIENT), **pod(0, free_port()), SDBENCH_START_SECONDS="3")
     assert ended.code == ended.error_code == ExitCode.RENDEZVOUS_TIMEOUT, ended.output
-    assert "1/2 clients joined" in ended.tail
+    assert "Not all of 2 ranks came within 8 s; not there: 1." in ended.tail
+
+
+def test_a_pod_that_does_not_reach_the_master_exits_66_without_waiting_for_others_to_be_started() -> None:
+    port = free_port()
+    ended = launched(run_config(2, watchdog=IMPATIENT), **pod(1, port), SDBENCH_START_SECONDS="3000")
+    assert ended.code == ended.error_code == ExitCode.RENDEZVOUS_TIMEOUT, ended.output
+    assert f"Rank 0 was not reached at 127.0.0.1:{port} within 5 s" in ended.tail

@@ -19,8 +19,7 @@ from sdbench_trainer.world import Place, meet
 
 
 def unequal(run: RunConfig, place: Place, pulse: Pulse) -> Report:
-    pulse.enter(Phase.RENDEZVOUS)
-    meet(run, place)
+    meet(run, place, pulse)
     pulse.enter(Phase.SETTING_UP)
     odd = place.rank == 1
     time.sleep(float(odd))

@@ -176,7 +176,7 @@ def checked(case: dict[str, Any], run: RunConfig, place: Place, pulse: Pulse) ->
 
 
 def histories(run: RunConfig, place: Place, pulse: Pulse) -> Report:
-    meet(run, place)
+    meet(run, place, pulse)
     pulse.enter(Phase.SETTING_UP)
     for argument in sys.argv[1:]:
         checked({"steps": 10, "trainer": {}, **json.loads(argument)}, run, place, pulse)

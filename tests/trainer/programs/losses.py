@@ -45,7 +45,7 @@ class Shown:
 
 def losses(run: RunConfig, place: Place, pulse: Pulse) -> Report:
     device = device_of(run, place)
-    meet(run, place)
+    meet(run, place, pulse)
     pulse.enter(Phase.SETTING_UP)
     parts = parts_of(run, place, device)
     shown = replace(parts, loader=Shown(parts.loader), algorithms=(*parts.algorithms, Diary()))

@@ -144,8 +144,7 @@ class Evaluated:
 
 
 def paced(run: RunConfig, place: Place, pulse: Pulse) -> Report:
-    pulse.enter(Phase.RENDEZVOUS)
-    meet(run, place)
+    meet(run, place, pulse)
     pulse.enter(Phase.SETTING_UP)
     pacer = Pacer(float(sys.argv[1]), run.trainer.window.warmup_batches)
     slow = f"slow={place.rank}" in sys.argv

@@ -5,7 +5,8 @@
 exit=CODE          exit with this code            kill=SIGNAL        send itself a signal
 say=WORDS          print words                    sleep              sleep until killed
 steps              beat steps until killed        step-then-hang     beat five steps, then hang
-rendezvous         wait for others for ever       ignore-term        do not end on SIGTERM
+rendezvous         look for the master for ever   ignore-term        do not end on SIGTERM
+gather             wait for others for ever
 child              start a child that sleeps      result             leave a result and exit 0
 after=SECONDS      wait this long
 """
@@ -63,6 +64,9 @@ def behave(behaviour: str) -> None:
         sleep_for_ever()
     elif word == "rendezvous":
         PULSE.enter(Phase.RENDEZVOUS)
+        sleep_for_ever()
+    elif word == "gather":
+        PULSE.enter(Phase.GATHERING)
         sleep_for_ever()
     elif word == "ignore-term":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -173,6 +173,16 @@ def test_an_attempt_is_stuck_when_it_should_have_started(seconds: int, pods: Any
     assert observe.stuck(state, BIRTH + timedelta(seconds=seconds)) is is_stuck
 
 
+EVENT = {
+    "metadata": {"creationTimestamp": "2026-01-01T00:00:00Z"},
+    "involvedObject": {"name": "tiny-40d0b-0-1"},
+    "reason": "FailedCreatePod",
+    "message": "quota",
+    "count": 7,
+    "lastTimestamp": "2026-01-01T00:00:30Z",
+}
+
+
 def test_complaints_are_told_once_and_the_newest_first() -> None:
     def event(at: str, said: str) -> dict[str, Any]:
         about = {"name": "tiny-40d0b-0-1"}
@@ -180,6 +190,18 @@ def test_complaints_are_told_once_and_the_newest_first() -> None:
 
     told = observe.complaints([event("1", "quota"), event("3", "quota"), event("2", "security")])
     assert [complaint.message for complaint in told] == ["quota", "security"]
+
+
+def test_a_complaint_is_as_old_as_its_event() -> None:
+    (told,) = observe.complaints([EVENT])
+    assert told.at == BIRTH
+
+
+def test_an_attempt_that_a_queue_has_just_let_go_is_not_stuck() -> None:
+    resumed = {"type": "Suspended", "status": "False", "lastTransitionTime": "2026-01-01T01:00:00Z"}
+    (state,) = observe.attempts(benchmark(), [job(conditions=[resumed])], [])
+    assert not observe.stuck(state, BIRTH + timedelta(seconds=3_607))
+    assert observe.stuck(state, BIRTH + timedelta(seconds=3_608))
 
 
 def live(**row: Any) -> Any:

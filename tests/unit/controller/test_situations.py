@@ -24,6 +24,7 @@ from unit.controller.shapes import CREATED, benchmark, container, job, pod
 from unit.core.worlds import report
 
 BIRTH = datetime.fromisoformat(CREATED)
+LONG_AGO = "2020-01-01T00:00:00Z"
 STARTED = "2026-01-01T00:00:09Z"
 NAME = "tiny-40d0b-0-1"
 IMAGE = "registry.example/trainer:1"
@@ -206,9 +207,15 @@ SITUATIONS: dict[Reason, tuple[Situation, ...]] = {
         Situation("it broke", (failed(0, 70), here(1)), since=45),
     ),
     Reason.STALLED: (
-        Situation("while training: No step after step 7 for 60 s.", (failed(0, 71, "No step after step 7 for 60 s."),)),
         Situation(
-            f"{NAME}-worker-0 runs on", (here(0, ended(0, finishedAt=STARTED), "Succeeded"), here(1)), seconds=669
+            "while training: No step after step 7 for 60 s.",
+            (failed(0, 71, "No step after step 7 for 60 s."), failed(1, 143)),
+        ),
+        Situation(
+            f"{NAME}-worker-0 runs on",
+            (here(0, ended(0, finishedAt=LONG_AGO), "Succeeded"), here(1)),
+            since=30,
+            seconds=690,
         ),
     ),
     Reason.SHARED_MEMORY_FULL: (Situation("devices.perDevice.sharedMemory", (failed(0, 69), failed(1, 72))),),

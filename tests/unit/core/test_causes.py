@@ -13,7 +13,7 @@ from sdbench.core.consequences import CONSEQUENCES, SCOPES, Consequence
 from sdbench.core.culprits import CODES
 from sdbench.core.reasons import STORIES
 from sdbench.core.world import AttemptState, PodExit, PodState
-from sdbench_trainer.report import ExitCode
+from sdbench_trainer.report import ExitCode, Report, ReportError
 from unit.core.ends import NAME, RUNNING, end_of
 from unit.core.worlds import NOON, attempt, exited, failure, pod, report
 
@@ -28,6 +28,11 @@ def unmet(index: int) -> PodState:
     return pod(
         index, started_at=None, exit=PodExit(1, "Error", "init container init-pytorch failed", before_start=True)
     )
+
+
+def hung(index: int, *progress: int) -> PodState:
+    error = ReportError(code=71, rank=index, where="training", progress=progress, tail="No step")
+    return exited(index, 71, of=Report(attempt=NAME, error=error))
 
 
 CULPRITS: list[tuple[str, tuple[PodState, ...], Reason, str]] = [
@@ -61,6 +66,15 @@ CULPRITS: list[tuple[str, tuple[PodState, ...], Reason, str]] = [
     ("device memory", (broken(0, 69), broken(1, 67)), Reason.OUT_OF_MEMORY_DEVICE, "pod pod-1, rank 1"),
     ("loss", (broken(0, 68), broken(1, 69)), Reason.LOSS_NOT_FINITE, "pod pod-0"),
     ("stalled", (broken(0, 71), broken(1, 143)), Reason.STALLED, "pod pod-0"),
+    (
+        "the rank that others wait for",
+        (hung(0, 3, 7, 2), hung(1, 3, 7, 1), hung(2, 3, 7, 2)),
+        Reason.STALLED,
+        "pod pod-1",
+    ),
+    ("the step that others wait for", (hung(0, 3, 8, 0), hung(1, 3, 7, 3)), Reason.STALLED, "pod pod-1"),
+    ("a rank that trains waits", (hung(0, 3, 0, 1), hung(1, 2, 0, 0)), Reason.STALLED, "pod pod-1"),
+    ("of an older trainer nothing is known", (broken(0, 71), hung(1, 3, 7, 2)), Reason.STALLED, "pod pod-1"),
     ("shared memory", (broken(0, 69), broken(1, 72)), Reason.SHARED_MEMORY_FULL, "sharedMemory"),
     ("a bug before a lost peer", (broken(0, 69), broken(1, 70)), Reason.CRASHED, "pod pod-1, rank 1"),
     ("memory before a bug", (broken(0, 70), broken(1, 67)), Reason.OUT_OF_MEMORY_DEVICE, "pod pod-1"),
@@ -127,6 +141,8 @@ def lost(index: int) -> PodState:
 
 
 DONE = (exited(0, of=GOOD), exited(1))
+STALLED = exited(0, 71, of=failure(NAME, 71, "No step for 60 s."))
+OFF = pod(1, disruption="DeletionByTaintManager", deleting=True)
 
 ENDS: list[tuple[str, AttemptState, dict[str, Any], Reason | None]] = [
     ("it runs", RUNNING, {}, None),
@@ -221,6 +237,12 @@ ENDS: list[tuple[str, AttemptState, dict[str, Any], Reason | None]] = [
         {},
         Reason.OUT_OF_MEMORY_DEVICE,
     ),
+    ("a rank waits for a lost node", attempt(STALLED, OFF), {"ended_at": EARLIER}, Reason.NODE_LOST),
+    ("a rank did not meet a lost node", attempt(broken(0, 66), OFF), {}, Reason.NODE_LOST),
+    ("a rank waits for a lost container", attempt(STALLED, lost(1)), {}, Reason.NODE_LOST),
+    ("a cause that does not follow from a lost node", attempt(broken(0, 67), OFF), {}, Reason.OUT_OF_MEMORY_DEVICE),
+    ("a rank waits for a deleted pod", attempt(STALLED, planned=2), SEEN, Reason.INTERRUPTED),
+    ("a rank waits for nobody's node", attempt(STALLED, broken(1, 71)), {}, Reason.STALLED),
     ("ended without a word", attempt(planned=2, job_ended=True), {"ended_at": NOON - timedelta(60)}, Reason.UNKNOWN),
     ("ended without a word just now", attempt(planned=2, job_ended=True), {"ended_at": NOON}, None),
 ]

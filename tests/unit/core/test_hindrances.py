@@ -17,10 +17,6 @@ def queued(index: int, **changes: Any) -> PodState:
     return pod(index, scheduled_at=None, started_at=None, node=None, **changes)
 
 
-def ended_at(index: int, seconds: float) -> PodState:
-    return replace(exited(index), exit=PodExit(0, "Completed", at=NOON + timedelta(seconds=seconds)))
-
-
 def waiting(index: int, reason: str = "", message: str = "") -> PodState:
     return pod(index, started_at=None, waiting_reason=reason, waiting_message=message)
 
@@ -41,6 +37,10 @@ BUNDLE_KEY = replace(
     message='MountVolume.SetUp failed for volume "ca-bundle" : configmap references non-existent config key: ca.crt',
 )
 MESH = replace(BUNDLE, message=BUNDLE.message.replace('"ca-bundle"', '"istiod-ca-cert"'))
+BUSY_QUOTA = (
+    'Operation cannot be fulfilled on resourcequotas "compute": the object has been modified; '
+    "please apply your changes to the latest version and try again"
+)
 CLAIM = '0/1 nodes are available: persistentvolumeclaim "shards" not found.'
 
 STUCK: list[tuple[str, AttemptState, int, Reason, str]] = [
@@ -53,7 +53,6 @@ STUCK: list[tuple[str, AttemptState, int, Reason, str]] = [
     ("a gang not made", attempt(pod(0), planned=2), 300, Reason.UNSCHEDULABLE, "1 of 2 pods hold devices"),
     ("held by a queue", attempt(planned=2, suspended=True, queue="lab"), 86_400, Reason.NOT_ADMITTED, "queue lab"),
     ("held by a person", attempt(planned=2, suspended=True), 86_400, Reason.NOT_ADMITTED, "spec.runPolicy.suspend"),
-    ("one runs on", attempt(ended_at(0, 0), pod(1)), 660, Reason.STALLED, "Pod pod-1 runs on"),
     ("not scheduled", attempt(queued(0), planned=2), 86_400, Reason.DEADLINE_EXCEEDED, "limits.queuedSeconds"),
     ("a bad name", attempt(waiting(0, "InvalidImageName"), pod(1)), 20, Reason.IMAGE_PULL, IMAGE),
     ("never pulled", attempt(waiting(0, "ErrImageNeverPull"), pod(1)), 20, Reason.IMAGE_PULL, IMAGE),
@@ -110,6 +109,36 @@ def test_what_is_in_the_way_is_borne_until(state: AttemptState, seconds: int, re
     assert named in end.message
 
 
+def test_a_pod_may_outlast_another_from_the_moment_at_which_that_was_seen_to_end() -> None:
+    state = attempt(exited(0), pod(1))
+    assert end_of(state, seconds=9_999) is None
+    assert end_of(state, seconds=759, ended_at=NOON + timedelta(seconds=100)) is None
+    end = end_of(state, seconds=760, ended_at=NOON + timedelta(seconds=100))
+    assert end is not None
+    assert (end.reason, end.given_up, "Pod pod-1 runs on" in end.message) == (Reason.STALLED, True, True)
+
+
+@pytest.mark.parametrize(
+    ("said", "row", "due"),
+    [
+        (300, {}, 86_700),
+        (300, {"started_at": NOON + timedelta(seconds=305)}, 86_700),
+        (-1_200, {}, 86_400),
+        (-1_200, {"started_at": NOON + timedelta(seconds=305)}, 86_705),
+        (1_500, {"started_at": NOON + timedelta(seconds=305)}, 86_705),
+    ],
+    ids=["right", "right, and seen", "slow", "slow, and seen", "fast, and seen"],
+)
+def test_a_nodes_clock_that_is_wrong_shortens_no_run_by_more_than_its_pod_took_to_start(
+    said: int, row: dict[str, Any], due: int
+) -> None:
+    state = attempt(pod(0, started_at=NOON + timedelta(seconds=said)), pod(1, started_at=NOON + timedelta(hours=1)))
+    assert end_of(state, seconds=due - 1, **row) is None
+    end = end_of(state, seconds=due, **row)
+    assert end is not None
+    assert (end.reason, "limits.totalSeconds" in end.message) == (Reason.DEADLINE_EXCEEDED, True)
+
+
 def test_an_old_complaint_is_no_matter_once_the_pods_are_there() -> None:
     state = replace(refused(QUOTA), pods=(pod(0), pod(1)))
     assert end_of(state, seconds=600) is None
@@ -139,6 +168,45 @@ def test_ranks_that_wait_in_vain_for_pods_without_a_node_have_not_failed(
     assert (end.consequence is Consequence.BACKS_OFF) is (reason is Reason.UNSCHEDULABLE)
 
 
+MASTERLESS = pod(1, started_at=None, exit=PodExit(1, "Error", "init container init-pytorch failed", before_start=True))
+PULLING = waiting(1, "ErrImagePull", "401")
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "named", "at_last"),
+    [
+        (attempt(UNMET, PULLING), Reason.IMAGE_PULL, IMAGE, Consequence.STOPS_SWEEP),
+        (attempt(UNMET, waiting(1)), Reason.DEADLINE_EXCEEDED, "Pod pod-1 does not run", Consequence.ENDS_POINT),
+        (
+            attempt(UNMET, waiting(1), waiting(2, "ErrImagePull", "401")),
+            Reason.IMAGE_PULL,
+            "401",
+            Consequence.STOPS_SWEEP,
+        ),
+        (attempt(waiting(0, "ErrImagePull"), MASTERLESS), Reason.IMAGE_PULL, IMAGE, Consequence.STOPS_SWEEP),
+        (attempt(waiting(0), MASTERLESS), Reason.DEADLINE_EXCEEDED, "Pod pod-0 does not run", Consequence.ENDS_POINT),
+    ],
+)
+def test_ranks_that_wait_in_vain_for_a_pod_that_does_not_run_yet_tell_what_is_in_its_way(
+    state: AttemptState, reason: Reason, named: str, at_last: Consequence
+) -> None:
+    first, last = (end_of(state, seconds=600, ended_at=NOON, failures=failures) for failures in (0, 2))
+    assert first is not None
+    assert (first.reason, first.consequence) == (reason, Consequence.RETRIED)
+    assert named in first.message
+    assert "has given up waiting for it" in first.message
+    assert "is over" not in first.message
+    assert last is not None
+    assert (last.reason, last.consequence) == (reason, at_last)
+
+
+def test_a_limit_that_is_over_is_told_as_such_though_a_pod_has_given_up_waiting() -> None:
+    end = end_of(attempt(UNMET, waiting(1)), seconds=1_800)
+    assert end is not None
+    assert (end.reason, end.consequence) == (Reason.DEADLINE_EXCEEDED, Consequence.ENDS_POINT)
+    assert "limits.startSeconds, 1800 s, is over" in end.message
+
+
 @pytest.mark.parametrize(
     "state",
     [attempt(HOMELESS, planned=1), attempt(queued(0), HOMELESS), attempt(planned=2), RUNNING],
@@ -166,6 +234,10 @@ def test_the_gangs_time_counts_from_its_last_pod() -> None:
         (ACCOUNT.format("trainer"), Consequence.STOPS_SWEEP, 20),
         (ACCOUNT.format("default-trainer"), Consequence.STOPS_SWEEP, 20),
         ("failed calling webhook", Consequence.STOPS_SWEEP, 86_400),
+        (BUSY_QUOTA, Consequence.STOPS_SWEEP, 86_400),
+        ('pods "x" is forbidden: status unknown for quota: new, resources: pods', Consequence.STOPS_SWEEP, 86_400),
+        ('admission webhook "gpu-quota.policies.example" is not there', Consequence.STOPS_SWEEP, 86_400),
+        ("insufficient quota to match these scopes: [{PriorityClass In [high]}]", Consequence.ENDS_POINT, 20),
     ],
 )
 def test_a_rule_about_amounts_ends_the_point_and_any_other_the_sweep(
@@ -175,6 +247,25 @@ def test_a_rule_about_amounts_ends_the_point_and_any_other_the_sweep(
     end = end_of(refused(said), seconds=seconds)
     assert end is not None
     assert (end.reason, end.consequence) == (Reason.PODS_FORBIDDEN, consequence)
+
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        replace(refused(QUOTA), suspension_at=NOON + HOUR),
+        replace(refused(QUOTA), complaints=(Complaint(NAME, "FailedCreatePod", QUOTA, NOON + HOUR),)),
+        attempt(queued(0, unschedulable=CLAIM), queued(1), suspension_at=NOON + HOUR),
+    ],
+    ids=["let go", "first refused", "let go, and no claim"],
+)
+def test_patience_with_the_cluster_counts_from_the_moment_at_which_a_queue_let_the_job_go(state: AttemptState) -> None:
+    assert end_of(state, seconds=3_600 + 19) is None
+    end = end_of(state, seconds=3_600 + 20)
+    assert end is not None
+    assert end.reason in {Reason.PODS_FORBIDDEN, Reason.DATA_MISSING}
 
 
 def test_a_slow_start_tells_what_the_pods_events_say() -> None:

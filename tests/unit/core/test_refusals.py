@@ -10,6 +10,9 @@ from unit.core.worlds import NOON, benchmark, world
 
 RIGHT = '403: pytorchjobs.kubeflow.org is forbidden: User "operator" cannot create resource "pytorchjobs"'
 QUOTA = '403: pytorchjobs.kubeflow.org "x" is forbidden: exceeded quota: jobs, requested: count/pytorchjobs=1'
+NAMED_QUOTA = '403: pytorchjobs.kubeflow.org "quota-0a1b2-0-1" is forbidden: unknown team'
+QUOTA_WEBHOOK = '403: admission webhook "gpu-quota.policies.example" denied the request: team has exceeded quota: 8'
+NEW_QUOTA = '403: pytorchjobs.kubeflow.org "x" is forbidden: status unknown for quota: jobs, resources: count'
 WEBHOOK = '403: admission webhook "policies.example" denied the request: no team label'
 POLICY = "422: ValidatingAdmissionPolicy 'teams' with binding 'teams' denied request: no team label"
 INVALID = '422: PyTorchJob.kubeflow.org "x" is invalid: spec.runPolicy.backoffLimit: Invalid value'
@@ -18,6 +21,9 @@ DOWN = '500: failed calling webhook "validator.pytorchjob.training-operator.kube
 REFUSALS: list[tuple[str, Kind, str, Reason | None, Scope | None]] = [
     ("no right", Kind.FORBIDDEN, RIGHT, None, None),
     ("a quota of objects", Kind.FORBIDDEN, QUOTA, None, None),
+    ("a quota that is new", Kind.FORBIDDEN, NEW_QUOTA, None, None),
+    ("a job that is called quota", Kind.FORBIDDEN, NAMED_QUOTA, Reason.PODS_FORBIDDEN, Scope.POINT),
+    ("a webhook that is called quota", Kind.FORBIDDEN, QUOTA_WEBHOOK, Reason.PODS_FORBIDDEN, Scope.POINT),
     ("a webhook's policy", Kind.FORBIDDEN, WEBHOOK, Reason.PODS_FORBIDDEN, Scope.POINT),
     ("an admission policy", Kind.INVALID, POLICY, Reason.PODS_FORBIDDEN, Scope.POINT),
     ("another CRD", Kind.INVALID, INVALID, Reason.CONFIG_INVALID, Scope.SWEEP),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sdbench_trainer.run import RunConfig, Source
+from sdbench_trainer.run import START_VARIABLE, RunConfig, Source
 from sdbench_trainer.topology import (
     Refused,
     Topology,
@@ -27,8 +27,10 @@ def environment(**changes: Any) -> dict[str, str]:
 
 
 def test_the_second_of_two_pods_with_four_devices_has_ranks_four_to_seven() -> None:
-    pod = topology_in({**JOB, "PET_MASTER_PORT": "23456", "RANK": "1", "WORLD_SIZE": "2"}, devices=8)
-    assert pod == Topology(2, 1, 4, "job-master-0", 23456)
+    pod = topology_in(
+        {**JOB, "PET_MASTER_PORT": "23456", "RANK": "1", "WORLD_SIZE": "2", START_VARIABLE: "1800"}, devices=8
+    )
+    assert pod == Topology(2, 1, 4, "job-master-0", 23456, 1_800)
     variables = rank_variables(pod, 3, Path("/scratch"), Path("/t"))
     assert variables["RANK"] == "7"
     assert variables["WORLD_SIZE"] == "8"

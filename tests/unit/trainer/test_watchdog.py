@@ -1,6 +1,7 @@
 """Who is to blame when a run ends? The ranking of causes, and when silence is death."""
 
 import signal
+from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
 
@@ -84,6 +85,8 @@ def beat(phase: Phase, at: float, steps: int = 0, median_step: float = 0.0) -> B
     [
         (beat(Phase.RENDEZVOUS, 0.0), 24.0, None),
         (beat(Phase.RENDEZVOUS, 0.0), 26.0, ExitCode.RENDEZVOUS_TIMEOUT),
+        (beat(Phase.GATHERING, 0.0), 124.0, None),
+        (beat(Phase.GATHERING, 0.0), 126.0, ExitCode.RENDEZVOUS_TIMEOUT),
         (beat(Phase.SETTING_UP, 0.0), 29.0, None),
         (beat(Phase.SETTING_UP, 0.0), 31.0, ExitCode.STALLED),
         (beat(Phase.TRAINING, 0.0), 31.0, ExitCode.STALLED),
@@ -95,7 +98,7 @@ def beat(phase: Phase, at: float, steps: int = 0, median_step: float = 0.0) -> B
     ],
 )
 def test_silence_beyond_the_limit_of_the_phase_is_death(silent: Beat, seconds: float, code: ExitCode | None) -> None:
-    found = verdict([silent, None], LIMITS, now=seconds)
+    found = verdict([silent, None], LIMITS, now=seconds, start_seconds=100)
     assert (found.code if found else None) == code
 
 
@@ -110,6 +113,26 @@ def test_of_several_silent_ranks_the_one_furthest_behind_is_named() -> None:
     assert found is not None
     assert found.local_rank == 1
     assert "step 6" in found.sentence
+
+
+def test_of_ranks_that_hang_in_the_same_step_the_one_that_the_others_wait_for_is_named() -> None:
+    waits, hangs = Beat(Phase.TRAINING, 7, 0.0, 0.0, 0.1, marks=2), Beat(Phase.TRAINING, 7, 0.0, 0.5, 0.1, marks=1)
+    found = verdict([waits, hangs], LIMITS, now=10_000.0)
+    assert found is not None
+    assert (found.local_rank, found.beat.progress) == (1, (Phase.TRAINING, 7, 1))
+
+
+def test_a_mark_counts_within_its_step_and_is_no_sign_of_life(tmp_path: Path) -> None:
+    beats, pulse = Beats(tmp_path / "beats", 2, now=1.0), Pulse(tmp_path / "beats", 1)
+    pulse.enter(Phase.SETTING_UP)
+    before = beats.of(1)
+    pulse.mark()
+    pulse.mark()
+    assert beats.of(1) == replace(before, marks=2)
+    pulse.step()
+    assert beats.of(1).progress == (Phase.SETTING_UP, 1, 0)
+    pulse.mark()
+    assert (beats.of(1).progress, beats.of(0).progress) == ((Phase.SETTING_UP, 1, 1), (Phase.STARTING, 0, 0))
 
 
 def test_what_a_rank_beats_is_what_pid_1_reads(tmp_path_factory: pytest.TempPathFactory) -> None:

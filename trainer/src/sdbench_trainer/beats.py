@@ -1,6 +1,7 @@
 """Is a rank alive? Each rank beats into a small shared file; PID 1 reads it.
 
-One record for each local rank: phase, steps done, when the first step ended, when it last beat, its last steps.
+One record for each local rank: phase, steps done, marks passed since the last step, when the first step ended, when it
+last beat, its last steps. A mark is no sign of progress; it tells how far a rank that hangs came in its step.
 Times are CLOCK_MONOTONIC, which all processes of a machine share.
 """
 
@@ -13,7 +14,7 @@ from pathlib import Path
 from statistics import median
 
 RECENT_STEPS = 31
-PHASE, STEPS, FIRST, AT, RECENT = range(5)
+PHASE, STEPS, MARKS, FIRST, AT, RECENT = range(6)
 """Places in a record, which is all doubles: a beat is three assignments. The last steps go round from RECENT on."""
 
 DOUBLES = RECENT + RECENT_STEPS
@@ -25,14 +26,16 @@ class Phase(IntEnum):
 
     STARTING = 0
     RENDEZVOUS = 1
-    SETTING_UP = 2
-    TRAINING = 3
-    FINISHING = 4
+    GATHERING = 2
+    SETTING_UP = 3
+    TRAINING = 4
+    FINISHING = 5
 
 
 DOING = {
     Phase.STARTING: "starting",
-    Phase.RENDEZVOUS: "waiting for the other ranks",
+    Phase.RENDEZVOUS: "looking for the master",
+    Phase.GATHERING: "waiting for the other ranks",
     Phase.SETTING_UP: "preparing data and model",
     Phase.TRAINING: "training",
     Phase.FINISHING: "finishing",
@@ -48,23 +51,29 @@ class Beat:
     first_step_at: float
     at: float
     median_step: float
+    marks: int = 0
+
+    @property
+    def progress(self) -> tuple[int, int, int]:
+        """How far it came: of ranks that wait for each other, the one with the least holds up the others."""
+        return int(self.phase), self.steps, self.marks
 
 
 class Beats:
     """The shared file, as PID 1 sees it."""
 
     def __init__(self, path: Path, ranks: int, now: float) -> None:
-        record = (float(Phase.STARTING), 0.0, 0.0, now, *[0.0] * RECENT_STEPS)
+        record = (float(Phase.STARTING), 0.0, 0.0, 0.0, now, *[0.0] * RECENT_STEPS)
         path.write_bytes(struct.pack(f"={DOUBLES}d", *record) * ranks)
         with path.open("r+b") as file:
             self._memory = mmap.mmap(file.fileno(), 0)
 
     def of(self, local_rank: int) -> Beat:
         """The last beat of a rank."""
-        phase, count, first, at, *recent = struct.unpack_from(f"={DOUBLES}d", self._memory, local_rank * BYTES)
+        phase, count, marks, first, at, *recent = struct.unpack_from(f"={DOUBLES}d", self._memory, local_rank * BYTES)
         steps = int(count)
         known = recent[: max(0, steps - 1)]
-        return Beat(Phase(int(phase)), steps, first, at, median(known) if known else 0.0)
+        return Beat(Phase(int(phase)), steps, first, at, median(known) if known else 0.0, int(marks))
 
 
 class Pulse:
@@ -84,6 +93,10 @@ class Pulse:
         self._last = self._last if phase is Phase.TRAINING else time.monotonic()
         self._record[PHASE], self._record[AT] = float(phase), self._last
 
+    def mark(self) -> None:
+        """Say that a part of the step ended, after which the next may wait for other ranks."""
+        self._record[MARKS] += 1.0
+
     def step(self) -> None:
         """Say that a step ended."""
         now = time.monotonic()
@@ -92,4 +105,5 @@ class Pulse:
         else:
             self._record[FIRST] = now
         self._steps, self._last = self._steps + 1, now
+        self._record[MARKS] = 0.0
         self._record[STEPS], self._record[AT] = float(self._steps), now

@@ -72,13 +72,14 @@ def innermost_frames(output: str) -> str:
     return "\n".join(stack.splitlines()[1 : 1 + STACK_LINES]) if found else output
 
 
-def stalled(late: Verdict, ranks: Sequence[Rank], topology: Topology, beats: Beats) -> ReportError:
+def stalled(late: Verdict, ranks: Sequence[Rank], topology: Topology) -> ReportError:
     """The error of a run that stopped moving, with where the silent rank stood."""
     stack = innermost_frames(ranks[late.local_rank].output())[:TAIL_CHARACTERS]
     return ReportError(
         code=late.code,
         rank=topology.first_rank + late.local_rank,
-        where=DOING[beats.of(late.local_rank).phase],
+        where=DOING[late.beat.phase],
+        progress=late.beat.progress,
         tail=f"{stack}\n{late.sentence[0].upper()}{late.sentence[1:]}.".strip(),
     )
 

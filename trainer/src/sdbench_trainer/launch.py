@@ -159,7 +159,7 @@ def first_cause(running: Pod) -> End | Verdict | signal.Signals | None:
             return found
         beats = [running.beats.of(number) for number in range(len(running.ranks))]
         alive = [beat if rank.status is None else None for beat, rank in zip(beats, running.ranks, strict=True)]
-        if not running.ends and (late := verdict(alive, running.run.watchdog, now)):
+        if not running.ends and (late := verdict(alive, running.run.watchdog, now, running.topology.start_seconds)):
             return late
         running.news()
     return culprit(running.ends, now=time.monotonic(), running=0)
@@ -178,7 +178,7 @@ def report_of(running: Pod, began: float) -> Report | None:
     if isinstance(cause, End):
         error = failure_of(cause, running.ranks, running.topology, running.beats, running.scratch)
     elif isinstance(cause, Verdict):
-        error = stalled(cause, running.ranks, running.topology, running.beats)
+        error = stalled(cause, running.ranks, running.topology)
     else:
         error = stopped(cause, running.topology, running.beats)
     return Report(attempt=running.run.attempt, error=error, seconds_to_first_step=seconds)

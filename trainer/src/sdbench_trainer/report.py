@@ -105,6 +105,11 @@ class ReportError(Boundary):
     code: int = Field(description="Exit code, as in ExitCode or 128 + signal.")
     rank: int | None = Field(None, description="Global rank of the culprit.")
     where: str = Field(description="What the run was doing.")
+    progress: tuple[int, int, int] | None = Field(
+        None,
+        description="Of a rank that hangs: its phase, the steps it had done and the parts of the next. Of several such "
+        "ranks, that which came least far holds up the others.",
+    )
     tail: str = Field("", description="Last lines of the culprit's output.")
 
 

@@ -12,6 +12,12 @@ from sdbench_trainer.config import Attention, Boundary, DataParallel, DecimalStr
 RUN_VARIABLE = "SDBENCH_RUN"
 """Environment variable that holds the RunConfig as JSON."""
 
+START_VARIABLE = "SDBENCH_START_SECONDS"
+"""Environment variable of a pod that is one of several: for how long others may still be started.
+
+No field of RunConfig, which a trainer of an older version, pinned at acceptance, would refuse.
+"""
+
 METRICS_PORT = 9464
 """TCP port on which rank 0 serves /metrics in a pod."""
 
@@ -20,6 +26,10 @@ CREDENTIALS_FOLDER = "/etc/sdbench/credentials"
 
 SHARDS_FOLDER = "/var/lib/sdbench/shards"
 """Where the claim named by `spec.data.claim` is mounted."""
+
+
+STALL_FLOOR_SECONDS = 60
+"""How long a step may take at least before a run is called dead, however short its steps are, unless less is asked."""
 
 
 class Source(Boundary):

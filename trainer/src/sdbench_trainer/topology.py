@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from sdbench_trainer.run import RUN_VARIABLE, RunConfig, Source
+from sdbench_trainer.run import RUN_VARIABLE, START_VARIABLE, RunConfig, Source
 
 SCRATCH_VARIABLE = "SDBENCH_SCRATCH"
 """Environment variable with the folder that PID 1 and its ranks share."""
@@ -48,6 +48,8 @@ class Topology:
     per_node: int
     master: str
     port: int
+    start_seconds: int = 0
+    """For how long other pods may still be started: their images are pulled, their volumes mounted."""
 
     @property
     def first_rank(self) -> int:
@@ -94,7 +96,7 @@ def topology_in(environment: Mapping[str, str], devices: int) -> Topology:
     master = environment.get("PET_MASTER_ADDR") or environment.get("MASTER_ADDR")
     if not master or not port:
         raise Refused("PET_MASTER_ADDR and PET_MASTER_PORT are not set: the pods would not find each other.")
-    return Topology(nodes, node_rank, per_node, master, port)
+    return Topology(nodes, node_rank, per_node, master, port, _number(environment, START_VARIABLE, 0))
 
 
 def credential_variables(folder: Path) -> dict[str, str]:

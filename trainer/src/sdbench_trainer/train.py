@@ -183,9 +183,8 @@ def trained(run: RunConfig, place: Place, pulse: Pulse) -> Report:
     telemetry = Telemetry(run.trainer.model.value, device_memory=run.accelerator) if place.rank == 0 else None
     if telemetry is not None:
         serve(telemetry, port())
-    pulse.enter(Phase.RENDEZVOUS)
     device = device_of(run, place)
-    meet(run, place)
+    meet(run, place, pulse)
     pulse.enter(Phase.SETTING_UP)
     require_same_device(device_name(run))
     reproducibility.seed_all(run.trainer.seed)

@@ -71,10 +71,16 @@ class Watch(Callback):  # type: ignore[misc]
     def before_forward(self, state: State, logger: Logger) -> None:
         """Composer's event."""
         self._forward.begin()
+        self._pulse.mark()
 
     def before_backward(self, state: State, logger: Logger) -> None:
         """Composer's event."""
         self._forward.end()
+        self._pulse.mark()
+
+    def after_backward(self, state: State, logger: Logger) -> None:
+        """Composer's event."""
+        self._pulse.mark()
 
     def batch_end(self, state: State, logger: Logger) -> None:
         """The edge of a step."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sdbench_trainer.beats import DOING, Beat, Phase
 from sdbench_trainer.failures import aborted_code
 from sdbench_trainer.report import ExitCode
-from sdbench_trainer.run import Watchdog
+from sdbench_trainer.run import STALL_FLOOR_SECONDS, Watchdog
 
 PEER_SECONDS = 4.0
 """How long the culprit may take to be heard before a rank is believed that may only have suffered from it."""
@@ -16,8 +16,6 @@ RENDEZVOUS_MARGIN_SECONDS = 5.0
 """The ranks' own timeout knows who is missing, so it comes first."""
 
 STALL_STEPS = 100
-STALL_FLOOR_SECONDS = 60.0
-
 
 FOLLOWERS = (ExitCode.BUG, ExitCode.COLLECTIVE_ERROR, ExitCode.PEER_LOST)
 """Ends that another rank's end may have led to, the likelier culprits first."""
@@ -74,31 +72,32 @@ class Verdict:
     code: ExitCode
     local_rank: int
     sentence: str
+    beat: Beat
+    """The last one of the rank that is blamed."""
 
 
-def _overdue(beat: Beat, limits: Watchdog) -> tuple[ExitCode, float, str]:
+def _overdue(beat: Beat, limits: Watchdog, start_seconds: int) -> tuple[ExitCode, float, str]:
+    meeting = limits.rendezvous_seconds + RENDEZVOUS_MARGIN_SECONDS
     if beat.phase is Phase.RENDEZVOUS:
-        limit = limits.rendezvous_seconds + RENDEZVOUS_MARGIN_SECONDS
-        return ExitCode.RENDEZVOUS_TIMEOUT, limit, "the other ranks did not come"
+        return ExitCode.RENDEZVOUS_TIMEOUT, meeting, "the master was not reached"
+    if beat.phase is Phase.GATHERING:
+        return ExitCode.RENDEZVOUS_TIMEOUT, start_seconds + meeting, "the other ranks did not come"
     if beat.steps == 0:
         return ExitCode.STALLED, limits.first_step_seconds, f"no first step while {DOING[beat.phase]}"
     limit = limits.stall_seconds if beat.phase is Phase.FINISHING else stall_limit(beat, limits)
     return ExitCode.STALLED, limit, f"no step after step {beat.steps}"
 
 
-def verdict(beats: Sequence[Beat | None], limits: Watchdog, now: float) -> Verdict | None:
+def verdict(beats: Sequence[Beat | None], limits: Watchdog, now: float, start_seconds: int = 0) -> Verdict | None:
     """The rank that is furthest behind among those silent beyond their limit; None while all are in time.
 
-    `beats` has None for a rank that has ended.
+    `beats` has None for a rank that has ended; `start_seconds` is for how long other pods may still be started.
     """
     late = []
     for local_rank, beat in enumerate(beats):
         if beat is None:
             continue
-        code, limit, what = _overdue(beat, limits)
+        code, limit, what = _overdue(beat, limits, start_seconds)
         if now - beat.at > limit:
-            late.append((beat.steps, beat.at, local_rank, code, f"{what} for {limit:.0f} s"))
-    if not late:
-        return None
-    _, _, local_rank, code, sentence = min(late, key=lambda entry: entry[:3])
-    return Verdict(code, local_rank, sentence)
+            late.append(Verdict(code, local_rank, f"{what} for {limit:.0f} s", beat))
+    return min(late, key=lambda one: (one.beat.progress, one.beat.at, one.local_rank), default=None)

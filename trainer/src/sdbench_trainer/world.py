@@ -10,8 +10,9 @@ import torch
 import torch.distributed as dist
 from torch._C._distributed_c10d import TCPStore
 
+from sdbench_trainer.beats import Phase, Pulse
 from sdbench_trainer.failures import ConfigInvalid, RendezvousTimeout
-from sdbench_trainer.run import RunConfig
+from sdbench_trainer.run import START_VARIABLE, RunConfig
 from sdbench_trainer.topology import SCRATCH_VARIABLE
 
 
@@ -24,6 +25,8 @@ class Place:
     local_rank: int = 0
     local_world: int = 1
     scratch: Path | None = None
+    start_seconds: int = 0
+    """For how long other pods may still be started."""
 
     @property
     def nodes(self) -> int:
@@ -32,7 +35,7 @@ class Place:
 
 
 def place_in(environment: Mapping[str, str]) -> Place:
-    """The place that RANK, WORLD_SIZE, LOCAL_RANK and LOCAL_WORLD_SIZE name."""
+    """The place that RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE and START_VARIABLE tell."""
     scratch = environment.get(SCRATCH_VARIABLE)
     return Place(
         rank=int(environment.get("RANK", "0")),
@@ -40,6 +43,7 @@ def place_in(environment: Mapping[str, str]) -> Place:
         local_rank=int(environment.get("LOCAL_RANK", "0")),
         local_world=int(environment.get("LOCAL_WORLD_SIZE", "1")),
         scratch=Path(scratch) if scratch else None,
+        start_seconds=int(environment.get(START_VARIABLE) or "0"),
     )
 
 
@@ -53,19 +57,18 @@ def device_of(run: RunConfig, place: Place) -> torch.device:
     return torch.device("cuda", place.local_rank)
 
 
-def meet(run: RunConfig, place: Place) -> None:
-    """Wait until all ranks are there. Raises RendezvousTimeout."""
+def meet(run: RunConfig, place: Place, pulse: Pulse) -> None:
+    """Find the master, wait until all ranks are there, and join them. Raises RendezvousTimeout.
+
+    The master runs by then: the training-operator starts the others when it does. They may come much later.
+    """
+    pulse.enter(Phase.RENDEZVOUS)
     if place.world == 1:
         return
-    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-    patience = timedelta(seconds=run.watchdog.rendezvous_seconds)
-    try:
-        store = TCPStore(address, port, place.world, is_master=place.rank == 0, timeout=patience)
-    except RuntimeError as error:
-        raise RendezvousTimeout(
-            f"Not all of {place.world} ranks met at {address}:{port} within "
-            f"{run.watchdog.rendezvous_seconds} s: {str(error).splitlines()[0]}"
-        ) from error
+    seconds = run.watchdog.rendezvous_seconds
+    store = _store_of_the_master(place, seconds)
+    pulse.enter(Phase.GATHERING)
+    _gather(store, place, place.start_seconds + seconds)
     longest = max(run.watchdog.first_step_seconds, run.watchdog.stall_seconds)
     dist.init_process_group(
         "nccl" if run.accelerator else "gloo",
@@ -74,3 +77,35 @@ def meet(run: RunConfig, place: Place) -> None:
         world_size=place.world,
         timeout=timedelta(seconds=longest),
     )
+
+
+def _store_of_the_master(place: Place, seconds: int) -> TCPStore:
+    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    patience, master = timedelta(seconds=seconds), place.rank == 0
+    try:
+        return TCPStore(address, port, place.world, master, timeout=patience, wait_for_workers=False)
+    except RuntimeError as error:
+        raise RendezvousTimeout(
+            f"Rank 0 was not reached at {address}:{port} within {seconds} s: {str(error).splitlines()[0]}"
+        ) from error
+
+
+def _gather(store: TCPStore, place: Place, seconds: int) -> None:
+    """Wait until every rank has said that it is there."""
+    here = [f"here/{rank}" for rank in range(place.world)]
+    store.set(here[place.rank], "")
+    try:
+        store.wait(here, timedelta(seconds=seconds))
+    except RuntimeError as error:
+        raise RendezvousTimeout(
+            f"Not all of {place.world} ranks came within {seconds} s{_absent(store, here)}"
+        ) from error
+
+
+def _absent(store: TCPStore, here: list[str]) -> str:
+    """Who did not come, as the end of a sentence; nothing if the master has left meanwhile."""
+    try:
+        absent = [str(rank) for rank, key in enumerate(here) if not store.check([key])]  # type: ignore[attr-defined]
+    except RuntimeError:
+        return "."
+    return f"; not there: {', '.join(absent)}."

@@ -113,7 +113,13 @@ class Limits(Boundary):
     start_seconds: int = Field(
         1_800, ge=1, le=YEAR, description="From scheduled to all containers running: pulls and mounts."
     )
-    rendezvous_seconds: int = Field(600, ge=5, le=YEAR, description="From a rank's start to all ranks having met.")
+    rendezvous_seconds: int = Field(
+        600,
+        ge=5,
+        le=YEAR,
+        description="From a rank's start to its reaching the master, and from then to all ranks having met; for others "
+        "of several pods, which may still be started, startSeconds more.",
+    )
     first_step_seconds: int = Field(900, ge=5, le=YEAR, description="From the rendezvous to the first step.")
     stall_seconds: int = Field(600, ge=5, le=YEAR, description="Longest time without a step.")
     total_seconds: int = Field(

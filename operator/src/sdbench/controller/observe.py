@@ -16,14 +16,14 @@ from sdbench.api.names import (
 from sdbench.api.status import TrialPhase, TrialRow
 from sdbench.controller.podstate import label, moment, pod_state
 from sdbench.controller.transport import Document
-from sdbench.core.attempts import failed
+from sdbench.core.attempts import failed, free_since
 from sdbench.core.rows import LIVE, unreleased
 from sdbench.core.world import AttemptState, Complaint, PodState
 
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 
 PATIENCE = timedelta(seconds=8)
-"""After it, an Attempt that has not started is stuck: its Events are read."""
+"""After it, an Attempt that nobody holds and that has not started is stuck: its Events are read."""
 
 
 @dataclass(frozen=True)
@@ -119,17 +119,22 @@ def starting(state: AttemptState) -> bool:
 
 def stuck(state: AttemptState, now: datetime) -> bool:
     """Whether an Attempt should have started by now: then its Events may say why it has not."""
-    return starting(state) and now - state.created_at >= PATIENCE
+    return starting(state) and now - free_since(state) >= PATIENCE
 
 
 def complaints(events: Iterable[Document]) -> tuple[Complaint, ...]:
     """What warning Events say, each thing once, the newest first."""
     newest_first = sorted(events, key=lambda event: str(event.get("lastTimestamp") or ""), reverse=True)
-    said = (
-        Complaint(str(event["involvedObject"].get("name", "")), str(event.get("reason", "")), _message(event))
-        for event in newest_first
-    )
-    return tuple(dict.fromkeys(said))
+    latest: dict[tuple[str, str, str], Complaint] = {}
+    for said in map(_complaint, newest_first):
+        latest.setdefault((said.about, said.reason, said.message), said)
+    return tuple(latest.values())
+
+
+def _complaint(event: Document) -> Complaint:
+    """A repetition changes the Event, which keeps the moment of its creation."""
+    about, created = str(event["involvedObject"].get("name", "")), event.get("metadata", {}).get("creationTimestamp")
+    return Complaint(about, str(event.get("reason", "")), _message(event), moment(created) if created else None)
 
 
 def _expected(benchmark: Benchmark) -> Iterator[tuple[str, int, int]]:

@@ -111,8 +111,7 @@ def _exit(status: Document) -> PodExit | None:
 
 
 def _exit_of(ended: Document, said: str) -> PodExit:
-    at = ended.get("finishedAt")
-    return PodExit(ended["exitCode"], ended.get("reason", ""), said, moment(at) if at else None)
+    return PodExit(ended["exitCode"], ended.get("reason", ""), said)
 
 
 def _waiting(status: Document) -> tuple[str, str]:

@@ -27,7 +27,7 @@ from sdbench.controller.calls import JOB_API_VERSION, JOB_KIND
 from sdbench.controller.placement import gang, placed, queue_labels
 from sdbench.controller.quantities import multiplied, whole_cores
 from sdbench.core.world import Start
-from sdbench_trainer.run import CREDENTIALS_FOLDER, METRICS_PORT, RUN_VARIABLE, SHARDS_FOLDER, RunConfig
+from sdbench_trainer.run import CREDENTIALS_FOLDER, METRICS_PORT, RUN_VARIABLE, SHARDS_FOLDER, START_VARIABLE, RunConfig
 
 CONTAINER = "pytorch"
 """The training-operator looks for a container of this name."""
@@ -155,6 +155,7 @@ def _container(benchmark: Benchmark, start: Start, ports: tuple[Part, ...]) -> P
         "image": start.image,
         "env": [
             {"name": RUN_VARIABLE, "value": run_text(start.run)},
+            *_patience(benchmark, start),
             # Nobody's home is the root folder, which is read-only.
             {"name": "HOME", "value": "/tmp"},  # noqa: S108 (an emptyDir of the pod's own)
             # Without it every rank would start a thread for every core of the node.
@@ -176,6 +177,12 @@ def _container(benchmark: Benchmark, start: Start, ports: tuple[Part, ...]) -> P
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [*_mounts(benchmark.spec.data), *workload.mounts(fixed)],
     }
+
+
+def _patience(benchmark: Benchmark, start: Start) -> list[Part]:
+    """For how long a pod that runs waits for others to be started, beyond what the ranks take to meet."""
+    variable = {"name": START_VARIABLE, "value": str(benchmark.spec.limits.start_seconds)}
+    return [variable] if start.pods > 1 else []
 
 
 def _amounts(devices: Devices, each_pod: int) -> dict[str, str]:

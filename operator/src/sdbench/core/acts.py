@@ -11,7 +11,7 @@ from sdbench.api.spec import Spec
 from sdbench.api.status import Reason, TrialPhase, TrialRow
 from sdbench.core.attempts import ours
 from sdbench.core.backoff import patience_ends
-from sdbench.core.causes import SETTLE_SECONDS, obstacles
+from sdbench.core.causes import SETTLE_SECONDS, obstacles, silence_seconds
 from sdbench.core.occupancy import in_the_way, teardown_due
 from sdbench.core.plan import Trial
 from sdbench.core.retention import deletions, kept
@@ -114,6 +114,7 @@ def _moments(row: TrialRow, world: World) -> Iterator[datetime]:
         return
     if row.ended_at is not None:
         yield row.ended_at + timedelta(seconds=SETTLE_SECONDS)
+        yield row.ended_at + timedelta(seconds=silence_seconds(world.benchmark.spec.limits))
     spec = world.benchmark.spec
     if row.job_uid is None and row.queued_at is not None:
         yield row.queued_at + timedelta(seconds=spec.limits.queued_seconds)

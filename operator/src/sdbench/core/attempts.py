@@ -31,6 +31,11 @@ def pods_checksum(state: AttemptState) -> str:
     return f"{zlib.crc32(','.join(sorted(pod.uid for pod in state.pods)).encode()):08x}"
 
 
+def free_since(state: AttemptState) -> datetime:
+    """Since when nobody holds the job, as far as it says: its creation, or the end of its last suspension."""
+    return state.created_at if state.suspension_at is None else max(state.created_at, state.suspension_at)
+
+
 def seen(row: TrialRow) -> bool:
     """Whether all pods of the row's Attempt were there once."""
     return row.pods_checksum is not None or row.scheduled_at is not None
@@ -104,9 +109,24 @@ def scheduled_at(state: AttemptState) -> datetime | None:
     return _last(state, [pod.scheduled_at for pod in state.pods])
 
 
-def started_at(state: AttemptState) -> datetime | None:
-    """When the last container ran, once all do or did."""
-    return _last(state, [pod.started_at for pod in state.pods])
+def began(pod: PodState, seen: datetime | None) -> datetime | None:
+    """When its container began to run, as its kubelet says, as far as that can be.
+
+    It was after the pod was bound to its node, which the API server says, and before all pods were seen to run. So a
+    clock that is slow shortens a run by less than its pod took to start, and none lengthens it by more than that was
+    seen late.
+    """
+    if pod.started_at is None or pod.scheduled_at is None:
+        return pod.started_at
+    if pod.started_at < pod.scheduled_at:
+        return seen or pod.scheduled_at
+    return pod.started_at if seen is None else min(pod.started_at, seen)
+
+
+def started_at(state: AttemptState, now: datetime) -> datetime | None:
+    """When the last container ran, once all do or did; now if a kubelet says what cannot be."""
+    last = _last(state, [began(pod, now) for pod in state.pods])
+    return last if last is None else min(last, now)
 
 
 def _last(state: AttemptState, moments: list[datetime | None]) -> datetime | None:

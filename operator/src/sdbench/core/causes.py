@@ -4,6 +4,9 @@ Causes are asked for in the order in which they tell most: what voids everything
 its cause, what the cluster did to the pods, and then ends that may follow from another's. Such a weak cause waits some
 seconds for a stronger one to be heard; a limit that is over comes last.
 
+A rank that stalls may wait for one whose node is lost, and its own patience may be shorter than the cluster's. So its
+word is held until all pods have ended by themselves, or the cluster would have said so.
+
 A job that somebody suspends loses its pods: the training-operator deletes them, they are killed (143), their peers are
 lost (69), they vanish. All of that is the suspension's work, so while a job is suspended no weak cause is asked for:
 it was preempted if its pods had been there, else it waits. `suspend` is set before any pod is deleted, and a job whose
@@ -14,21 +17,32 @@ by somebody else.
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sdbench.api.spec import Spec
+from sdbench.api.spec import Limits, Spec
 from sdbench.api.status import Reason, TrialRow
 from sdbench.core import attempts
 from sdbench.core.consequences import CONSEQUENCES, Consequence
-from sdbench.core.culprits import STRONG, WEAK, culprit, tail
+from sdbench.core.culprits import STRONG, WAITED, WEAK, Culprit, culprit, tail
 from sdbench.core.disruptions import disrupted_by
-from sdbench.core.hindrances import Hindrance, half_a_gang, held_by, hindrances
+from sdbench.core.hindrances import Hindrance, half_a_gang, held_by, hindrances, unstarted
 from sdbench.core.mixed import different_images
 from sdbench.core.plan import Trial
 from sdbench.core.reasons import sentence
 from sdbench.core.world import AttemptState
 from sdbench_trainer.report import Report
+from sdbench_trainer.run import STALL_FLOOR_SECONDS
 
 SETTLE_SECONDS = 15
 """How long a weak cause waits for a stronger one: a rank that lost its peer stays that much longer than the culprit."""
+
+
+NODE_SECONDS = 90
+"""How long after a node fell silent the cluster has said so of its pods: some 80 s after its last sign of life."""
+
+
+def silence_seconds(limits: Limits) -> int:
+    """How long after the first pod that stalled the others are waited for: what NODE_SECONDS leave of its patience."""
+    patience = min(limits.first_step_seconds, limits.stall_seconds, STALL_FLOOR_SECONDS)
+    return max(SETTLE_SECONDS, NODE_SECONDS - patience)
 
 
 @dataclass(frozen=True)
@@ -40,6 +54,8 @@ class Ending:
     consequence: Consequence
     report: Report | None = None
     """Of a measured Attempt."""
+    given_up: bool = False
+    """Because a limit is over, however long ago a first pod has ended."""
 
 
 def ending(row: TrialRow, state: AttemptState, trial: Trial, spec: Spec, image: str, now: datetime) -> Ending | None:
@@ -49,17 +65,19 @@ def ending(row: TrialRow, state: AttemptState, trial: Trial, spec: Spec, image: 
         or _remade(row, state)
         or _replaced(row, state)
         or _measured(state, trial)
-        or _culprit(row, state, spec, {STRONG})
-        or (_held(row, state) if state.suspended else _disturbed(row, state, spec, now))
+        or _culprit(row, state, spec, image, now, {STRONG})
+        or (None if state.suspended else _disrupted(state))
+        or _waited(row, state, spec, image, now)
+        or (_held(row, state) if state.suspended else _disturbed(row, state, spec, image, now))
         or _given_up(row, state, spec, image, now)
     )
 
 
 def seen_to_end(row: TrialRow, state: AttemptState) -> bool:
-    """Whether a first sign of an end is there, from which SETTLE_SECONDS count."""
+    """Whether a first sign of an end is there, good or bad, from which it is waited for others."""
     if row.ended_at is not None or (state.suspended and not attempts.seen(row)):
         return False
-    return any(attempts.failed(pod) for pod in state.pods) or _silent(state)
+    return any(pod.lost or pod.exit is not None for pod in state.pods) or _silent(state)
 
 
 def obstacles(row: TrialRow, state: AttemptState, spec: Spec, image: str) -> tuple[Hindrance, ...]:
@@ -109,14 +127,30 @@ def _measured(state: AttemptState, trial: Trial) -> Ending | None:
     return Ending(Reason.MEASURED, "", Consequence.MEASURED, report)
 
 
-def _culprit(row: TrialRow, state: AttemptState, spec: Spec, ranks: set[int]) -> Ending | None:
+def _culprit(
+    row: TrialRow, state: AttemptState, spec: Spec, image: str, now: datetime, ranks: set[int]
+) -> Ending | None:
     found = culprit(state, spec, ranks)
     if found is None:
         return None
-    if found.reason is Reason.RENDEZVOUS_TIMEOUT and (gang := half_a_gang(row, state)):
-        # The others could not come: it is the cluster that has no room for all, and no failure.
-        return Ending(Reason.UNSCHEDULABLE, f"{gang}: {found.sentence}", Consequence.BACKS_OFF)
+    if found.reason is Reason.RENDEZVOUS_TIMEOUT:
+        if gang := half_a_gang(row, state):
+            # The others could not come: it is the cluster that has no room for all, and no failure.
+            return Ending(Reason.UNSCHEDULABLE, f"{gang}: {found.sentence}", Consequence.BACKS_OFF)
+        if late := sorted(unstarted(state, spec.limits, image), key=_vague):
+            return _given_up(row, state, spec, image, now) or _awaited_in_vain(late[0], found, row, spec)
     return ended(found.reason, found.sentence)
+
+
+def _vague(obstacle: Hindrance) -> bool:
+    return obstacle.reason is Reason.DEADLINE_EXCEEDED
+
+
+def _awaited_in_vain(obstacle: Hindrance, found: Culprit, row: TrialRow, spec: Spec) -> Ending:
+    """Another pod does not run yet, and a peer has no patience left. What stays in the way is told for good at last."""
+    said = f"{obstacle.brief}: pod {found.pod} has given up waiting for it. {obstacle.detail}".strip()
+    again = row.failures < spec.retries
+    return Ending(obstacle.reason, said, Consequence.RETRIED if again else obstacle.consequence)
 
 
 def _held(row: TrialRow, state: AttemptState) -> Ending | None:
@@ -124,9 +158,24 @@ def _held(row: TrialRow, state: AttemptState) -> Ending | None:
     return _vanished(row, state) or (_preempted(state) if attempts.seen(row) else None)
 
 
-def _disturbed(row: TrialRow, state: AttemptState, spec: Spec, now: datetime) -> Ending | None:
+def _disturbed(row: TrialRow, state: AttemptState, spec: Spec, image: str, now: datetime) -> Ending | None:
     """What somebody did to the job and its pods; then weak causes."""
-    return _disrupted(state) or _vanished(row, state) or _deleted(row, state) or _settled(row, state, spec, now)
+    return _vanished(row, state) or _deleted(row, state) or _settled(row, state, spec, image, now)
+
+
+def _waited(row: TrialRow, state: AttemptState, spec: Spec, image: str, now: datetime) -> Ending | None:
+    """Of a rank that waited in vain; whether for one on a lost node, the cluster may still have to say."""
+    found = culprit(state, spec, {WAITED})
+    if found is None or (found.reason is Reason.STALLED and not _heard_out(row, state, spec, now)):
+        return None
+    return _culprit(row, state, spec, image, now, {WAITED})
+
+
+def _heard_out(row: TrialRow, state: AttemptState, spec: Spec, now: datetime) -> bool:
+    """Whether no more can be expected to be heard of pods that have stalled."""
+    if attempts.all_pods_exist(state) and attempts.all_exited(state):
+        return True
+    return row.ended_at is not None and now >= row.ended_at + timedelta(seconds=silence_seconds(spec.limits))
 
 
 def _preempted(state: AttemptState) -> Ending:
@@ -158,12 +207,12 @@ def _deleted(row: TrialRow, state: AttemptState) -> Ending | None:
     return _preempted(state) if attempts.taken_away(row, state) else told(Reason.INTERRUPTED, what)
 
 
-def _settled(row: TrialRow, state: AttemptState, spec: Spec, now: datetime) -> Ending | None:
+def _settled(row: TrialRow, state: AttemptState, spec: Spec, image: str, now: datetime) -> Ending | None:
     """A weak cause, once no stronger one can be expected."""
     waited = row.ended_at is not None and now >= row.ended_at + timedelta(seconds=SETTLE_SECONDS)
-    if not waited and not (state.pods and attempts.all_exited(state)):
+    if culprit(state, spec, {WAITED}) or (not waited and not (state.pods and attempts.all_exited(state))):
         return None
-    if cause := _culprit(row, state, spec, WEAK):
+    if cause := _culprit(row, state, spec, image, now, WEAK):
         return cause
     if waited and _silent(state):
         return told(Reason.UNKNOWN, f"Job {state.name} ended and its pods do not say why", _last_words(state))
@@ -188,5 +237,5 @@ def _master(state: AttemptState) -> str:
 def _given_up(row: TrialRow, state: AttemptState, spec: Spec, image: str, now: datetime) -> Ending | None:
     for obstacle in obstacles(row, state, spec, image):
         if obstacle.due <= now:
-            return Ending(obstacle.reason, obstacle.sentence, obstacle.consequence)
+            return Ending(obstacle.reason, obstacle.sentence, obstacle.consequence, given_up=True)
     return None

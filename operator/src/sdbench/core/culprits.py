@@ -1,11 +1,14 @@
 """Which pod is to blame, and what did it say? The pod with the most telling end, as a reason and a sentence.
 
-The order: the kubelet's `OOMKilled`, then exit codes that name their cause, then 137 of which PID 1 says that it found
-a rank killed, then 70 and unknown codes, then 73 (a collective failed: of whose peer?), then 69 (a peer was lost:
-whose?), then 143 and 137 (PID 1 was stopped or killed itself, which follows from anything); ties by pod index.
+The order: the kubelet's `OOMKilled`, then exit codes that name their cause, then 66 and 71 (nothing happened: who did
+not come, or go on?), then 137 of which PID 1 says that it found a rank killed, then 70 and unknown codes, then 73 (a
+collective failed: of whose peer?), then 69 (a peer was lost: whose?), then 143 and 137 (PID 1 was stopped or killed
+itself, which follows from anything). Of several that hang, the one that came least far in its steps: the others stand
+in a collective and wait for it. Ties by pod index.
 """
 
 from dataclasses import dataclass
+from math import inf
 
 from sdbench.api.spec import Spec
 from sdbench.api.status import Reason
@@ -13,7 +16,7 @@ from sdbench.core.reasons import sentence
 from sdbench.core.world import AttemptState, PodExit, PodState
 from sdbench_trainer.report import ExitCode
 
-STRONG, LOST_RANK, BUG, COLLECTIVE, PEER, KILLED = range(6)
+STRONG, WAITED, LOST_RANK, BUG, COLLECTIVE, PEER, KILLED = range(7)
 """Ranks of culprits, the most telling first."""
 
 WEAK = {LOST_RANK, BUG, COLLECTIVE, PEER, KILLED}
@@ -52,7 +55,13 @@ CODES: dict[int, CodeMeaning] = {
     ),
     ExitCode.MIXED_DEVICES: CodeMeaning(Reason.MIXED_DEVICES, "The ranks ran on different devices"),
 }
-RANKS = {ExitCode.BUG: BUG, ExitCode.COLLECTIVE_ERROR: COLLECTIVE, ExitCode.PEER_LOST: PEER}
+RANKS = {
+    ExitCode.RENDEZVOUS_TIMEOUT: WAITED,
+    ExitCode.STALLED: WAITED,
+    ExitCode.BUG: BUG,
+    ExitCode.COLLECTIVE_ERROR: COLLECTIVE,
+    ExitCode.PEER_LOST: PEER,
+}
 
 
 @dataclass(frozen=True)
@@ -61,6 +70,7 @@ class Culprit:
 
     reason: Reason
     sentence: str
+    pod: str
 
 
 def culprit(state: AttemptState, spec: Spec, ranks: set[int]) -> Culprit | None:
@@ -69,21 +79,28 @@ def culprit(state: AttemptState, spec: Spec, ranks: set[int]) -> Culprit | None:
     The code of a pod that its kubelet lost says nothing; its rank is weak, and disruptions are asked for before those.
     """
     found = [
-        (pod.exit.reason != OUT_OF_HOST_MEMORY, _rank(pod, pod.exit), pod.index, pod, pod.exit)
+        (pod.exit.reason != OUT_OF_HOST_MEMORY, _rank(pod, pod.exit), _progress(pod), pod.index, pod, pod.exit)
         for pod in state.pods
         if pod.exit is not None and pod.exit.code != 0 and _rank(pod, pod.exit) in ranks
     ]
     if not found:
         return None
-    *_, pod, exited = min(found, key=lambda entry: entry[:3])
+    *_, pod, exited = min(found, key=lambda entry: entry[:4])
     meaning = _meaning(exited)
-    return Culprit(meaning.reason, sentence(meaning.reason, meaning.what, _accused(pod, exited, meaning.reason, spec)))
+    said = sentence(meaning.reason, meaning.what, _accused(pod, exited, meaning.reason, spec))
+    return Culprit(meaning.reason, said, pod.name)
 
 
 def tail(said: str) -> str:
     """The end of what was said, on one line."""
     line = " ".join(said.split())
     return line if len(line) <= TAIL_CHARACTERS else f"…{line[-TAIL_CHARACTERS:]}"
+
+
+def _progress(pod: PodState) -> tuple[float, ...]:
+    """How far the rank came that the pod blames; one of which that is not known, as far as can be."""
+    told = pod.report.error.progress if pod.report is not None and pod.report.error is not None else None
+    return told if told is not None else (inf,)
 
 
 def _rank(pod: PodState, exited: PodExit) -> int:

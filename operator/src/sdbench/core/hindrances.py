@@ -3,11 +3,11 @@
 | hindrance | seen as | reason | given up |
 |---|---|---|---|
 | a queue holds the job | suspended | NotAdmitted | limits.queuedSeconds after creation |
-| pods are refused by Pod Security | FailedCreatePod, pods missing | PodsForbidden | 20 s after creation |
-| pods exceed a quota, a LimitRange | FailedCreatePod, pods missing | PodsForbidden (Point) | 20 s after creation |
-| the pods' ServiceAccount does not exist | FailedCreatePod, pods missing | PodsForbidden | 20 s after creation |
+| pods are refused by Pod Security | FailedCreatePod, pods missing | PodsForbidden | 20 s after the Event |
+| pods exceed a quota, a LimitRange | FailedCreatePod, pods missing | PodsForbidden (Point) | 20 s after the Event |
+| the pods' ServiceAccount does not exist | FailedCreatePod, pods missing | PodsForbidden | 20 s after the Event |
 | pods cannot be made otherwise | FailedCreatePod, pods missing | PodsForbidden | limits.queuedSeconds after creation |
-| a claim does not exist | unschedulable: persistentvolumeclaim not found | DataMissing | 20 s after creation |
+| a claim does not exist | unschedulable: persistentvolumeclaim not found | DataMissing | 20 s after admission |
 | no place for a pod | unschedulable, pods missing | Unschedulable | limits.queuedSeconds after creation |
 | half a gang holds devices | some pods scheduled, not all | Unschedulable (backs off) | limits.gangSeconds later |
 | a wrong or forbidden image name | InvalidImageName, ErrImageNeverPull | ImagePull | 20 s after scheduling |
@@ -16,8 +16,11 @@
 | the container cannot be made | CreateContainerConfigError otherwise | ConfigInvalid | 20 s after scheduling |
 | the image is not pulled | ErrImagePull, ImagePullBackOff | ImagePull | limits.startSeconds after scheduling |
 | a container does not run | nothing of the above | DeadlineExceeded | limits.startSeconds after scheduling |
-| a pod outlasts another | one ended well, another runs on | Stalled | limits.stallSeconds and 60 s after the last end |
+| a pod outlasts another | one ended well, one runs on | Stalled | limits.stallSeconds and 60 s after that is seen |
 | the run does not end | the pods' own watchdogs did not end it | DeadlineExceeded | limits.totalSeconds after start |
+
+"After admission" is after the job's creation, or after the last moment at which a queue let it go. That moment is one
+of the job's conditions, which the training-operator writes only after all pods are made: so refusals have their own.
 
 Causes that only a person can remove are told at once. A registry may recover, a node may be added: those have
 the limits that the person set. What is in the way shows in the row from the first moment. The limits of a run that
@@ -32,9 +35,11 @@ from datetime import datetime, timedelta
 from sdbench.api.spec import Limits
 from sdbench.api.status import Reason, TrialRow
 from sdbench.api.workload import CA_VOLUME
+from sdbench.core.attempts import began, free_since
 from sdbench.core.consequences import CONSEQUENCES, Consequence
+from sdbench.core.forbidden import BY_QUOTA, FORBIDDEN, UNCOUNTED_QUOTA
 from sdbench.core.reasons import sentence
-from sdbench.core.world import AttemptState, PodState
+from sdbench.core.world import AttemptState, Complaint, PodState
 
 STUCK_SECONDS = 20
 """How long a hindrance that only a person can remove is borne: Events and the kubelet's word may lag a little."""
@@ -53,7 +58,7 @@ MISSING_ACCOUNT = re.compile(r'serviceaccount "(?!default")([^"]+)" not found')
 """Another than the namespace's own, which comes by itself."""
 
 MISSING_CLAIM = re.compile(r'persistentvolumeclaim "([^"]+)" not found')
-MAY_PASS = ("error looking up service account", "being terminated")
+MAY_PASS = re.compile(f"error looking up service account|being terminated|{UNCOUNTED_QUOTA.pattern}")
 """What a refusal says that is none of the pods' own: it may pass."""
 
 
@@ -68,10 +73,14 @@ class Hindrance:
     """What the cluster said."""
     due: datetime
     consequence: Consequence
+    over: str = ""
+    """Which limit is over when it is due."""
 
     @property
     def sentence(self) -> str:
-        return f"{self.brief}: {self.detail}" if self.detail else self.brief
+        """Once it is due."""
+        said = f"{self.over} {self.detail}".strip()
+        return f"{self.brief}: {said}" if said else self.brief
 
 
 def hindrances(row: TrialRow, state: AttemptState, limits: Limits, image: str) -> tuple[Hindrance, ...]:
@@ -81,15 +90,15 @@ def hindrances(row: TrialRow, state: AttemptState, limits: Limits, image: str) -
     before_start = (
         *_before_pods(state, limits),
         *_in_the_queue(row, state, limits),
-        *_at_the_start(state, limits, image),
+        *unstarted(state, limits, image),
     )
-    return (*before_start, *_outlasting(state, limits), *_total(state, limits))
+    return (*before_start, *_outlasting(row, state, limits), *_total(row, state, limits))
 
 
-def hindrance(reason: Reason, what: str, detail: str, since: datetime, seconds: int) -> Hindrance:
+def hindrance(reason: Reason, what: str, detail: str, since: datetime, seconds: int, over: str = "") -> Hindrance:
     """With the usual remedy and consequence of its reason."""
     due = since + timedelta(seconds=seconds)
-    return Hindrance(reason, sentence(reason, what), detail, due, CONSEQUENCES[reason])
+    return Hindrance(reason, sentence(reason, what), detail, due, CONSEQUENCES[reason], over)
 
 
 def held_by(state: AttemptState) -> str:
@@ -110,18 +119,20 @@ def _before_pods(state: AttemptState, limits: Limits) -> Iterator[Hindrance]:
         return
     for complaint in state.complaints:
         if complaint.reason == "FailedCreatePod":
-            yield _refusal(state, complaint.message, limits)
+            yield _refusal(state, complaint, limits)
 
 
-def _refusal(state: AttemptState, said: str, limits: Limits) -> Hindrance:
-    stuck = state.created_at + timedelta(seconds=STUCK_SECONDS)
+def _refusal(state: AttemptState, complaint: Complaint, limits: Limits) -> Hindrance:
+    """Pods of those that must make room for these may still count for some seconds."""
+    said, free = complaint.message, free_since(state)
+    stuck = max(free, complaint.at or free) + timedelta(seconds=STUCK_SECONDS)
     if account := MISSING_ACCOUNT.search(said):
         brief = (
             f"The ServiceAccount {account[1]}, which the administrator fixed for the pods, does not exist; create it"
         )
         return Hindrance(Reason.PODS_FORBIDDEN, brief, said, stuck, Consequence.STOPS_SWEEP)
-    passing = any(word in said for word in MAY_PASS)
-    if passing or ("forbidden" not in said and "quota" not in said):
+    final = FORBIDDEN.search(said) or BY_QUOTA.search(said)
+    if MAY_PASS.search(said) or not final:
         brief = "The pods cannot be created; it is tried again and again"
         due = state.created_at + timedelta(seconds=limits.queued_seconds)
         return Hindrance(Reason.PODS_FORBIDDEN, brief, said, due, Consequence.STOPS_SWEEP)
@@ -129,7 +140,7 @@ def _refusal(state: AttemptState, said: str, limits: Limits) -> Hindrance:
         brief = "Pod Security of the namespace refuses the pods; relax its level or use another namespace"
         return Hindrance(Reason.PODS_FORBIDDEN, brief, said, stuck, Consequence.STOPS_SWEEP)
     brief = "The namespace refuses the pods; ask for less, or have its rules changed"
-    if "exceeded quota" in said or "failed quota" in said:
+    if BY_QUOTA.search(said):
         brief = "A quota of the namespace has no room for the pods; raise it or ask for fewer devices"
     # Rules about amounts: a Point that asks for less may still fit.
     return Hindrance(Reason.PODS_FORBIDDEN, brief, said, stuck, Consequence.ENDS_POINT)
@@ -141,7 +152,7 @@ def _in_the_queue(row: TrialRow, state: AttemptState, limits: Limits) -> Iterato
     for pod in waiting:
         if claim := MISSING_CLAIM.search(pod.unschedulable):
             brief = f"The claim {claim[1]} does not exist; create it or correct spec.data.claim"
-            due = state.created_at + timedelta(seconds=STUCK_SECONDS)
+            due = free_since(state) + timedelta(seconds=STUCK_SECONDS)
             yield Hindrance(Reason.DATA_MISSING, brief, "", due, CONSEQUENCES[Reason.DATA_MISSING])
     for pod in waiting:
         if pod.unschedulable:
@@ -178,7 +189,8 @@ def half_a_gang(row: TrialRow, state: AttemptState) -> str:
     )
 
 
-def _at_the_start(state: AttemptState, limits: Limits, image: str) -> Iterator[Hindrance]:
+def unstarted(state: AttemptState, limits: Limits, image: str) -> Iterator[Hindrance]:
+    """Of pods that are bound to a node and do not run yet."""
     for pod in state.pods:
         if pod.scheduled_at is not None and pod.started_at is None and pod.exit is None:
             yield from _unmade(pod, pod.scheduled_at, state, image)
@@ -224,24 +236,26 @@ def _unpulled(pod: PodState, since: datetime, state: AttemptState, limits: Limit
 
 def _unstarted(pod: PodState, since: datetime, state: AttemptState, limits: Limits) -> Iterator[Hindrance]:
     """What may pass, within limits.startSeconds."""
-    said = " ".join((pod.waiting_reason, pod.waiting_message, *_complaints(pod, state)[:1]))
-    detail = f"{_over('startSeconds', limits.start_seconds)} {said}".strip()
-    yield hindrance(Reason.DEADLINE_EXCEEDED, f"Pod {pod.name} does not run yet", detail, since, limits.start_seconds)
+    said = " ".join(filter(None, (pod.waiting_reason, pod.waiting_message, *_complaints(pod, state)[:1])))
+    over, what = _over("startSeconds", limits.start_seconds), f"Pod {pod.name} does not run yet"
+    yield hindrance(Reason.DEADLINE_EXCEEDED, what, said, since, limits.start_seconds, over)
 
 
-def _outlasting(state: AttemptState, limits: Limits) -> Iterator[Hindrance]:
-    """Ranks end together, and each pod's own watchdog ends it otherwise: one that runs on hangs as a whole."""
-    well = [pod.exit for pod in state.pods if pod.exit is not None and pod.exit.code == 0]
-    ends = [ended.at for ended in well if ended.at is not None]
+def _outlasting(row: TrialRow, state: AttemptState, limits: Limits) -> Iterator[Hindrance]:
+    """Ranks end together, and each pod's own watchdog ends it otherwise: one that runs on hangs as a whole.
+
+    Since when, the row says: a kubelet's clock may be wrong.
+    """
+    well = any(pod.exit is not None and pod.exit.code == 0 for pod in state.pods)
     running = [pod for pod in state.pods if pod.exit is None and pod.started_at is not None]
-    if ends and running:
+    if well and running and row.ended_at is not None:
         seconds = limits.stall_seconds + OUTLASTING_SECONDS
         what = f"Pod {running[0].name} runs on though others have ended well"
-        yield hindrance(Reason.STALLED, what, _over("stallSeconds", limits.stall_seconds), max(ends), seconds)
+        yield hindrance(Reason.STALLED, what, _over("stallSeconds", limits.stall_seconds), row.ended_at, seconds)
 
 
-def _total(state: AttemptState, limits: Limits) -> Iterator[Hindrance]:
-    starts = [pod.started_at for pod in state.pods if pod.started_at is not None]
+def _total(row: TrialRow, state: AttemptState, limits: Limits) -> Iterator[Hindrance]:
+    starts = [start for pod in state.pods if (start := began(pod, row.started_at)) is not None]
     if starts:
         running = next((f": pod {pod.name} runs" for pod in state.pods if pod.exit is None), "")
         detail = f"{_over('totalSeconds', limits.total_seconds)}{running}"

@@ -1,7 +1,7 @@
 """What does a reason mean? When an Attempt, or a Benchmark, gets it, what a person does about it, and when it is told.
 
 The one source of the remedies: sentences in rows are made with them, and docs/endings.md shows them.
-In `told`, {settle}, {stuck} and {refused} stand for the seconds that causes are waited for.
+In `told`, {settle}, {stuck}, {refused} and {node} stand for the seconds that causes are waited for.
 """
 
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ STORIES: dict[Reason, Story] = {
     Reason.DATA_MISSING: Story(
         "The shards could not be read (65), or the claim does not exist.",
         "check spec.data, its credentials, and that shards lie there",
-        "at once; a claim: {stuck} s after creation",
+        "at once; a claim: {stuck} s after creation, or after a queue let the job go",
     ),
     Reason.SECRET_MISSING: Story(
         "A Secret that the pods mount does not exist, or lacks a key; or the ConfigMap with the CA bundle.",
@@ -49,7 +49,7 @@ STORIES: dict[Reason, Story] = {
     Reason.PODS_FORBIDDEN: Story(
         "A quota, Pod Security or an admission policy refuses the job or its pods; or their ServiceAccount is missing.",
         "ask whoever administers the namespace",
-        "{stuck} s after creation; a refused job after {refused} s; what may pass: limits.queuedSeconds",
+        "{stuck} s after the first refusal; a refused job after {refused} s; what may pass: limits.queuedSeconds",
     ),
     Reason.UNSCHEDULABLE: Story(
         "No node has room for a pod; or some pods held devices for limits.gangSeconds while others found none.",
@@ -62,9 +62,9 @@ STORIES: dict[Reason, Story] = {
         "limits.queuedSeconds after creation",
     ),
     Reason.RENDEZVOUS_TIMEOUT: Story(
-        "The ranks did not meet (66).",
+        "The ranks did not meet (66), though all pods ran: one did not reach the master, or others did not come.",
         "check the network between the pods and its policies, or raise limits.rendezvousSeconds",
-        "limits.rendezvousSeconds after a rank's start",
+        "limits.rendezvousSeconds after a rank's start; if others do not come to it, limits.startSeconds later",
     ),
     Reason.OUT_OF_MEMORY_DEVICE: Story("A device's memory was full (67).", "lower deviceMicrobatchSize"),
     Reason.OUT_OF_MEMORY_HOST: Story(
@@ -91,7 +91,8 @@ STORIES: dict[Reason, Story] = {
         "No first step, or no further one, for too long (71): the sentence says where; or a pod runs on though "
         "another has ended well.",
         "look at where it stands, or raise limits.firstStepSeconds or limits.stallSeconds",
-        "100 median steps, 60 s at least, limits.stallSeconds at most; the first step: limits.firstStepSeconds",
+        "100 median steps, 60 s at least, limits.stallSeconds at most; the first step: limits.firstStepSeconds. "
+        "Of several pods: then once all have ended, or {node} s of silence are over",
     ),
     Reason.SHARED_MEMORY_FULL: Story(
         "The shared memory, /dev/shm, was full (72).", "raise devices.perDevice.sharedMemory"

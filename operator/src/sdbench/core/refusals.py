@@ -17,6 +17,7 @@ from enum import Enum
 from sdbench.api.status import Reason, Status, TrialRow
 from sdbench.core.causes import Ending
 from sdbench.core.consequences import Consequence
+from sdbench.core.forbidden import BY_QUOTA, UNCOUNTED_QUOTA
 from sdbench.core.hindrances import STUCK_SECONDS
 from sdbench.core.published import bounded
 from sdbench.core.rows import concluded
@@ -51,6 +52,7 @@ class Meaning:
 WEBHOOK = Meaning("A webhook of the cluster cannot be asked for the job; it is tried again")
 NO_RIGHT = Meaning("The operator may not create PyTorchJobs in this namespace; grant it by the chart's rules")
 NO_QUOTA = Meaning("A quota of the namespace has no room for another PyTorchJob; raise it or delete old ones")
+NEW_QUOTA = Meaning("A quota of the namespace is not counted yet; it is tried again")
 POLICY = Meaning(
     "The cluster's policies refuse the job; ask whoever administers them",
     Reason.PODS_FORBIDDEN,
@@ -85,6 +87,8 @@ def _meaning(kind: Kind, said: str) -> Meaning:
     forbidden = kind is Kind.FORBIDDEN
     if forbidden and RIGHT in said:
         return NO_RIGHT
-    if forbidden and "quota" in said:
+    if forbidden and BY_QUOTA.search(said):
         return NO_QUOTA
+    if forbidden and UNCOUNTED_QUOTA.search(said):
+        return NEW_QUOTA
     return POLICY if forbidden or any(word in said for word in DENIED) else NO_JOB

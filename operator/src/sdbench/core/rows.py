@@ -101,7 +101,7 @@ def _absent(row: TrialRow, world: World) -> Ending | None:
 
 def _seen(row: TrialRow, state: AttemptState, world: World) -> TrialRow:
     """What the cluster adds to a live row: each fact once, when it is first seen."""
-    scheduled, begun = attempts.scheduled_at(state), attempts.started_at(state)
+    scheduled, begun = attempts.scheduled_at(state), attempts.started_at(state, world.now)
     running = begun is not None or row.phase is TrialPhase.RUNNING
     return row.model_copy(
         update={
@@ -136,7 +136,8 @@ def _in_the_way(row: TrialRow, state: AttemptState, world: World) -> str:
 def concluded(row: TrialRow, end: Ending, world: World) -> TrialRow:
     """The row after its Attempt's end: a result, a void Attempt with another to follow, or a failure."""
     now = moment(world.now)
-    changes: dict[str, object] = {"reason": end.reason, "ended_at": row.ended_at or now}
+    seen = None if end.given_up else row.ended_at
+    changes: dict[str, object] = {"reason": end.reason, "ended_at": seen or now}
     if end.report is not None and end.report.measurement is not None:
         measurement = row_measurement(end.report.measurement, end.report.batch)
         changes |= {"phase": TrialPhase.SUCCEEDED, "measurement": measurement, "measured_at": now, "ended_at": now}

@@ -25,8 +25,6 @@ class PodExit:
     """As the kubelet says it: Completed, Error, OOMKilled, …"""
     message: str = ""
     """The termination message, or the log's tail."""
-    at: datetime | None = None
-    """When, as the kubelet says."""
     before_start: bool = False
     """It was the init container that waits for the master, and the training container never ran."""
 
@@ -70,6 +68,8 @@ class Complaint:
     reason: str
     """FailedCreatePod, FailedMount, FailedScheduling, …"""
     message: str
+    at: datetime | None = None
+    """When it was first said, as the API server says; None: not known."""
 
 
 @dataclass(frozen=True)

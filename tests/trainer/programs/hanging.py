@@ -1,0 +1,33 @@
+"""Who holds up the others? The real trainer, whose last rank hangs in its sixth forward pass."""
+
+import time
+from typing import Any
+
+from sdbench_trainer import train
+from sdbench_trainer.beats import Pulse
+from sdbench_trainer.model import StableDiffusion
+from sdbench_trainer.report import Report
+from sdbench_trainer.run import RunConfig
+from sdbench_trainer.world import Place
+
+PASSES = 6
+forward = StableDiffusion.forward
+passes = 0
+
+
+def hanging(self: StableDiffusion, batch: Any) -> Any:
+    global passes
+    passes += 1
+    while passes == PASSES:
+        time.sleep(0.05)
+    return forward(self, batch)
+
+
+def trained(run: RunConfig, place: Place, pulse: Pulse) -> Report:
+    if place.rank == place.world - 1:
+        StableDiffusion.forward = hanging  # type: ignore[method-assign]
+    return train.trained(run, place, pulse)
+
+
+if __name__ == "__main__":
+    train.main(trained)
