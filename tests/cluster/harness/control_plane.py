@@ -10,7 +10,6 @@ from types import TracebackType
 from typing import Self
 
 from cluster.harness import addresses, kubeconfig
-from cluster.harness.cache import say
 from cluster.harness.certificates import Authority
 from cluster.harness.daemons import Daemon, daemon, direct_environment
 from cluster.harness.failure import HarnessError
@@ -20,7 +19,6 @@ from cluster.harness.runs import Run, new_run
 from cluster.harness.tools import TRAINING_OPERATOR, binary, module_source
 
 LOOPBACK = "127.0.0.1"
-RESTART_SECONDS = 90
 NO_OPTIONS: Mapping[str, Sequence[str]] = {}
 
 PYTORCHJOB_CRD = "manifests/base/crds/kubeflow.org_pytorchjobs.yaml"
@@ -215,15 +213,7 @@ class ControlPlane:
         killed, command = self._programs[name]
         killed.stop(gently=False)
         started = self._stack.enter_context(self._started(name, command))
-
-        def answers() -> bool:
-            if started.process.poll() is not None:
-                # As a kubelet would: what does not come up in its own time, on a busy machine, ends.
-                say(f"{name} has ended, and is started again; its log ends with:\n{started.log_tail()}")
-                started.start()
-            return self._api_ready()
-
-        until(answers, RESTART_SECONDS, f"the API server to answer after a restart of {name}")
+        started.wait_until(self._api_ready)
 
     def _api_ready(self) -> bool:
         trust = ssl.create_default_context(cafile=str(self.authority.certificate))

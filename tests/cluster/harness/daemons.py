@@ -86,8 +86,8 @@ class Daemon:
                 return
 
     def _gone(self) -> bool:
-        self.process.poll()
-        return not group_alive(self.process.pid)
+        # A zombie may still have threads that hold its port; it can be waited for only when the last of them has ended.
+        return self.process.poll() is not None and not group_alive(self.process.pid)
 
 
 @contextlib.contextmanager
