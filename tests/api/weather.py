@@ -29,8 +29,11 @@ FAULTS: dict[str, Fault] = {
     "slow": faults.slow(2),
 }
 
-DONE = {"unheard", "slow"}
-"""After them the API server has done it: what is done is not asked for again."""
+DONE = {"unheard", "slow", "404"}
+"""After them the API server has done it, or the operator may believe that nothing is left to do: once is enough."""
+
+ENDS_THE_WATCHER = {"400", "401", "404", "409", "410", "422"}
+"""kopf does not try again after them; it ends, and is started anew."""
 
 WATCHES_UNHEARD_OF = {"409", "422", "unheard", "slow"}
 """What no API server answers to a watch, or what a watch does anyhow."""
@@ -91,9 +94,9 @@ FIRST_JOB = where("create", "pytorchjobs")
 DELETE_BENCHMARK = "delete stablediffusionbenchmarks"
 
 
-def applies(fault: str, call: Call) -> bool:
-    """Whether the fault happens to the call; what does not, and why, is in docs/faults.md."""
-    if fault == "401" and call.of_the_watcher:
+def applies(fault: str, call: Call, alone: bool = False) -> bool:
+    """Whether the fault happens to the call, or to it alone; what does not, and why, is in docs/faults.md."""
+    if call.of_the_watcher and fault in (ENDS_THE_WATCHER if alone else {"401"}):
         return False
     if call.verb == "watch":
         return fault not in WATCHES_UNHEARD_OF
