@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from sdbench.api.schema import definition
-from sdbench.api.spec import Limits
+from sdbench.api.spec import Limits, Retention
 from sdbench.api.status import Reason
 from sdbench.controller import series
 from sdbench.core.causes import NODE_SECONDS, SETTLE_SECONDS, silence_seconds
@@ -17,6 +17,7 @@ from sdbench.core.culprits import CODES
 from sdbench.core.hindrances import STUCK_SECONDS
 from sdbench.core.reasons import STORIES
 from sdbench.core.refusals import REFUSED_SECONDS
+from sdbench.core.retention import MOST
 from sdbench_trainer.report import ExitCode
 from sdbench_trainer.telemetry import METRICS, Kind
 
@@ -122,6 +123,11 @@ def endings_page() -> str:
         "The reason stands in the Trial's row (`status.trials[].reason`) with a sentence that says what to do and",
         "names the pod to look at. A void Attempt's measurement is dropped, its devices are freed, and only then",
         "does anything else start.\n",
+        "The job of an Attempt that ended badly by itself stays with its ended pods for `retention.failedSeconds`",
+        f"({Retention().failed_seconds} s unless asked otherwise, of a Benchmark at most {MOST} jobs): `kubectl logs`",
+        "of the pod that the row names tells more. What never ran, and what spec.suspend, spec.cancel or a budget",
+        "stopped, is deleted at once; if pods run on after one has failed, all of the job is deleted",
+        f"{SETTLE_SECONDS} s later.\n",
         "## Reasons\n",
         "| reason | when | what to do | what follows | counts against `retries` | told |\n|---|---|---|---|---|---|",
         *(reason_row(reason) for reason in Reason),

@@ -43,7 +43,8 @@ class Crowd:
         return {one["metadata"]["name"]: one.get("status", {}) for one in found["items"]}
 
     def _created(self, name: str, spec: dict[str, Any]) -> dict[str, Any]:
-        document = question(name, **spec)
+        # Most people leave the retention as it is.
+        document = question(name, **{"retention": {}} | spec)
         document["metadata"]["labels"] = {GROUPED_BY: name.rpartition("-")[0]}
         created: dict[str, Any] = self._objects.create_namespaced_custom_object(
             GROUP, VERSION, self._namespace, PLURAL, document

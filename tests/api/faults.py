@@ -13,13 +13,17 @@ from aiohttp import web
 from api.proxied import Event, Exchange, Fault
 
 REASONS = {
+    400: "BadRequest",
+    401: "Unauthorized",
     403: "Forbidden",
+    404: "NotFound",
     409: "Conflict",
     410: "Expired",
     422: "Invalid",
     429: "TooManyRequests",
     500: "InternalError",
     503: "ServiceUnavailable",
+    504: "Timeout",
 }
 
 GONE: Event = {

@@ -35,15 +35,16 @@ class Grounds:
     company: Company
     kubeconfig: Path
 
-    async def scene(self, script: Script = measured) -> "Scene":
-        """A new namespace in which the operators have rights and jobs are played."""
+    async def scene(self, script: Script | None = measured) -> "Scene":
+        """A new namespace in which the operators have rights and jobs are played; without a script, not yet."""
         name = f"scene-{uuid4().hex[:8]}"
         await self.api.send("POST", "api/v1/namespaces", {"metadata": {"name": name}})
         subject = {"kind": "ServiceAccount", "name": ACCOUNT, "namespace": OPERATORS}
         role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": ROLE}
         binding = {"metadata": {"name": ROLE}, "roleRef": role, "subjects": [subject]}
         await self.api.send("POST", f"{RBAC}/namespaces/{name}/rolebindings", binding)
-        self.company.scripts[name] = script
+        if script is not None:
+            self.company.scripts[name] = script
         return Scene(self, name)
 
 

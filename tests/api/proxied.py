@@ -43,6 +43,8 @@ class Request:
     resource: str
     """Such as pods, or stablediffusionbenchmarks/status."""
     name: str
+    query: str
+    """As it was written behind the path, decoded."""
     body: bytes
 
     @property
@@ -61,16 +63,19 @@ class Where:
     resources: frozenset[str] = frozenset()
     says: str = ""
     """Something that must stand in the body."""
+    asks: re.Pattern[str] = re.compile("")
+    """Something that must be found in the query."""
 
     def meets(self, request: Request) -> bool:
         fits_verb = not self.verbs or request.verb in self.verbs
         fits_resource = not self.resources or request.resource in self.resources
-        return fits_verb and fits_resource and self.says.encode() in request.body
+        fits_query = self.asks.search(request.query) is not None
+        return fits_verb and fits_resource and fits_query and self.says.encode() in request.body
 
 
-def where(verbs: str = "", resources: str = "", says: str = "") -> Where:
-    """The requests of these verbs on these resources, each a list of words."""
-    return Where(frozenset(verbs.split()), frozenset(resources.split()), says)
+def where(verbs: str = "", resources: str = "", says: str = "", asks: str = "") -> Where:
+    """The requests of these verbs on these resources, each a list of words; `asks` is a regular expression."""
+    return Where(frozenset(verbs.split()), frozenset(resources.split()), says, re.compile(asks))
 
 
 @dataclass
@@ -272,7 +277,8 @@ def _request(incoming: web.Request, body: bytes) -> Request:
     found = PATH.match(incoming.path)
     plural, name, part = found.group("plural", "name", "part") if found is not None else (incoming.path, None, None)
     read = "get" if name else "watch" if incoming.query.get("watch") == "true" else "list"
-    return Request(WRITES.get(incoming.method, read), f"{plural}/{part}" if part else plural, name or "", body)
+    resource = f"{plural}/{part}" if part else plural
+    return Request(WRITES.get(incoming.method, read), resource, name or "", incoming.query_string, body)
 
 
 async def _read(upstream: aiohttp.ClientResponse, lines: asyncio.Queue[bytes]) -> None:

@@ -14,8 +14,8 @@ Asked = Callable[..., dict[str, Any]]
 
 
 def question(name: str = "tiny", **spec: Any) -> dict[str, Any]:
-    """The example as a document, under this name and with these parts of its spec replaced."""
+    """The example as a document, under this name and with these parts of its spec replaced; no failed job is kept."""
     document: dict[str, Any] = yaml.safe_load(EXAMPLE.read_text())
     document["metadata"]["name"] = name
-    document["spec"] |= {"data": {}} | spec
+    document["spec"] |= {"data": {}, "retention": {"failedSeconds": 0}} | spec
     return document

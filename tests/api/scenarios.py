@@ -1,9 +1,10 @@
-"""What are the stories through which an operator is killed? What is asked, how pods end, and what a person does."""
+"""What are the stories in which things go wrong? What is asked, how pods end, and what a person does."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from api.direct import BENCHMARKS, Document
 from api.grounds import Scene
 from api.played import End, Script, measured
 from api.questions import question
@@ -20,7 +21,8 @@ class Scenario:
 
     name: str
     story: Callable[[Scene], Awaitable[None]]
-    script: Script = measured
+    script: Script | None = measured
+    """None: no job gets pods until the story says so."""
     spec: dict[str, Any] = field(default_factory=dict)
 
 
@@ -54,6 +56,40 @@ async def deleted(scene: Scene) -> None:
     await scene.until_holds("Suspended", "next")
 
 
+async def without_pods_for_a_while(scene: Scene) -> None:
+    """The training-operator complains before it makes the pods; and another question is deleted when it is over."""
+    (job,) = await scene.grounds.witness.until(lambda: scene.jobs() or None, "a job")
+    await scene.grounds.api.send("POST", f"api/v1/namespaces/{scene.namespace}/events", complaint(job))
+    await scene.grounds.witness.until(lambda: complained(scene), "the row to tell the complaint")
+    scene.play(measured)
+    await scene.ask("next", cancel=True, ttlSecondsAfterFinished=0)
+    await answered(scene)
+    await scene.grounds.witness.until(lambda: came_and_went(scene, "next"), "the other question to be deleted")
+
+
+def complaint(job: Document) -> Document:
+    """The training-operator's Event when pods cannot be made for a reason that may pass."""
+    metadata = job["metadata"]
+    about = {key: metadata[key] for key in ("name", "namespace", "uid")}
+    return {
+        "metadata": {"name": f"{metadata['name']}.complaint", "namespace": metadata["namespace"]},
+        "involvedObject": {"apiVersion": job["apiVersion"], "kind": job["kind"], **about},
+        "type": "Warning",
+        "reason": "FailedCreatePod",
+        "message": "Error creating: Internal error occurred: a webhook does not answer",
+    }
+
+
+def complained(scene: Scene) -> bool:
+    rows = (scene.benchmark() or {}).get("status", {}).get("trials", ())
+    return any("pods cannot be created" in row.get("message", "") for row in rows)
+
+
+def came_and_went(scene: Scene, name: str) -> bool:
+    ever = {one for one, _ in scene.grounds.witness.ever(BENCHMARKS, scene.namespace)}
+    return name in ever and scene.benchmark(name) is None
+
+
 def attempt_of(run: RunConfig) -> int:
     """The number of the Attempt, as its name ends."""
     return int(run.attempt.rpartition("-")[2])
@@ -84,6 +120,8 @@ SUSPEND = Scenario("suspend/resume", suspended_and_resumed, first_runs_on, {"dev
 CANCEL = Scenario("cancel", cancelled, two_devices_run_on)
 DELETE = Scenario("delete", deleted, runs_on, {"devices": ONE})
 GATED = Scenario("gate", answered, spec={"gate": GATE})
+EVERY_CALL = Scenario("every call", without_pods_for_a_while, script=None, spec={"devices": ONE})
+"""All that the operator ever asks the API server for is asked in it."""
 
 QUICK = (ONE_TRIAL, RETRY, CANCEL, DELETE)
 """What CI sweeps; `make test-long` sweeps all."""

@@ -8,7 +8,7 @@ import pytest
 
 from api.namespaces import made_namespace
 from api.operating import OperatorProcess, account, condition
-from api.played import End, Player
+from api.played import End, Player, measured
 from api.questions import Asked
 from api.seen import SECONDS, Place
 from cluster.harness.control_plane import ControlPlane
@@ -43,6 +43,10 @@ def failing(run: RunConfig, index: int) -> End | None:
     return End(67, "", "Error")
 
 
+def failing_on_one_device(run: RunConfig, index: int) -> End | None:
+    return failing(run, index) if run.devices == 1 else measured(run, index)
+
+
 def changed(place: Place, **spec: Any) -> None:
     patch = json.dumps({"spec": spec})
     place.plane.kubectl("patch", "sdb", "tiny", "-n", place.namespace, "--type=merge", "-p", patch)
@@ -61,15 +65,17 @@ def test_a_running_attempt_is_stopped_when_the_money_is_spent(place: Place, aske
     assert place.reasons().count("BudgetExceeded") == 2, "the attempt that was stopped, and the trials never tried"
 
 
-def test_the_job_of_a_failed_attempt_stays_to_be_looked_at_while_its_devices_are_free(
+def test_by_default_the_job_of_a_failed_attempt_stays_to_be_looked_at_while_its_devices_are_free(
     place: Place, asked: Asked
 ) -> None:
-    with Player(place.plane.kubeconfig, place.namespace, failing):
-        asked(devices=ONE, retention={"failedSeconds": 3600})
+    with Player(place.plane.kubeconfig, place.namespace, failing_on_one_device):
+        asked(devices=ONE | {"counts": [1, 2]}, retention={})
         status = place.wait_for("CleanedUp")["status"]
-        (job,) = place.names("pytorchjobs")
-        assert place.names("pods") == [f"{job}-master-0"]
-        assert status["trials"][0]["reason"] == "OutOfMemoryDevice"
+        kept = status["trials"][0]["job"]
+        until(lambda: place.names("pytorchjobs") == [kept], SECONDS, "the job of the measured attempt to go")
+        until(lambda: place.names("pods") == [f"{kept}-master-0"], SECONDS, "its pods to go")
+        assert [row["reason"] for row in status["trials"]] == ["OutOfMemoryDevice", "Measured"], "beside what is kept"
+        assert place.benchmark()["spec"]["retention"] == {"failedSeconds": 3600}
         before = place.benchmark()["status"]
         changed(place, retention={"failedSeconds": 0})
         until(lambda: not place.names("pytorchjobs") and not place.names("pods"), SECONDS, "what was kept to go")
@@ -82,7 +88,7 @@ def test_the_job_of_a_failed_attempt_stays_to_be_looked_at_while_its_devices_are
 
 def test_a_finished_benchmark_deletes_itself_with_all_that_was_kept(place: Place, asked: Asked) -> None:
     with Player(place.plane.kubeconfig, place.namespace, failing):
-        asked(devices=ONE, retention={"failedSeconds": 3600}, ttlSecondsAfterFinished=2)
+        asked(devices=ONE, retention={}, ttlSecondsAfterFinished=2)
         until(lambda: not place.names("sdb"), SECONDS, "the benchmark to delete itself")
         assert place.names("pytorchjobs") == []
         until(lambda: not place.names("pods"), SECONDS, "its pods to be collected")

@@ -1,68 +1,220 @@
-"""Does every error on every call pass? A case for each fault and each call, or one for a fault on all calls at once."""
+"""Does every error on every call pass? A case for each fault and each call, or one for a fault on all calls at once.
+
+What the operator may send is known from the table from which its rights are made. Lists are sent by several parts of
+it, which treat an error each in their own way: they are told apart by what they ask for.
+"""
 
 import asyncio
+import contextlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from api import faults
-from api.cases import Cast, Disturbance, Ran, ran
-from api.grounds import Grounds
-from api.proxied import Fault, Request, where
-from api.scenarios import ONE_TRIAL
+from api.cases import Cast, Ran, ran
+from api.grounds import Grounds, Scene
+from api.proxied import Armed, Exchange, Fault, FaultProxy, Request, Where, where
+from api.scenarios import EVERY_CALL, Scenario
 from sdbench.controller.rights import rights
 
+MEETING_SECONDS, LOOK_SECONDS = 120, 0.2
+
+CODES = (400, 401, 403, 404, 409, 410, 422, 500, 503, 504)
 FAULTS: dict[str, Fault] = {
-    **{str(code): faults.refused(code) for code in (409, 422, 500, 503)},
+    **{str(code): faults.refused(code) for code in CODES},
     "429": faults.refused(429, retry_after=1),
     "reset": faults.reset,
     "unheard": faults.unheard,
     "slow": faults.slow(2),
 }
 
+DONE = {"unheard", "slow", "404"}
+"""After them the API server has done it, or the operator may believe that nothing is left to do: once is enough."""
+
+ENDS_THE_WATCHER = {"400", "401", "404", "409", "410", "422"}
+"""kopf does not try again after them; it ends, and is started anew."""
+
 WATCHES_UNHEARD_OF = {"409", "422", "unheard", "slow"}
 """What no API server answers to a watch, or what a watch does anyhow."""
 
-CALLS = tuple(f"{right.verb} {right.resource}" for right in rights() if not right.resource.endswith("/finalizers"))
-"""Whatever the operator may send, as in `create pytorchjobs`."""
+BELIEVED = {"404", "409"}
+"""To a deletion: it is gone, or it is another one. The deletion of a finished Benchmark is then done with."""
+
+PROBE, LOOK_ROUND, PASS = r"^limit=1$", r"^limit=\d+&continue=$", r"^limit=\d+&continue=&labelSelector=\S+%3D"
+WATCHER = r"^limit=\d\d+(&labelSelector=[^%]+)?$"
+LISTS = {
+    "list stablediffusionbenchmarks": {"the probe": PROBE, "the look round": LOOK_ROUND, "the watcher": WATCHER},
+    "list pytorchjobs": {"the probe": PROBE, "a pass": PASS, "the watcher": WATCHER},
+    "list pods": {"a pass": PASS, "the watcher": WATCHER},
+}
+"""Who lists, by the query."""
+
+DISCOVERED = (
+    *("/api", "/apis", "/api/v1", "/apis/sdbench.dev/v1alpha1", "/apis/kubeflow.org/v1"),
+    "/apis/apiextensions.k8s.io/v1 /apis/admissionregistration.k8s.io/v1",
+)
+"""What the watcher reads of the API itself when it starts. Nobody needs a right for it."""
 
 
-def applies(fault: str, call: str) -> bool:
-    return not (call.startswith("watch") and fault in WATCHES_UNHEARD_OF)
+@dataclass(frozen=True)
+class Call:
+    """One kind of request that the operator sends."""
+
+    verb: str
+    resources: str
+    asker: str = ""
+    asks: str = ""
+
+    @property
+    def place(self) -> Where:
+        return where(self.verb, self.resources, asks=self.asks)
+
+    @property
+    def of_the_watcher(self) -> bool:
+        """Whether kopf sends it."""
+        return self.verb == "watch" or self.asker == "the watcher" or self.resources in DISCOVERED
+
+    def __str__(self) -> str:
+        return f"{self.verb} {self.resources}{f' of {self.asker}' if self.asker else ''}"
 
 
-def failing(fault: Fault, calls: Iterable[str], times: int = 1) -> Disturbance:
-    """Each of these calls fails so often, the first times that it is sent."""
+def calls() -> Iterator[Call]:
+    """Each that the table of rights has, and what needs none."""
+    for right in rights():
+        if not right.resource.endswith("/finalizers"):
+            askers = LISTS.get(f"{right.verb} {right.resource}", {"": ""})
+            yield from (Call(right.verb, right.resource, asker, asks) for asker, asks in askers.items())
+    yield from (Call("list", paths) for paths in DISCOVERED)
 
-    def disturbance(cast: Cast) -> None:
-        for call in calls:
-            verb, resource = call.split()
-            cast.proxies[0].arm(where(verb, resource), fault, times)
 
-    return disturbance
+CALLS = tuple(calls())
+WATCHES = tuple(call for call in CALLS if call.verb == "watch")
+FIRST_JOB = where("create", "pytorchjobs")
+DELETE_BENCHMARK = "delete stablediffusionbenchmarks"
+
+
+def applies(fault: str, call: Call, alone: bool = False) -> bool:
+    """Whether the fault happens to the call, or to it alone; what does not, and why, is in docs/faults.md."""
+    if call.of_the_watcher and fault in (ENDS_THE_WATCHER if alone else {"401"}):
+        return False
+    if call.verb == "watch":
+        return fault not in WATCHES_UNHEARD_OF
+    if str(call) == DELETE_BENCHMARK:
+        return fault not in BELIEVED
+    return not (fault == "404" and call.resources in DISCOVERED)
+
+
+@dataclass
+class Case:
+    """A fault that happens to some calls, the first times that each of them is sent."""
+
+    fault: Fault
+    calls: tuple[Call, ...]
+    times: int = 1
+    least: int = 1
+    """How often it must happen to each."""
+    proxy: FaultProxy | None = None
+    armed: dict[Call, Armed] = field(default_factory=dict)
+
+    def disturb(self, cast: Cast) -> None:
+        self.proxy = cast.proxies[0]
+        self.armed = {call: self.proxy.arm(call.place, self.fault, self.times) for call in self.calls}
+
+    def missing(self) -> str:
+        """Which calls have not met the fault yet, and which watches were not begun without it; empty: none."""
+        seen = self.proxy.seen if self.proxy is not None else []
+        faults_of = {str(call): armed.hits for call, armed in self.armed.items()}
+        unmet = [f"{name} failed {times} times" for name, times in faults_of.items() if times < self.least]
+        watched = Counter(str(request) for request in seen if request.verb == "watch")
+        deaf = [f"no {call}" for call in map(str, WATCHES) if watched[call] <= faults_of.get(call, 0)]
+        return ", ".join(unmet + deaf)
+
+
+@dataclass
+class Outlawed(Case):
+    """From its first job on, everything that the operator asks for is refused for a time."""
+
+    cut: bool = True
+    """Whether its watches are cut then: they begin anew."""
+    seconds: float = 12
+    begun: bool = False
+    lifted: int | None = None
+    """How many requests had been sent when it was over."""
+
+    def disturb(self, cast: Cast) -> None:
+        self.proxy = cast.proxies[0]
+        self.proxy.lookers.append(self._look)
+
+    def missing(self) -> str:
+        if self.proxy is None or self.lifted is None:
+            return "it is not over yet"
+        since = {str(request) for request in self.proxy.seen[self.lifted :]}
+        return ", ".join(f"no {call}" for call in map(str, WATCHES) if self.cut and call not in since)
+
+    async def _look(self, exchange: Exchange) -> None:
+        if self.begun or not FIRST_JOB.meets(exchange.request):
+            return
+        self.begun = True
+        armed = exchange.proxy.arm(where(), self.fault)
+        asyncio.get_running_loop().call_later(self.seconds, self._lift, armed)
+        if self.cut:
+            await exchange.proxy.end_watches(where())
+
+    def _lift(self, armed: Armed) -> None:
+        armed.disarm()
+        self.lifted = len(self.proxy.seen) if self.proxy is not None else 0
+
+
+def case(name: str, fault: Fault, failed: Iterable[Call], times: int = 1) -> Case:
+    """Of a fault of this name."""
+    return Case(fault, tuple(failed), times, least=1 if name in DONE else times)
 
 
 async def wrong_after(
-    grounds: Grounds, folder: Path, cases: dict[str, Disturbance], at_once: int
+    grounds: Grounds, folder: Path, cases: dict[str, Case], at_once: int
 ) -> tuple[dict[str, str], dict[str, Ran]]:
-    """What was wrong with one trial after each disturbance, by the case's name, and the runs that came to an end."""
-    reference = await ran(grounds, ONE_TRIAL, folder)
+    """What was wrong after each disturbance, by the case's name, and the runs that came to an end."""
+    undisturbed = asyncio.create_task(ran(grounds, EVERY_CALL, folder))
     places = asyncio.Semaphore(at_once)
     wrong: dict[str, str] = {}
     runs: dict[str, Ran] = {}
 
-    async def one(name: str, disturbance: Disturbance) -> None:
+    async def one(name: str, of: Case) -> None:
         async with places:
             try:
-                runs[name] = found = await ran(grounds, ONE_TRIAL, folder, disturbance)
+                runs[name] = found = await ran(grounds, until_all_is_met(of), folder, of.disturb)
             except AssertionError as failure:
                 wrong[name] = str(failure)
                 return
-        if said := reference.end.difference(found.end) or insisted(reference, found):
+        reference = await undisturbed
+        if said := reference.end.difference(found.end) or of.missing() or insisted(reference, found):
             wrong[name] = said
 
-    await asyncio.gather(*(one(name, disturbance) for name, disturbance in cases.items()))
+    await asyncio.gather(*(one(name, of) for name, of in cases.items()))
+    assert_known(await undisturbed)
     return wrong, runs
+
+
+def until_all_is_met(of: Case) -> Scenario:
+    """The story of every call, and then some time for those that are not made for it: of the clock, and of watches."""
+
+    async def story(scene: Scene) -> None:
+        await EVERY_CALL.story(scene)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(MEETING_SECONDS):
+                while of.missing():
+                    await asyncio.sleep(LOOK_SECONDS)
+
+    return replace(EVERY_CALL, story=story)
+
+
+def assert_known(run: Ran) -> None:
+    """Every request of the operator is one of the calls that faults happen to, and every call is made."""
+    kinds = [[str(call) for call in CALLS if call.place.meets(request)] for request in run.seen]
+    unknown = {str(request) for request, found in zip(run.seen, kinds, strict=True) if len(found) != 1}
+    assert not unknown, f"no call, or several, of the table: {unknown}"
+    assert {name for found in kinds for name in found} == {str(call) for call in CALLS}
 
 
 def insisted(reference: Ran, found: Ran) -> str:

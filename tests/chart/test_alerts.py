@@ -155,8 +155,8 @@ FIRING = (
         *("SdbenchResultLost", "two Trials", {failed_trials("ReportLost"): "_x3 2x40"}, "30s", "1m"),
         BENCHMARK,
         "Benchmark team-a/tiny has lost results.",
-        "The pods of 2 of its Trials ended well and left no complete Report, in every Attempt: set "
-        "retention.failedSeconds, ask again, and read the log of the master.",
+        "The pods of 2 of its Trials ended well and left no complete Report, in every Attempt: "
+        "read the log of the master, which is kept for retention.failedSeconds.",
     ),
     Firing(
         *("SdbenchGateFailed", "the verdict comes", {verdict("Fail"): "_x3 1x40", verdict("Pass"): "_x3 0x40"}),

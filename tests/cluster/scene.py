@@ -112,10 +112,10 @@ def split_reference(reference: str) -> dict[str, str]:
 
 
 def question(name: str, namespace: str, **spec: Any) -> dict[str, Any]:
-    """The example under another name, with these parts of its spec replaced (None: left out)."""
+    """The example under another name, with these parts of its spec replaced (None: left out); no failed job is kept."""
     document: dict[str, Any] = yaml.safe_load(EXAMPLE.read_text())
     document["metadata"] = {"name": name, "namespace": namespace}
-    for key, value in spec.items():
+    for key, value in ({"retention": {"failedSeconds": 0}} | spec).items():
         if value is None:
             document["spec"].pop(key, None)
         else:

@@ -52,7 +52,7 @@ class Interleaving(RuleBasedStateMachine):
             concurrent_trials=st.sampled_from((None, 2)),
         ),
         ends=st.fixed_dictionaries(
-            {"retention": st.sampled_from(({}, {"failedSeconds": 60}, {"failedSeconds": 7_200}))},
+            {"retention": st.sampled_from(({"failedSeconds": 0}, {"failedSeconds": 60}, {}))},
             optional={"ttlSecondsAfterFinished": st.sampled_from((0, 3_600))},
         ),
     )

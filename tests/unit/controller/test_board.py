@@ -59,7 +59,7 @@ def test_nothing_is_settled_before_the_operator_has_seen_it() -> None:
     [
         (with_status(), True),
         (with_status(condition(ConditionType.COMPLETE)), True),
-        (with_status(*DONE), False),
+        (with_status(*DONE, retention=Retention(failed_seconds=0)), False),
         (with_status(*DONE, ABSENT), True),
         (with_status(*DONE, ttl_seconds_after_finished=60), True),
         (with_status(*DONE, retention=Retention(failed_seconds=60)), True),

@@ -39,8 +39,18 @@ def at_second(at: World, seconds: float) -> World:
     return replace(at, now=NOON + timedelta(seconds=seconds))
 
 
-def test_by_default_a_failed_job_is_deleted_at_once() -> None:
-    _, at = failed(spec(devices=ONE), broken())
+def test_by_default_a_failed_job_is_kept_for_an_hour() -> None:
+    _, at = failed(spec(devices=ONE, retention={}), broken())
+    assert decide(at).stops == ()
+    at = at_second(at, 25)
+    at = after(decide(at), at, broken())
+    assert condition(at.benchmark.status, "CleanedUp") == "True"
+    assert decide(at_second(at, 3_609)).stops == ()
+    assert [stop.name for stop in decide(at_second(at, 3_610)).stops] == [broken().name]
+
+
+def test_where_nothing_is_to_be_kept_a_failed_job_is_deleted_at_once() -> None:
+    _, at = failed(spec(devices=ONE, retention={"failedSeconds": 0}), broken())
     assert [stop.name for stop in decide(at).stops] == [broken().name]
 
 
@@ -73,7 +83,7 @@ def test_it_is_deleted_when_its_time_is_over_without_a_change_of_the_status() ->
 def test_lowered_to_nothing_everything_is_deleted_at_once() -> None:
     _, at = failed(spec(devices=ONE, retention=AN_HOUR), broken())
     at = at_second(at, 100)
-    at = after(decide(at), at, broken(), retention=Retention())
+    at = after(decide(at), at, broken(), retention=Retention(failed_seconds=0))
     assert len(decide(at).stops) == 1
 
 

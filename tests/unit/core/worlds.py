@@ -19,7 +19,7 @@ WINDOW = 4
 
 
 def spec(**changes: Any) -> Spec:
-    """Two counts of CPU processes, one pod each, one repeat; `trainer` is merged, the rest replaces."""
+    """Two counts of CPU processes, one pod each, one repeat, no job kept; `trainer` is merged, the rest replaces."""
     trainer = {
         "model": "tiny",
         "precision": "fp32",
@@ -28,7 +28,8 @@ def spec(**changes: Any) -> Spec:
         "window": {"warmupBatches": 1, "batches": WINDOW},
         **changes.pop("trainer", {}),
     }
-    document = {"devices": {"counts": [1, 2], "perPod": 1}, "trainer": trainer, **changes}
+    usual = {"devices": {"counts": [1, 2], "perPod": 1}, "retention": {"failedSeconds": 0}}
+    document = {**usual, "trainer": trainer, **changes}
     return Spec.model_validate(document)
 
 

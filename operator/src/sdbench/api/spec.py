@@ -147,11 +147,13 @@ class Retention(Boundary):
     """What is kept to look at when it is over; its devices are free."""
 
     failed_seconds: int = Field(
-        0,
+        3_600,
         ge=0,
         le=604_800,
         description="How long the job of an Attempt that failed, with its pods and their logs, is kept once all of its "
-        "pods have ended; of a Benchmark at most eight. 0: deleted as soon as its story is stored.",
+        "pods have ended; of a Benchmark at most eight. Its devices count as free 15 s after that end, and the next "
+        "Attempt waits for it. Quotas of objects (count/pods, count/pytorchjobs.kubeflow.org) count what is kept. 0: "
+        "deleted as soon as its story is stored.",
     )
 
 

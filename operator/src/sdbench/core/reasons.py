@@ -127,7 +127,7 @@ STORIES: dict[Reason, Story] = {
     ),
     Reason.REPORT_LOST: Story(
         "The pods ended well, but left no complete Report of this Attempt.",
-        "keep the logs by retention.failedSeconds and read those of the master",
+        "read the log of the master, which is kept for retention.failedSeconds",
     ),
     Reason.NAME_CONFLICT: Story(
         "Another owner's object has the Attempt's name; it is left alone.", "rename or delete that object"
@@ -150,7 +150,7 @@ STORIES: dict[Reason, Story] = {
     Reason.TIGHT_ENOUGH: Story("The Point's repeats agree; no further one is needed.", ""),
     Reason.UNKNOWN: Story(
         "The job ended, and none of its pods says why.",
-        "keep the logs by retention.failedSeconds and read them",
+        "read the logs of its pods, which are kept for retention.failedSeconds",
         "after {settle} s",
     ),
 }

@@ -1,0 +1,119 @@
+"""What becomes of an Attempt of which a pod is taken off its node: by the eviction API, or by the scheduler?
+
+Both are real: an Eviction as `kubectl drain` posts it, and a pod of a higher PriorityClass that finds no other place.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import pytest
+
+from api.operating import OperatorProcess, apply, read
+from cluster.harness.control_plane import ControlPlane
+from cluster.harness.played import DEVICE, DEVICES_PER_NODE
+from cluster.harness.polling import until
+from scale import seed
+from scale.answers import Answers, Try
+from scale.asked import SECONDS, Asked, Row, ask, example
+from scale.queues import make_priorities
+
+DEVICES = 16
+PODS = DEVICES // DEVICES_PER_NODE
+SPEC: dict[str, Any] = {
+    "devices": {"counts": [DEVICES], "perPod": DEVICES_PER_NODE, "resource": DEVICE},
+    "gate": None,
+    "retention": {"failedSeconds": 0},
+}
+
+
+class Taken(NamedTuple):
+    """What is known of an Attempt whose worker was taken away."""
+
+    worker: str
+    node: str
+    void: Row
+    """The Trial's row when its first Attempt had ended."""
+    status: dict[str, Any]
+    """Of the Benchmark at its end."""
+    told: str
+    """What the Event says of the first Attempt's end."""
+
+
+def evicted(plane: ControlPlane, namespace: str, worker: str, _: str) -> None:
+    """The Eviction that a drain posts."""
+    about = {"name": worker, "namespace": namespace}
+    path = f"/api/v1/namespaces/{namespace}/pods/{worker}/eviction"
+    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": about}
+    plane.kubectl("create", "--raw", path, "-f", "-", input=json.dumps(eviction))
+
+
+def preempted(plane: ControlPlane, namespace: str, _: str, node: str) -> None:
+    """By a pod of a higher priority that wants all devices of the worker's node."""
+    make_priorities(plane)
+    devices = {DEVICE: str(DEVICES_PER_NODE)}
+    container = {"name": "wants", "image": "x", "resources": {"requests": devices, "limits": devices}}
+    spec = {"priorityClassName": "urgent", "nodeSelector": {"kubernetes.io/hostname": node}, "containers": [container]}
+    apply(
+        plane, {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": URGENT, "namespace": namespace}, "spec": spec}
+    )
+
+
+URGENT = "urgent"
+
+
+@pytest.fixture
+def asked(plane: ControlPlane, namespace: str, operator: OperatorProcess) -> Iterator[Asked]:
+    """A question for two pods."""
+    yield Asked(plane, namespace, "taken", operator)
+    plane.kubectl("delete", "pod", URGENT, "-n", namespace, "--ignore-not-found")
+
+
+def taken(asked: Asked, take: Any, reason: str) -> Taken:
+    """Ask, take a worker away in the middle of the run, and wait for the answer."""
+    plane, first = asked.plane, Try(asked.name, 0)
+    with Answers(plane.kubeconfig, asked.namespace, seed.RATES, {first}) as answers:
+        ask(plane, asked.namespace, example(asked.name, **SPEC))
+        row = asked.wait_for_row(0, "to run", lambda row: row["phase"] == "Running")
+        pods = until(lambda: found if len(found := answers.running(first)) == PODS else None, SECONDS, "both pods")
+        (worker,) = (pod for pod in pods if "-worker-" in pod["metadata"]["name"])
+        name, node = worker["metadata"]["name"], worker["spec"]["nodeName"]
+        take(plane, asked.namespace, name, node)
+        void = asked.wait_for_row(0, f"to be {reason}", lambda row: row.get("reason") == reason)
+        status = asked.wait_for("CleanedUp")
+    assert_each_pod_was_gone_before_the_next_attempt(answers, row["job"], status["trials"][0]["job"])
+    (told,) = asked.warnings().items()
+    assert told[0] == reason
+    return Taken(name, node, void, status, told[1])
+
+
+def assert_each_pod_was_gone_before_the_next_attempt(answers: Answers, first: str, second: str) -> None:
+    assert second == f"{first.removesuffix('-1')}-2"
+    gone = [("DELETED", f"{first}-{role}-0") for role in ("master", "worker")]
+    come = [("ADDED", f"{second}-{role}-0") for role in ("master", "worker")]
+    assert max(map(answers.history.index, gone)) < min(map(answers.history.index, come))
+    assert sorted(answers.born()) == sorted(name for _, name in gone + come)
+
+
+def assert_void_and_answered(found: Taken, failures: int) -> None:
+    """Nothing of the first Attempt counts; the second's rate is the Trial's."""
+    (row,), (point,) = found.status["trials"], found.status["points"]
+    assert (found.void["attempt"], found.void["failures"], "measurement" in found.void) == (1, failures, False)
+    assert (row["phase"], row["attempt"], row["failures"]) == ("Succeeded", 2, failures)
+    assert (point["repeats"], float(point["imagesPerSecond"])) == (1, seed.RATES[DEVICES])
+
+
+def test_a_pod_that_is_evicted_ends_its_attempt_which_counts_against_the_retries(asked: Asked) -> None:
+    found = taken(asked, evicted, "Evicted")
+    assert f"Pod {found.worker} was taken off node {found.node} (EvictionByEvictionAPI)" in found.told
+    assert_void_and_answered(found, failures=1)
+    asked.wait_until_nothing_is_left()
+
+
+def test_a_pod_that_the_scheduler_preempts_ends_its_attempt_which_does_not_count(asked: Asked) -> None:
+    found = taken(asked, preempted, "Preempted")
+    assert f"Pod {found.worker} was taken off node {found.node} (PreemptionByScheduler)" in found.told
+    assert_void_and_answered(found, failures=0)
+    urgent = read(asked.plane, asked.namespace, "pod", URGENT)
+    assert urgent["spec"]["nodeName"] == found.node
+    assert asked.names("pods") == [URGENT]
