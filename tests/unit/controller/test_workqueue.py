@@ -94,30 +94,65 @@ async def test_failures_are_repeated_ever_later_up_to_a_bound_and_a_success_forg
 
 
 async def test_events_that_a_failure_causes_do_not_shorten_its_delay() -> None:
-    queue = WorkQueue[str](Clock())
+    clock = Clock()
+    queue = WorkQueue[str](clock)
     queue.add("a")
     await queue.take()
     queue.add("a")
     assert queue.failed("a", at_least=9) == 9
+    queue.add("a")
+    clock.now = 8.9
+    queue.add("a")
     assert await idle(queue.take())
+    clock.now = 9
+    assert await queue.take() == "a"
+
+
+async def test_what_is_added_during_the_look_after_a_failure_is_looked_at_when_that_has_succeeded() -> None:
+    clock = Clock()
+    queue = WorkQueue[str](clock)
+    queue.add("a")
+    await queue.take()
+    clock.now += queue.failed("a")
+    await queue.take()
+    queue.add("a")
+    queue.done("a")
+    assert await queue.take() == "a"
 
 
 async def test_what_waits_because_of_a_failure_is_due_when_its_cause_is_over_and_nothing_else_is() -> None:
     queue = WorkQueue[str](Clock())
     queue.add("failed")
     await queue.take()
-    queue.failed("failed", at_least=9)
+    queue.failed("failed")
     queue.add("later", 9)
     queue.forgive()
     assert await queue.take() == "failed"
     assert await idle(queue.take())
 
 
+async def test_what_the_api_server_has_asked_for_is_not_forgiven() -> None:
+    clock = Clock()
+    queue = WorkQueue[str](clock)
+    for _ in range(8):
+        queue.add("a")
+        await queue.take()
+        clock.now += queue.failed("a")
+    await queue.take()
+    asked = clock.now + 9
+    assert queue.failed("a", at_least=9) == LONGEST_BACKOFF
+    clock.now = asked - 1
+    queue.forgive()
+    assert await idle(queue.take())
+    clock.now = asked
+    assert await queue.take() == "a"
+
+
 async def test_a_waiting_worker_is_woken_by_the_end_of_a_cause() -> None:
     queue = WorkQueue[str](Clock())
     queue.add("a")
     await queue.take()
-    queue.failed("a", at_least=9)
+    queue.failed("a")
     taken = asyncio.ensure_future(queue.take())
     await asyncio.sleep(0)
     queue.forgive()

@@ -19,7 +19,7 @@ from sdbench.api.workload import Workload
 from sdbench.controller.board import Board
 from sdbench.controller.calls import JOBS
 from sdbench.controller.cluster import Cluster, Key, benchmark_in, key_of
-from sdbench.controller.errors import ApiError, Unavailable, Unreadable
+from sdbench.controller.errors import ApiError, Unreadable, patience
 from sdbench.controller.health import Pulse
 from sdbench.controller.metrics import OperatorSeries
 from sdbench.controller.neighbours import Neighbours
@@ -93,7 +93,7 @@ class Operator:
         self._queue: WorkQueue[Key] = WorkQueue(time.monotonic)
         self._board = Board()
         self._neighbours = Neighbours(self._board)
-        self._pulse = Pulse(last_pass=now, last_try=now, last_list=now)
+        self._pulse = Pulse(last_pass=now, next_try=now, last_list=now)
         self._watching = Watching(self._seen, options.namespaces)
         self._known: frozenset[str] = frozenset()
         self._away = False
@@ -135,12 +135,12 @@ class Operator:
                 wait = PROBE_SECONDS
             except ApiError as error:
                 self._away = True
-                self._say(f"the API server is no help, asked again every {RETRY_SECONDS:.0f} s: {error}")
-                wait = RETRY_SECONDS
+                wait = patience(error, RETRY_SECONDS)
+                self._say(f"the API server is no help, asked again every {wait:.0f} s: {error}")
             except Exception:
                 log.exception("a bug in this version of the operator")
                 wait = RESYNC_SECONDS
-            self._pulse.last_try = time.monotonic()
+            self._pulse.next_try = time.monotonic() + wait
             await asyncio.sleep(wait)
 
     async def feel_lag(self) -> None:
@@ -216,8 +216,7 @@ class Operator:
         self._queue.done(key)
 
     def _failed(self, key: Key, error: Exception) -> None:
-        retry_after = error.retry_after if isinstance(error, Unavailable) else None
-        delay = self._queue.failed(key, retry_after or 0.0)
+        delay = self._queue.failed(key, patience(error))
         self.series.pass_failed(error)
         log.warning("%s/%s: the pass failed, next try in %.1f s: %s", *key, delay, error)
 

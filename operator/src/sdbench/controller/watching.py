@@ -20,7 +20,7 @@ import kopf
 
 from sdbench.api.names import PLURAL
 from sdbench.controller import triggers
-from sdbench.controller.errors import ApiError
+from sdbench.controller.errors import ApiError, patience
 
 RETRY_SECONDS = 5.0
 ENDING_SECONDS = 20.0
@@ -43,7 +43,7 @@ class Watching:
         self._seen, self._namespaces = seen, namespaces
         self._told_to_end = asyncio.Event()
         self._stop_kopf = asyncio.Event()
-        self._trouble = ""
+        self._trouble, self._patience = "", RETRY_SECONDS
         self.watched: frozenset[str] = frozenset()
 
     async def until_told_to_end(self, served: Served) -> None:
@@ -69,8 +69,9 @@ class Watching:
             if str(error) != self._trouble:
                 log.warning("the API server does not say what it serves: %s", error)
             self._trouble = str(error)
+            self._patience = patience(error, RETRY_SECONDS)
             return frozenset()
-        self._trouble = ""
+        self._trouble, self._patience = "", RETRY_SECONDS
         return found
 
     async def _watch(self, found: frozenset[str]) -> bool:
@@ -100,7 +101,7 @@ class Watching:
 
     async def _pause(self) -> None:
         with suppress(TimeoutError):
-            async with asyncio.timeout(RETRY_SECONDS):
+            async with asyncio.timeout(self._patience):
                 await self._told_to_end.wait()
 
     async def _take_signals_back(self, **_: Any) -> None:
