@@ -1,12 +1,16 @@
-"""How does the operator look round? The cluster is played: it answers `served` and the list as each row says, in turn."""
+"""How does the operator look round, and when does it look again? The cluster is played, or what a pass has found."""
 
 import asyncio
 from typing import Any
 
 import pytest
 
+from sdbench.controller import operator
+from sdbench.controller.cluster import key_of
 from sdbench.controller.errors import ApiError, Unavailable
 from sdbench.controller.operator import PROBE_SECONDS, RETRY_SECONDS, Operator, Options
+from sdbench.controller.reconcile import Pass
+from unit.controller.shapes import benchmark
 
 
 class Played:
@@ -60,3 +64,25 @@ async def test_an_api_server_that_asks_for_patience_has_it(
     one = Operator(Options("image"))
     assert await waits(one, error, frozenset(), monkeypatch=monkeypatch) == [seconds, PROBE_SECONDS]
     assert one.complaint() == ""
+
+
+async def test_a_benchmark_that_is_changed_in_every_pass_is_a_failure_from_the_third_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one, changed, played = Operator(Options("image")), benchmark(), Played()
+
+    async def overtaken(*_: Any) -> Pass:
+        return Pass(changed, overtaken=True)
+
+    monkeypatch.setattr(operator, "reconcile", overtaken)
+    counted = []
+    for _ in range(4):
+        await one._pass(played, key_of(changed))  # type: ignore[arg-type]
+        counted.append(conflicts(one))
+    assert counted == [0, 0, 1, 2]
+
+
+def conflicts(one: Operator) -> float:
+    value = one.series.registry.get_sample_value("sdbench_operator_reconcile_errors_total", {"reason": "Conflict"})
+    assert value is not None
+    return value

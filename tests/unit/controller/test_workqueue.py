@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from sdbench.controller.workqueue import LONGEST_BACKOFF, WorkQueue
+from sdbench.controller.workqueue import LONGEST_BACKOFF, PATIENCE, WorkQueue
 
 
 @dataclass
@@ -167,3 +167,37 @@ async def test_several_workers_share_the_keys(workers: int) -> None:
     for key in range(workers):
         queue.add(key)
     assert {await asyncio.wait_for(task, 5) for task in tasks} == set(range(workers))
+
+
+async def test_a_look_that_was_overtaken_is_repeated_at_once_but_not_for_ever() -> None:
+    clock = Clock()
+    queue = WorkQueue[str](clock)
+    queue.add("a")
+    delays = []
+    for _ in range(PATIENCE + 6):
+        await queue.take()
+        delays.append(0.0 if queue.overtaken("a", 0.0) else queue.failed("a"))
+        clock.now += delays[-1]
+    assert delays == [0.0, 0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0]
+
+
+async def test_a_success_forgets_how_often_a_look_was_overtaken() -> None:
+    queue = WorkQueue[str](Clock())
+    for _ in range(PATIENCE + 1):
+        queue.add("a")
+        await queue.take()
+        assert queue.overtaken("a", 0.0)
+        await queue.take()
+        queue.done("a")
+
+
+async def test_a_key_that_failed_and_was_then_overtaken_comes_again() -> None:
+    clock = Clock()
+    queue = WorkQueue[str](clock)
+    queue.add("a")
+    await queue.take()
+    clock.now += queue.failed("a")
+    await queue.take()
+    assert queue.overtaken("a", 0.05)
+    clock.now += 0.05
+    assert await queue.take() == "a"

@@ -19,7 +19,7 @@ from sdbench.api.workload import Workload
 from sdbench.controller.board import Board
 from sdbench.controller.calls import JOBS
 from sdbench.controller.cluster import Cluster, Key, benchmark_in, key_of
-from sdbench.controller.errors import ApiError, Unreadable, patience
+from sdbench.controller.errors import ApiError, Conflict, Unreadable, patience
 from sdbench.controller.health import Pulse
 from sdbench.controller.metrics import OperatorSeries
 from sdbench.controller.neighbours import Neighbours
@@ -38,6 +38,7 @@ RESYNC_SECONDS = 45.0
 """How often everything is listed."""
 
 RETRY_SECONDS = 5.0
+AT_ONCE_SECONDS = 0.05
 LAG_SECONDS = 1.0
 
 BROUGHT_BY = {
@@ -202,9 +203,17 @@ class Operator:
             self._board.drop(key)
         else:
             self._board.put(found.benchmark)
+        if found.overtaken:
+            self._overtaken(key)
+            return
         self._queue.done(key)
         if found.look_again is not None:
             self._queue.add(key, found.look_again.total_seconds())
+
+    def _overtaken(self, key: Key) -> None:
+        """Look again at once; but whoever changes a Benchmark for ever must not keep us busy for ever."""
+        if not self._queue.overtaken(key, AT_ONCE_SECONDS):
+            self._failed(key, Conflict("somebody else has changed it during each of the last passes"))
 
     async def _left_alone(self, cluster: Cluster, key: Key, error: Unreadable) -> None:
         """Nothing is done for a Benchmark of which not everything is understood, until it or the operator changes."""

@@ -36,7 +36,6 @@ from sdbench.core.world import AttemptState, Complaint, Decision, Defaults, Noti
 SOON = timedelta(seconds=1)
 """After something was started or stopped: its effect is to be seen."""
 
-AT_ONCE = timedelta(milliseconds=50)
 STILL_TRUE_SECONDS = 5.0
 """How long what was read of a Benchmark is a reason to create a job. Whoever was frozen meanwhile has to look again."""
 
@@ -74,7 +73,7 @@ async def reconcile(cluster: Cluster, defaults: Defaults, key: Key, neighbours: 
     try:
         decision, shown = await _decided(cluster, world, neighbours)
     except (Conflict, NotFound):
-        return Pass(benchmark, AT_ONCE, overtaken=True)
+        return Pass(benchmark, overtaken=True)
     try:
         done = await _carry_out(cluster, shown, decision, world)
     except ApiError:
@@ -83,7 +82,7 @@ async def reconcile(cluster: Cluster, defaults: Defaults, key: Key, neighbours: 
     # Last, as nothing waits for an Event, and each may take its time.
     await cluster.tell(shown.metadata, decision.notices)
     if not done:
-        return Pass(shown, AT_ONCE, overtaken=True)
+        return Pass(shown, overtaken=True)
     if decision.expired:
         log.info("%s/%s: deleting it, spec.ttlSecondsAfterFinished after its end", *key)
         await cluster.delete_benchmark(key, shown.metadata.uid)

@@ -5,6 +5,9 @@ from collections.abc import Callable, Hashable
 from contextlib import suppress
 from typing import Generic, TypeVar
 
+PATIENCE = 2
+"""How often in a row a look that was overtaken is repeated at once."""
+
 K = TypeVar("K", bound=Hashable)
 
 FIRST_BACKOFF = 0.5
@@ -22,6 +25,7 @@ class WorkQueue(Generic[K]):
         self._failures: dict[K, int] = {}
         self._asked_to_wait: dict[K, float] = {}
         """Until when the API server wants not to be asked about the key again."""
+        self._overtaken: dict[K, int] = {}
         self._changed = asyncio.Event()
 
     def add(self, key: K, delay: float = 0.0) -> None:
@@ -36,7 +40,7 @@ class WorkQueue(Generic[K]):
         self._changed.set()
 
     async def take(self) -> K:
-        """The key that is due longest, once there is one; it is busy until `done` or `failed`."""
+        """The key that is due longest, once there is one; it is busy until `done`, `failed` or `overtaken`."""
         while True:
             self._changed.clear()
             free = [(due, key) for key, due in self._due.items() if key not in self._busy]
@@ -51,6 +55,7 @@ class WorkQueue(Generic[K]):
         """The look at the key has succeeded."""
         self._failures.pop(key, None)
         self._asked_to_wait.pop(key, None)
+        self._overtaken.pop(key, None)
         self._free(key)
 
     def failed(self, key: K, at_least: float = 0.0) -> float:
@@ -66,6 +71,18 @@ class WorkQueue(Generic[K]):
         self._due[key], self._asked_to_wait[key] = now + delay, now + at_least
         self._free(key)
         return delay
+
+    def overtaken(self, key: K, delay: float) -> bool:
+        """The look has come to nothing, as something was changed meanwhile: it is repeated after `delay`.
+
+        False, and nothing is done, when that happens again and again: then it has `failed`.
+        """
+        self._overtaken[key] = self._overtaken.get(key, 0) + 1
+        if self._overtaken[key] > PATIENCE:
+            return False
+        self._due[key] = self._clock() + delay
+        self._free(key)
+        return True
 
     def forgive(self) -> None:
         """What made looks fail is over: all that wait because of it are due now, or when the API server wants."""
