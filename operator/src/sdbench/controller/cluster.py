@@ -2,7 +2,7 @@
 
 import logging
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import NamedTuple
 
@@ -31,10 +31,15 @@ class Key(NamedTuple):
 
 
 class Cluster:
-    """The typed calls. Each may raise ApiError."""
+    """The typed calls. Each may raise ApiError, but for those about Events: a pass does without them.
 
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
+    `did_without` is told of each time that a pass has to do without what it wanted to read.
+    """
+
+    def __init__(self, transport: Transport, did_without: Callable[[ApiError], None] = lambda _: None) -> None:
+        self._transport, self._did_without = transport, did_without
+        self._unheard: set[str] = set()
+        """Namespaces whose Events could not be read when that was last tried."""
 
     def now(self) -> datetime:
         """The API server's time; at least one call must have been made."""
@@ -106,10 +111,21 @@ class Cluster:
         """The pods of a Benchmark of this name, of any UID."""
         return await self._listed(calls.LIST_PODS, {"namespace": key.namespace}, _of(key))
 
-    async def warnings(self, namespace: str, uid: str) -> tuple[Document, ...]:
-        """The warning Events about one object."""
-        query = {"fieldSelector": f"involvedObject.uid={uid},type=Warning"}
-        return await self._listed(calls.LIST_EVENTS, {"namespace": namespace}, query)
+    async def warnings(self, namespace: str, uids: Iterable[str]) -> tuple[tuple[Document, ...], ...]:
+        """The warning Events about each of these objects; as far as they can be read, and it is said once if not."""
+        found: list[tuple[Document, ...]] = []
+        try:
+            for uid in uids:
+                query = {"fieldSelector": f"involvedObject.uid={uid},type=Warning"}
+                found.append(await self._listed(calls.LIST_EVENTS, {"namespace": namespace}, query))
+        except ApiError as error:
+            self._did_without(error)
+            if namespace not in self._unheard:
+                log.warning("%s: no Events can be read, so none explains what is stuck: %s", namespace, error)
+            self._unheard.add(namespace)
+        else:
+            self._unheard.discard(namespace)
+        return tuple(found)
 
     async def tell(self, about: Metadata, notices: Iterable[Notice]) -> None:
         """Write notices among the Events of a Benchmark. One that cannot be written is no reason to stop."""

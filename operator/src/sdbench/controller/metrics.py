@@ -60,7 +60,7 @@ class OperatorSeries:
         Gauge(*_definition(series.BUILD), registry=self.registry).labels("operator", sdbench.__version__).set(1)
 
     def pass_failed(self, error: Exception) -> None:
-        """Count a pass that failed."""
+        """Count a pass that failed, or that had to do without Events."""
         self._errors.labels(type(error).__name__ if isinstance(error, ApiError) else BUG).inc()
 
     def request_sent(self, call: Call, code: str) -> None:

@@ -73,7 +73,7 @@ def run(options: Options) -> None:
 async def _operate(options: Options) -> None:
     operator = Operator(options)
     async with connected(operator.series.request_sent) as transport:
-        cluster = Cluster(transport)
+        cluster = Cluster(transport, operator.series.pass_failed)
         async with served(options.port, operator.series.registry, operator.complaint), asyncio.TaskGroup() as tasks:
             own = [tasks.create_task(operator.resync(cluster)), tasks.create_task(operator.feel_lag())]
             own += [tasks.create_task(operator.work(cluster)) for _ in range(WORKERS)]

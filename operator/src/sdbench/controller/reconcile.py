@@ -31,7 +31,7 @@ from sdbench.controller.pytorchjob import pytorchjob
 from sdbench.core.decide import decide
 from sdbench.core.references import awaited
 from sdbench.core.refusals import Kind, with_refusal
-from sdbench.core.world import AttemptState, Complaint, Decision, Defaults, Notice, Reference, Start, World
+from sdbench.core.world import AttemptState, Decision, Defaults, Notice, Reference, Start, World
 
 SOON = timedelta(seconds=1)
 """After something was started or stopped: its effect is to be seen."""
@@ -137,10 +137,8 @@ async def _with_complaints(cluster: Cluster, state: AttemptState, key: Key) -> A
     if state.job_uid is None or not observe.stuck(state, cluster.now()):
         return state
     late = [pod.uid for pod in state.pods if pod.started_at is None][:PODS_ASKED]
-    said: list[Complaint] = []
-    for uid in (state.job_uid, *late):
-        said.extend(observe.complaints(await cluster.warnings(key.namespace, uid)))
-    return replace(state, complaints=tuple(said))
+    said = await cluster.warnings(key.namespace, (state.job_uid, *late))
+    return replace(state, complaints=tuple(one for events in said for one in observe.complaints(events)))
 
 
 async def _decided(cluster: Cluster, world: World, neighbours: Neighbours) -> tuple[Decision, Benchmark]:

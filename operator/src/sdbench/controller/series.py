@@ -88,7 +88,7 @@ SPENT_COST = _benchmark("spent_cost_total", "Device-hours spent x spec.devices.h
 DURATION = _operator("reconcile_duration_seconds", "Length of a pass.", kind=Kind.HISTOGRAM)
 ERRORS = _operator(
     "reconcile_errors_total",
-    "Passes that failed, by the kind of the error; Bug: one of this version of the operator.",
+    "Passes that failed, or read no Events, by the kind of the error; Bug: one of this version of the operator.",
     "reason",
     kind=Kind.COUNTER,
 )
