@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
+from sdbench.api.names import PLURAL
 from sdbench.controller import operator
+from sdbench.controller.calls import JOBS
 from sdbench.controller.cluster import key_of
 from sdbench.controller.errors import ApiError, Unavailable
 from sdbench.controller.operator import PROBE_SECONDS, RETRY_SECONDS, Operator, Options
@@ -64,6 +66,22 @@ async def test_an_api_server_that_asks_for_patience_has_it(
     one = Operator(Options("image"))
     assert await waits(one, error, frozenset(), monkeypatch=monkeypatch) == [seconds, PROBE_SECONDS]
     assert one.complaint() == ""
+
+
+@pytest.mark.parametrize(("served", "listed"), [(frozenset({PLURAL, JOBS}), True), (frozenset({JOBS}), False)])
+async def test_a_list_is_told_only_when_there_was_something_to_list(
+    served: frozenset[str], listed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = Operator(Options("image"))
+    assert last_list(one) == 0
+    await waits(one, served, monkeypatch=monkeypatch)
+    assert (last_list(one) > 0) is listed
+
+
+def last_list(one: Operator) -> float:
+    value = one.series.registry.get_sample_value("sdbench_operator_last_list_timestamp_seconds")
+    assert value is not None
+    return value
 
 
 async def test_a_benchmark_that_is_changed_in_every_pass_is_a_failure_from_the_third_on(

@@ -50,7 +50,6 @@ class OperatorSeries:
         self.duration = Histogram(*_definition(series.DURATION), registry=self.registry, buckets=PASS_SECONDS)
         self.last_event = Gauge(*_definition(series.LAST_EVENT), registry=self.registry)
         self.last_list = Gauge(*_definition(series.LAST_LIST), registry=self.registry)
-        self.last_list.set_to_current_time()
         self.lag = Gauge(*_definition(series.LAG), registry=self.registry)
         self._errors = Counter(*_definition(series.ERRORS), registry=self.registry)
         for reason in (*(kind.__name__ for kind in KNOWN), BUG):

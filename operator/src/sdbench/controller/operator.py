@@ -174,8 +174,10 @@ class Operator:
         for benchmark in found:
             if self._board.worth_a_look(benchmark):
                 self._queue.add(key_of(benchmark))
+        # A restart brings no CRD, so its absence is no illness; but it is told that nothing was listed.
         self._pulse.last_list = time.monotonic()
-        self.series.last_list.set_to_current_time()
+        if served:
+            self.series.last_list.set_to_current_time()
 
     async def _read(self, documents: tuple[Document, ...]) -> AsyncIterator[Benchmark]:
         """The Benchmarks; one that cannot be read gets a pass, which tells it. There may be thousands: others go on."""

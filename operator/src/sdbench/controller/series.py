@@ -97,7 +97,7 @@ LAG = _operator("event_loop_lag_seconds", "How late the event loop was last.")
 LAST_EVENT = _operator("last_watch_event_timestamp_seconds", "When a watch last said something; 0: never.")
 LAST_LIST = _operator(
     "last_list_timestamp_seconds",
-    "When all Benchmarks were last listed, every 45 s while all is well; at first, when the operator started.",
+    "When all Benchmarks were last listed, every 45 s while all is well; 0: never since the operator started.",
 )
 REQUESTS = _operator(
     "api_requests_total",
