@@ -172,7 +172,7 @@ async def _carry_out(cluster: Cluster, benchmark: Benchmark, decision: Decision,
     for start in decision.starts:
         try:
             if not await _started(cluster, benchmark, start):
-                log.info("%s/%s was changed meanwhile: %s is not started", *key_of(benchmark), start.name)
+                log.info("%s/%s was changed meanwhile, or may have been: %s waits", *key_of(benchmark), start.name)
                 return False
         except (Forbidden, Invalid, WebhookFailed) as error:
             refusal = error
