@@ -8,7 +8,7 @@ import pytest
 from sdbench.api.names import PLURAL
 from sdbench.controller import operator
 from sdbench.controller.calls import JOBS
-from sdbench.controller.cluster import key_of
+from sdbench.controller.cluster import Served, key_of
 from sdbench.controller.errors import ApiError, Unavailable
 from sdbench.controller.operator import PROBE_SECONDS, RETRY_SECONDS, Operator, Options
 from sdbench.controller.reconcile import Pass
@@ -64,7 +64,7 @@ async def test_an_api_server_that_asks_for_patience_has_it(
     error: Exception, seconds: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = Operator(Options("image"))
-    assert await waits(one, error, frozenset(), monkeypatch=monkeypatch) == [seconds, PROBE_SECONDS]
+    assert await waits(one, error, Served(), monkeypatch=monkeypatch) == [seconds, PROBE_SECONDS]
     assert one.complaint() == ""
 
 
@@ -74,7 +74,7 @@ async def test_a_list_is_told_only_when_there_was_something_to_list(
 ) -> None:
     one = Operator(Options("image"))
     assert last_list(one) == 0
-    await waits(one, served, monkeypatch=monkeypatch)
+    await waits(one, Served(served), monkeypatch=monkeypatch)
     assert (last_list(one) > 0) is listed
 
 
@@ -82,6 +82,21 @@ def last_list(one: Operator) -> float:
     value = one.series.registry.get_sample_value("sdbench_operator_last_list_timestamp_seconds")
     assert value is not None
     return value
+
+
+async def test_a_namespace_that_is_closed_or_open_again_is_told_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    both = frozenset({PLURAL, JOBS})
+    shut = Served(both, ("team-b",), {"team-a": "403: forbidden"})
+    opened = Served(both, ("team-a", "team-b"))
+    one = Operator(Options("image", ("team-a", "team-b")))
+    await waits(one, opened, shut, shut, opened, opened, monkeypatch=monkeypatch)
+    said = [record.getMessage() for record in caplog.records]
+    assert [text.partition(":")[0] for text in said] == ["team-a", "team-a"]
+    assert "watchNamespaces" in said[0]
+    assert "403: forbidden" in said[0]
+    assert "again" in said[1]
 
 
 async def test_a_benchmark_that_is_changed_in_every_pass_is_a_failure_from_the_third_on(

@@ -2,7 +2,8 @@
 
 import logging
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ from sdbench.api.benchmark import Benchmark, Metadata
 from sdbench.api.names import API_VERSION, BENCHMARK_LABEL, GROUP, KIND, PLURAL
 from sdbench.api.status import Status
 from sdbench.controller import calls
-from sdbench.controller.errors import AlreadyExists, ApiError, Conflict, NotFound, NotServed, Unreadable
+from sdbench.controller.errors import AlreadyExists, ApiError, Conflict, Forbidden, NotFound, NotServed, Unreadable
 from sdbench.controller.transport import Document, Transport
 from sdbench.core.world import Notice, Stop
 
@@ -28,6 +29,18 @@ class Key(NamedTuple):
 
     namespace: str
     name: str
+
+
+@dataclass(frozen=True)
+class Served:
+    """What there is to look at."""
+
+    plurals: frozenset[str] = frozenset()
+    """Which of Benchmarks and PyTorchJobs the cluster knows."""
+    namespaces: tuple[str, ...] = ()
+    """Where they may be read, of those that we are for; none: everywhere."""
+    closed: Mapping[str, str] = field(default_factory=dict, compare=False)
+    """What the API server says of the others: a namespace that was deleted, or in which we have no right any more."""
 
 
 class Cluster:
@@ -56,14 +69,26 @@ class Cluster:
         found = [await self._listed(calls.LIST_BENCHMARKS, {"namespace": namespace}) for namespace in namespaces]
         return tuple(document for some in found for document in some)
 
-    async def served(self, namespaces: tuple[str, ...]) -> frozenset[str]:
-        """Which of Benchmarks and PyTorchJobs the cluster knows, by their plurals."""
-        asked = {
-            PLURAL: calls.LIST_BENCHMARKS if namespaces else calls.LIST_ALL_BENCHMARKS,
-            calls.JOBS: calls.LIST_JOBS if namespaces else calls.LIST_ALL_JOBS,
-        }
-        path = {"namespace": namespaces[0]} if namespaces else {}
-        return frozenset([plural for plural, call in asked.items() if await self._answers(call, path)])
+    async def served(self, namespaces: tuple[str, ...]) -> Served:
+        """What there is to look at in these namespaces; in all when there are none. Raises Forbidden if it is nothing.
+
+        Without a right in it a namespace that is there and one that is gone look the same.
+        """
+        if not namespaces:
+            asked = {PLURAL: calls.LIST_ALL_BENCHMARKS, calls.JOBS: calls.LIST_ALL_JOBS}
+            return Served(await self._answering(asked, {}))
+        asked = {PLURAL: calls.LIST_BENCHMARKS, calls.JOBS: calls.LIST_JOBS}
+        known: frozenset[str] = frozenset()
+        refusals: dict[str, Forbidden] = {}
+        for namespace in namespaces:
+            try:
+                known |= await self._answering(asked, {"namespace": namespace})
+            except Forbidden as error:
+                refusals[namespace] = error
+        open_ones = tuple(namespace for namespace in namespaces if namespace not in refusals)
+        if not open_ones:
+            raise refusals[namespaces[0]]
+        return Served(known, open_ones, {namespace: str(error) for namespace, error in refusals.items()})
 
     async def store(self, benchmark: Benchmark, status: Status) -> Benchmark:
         """Put the whole status. Raises Conflict when the Benchmark is not the one that was read any more."""
@@ -166,6 +191,10 @@ class Cluster:
             more = page.get("metadata", {}).get("continue", "")
             if not more:
                 return tuple(items)
+
+    async def _answering(self, asked: Mapping[str, calls.Call], path: dict[str, str]) -> frozenset[str]:
+        """Those that the cluster knows."""
+        return frozenset([plural for plural, call in asked.items() if await self._answers(call, path)])
 
     async def _answers(self, call: calls.Call, path: dict[str, str]) -> bool:
         try:
