@@ -5,14 +5,14 @@ from collections.abc import Callable, Hashable
 from contextlib import suppress
 from typing import Generic, TypeVar
 
-PATIENCE = 2
-"""How often in a row a look that was overtaken is repeated at once."""
-
 K = TypeVar("K", bound=Hashable)
 
 FIRST_BACKOFF = 0.5
 LONGEST_BACKOFF = 60.0
 """Also the longest that an edit waits, if looks at its key fail."""
+
+PATIENCE = 2
+"""How often in a row a look that was overtaken is repeated at once."""
 
 
 class WorkQueue(Generic[K]):
