@@ -13,6 +13,7 @@ WAITING = f"min by ({BENCHMARK}) (sdbench_benchmark_waiting_since_timestamp_seco
 FAILED = f"max by ({BENCHMARK}, reason) (sdbench_benchmark_failed_trials)"
 VERDICTS = f"max by ({BENCHMARK}, verdict) (sdbench_benchmark_verdict)"
 BUCKETS = "sum by (cluster, le) (rate(sdbench_operator_reconcile_duration_seconds_bucket[$__rate_interval]))"
+LAST_LIST = "max by (cluster) (sdbench_operator_last_list_timestamp_seconds)"
 LAST_EVENT = "max by (cluster) (sdbench_operator_last_watch_event_timestamp_seconds)"
 
 
@@ -111,9 +112,9 @@ OPERATOR = (
     ),
     numbers(
         "Last list",
-        "How long ago all Benchmarks were last listed: every 45 s while the operator is well.",
+        "How long ago all Benchmarks were last listed: every 45 s while all is well; unknown before the first.",
         "s",
-        Query("time() - max by (cluster) (sdbench_operator_last_list_timestamp_seconds)", "{{cluster}}"),
+        Query(or_unknown(f"time() - ({LAST_LIST} > 0)", LAST_LIST), "{{cluster}}"),
         width=4,
     ),
     numbers(

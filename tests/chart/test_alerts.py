@@ -27,6 +27,9 @@ POINT_WAIT, SKEW = f"sdbench_point_data_wait_ratio{{{SCRAPED}}}", f"sdbench_poin
 BUILD = f'sdbench_build_info{{component="operator",version="1",{OPERATOR}}}'
 LISTED = f"sdbench_operator_last_list_timestamp_seconds{{{OPERATOR}}}"
 ERRORS = f'sdbench_operator_reconcile_errors_total{{reason="Forbidden",{OPERATOR}}}'
+NEVER = "-2000000000"
+"""What the series says before the first list: 0, at a time that is decades after the epoch. Here it is the epoch."""
+
 WAITING = f'sdbench_benchmark_waiting_since_timestamp_seconds{{{BENCHMARK},pod="sdbench-0"}}'
 
 
@@ -67,6 +70,10 @@ DOWN = (
     "Nothing has been scraped from it for 5 minutes. Training pods go on, but no Trial is started and no result is "
     "read: look at its Deployment."
 )
+DEAF = (
+    "It should list all of them every 45 seconds. It cannot reach the API server, has no right to, or their CRD is "
+    "gone: read the log of pod sdbench-0."
+)
 STARVED = "Raise trainer.loader.workers, bring the shards nearer, or train on precomputed latents."
 STALLED = (
     "Its window is not complete, and it has not trained an image for more than 10 minutes, though it holds its "
@@ -93,8 +100,13 @@ FIRING = (
         *("SdbenchOperatorDeaf", "it has listed at the epoch", {LISTED: "0x60"}, "5m", "6m"),
         OPERATOR,
         "The sdbench operator in sdbench-system has listed no Benchmarks for 6m 0s.",
-        "It should list all of them every 45 seconds. It cannot reach the API server, or has no right to: read the log "
-        "of pod sdbench-0.",
+        DEAF,
+    ),
+    Firing(
+        *("SdbenchOperatorDeaf", "it has never listed any", {LISTED: f"{NEVER}x60"}, "4m45s", "5m"),
+        OPERATOR,
+        "The sdbench operator in sdbench-system has listed no Benchmarks since it started.",
+        DEAF,
     ),
     Firing(
         "SdbenchReconcileErrors",
@@ -169,6 +181,8 @@ FIRING = (
 
 MINUTES = tuple(f"{minute}m" for minute in (1, 3, 6, 9, 12, 15, 18, 21))
 
+STARTING = ("0s", "15s", "30s", "1m", "4m45s", "5m", "5m15s", "5m30s", "6m")
+
 SILENT = (
     Silent("SdbenchOperatorDown", "it is there", {BUILD: "1x90"}, MINUTES),
     Silent("SdbenchOperatorDown", "it is replaced within four minutes", {BUILD: "1x15 stale _x15 1x60"}, MINUTES),
@@ -176,6 +190,14 @@ SILENT = (
         "SdbenchOperatorDeaf", "it lists every 45 s", {LISTED: " ".join(f"{t}x2" for t in range(0, 1350, 45))}, MINUTES
     ),
     Silent("SdbenchOperatorDeaf", "it is deaf for five minutes", {LISTED: "0x20 315x20"}, ("5m", "5m15s", "6m")),
+    Silent("SdbenchOperatorDeaf", "it has just started", {LISTED: f"{NEVER} 15+15x90"}, STARTING),
+    Silent(
+        "SdbenchOperatorDeaf",
+        "it is restarted while it is well",
+        {LISTED: f"0+15x20 stale _x4 {NEVER}x1 420+15x90"},
+        (*STARTING, "6m15s", "6m30s", "6m45s", *MINUTES),
+    ),
+    Silent("SdbenchOperatorDeaf", "it is replaced", {LISTED: "0+15x20 stale"}, (*MINUTES, "9m45s", "10m", "10m15s")),
     Silent("SdbenchOperatorDeaf", "it is down, which another alert tells", {LISTED: "0x8 stale"}, MINUTES),
     Silent("SdbenchReconcileErrors", "none", {ERRORS: "0x90"}, MINUTES),
     Silent("SdbenchReconcileErrors", "an API server is away for three minutes", {ERRORS: "0x4 0+3x12 36x80"}, MINUTES),
@@ -258,6 +280,20 @@ def test_a_healthy_run_raises_nothing(helm: Helm, tmp_path: Path) -> None:
     }
     tests = [{"expr": "ALERTS", "eval_time": time, "exp_samples": []} for time in MINUTES]
     judged(tmp_path, groups(helm), healthy, {"promql_expr_test": tests})
+
+
+RESTARTED = f"0x40 stale _x4 {NEVER}x80"
+"""It lists once, is deaf for ten minutes, away for one while the kubelet restarts it, and then as deaf as before."""
+
+
+def test_a_deaf_operator_that_is_restarted_fires_on_until_it_lists(helm: Helm, tmp_path: Path) -> None:
+    listing = {LISTED: f"{RESTARTED} {127 * 15}+15x40"}
+    firing = [f"{seconds}s" for seconds in range(315, 127 * 15, 15)]
+    silent = [f"{seconds}s" for seconds in (0, 300, 127 * 15, 130 * 15, 150 * 15)]
+    count = 'count(ALERTS{alertname="SdbenchOperatorDeaf",alertstate="firing"})'
+    tests = [{"expr": count, "eval_time": time, "exp_samples": [{"labels": "{}", "value": 1}]} for time in firing]
+    tests += [{"expr": count, "eval_time": time, "exp_samples": []} for time in silent]
+    judged(tmp_path, groups(helm), listing, {"promql_expr_test": tests})
 
 
 def _labels(text: str) -> dict[str, str]:

@@ -17,6 +17,7 @@ from kubernetes import client, config
 from api.accounts import ACCOUNT, account, rendered, rules, weakened
 from api.audited import Audited
 from api.forked import ForkedOperator, forked
+from api.operating import condition
 from api.questions import question
 from cluster.harness import kubeconfig
 from cluster.harness.audit import Request
@@ -31,6 +32,9 @@ SECONDS = 120
 ALL = rights()
 NAMES = {right: f"without-{right.verb}-{right.resource.replace('/', '-')}"[:60] for right in ALL}
 COMPLETE = "with-everything"
+EVENTS = Right("", "events", "list")
+
+ERRORS = 'sdbench_operator_reconcile_errors_total{reason="Forbidden"}'
 
 SHOWN_BY = {OWNING[0]: Right(JOB_GROUP, JOBS, "create")}
 """Of a right that is not asked for by a request of its own: the request that is refused without it."""
@@ -60,6 +64,13 @@ class Stage:
         for name in self.operators:
             body = {"spec": {"suspend": True}}
             objects.patch_namespaced_custom_object(GROUP, "v1alpha1", name, PLURAL, "asked", body)
+
+    def suspended(self, namespace: str) -> bool:
+        """Whether the running one has nothing that runs any more."""
+        objects = client.CustomObjectsApi(self._api)
+        asked = objects.get_namespaced_custom_object(GROUP, "v1alpha1", namespace, PLURAL, "asked")
+        jobs = objects.list_namespaced_custom_object(JOB_GROUP, "v1", namespace, JOBS)["items"]
+        return condition(asked, "Suspended").get("status") == "True" and not jobs
 
     def requests(self, namespace: str, right: Right, refused: bool) -> tuple[Request, ...]:
         """Those for which that right is asked, refused or granted."""
@@ -121,9 +132,8 @@ def stage(audited_plane: Audited, tmp_path_factory: pytest.TempPathFactory) -> I
     stage = Stage(audited_plane, tmp_path_factory.mktemp("rights"))
     try:
         stage.set_up()
-        stuck = Right("", "events", "list")
-        until(lambda: bool(stage.requests(COMPLETE, stuck, refused=False)), SECONDS, "Events to be read")
-        until(lambda: bool(stage.refused(NAMES[stuck])), SECONDS, "Events to be refused")
+        until(lambda: bool(stage.requests(COMPLETE, EVENTS, refused=False)), SECONDS, "Events to be read")
+        until(lambda: bool(stage.refused(NAMES[EVENTS])), SECONDS, "Events to be refused")
         stage.suspend()
         yield stage
     finally:
@@ -146,6 +156,17 @@ def test_without_a_right_one_call_fails_and_the_operator_stays(stage: Stage, rig
     assert stage.refused(NAMES[right]) == {expected}
     assert operator.process.is_alive(), operator.said()
     assert operator.answer("/healthz")[0] == 200
+
+
+def test_what_is_stuck_can_be_suspended_though_its_events_may_not_be_read(stage: Stage) -> None:
+    namespace = NAMES[EVENTS]
+    until(lambda: stage.suspended(namespace), SECONDS, "the suspension to take effect")
+    log = stage.operators[namespace].log.read_text()
+    assert log.count("no Events can be read") == 1
+    assert "the pass failed" not in log
+    metrics = stage.operators[namespace].answer("/metrics")[1]
+    (counted,) = (line for line in metrics.splitlines() if line.startswith(ERRORS))
+    assert float(counted.split()[-1]) > 0
 
 
 @pytest.mark.parametrize("everywhere", [False, True], ids=["in-its-namespace", "everywhere"])

@@ -113,9 +113,15 @@ class Cluster:
             self.known |= {row.job for row in self.status.trials if row.job and row.job_uid}
         return True
 
-    def carried_out(self, made: Decision, most: int | None = None, times: int = 1) -> None:
-        """The first acts of a decision that was stored, each as often."""
-        acts: list[Start | Stop] = [*made.starts, *made.stops]
+    def carried_out(
+        self, made: Decision, most: int | None = None, times: int = 1, stored_as: int | None = None
+    ) -> None:
+        """The first acts of a decision that was stored, each as often; `stored_as`: when others may have decided since.
+
+        Nothing is started then of a Benchmark that has changed; stops name a uid, and need no such care.
+        """
+        overtaken = stored_as not in (None, self.version)
+        acts: list[Start | Stop] = [*(() if overtaken else made.starts), *made.stops]
         for act in acts[:most]:
             for _ in range(times):
                 self.done(act)

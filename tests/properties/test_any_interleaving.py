@@ -13,7 +13,7 @@ from properties.simulation import Cluster, Job, Snapshot
 from sdbench.api.spec import Retention
 from sdbench.core.decide import decide
 from sdbench.core.rows import TERMINAL
-from sdbench.core.world import Bounds, Complaint, PodExit
+from sdbench.core.world import Bounds, Complaint, Decision, PodExit
 from unit.core.worlds import spec
 
 CODES = (1, 64, 65, 66, 67, 68, 69, 70, 71, 72, 73, 74, 135, 137, 143)
@@ -71,6 +71,8 @@ class Interleaving(RuleBasedStateMachine):
         how = {"parallelism": parallelism, "repeats": many, "retries": retries, "sweep": sweep}
         self.cluster = Cluster(spec(**how, **ends, limits=limits), bounds)
         self.old: Snapshot | None = None
+        self.put_off: tuple[Decision, int] | None = None
+        """What somebody has stored, as which version, and not carried out yet."""
 
     def job(self, number: int) -> Job:
         return list(self.cluster.jobs.values())[number % len(self.cluster.jobs)]
@@ -112,6 +114,26 @@ class Interleaving(RuleBasedStateMachine):
         twice = sum([self.cluster.stored(made, seen) for made in (one, other)])
         for _ in range(twice if first else 1):
             self.cluster.carried_out(one, times=1 if first else twice)
+
+    @rule()
+    def an_operator_stores_its_decision_and_is_frozen(self) -> None:
+        seen = self.cluster.snapshot()
+        made = decide(seen.world)
+        if self.cluster.stored(made, seen):
+            self.put_off = made, self.cluster.version
+
+    @precondition(lambda self: self.put_off is not None)
+    @rule()
+    def a_frozen_operator_goes_on(self) -> None:
+        assert self.put_off is not None
+        (made, version), self.put_off = self.put_off, None
+        self.cluster.carried_out(made, stored_as=version)
+
+    @rule(passes=st.integers(1, 4))
+    def all_goes_well_for_a_while(self, passes: int) -> None:
+        for _ in range(passes):
+            self.cluster.reconciled()
+            self.cluster.carried_on()
 
     # Fate.
 

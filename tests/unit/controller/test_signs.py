@@ -66,6 +66,23 @@ def test_an_error_is_of_the_kind_that_says_what_happens_next(status: int, body: 
         assert error.retry_after == 3
 
 
+@pytest.mark.parametrize(
+    ("error", "seconds"),
+    [
+        (errors.Unavailable("429", retry_after=90), 90),
+        (errors.Unavailable("429", retry_after=1), 5),
+        (errors.Unavailable("503"), 5),
+        (errors.WebhookFailed("500", retry_after=7), 7),
+        (errors.Forbidden("403"), 5),
+        (RuntimeError(), 5),
+    ],
+)
+def test_an_error_is_waited_out_as_long_as_the_api_server_asks_and_no_shorter_than_usual(
+    error: Exception, seconds: float
+) -> None:
+    assert errors.patience(error, at_least=5) == seconds
+
+
 def test_an_api_server_that_asks_for_days_of_patience_is_asked_again_within_minutes() -> None:
     error = error_in(429, "[]", {"Retry-After": "86400"})
     assert isinstance(error, errors.Unavailable)
@@ -80,6 +97,7 @@ def test_an_api_server_that_asks_for_days_of_patience_is_asked_again_within_minu
         (PASS_LIMIT + 1, 0, 0, PASS_LIMIT + 1, "pass"),
         (0, 0, 0, PASS_LIMIT + 1, ""),
         (0, TRY_LIMIT + 1, 0, 0, "tried"),
+        (0, -errors.LONGEST_PATIENCE, 0, 0, ""),
         (0, 0, 360, 0, ""),
         (0, 0, LIST_LIMIT + 1, 0, "last successful list"),
     ],
@@ -88,7 +106,7 @@ def test_the_operator_is_ill_when_work_waits_or_nothing_is_listed_but_not_when_t
     quiet: float, silence: float, age: float, overdue: float, word: str
 ) -> None:
     now = 10_000.0
-    said = Pulse(last_pass=now - quiet, last_try=now - silence, last_list=now - age).complaint(now, overdue)
+    said = Pulse(last_pass=now - quiet, next_try=now - silence, last_list=now - age).complaint(now, overdue)
     assert word in said
     assert bool(said) == bool(word)
 

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import kopf
@@ -13,11 +14,13 @@ from kopf._core.intents.causes import Activity
 from sdbench.api.names import PLURAL
 from sdbench.controller import watching
 from sdbench.controller.calls import JOBS
+from sdbench.controller.cluster import Served
 from sdbench.controller.errors import Unavailable
 from sdbench.controller.watching import Watching
 
-BOTH = frozenset({PLURAL, JOBS})
-OURS = frozenset({PLURAL})
+BOTH = Served(frozenset({PLURAL, JOBS}))
+OURS = Served(frozenset({PLURAL}))
+NOTHING = Served()
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -27,8 +30,18 @@ class Kopf:
     def __init__(self, *ends: Callable[[asyncio.Event], Any]) -> None:
         self._ends = list(ends)
         self.watched: list[int] = []
+        self.namespaces: list[tuple[str, ...]] = []
 
-    async def operator(self, registry: kopf.OperatorRegistry, stop_flag: asyncio.Event, **_: Any) -> None:
+    async def operator(
+        self,
+        registry: kopf.OperatorRegistry,
+        stop_flag: asyncio.Event,
+        namespaces: tuple[str, ...],
+        clusterwide: bool,
+        **_: Any,
+    ) -> None:
+        assert clusterwide is not bool(namespaces)
+        self.namespaces.append(namespaces)
         self.watched.append(len(list(registry._watching.get_all_handlers())))
         for number in SIGNALS:
             asyncio.get_running_loop().add_signal_handler(number, lambda: None)
@@ -56,18 +69,18 @@ async def stops_when_told(stop: asyncio.Event) -> None:
     await asyncio.wait_for(stop.wait(), 5)
 
 
-async def run(played: Kopf, monkeypatch: pytest.MonkeyPatch, *served: frozenset[str] | Exception) -> None:
+async def run(played: Kopf, monkeypatch: pytest.MonkeyPatch, *served: Served | Exception) -> None:
     """Watch until the end; `served` says what the cluster serves, in turn, the last for ever."""
     monkeypatch.setattr(kopf, "operator", played.operator)
     answers = list(served)
 
-    async def ask() -> frozenset[str]:
+    async def ask() -> Served:
         answer = answers.pop(0) if len(answers) > 1 else answers[0]
         if isinstance(answer, Exception):
             raise answer
         return answer
 
-    one = Watching(lambda key: None, ())
+    one = Watching(lambda key: None)
     try:
         await asyncio.wait_for(one.until_told_to_end(ask), 10)
     finally:
@@ -85,30 +98,53 @@ async def test_what_is_not_served_is_not_watched_and_nothing_is_without_benchmar
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     played = Kopf(fails, hears_a_signal)
-    await run(played, monkeypatch, frozenset(), Unavailable("503"), frozenset({JOBS}), OURS, BOTH)
+    await run(played, monkeypatch, NOTHING, Unavailable("503"), Served(frozenset({JOBS})), OURS, BOTH)
     assert played.watched == [2, 3]
 
 
-async def test_kopf_is_started_anew_when_something_else_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
-    ones: list[Watching] = []
+def told_of(ones: list[Watching], same: Served, other: Served) -> Callable[[asyncio.Event], Any]:
+    """Ends when it is told of the other."""
 
     async def told(stop: asyncio.Event) -> None:
         (one,) = ones
-        one.compare(OURS)
+        one.compare(same)
         assert not stop.is_set(), "nothing has changed"
-        one.compare(BOTH)
+        one.compare(other)
         await stops_when_told(stop)
 
-    played = Kopf(told, hears_a_signal)
+    return told
+
+
+@pytest.fixture
+def ones(monkeypatch: pytest.MonkeyPatch) -> list[Watching]:
+    """All that are made."""
+    found: list[Watching] = []
     made = Watching.__init__
 
     def remembered(self: Watching, *arguments: Any) -> None:
         made(self, *arguments)
-        ones.append(self)
+        found.append(self)
 
     monkeypatch.setattr(Watching, "__init__", remembered)
+    return found
+
+
+async def test_kopf_is_started_anew_when_something_else_is_served(
+    monkeypatch: pytest.MonkeyPatch, ones: list[Watching]
+) -> None:
+    played = Kopf(told_of(ones, OURS, BOTH), hears_a_signal)
     await run(played, monkeypatch, OURS, BOTH)
     assert played.watched == [2, 3]
+
+
+async def test_kopf_watches_the_namespaces_in_which_it_may(
+    monkeypatch: pytest.MonkeyPatch, ones: list[Watching]
+) -> None:
+    both, one_of_them = (replace(BOTH, namespaces=names) for names in (("team-a", "team-b"), ("team-b",)))
+    said_otherwise = replace(one_of_them, closed={"team-a": "403: in other words"})
+    played = Kopf(told_of(ones, both, one_of_them), told_of(ones, said_otherwise, both), hears_a_signal)
+    await run(played, monkeypatch, both, one_of_them, both)
+    assert played.namespaces == [("team-a", "team-b"), ("team-b",), ("team-a", "team-b")]
 
 
 @pytest.mark.parametrize("number", SIGNALS)
@@ -126,7 +162,7 @@ async def test_a_signal_is_heard_while_kopf_does_not_run(monkeypatch: pytest.Mon
     monkeypatch.setattr(watching, "RETRY_SECONDS", 60.0)
     asyncio.get_running_loop().call_later(0.1, os.kill, os.getpid(), signal.SIGTERM)
     played = Kopf()
-    await run(played, monkeypatch, frozenset())
+    await run(played, monkeypatch, NOTHING)
     assert played.watched == []
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from sdbench.controller.workqueue import LONGEST_BACKOFF, WorkQueue
+from sdbench.controller.workqueue import LONGEST_BACKOFF, PATIENCE, WorkQueue
 
 
 @dataclass
@@ -94,30 +94,65 @@ async def test_failures_are_repeated_ever_later_up_to_a_bound_and_a_success_forg
 
 
 async def test_events_that_a_failure_causes_do_not_shorten_its_delay() -> None:
-    queue = WorkQueue[str](Clock())
+    clock = Clock()
+    queue = WorkQueue[str](clock)
     queue.add("a")
     await queue.take()
     queue.add("a")
     assert queue.failed("a", at_least=9) == 9
+    queue.add("a")
+    clock.now = 8.9
+    queue.add("a")
     assert await idle(queue.take())
+    clock.now = 9
+    assert await queue.take() == "a"
+
+
+async def test_what_is_added_during_the_look_after_a_failure_is_looked_at_when_that_has_succeeded() -> None:
+    clock = Clock()
+    queue = WorkQueue[str](clock)
+    queue.add("a")
+    await queue.take()
+    clock.now += queue.failed("a")
+    await queue.take()
+    queue.add("a")
+    queue.done("a")
+    assert await queue.take() == "a"
 
 
 async def test_what_waits_because_of_a_failure_is_due_when_its_cause_is_over_and_nothing_else_is() -> None:
     queue = WorkQueue[str](Clock())
     queue.add("failed")
     await queue.take()
-    queue.failed("failed", at_least=9)
+    queue.failed("failed")
     queue.add("later", 9)
     queue.forgive()
     assert await queue.take() == "failed"
     assert await idle(queue.take())
 
 
+async def test_what_the_api_server_has_asked_for_is_not_forgiven() -> None:
+    clock = Clock()
+    queue = WorkQueue[str](clock)
+    for _ in range(8):
+        queue.add("a")
+        await queue.take()
+        clock.now += queue.failed("a")
+    await queue.take()
+    asked = clock.now + 9
+    assert queue.failed("a", at_least=9) == LONGEST_BACKOFF
+    clock.now = asked - 1
+    queue.forgive()
+    assert await idle(queue.take())
+    clock.now = asked
+    assert await queue.take() == "a"
+
+
 async def test_a_waiting_worker_is_woken_by_the_end_of_a_cause() -> None:
     queue = WorkQueue[str](Clock())
     queue.add("a")
     await queue.take()
-    queue.failed("a", at_least=9)
+    queue.failed("a")
     taken = asyncio.ensure_future(queue.take())
     await asyncio.sleep(0)
     queue.forgive()
@@ -132,3 +167,37 @@ async def test_several_workers_share_the_keys(workers: int) -> None:
     for key in range(workers):
         queue.add(key)
     assert {await asyncio.wait_for(task, 5) for task in tasks} == set(range(workers))
+
+
+async def test_a_look_that_was_overtaken_is_repeated_at_once_but_not_for_ever() -> None:
+    clock = Clock()
+    queue = WorkQueue[str](clock)
+    queue.add("a")
+    delays = []
+    for _ in range(PATIENCE + 6):
+        await queue.take()
+        delays.append(0.0 if queue.overtaken("a", 0.0) else queue.failed("a"))
+        clock.now += delays[-1]
+    assert delays == [0.0, 0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0]
+
+
+async def test_a_success_forgets_how_often_a_look_was_overtaken() -> None:
+    queue = WorkQueue[str](Clock())
+    for _ in range(PATIENCE + 1):
+        queue.add("a")
+        await queue.take()
+        assert queue.overtaken("a", 0.0)
+        await queue.take()
+        queue.done("a")
+
+
+async def test_a_key_that_failed_and_was_then_overtaken_comes_again() -> None:
+    clock = Clock()
+    queue = WorkQueue[str](clock)
+    queue.add("a")
+    await queue.take()
+    clock.now += queue.failed("a")
+    await queue.take()
+    assert queue.overtaken("a", 0.05)
+    clock.now += 0.05
+    assert await queue.take() == "a"

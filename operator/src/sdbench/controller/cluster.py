@@ -2,7 +2,8 @@
 
 import logging
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ from sdbench.api.benchmark import Benchmark, Metadata
 from sdbench.api.names import API_VERSION, BENCHMARK_LABEL, GROUP, KIND, PLURAL
 from sdbench.api.status import Status
 from sdbench.controller import calls
-from sdbench.controller.errors import AlreadyExists, ApiError, Conflict, NotFound, NotServed, Unreadable
+from sdbench.controller.errors import AlreadyExists, ApiError, Conflict, Forbidden, NotFound, NotServed, Unreadable
 from sdbench.controller.transport import Document, Transport
 from sdbench.core.world import Notice, Stop
 
@@ -30,11 +31,28 @@ class Key(NamedTuple):
     name: str
 
 
-class Cluster:
-    """The typed calls. Each may raise ApiError."""
+@dataclass(frozen=True)
+class Served:
+    """What there is to look at."""
 
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
+    plurals: frozenset[str] = frozenset()
+    """Which of Benchmarks and PyTorchJobs the cluster knows."""
+    namespaces: tuple[str, ...] = ()
+    """Where they may be read, of those that we are for; none: everywhere."""
+    closed: Mapping[str, str] = field(default_factory=dict, compare=False)
+    """What the API server says of the others: a namespace that was deleted, or in which we have no right any more."""
+
+
+class Cluster:
+    """The typed calls. Each may raise ApiError, but for those about Events: a pass does without them.
+
+    `did_without` is told of each time that a pass has to do without what it wanted to read.
+    """
+
+    def __init__(self, transport: Transport, did_without: Callable[[ApiError], None] = lambda _: None) -> None:
+        self._transport, self._did_without = transport, did_without
+        self._unheard: set[str] = set()
+        """Namespaces whose Events could not be read when that was last tried."""
 
     def now(self) -> datetime:
         """The API server's time; at least one call must have been made."""
@@ -51,14 +69,26 @@ class Cluster:
         found = [await self._listed(calls.LIST_BENCHMARKS, {"namespace": namespace}) for namespace in namespaces]
         return tuple(document for some in found for document in some)
 
-    async def served(self, namespaces: tuple[str, ...]) -> frozenset[str]:
-        """Which of Benchmarks and PyTorchJobs the cluster knows, by their plurals."""
-        asked = {
-            PLURAL: calls.LIST_BENCHMARKS if namespaces else calls.LIST_ALL_BENCHMARKS,
-            calls.JOBS: calls.LIST_JOBS if namespaces else calls.LIST_ALL_JOBS,
-        }
-        path = {"namespace": namespaces[0]} if namespaces else {}
-        return frozenset([plural for plural, call in asked.items() if await self._answers(call, path)])
+    async def served(self, namespaces: tuple[str, ...]) -> Served:
+        """What there is to look at in these namespaces; in all when there are none. Raises Forbidden if it is nothing.
+
+        Without a right in it a namespace that is there and one that is gone look the same.
+        """
+        if not namespaces:
+            asked = {PLURAL: calls.LIST_ALL_BENCHMARKS, calls.JOBS: calls.LIST_ALL_JOBS}
+            return Served(await self._answering(asked, {}))
+        asked = {PLURAL: calls.LIST_BENCHMARKS, calls.JOBS: calls.LIST_JOBS}
+        known: frozenset[str] = frozenset()
+        refusals: dict[str, Forbidden] = {}
+        for namespace in namespaces:
+            try:
+                known |= await self._answering(asked, {"namespace": namespace})
+            except Forbidden as error:
+                refusals[namespace] = error
+        open_ones = tuple(namespace for namespace in namespaces if namespace not in refusals)
+        if not open_ones:
+            raise refusals[namespaces[0]]
+        return Served(known, open_ones, {namespace: str(error) for namespace, error in refusals.items()})
 
     async def store(self, benchmark: Benchmark, status: Status) -> Benchmark:
         """Put the whole status. Raises Conflict when the Benchmark is not the one that was read any more."""
@@ -106,10 +136,21 @@ class Cluster:
         """The pods of a Benchmark of this name, of any UID."""
         return await self._listed(calls.LIST_PODS, {"namespace": key.namespace}, _of(key))
 
-    async def warnings(self, namespace: str, uid: str) -> tuple[Document, ...]:
-        """The warning Events about one object."""
-        query = {"fieldSelector": f"involvedObject.uid={uid},type=Warning"}
-        return await self._listed(calls.LIST_EVENTS, {"namespace": namespace}, query)
+    async def warnings(self, namespace: str, uids: Iterable[str]) -> tuple[tuple[Document, ...], ...]:
+        """The warning Events about each of these objects; as far as they can be read, and it is said once if not."""
+        found: list[tuple[Document, ...]] = []
+        try:
+            for uid in uids:
+                query = {"fieldSelector": f"involvedObject.uid={uid},type=Warning"}
+                found.append(await self._listed(calls.LIST_EVENTS, {"namespace": namespace}, query))
+        except ApiError as error:
+            self._did_without(error)
+            if namespace not in self._unheard:
+                log.warning("%s: no Events can be read, so none explains what is stuck: %s", namespace, error)
+            self._unheard.add(namespace)
+        else:
+            self._unheard.discard(namespace)
+        return tuple(found)
 
     async def tell(self, about: Metadata, notices: Iterable[Notice]) -> None:
         """Write notices among the Events of a Benchmark. One that cannot be written is no reason to stop."""
@@ -150,6 +191,10 @@ class Cluster:
             more = page.get("metadata", {}).get("continue", "")
             if not more:
                 return tuple(items)
+
+    async def _answering(self, asked: Mapping[str, calls.Call], path: dict[str, str]) -> frozenset[str]:
+        """Those that the cluster knows."""
+        return frozenset([plural for plural, call in asked.items() if await self._answers(call, path)])
 
     async def _answers(self, call: calls.Call, path: dict[str, str]) -> bool:
         try:

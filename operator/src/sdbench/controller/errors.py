@@ -68,6 +68,12 @@ WEBHOOK = "failed calling webhook"
 _BY_STATUS: dict[int, type[ApiError]] = {400: Invalid, 403: Forbidden, 404: NotFound, 409: Conflict, 422: Invalid}
 
 
+def patience(error: Exception, at_least: float = 0.0) -> float:
+    """Seconds to wait after an error: what the API server has asked for, and no less than this."""
+    asked = error.retry_after if isinstance(error, Unavailable) else None
+    return max(at_least, asked or 0.0)
+
+
 def error_in(status: int, body: str, headers: Mapping[str, str]) -> ApiError:
     """The error that a response with a status of 400 or more means."""
     sentence, reason = _said(body)

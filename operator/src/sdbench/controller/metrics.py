@@ -50,7 +50,6 @@ class OperatorSeries:
         self.duration = Histogram(*_definition(series.DURATION), registry=self.registry, buckets=PASS_SECONDS)
         self.last_event = Gauge(*_definition(series.LAST_EVENT), registry=self.registry)
         self.last_list = Gauge(*_definition(series.LAST_LIST), registry=self.registry)
-        self.last_list.set_to_current_time()
         self.lag = Gauge(*_definition(series.LAG), registry=self.registry)
         self._errors = Counter(*_definition(series.ERRORS), registry=self.registry)
         for reason in (*(kind.__name__ for kind in KNOWN), BUG):
@@ -60,7 +59,7 @@ class OperatorSeries:
         Gauge(*_definition(series.BUILD), registry=self.registry).labels("operator", sdbench.__version__).set(1)
 
     def pass_failed(self, error: Exception) -> None:
-        """Count a pass that failed."""
+        """Count a pass that failed, or that had to do without Events."""
         self._errors.labels(type(error).__name__ if isinstance(error, ApiError) else BUG).inc()
 
     def request_sent(self, call: Call, code: str) -> None:

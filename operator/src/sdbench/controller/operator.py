@@ -18,8 +18,8 @@ from sdbench.api.scheduling import Preset
 from sdbench.api.workload import Workload
 from sdbench.controller.board import Board
 from sdbench.controller.calls import JOBS
-from sdbench.controller.cluster import Cluster, Key, benchmark_in, key_of
-from sdbench.controller.errors import ApiError, Unavailable, Unreadable
+from sdbench.controller.cluster import Cluster, Key, Served, benchmark_in, key_of
+from sdbench.controller.errors import ApiError, Conflict, Forbidden, Unreadable, patience
 from sdbench.controller.health import Pulse
 from sdbench.controller.metrics import OperatorSeries
 from sdbench.controller.neighbours import Neighbours
@@ -38,6 +38,7 @@ RESYNC_SECONDS = 45.0
 """How often everything is listed."""
 
 RETRY_SECONDS = 5.0
+AT_ONCE_SECONDS = 0.05
 LAG_SECONDS = 1.0
 
 BROUGHT_BY = {
@@ -72,7 +73,7 @@ def run(options: Options) -> None:
 async def _operate(options: Options) -> None:
     operator = Operator(options)
     async with connected(operator.series.request_sent) as transport:
-        cluster = Cluster(transport)
+        cluster = Cluster(transport, operator.series.pass_failed)
         async with served(options.port, operator.series.registry, operator.complaint), asyncio.TaskGroup() as tasks:
             own = [tasks.create_task(operator.resync(cluster)), tasks.create_task(operator.feel_lag())]
             own += [tasks.create_task(operator.work(cluster)) for _ in range(WORKERS)]
@@ -93,9 +94,9 @@ class Operator:
         self._queue: WorkQueue[Key] = WorkQueue(time.monotonic)
         self._board = Board()
         self._neighbours = Neighbours(self._board)
-        self._pulse = Pulse(last_pass=now, last_try=now, last_list=now)
-        self._watching = Watching(self._seen, options.namespaces)
-        self._known: frozenset[str] = frozenset()
+        self._pulse = Pulse(last_pass=now, next_try=now, last_list=now)
+        self._watching = Watching(self._seen)
+        self._known = Served()
         self._away = False
         self._trouble = ""
         self.series = OperatorSeries(self._board.benchmarks, self._queue.depth)
@@ -135,12 +136,12 @@ class Operator:
                 wait = PROBE_SECONDS
             except ApiError as error:
                 self._away = True
-                self._say(f"the API server is no help, asked again every {RETRY_SECONDS:.0f} s: {error}")
-                wait = RETRY_SECONDS
+                wait = patience(error, RETRY_SECONDS)
+                self._say(f"the API server is no help, asked again every {wait:.0f} s: {error}")
             except Exception:
                 log.exception("a bug in this version of the operator")
                 wait = RESYNC_SECONDS
-            self._pulse.last_try = time.monotonic()
+            self._pulse.next_try = time.monotonic() + wait
             await asyncio.sleep(wait)
 
     async def feel_lag(self) -> None:
@@ -154,7 +155,8 @@ class Operator:
         """See what is served, and list everything when that has changed, after an outage, and when it is time."""
         known = await cluster.served(self._options.namespaces)
         self._watching.compare(known)
-        self._say(_lacking(known))
+        self._say(_lacking(known.plurals))
+        _tell_of_namespaces(self._known, known)
         changed, self._known = known != self._known, known
         if self._away:
             self._queue.forgive()
@@ -165,16 +167,18 @@ class Operator:
     async def _list(self, cluster: Cluster) -> None:
         """Compare what is known of the Benchmarks with all of them."""
         self._board.listing()
-        served = PLURAL in self._known
-        documents = await cluster.benchmark_documents(self._options.namespaces) if served else ()
+        served = PLURAL in self._known.plurals
+        documents = await cluster.benchmark_documents(self._known.namespaces) if served else ()
         found = [read async for read in self._read(documents)]
         self._board.replace(found)
         self._neighbours.listed()
         for benchmark in found:
             if self._board.worth_a_look(benchmark):
                 self._queue.add(key_of(benchmark))
+        # A restart brings no CRD, so its absence is no illness; but it is told that nothing was listed.
         self._pulse.last_list = time.monotonic()
-        self.series.last_list.set_to_current_time()
+        if served:
+            self.series.last_list.set_to_current_time()
 
     async def _read(self, documents: tuple[Document, ...]) -> AsyncIterator[Benchmark]:
         """The Benchmarks; one that cannot be read gets a pass, which tells it. There may be thousands: others go on."""
@@ -202,9 +206,17 @@ class Operator:
             self._board.drop(key)
         else:
             self._board.put(found.benchmark)
+        if found.overtaken:
+            self._overtaken(key)
+            return
         self._queue.done(key)
         if found.look_again is not None:
             self._queue.add(key, found.look_again.total_seconds())
+
+    def _overtaken(self, key: Key) -> None:
+        """Look again at once; but whoever changes a Benchmark for ever must not keep us busy for ever."""
+        if not self._queue.overtaken(key, AT_ONCE_SECONDS):
+            self._failed(key, Conflict("somebody else changes it during each pass, or the API server is slow"))
 
     async def _left_alone(self, cluster: Cluster, key: Key, error: Unreadable) -> None:
         """Nothing is done for a Benchmark of which not everything is understood, until it or the operator changes."""
@@ -216,8 +228,12 @@ class Operator:
         self._queue.done(key)
 
     def _failed(self, key: Key, error: Exception) -> None:
-        retry_after = error.retry_after if isinstance(error, Unavailable) else None
-        delay = self._queue.failed(key, retry_after or 0.0)
+        if isinstance(error, Forbidden) and key.namespace in self._known.closed:
+            # It was told of the namespace, and everything in it is looked at when that is open again.
+            self._board.drop(key)
+            self._queue.done(key)
+            return
+        delay = self._queue.failed(key, patience(error))
         self.series.pass_failed(error)
         log.warning("%s/%s: the pass failed, next try in %.1f s: %s", *key, delay, error)
 
@@ -226,3 +242,15 @@ def _lacking(known: frozenset[str]) -> str:
     """What the cluster does not serve yet, and who would bring it."""
     missing = [sentence for plural, sentence in BROUGHT_BY.items() if plural not in known]
     return "; ".join(missing)
+
+
+def _tell_of_namespaces(before: Served, now: Served) -> None:
+    """Say of each namespace, once, that it cannot be read any more, and that it can be again."""
+    for namespace in now.closed.keys() - before.closed.keys():
+        log.warning(
+            "%s: nothing may be read there, so its Benchmarks are left alone. If the namespace is gone, take it out of "
+            "watchNamespaces; if not, bind the operator's Role in it again. The others are served. %s",
+            *(namespace, now.closed[namespace]),
+        )
+    for namespace in before.closed.keys() - now.closed.keys():
+        log.warning("%s: its Benchmarks may be read again", namespace)

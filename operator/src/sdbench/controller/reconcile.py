@@ -1,18 +1,20 @@
 """What is one pass? Look at one Benchmark, decide, store the status, and only then start and stop.
 
-    live GET ─► observe ─► World ─► decide ─► PUT status ─► POST and DELETE jobs, Events
+    live GET ─► observe ─► World ─► decide ─► PUT status ─► DELETE jobs ─► GET again, POST job, for each ─► Events
 
 A crash after any step is harmless: the next pass sees what was done and does what is missing. A Benchmark that was
-changed meanwhile makes the PUT fail, and the pass is dropped before it has done anything.
+changed meanwhile makes the PUT fail, and the pass is dropped before it has done anything. After the PUT this operator
+may be slow, or frozen, while another one goes on: so a job is created only if the Benchmark is still as it was stored.
 """
 
 import logging
+import time
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from sdbench.api.benchmark import Benchmark
 from sdbench.controller import observe
-from sdbench.controller.cluster import Cluster, Key
+from sdbench.controller.cluster import Cluster, Key, key_of
 from sdbench.controller.errors import (
     AlreadyExists,
     ApiError,
@@ -29,12 +31,14 @@ from sdbench.controller.pytorchjob import pytorchjob
 from sdbench.core.decide import decide
 from sdbench.core.references import awaited
 from sdbench.core.refusals import Kind, with_refusal
-from sdbench.core.world import AttemptState, Complaint, Decision, Defaults, Notice, Reference, Start, World
+from sdbench.core.world import AttemptState, Decision, Defaults, Notice, Reference, Start, World
 
 SOON = timedelta(seconds=1)
 """After something was started or stopped: its effect is to be seen."""
 
-AT_ONCE = timedelta(milliseconds=50)
+STILL_TRUE_SECONDS = 5.0
+"""How long what was read of a Benchmark is a reason to create a job. Whoever was frozen meanwhile has to look again."""
+
 PODS_ASKED = 4
 """Most pods of one Attempt whose Events are read in one pass: they complain about the same."""
 
@@ -50,6 +54,8 @@ class Pass:
 
     benchmark: Benchmark | None
     look_again: timedelta | None = None
+    overtaken: bool = False
+    """The Benchmark was changed meanwhile, so that not everything was done that was decided: look again at once."""
 
 
 async def reconcile(cluster: Cluster, defaults: Defaults, key: Key, neighbours: Neighbours) -> Pass:
@@ -67,9 +73,16 @@ async def reconcile(cluster: Cluster, defaults: Defaults, key: Key, neighbours: 
     try:
         decision, shown = await _decided(cluster, world, neighbours)
     except (Conflict, NotFound):
-        return Pass(benchmark, AT_ONCE)
+        return Pass(benchmark, overtaken=True)
+    try:
+        done = await _carry_out(cluster, shown, decision, world)
+    except ApiError:
+        await cluster.tell(shown.metadata, decision.notices)
+        raise
+    # Last, as nothing waits for an Event, and each may take its time.
     await cluster.tell(shown.metadata, decision.notices)
-    await _carry_out(cluster, shown, decision, world)
+    if not done:
+        return Pass(shown, overtaken=True)
     if decision.expired:
         log.info("%s/%s: deleting it, spec.ttlSecondsAfterFinished after its end", *key)
         await cluster.delete_benchmark(key, shown.metadata.uid)
@@ -124,10 +137,8 @@ async def _with_complaints(cluster: Cluster, state: AttemptState, key: Key) -> A
     if state.job_uid is None or not observe.stuck(state, cluster.now()):
         return state
     late = [pod.uid for pod in state.pods if pod.started_at is None][:PODS_ASKED]
-    said: list[Complaint] = []
-    for uid in (state.job_uid, *late):
-        said.extend(observe.complaints(await cluster.warnings(key.namespace, uid)))
-    return replace(state, complaints=tuple(said))
+    said = await cluster.warnings(key.namespace, (state.job_uid, *late))
+    return replace(state, complaints=tuple(one for events in said for one in observe.complaints(events)))
 
 
 async def _decided(cluster: Cluster, world: World, neighbours: Neighbours) -> tuple[Decision, Benchmark]:
@@ -151,7 +162,8 @@ async def _stored(cluster: Cluster, benchmark: Benchmark, decision: Decision) ->
     return benchmark.model_copy(update={"status": decision.status})
 
 
-async def _carry_out(cluster: Cluster, benchmark: Benchmark, decision: Decision, world: World) -> None:
+async def _carry_out(cluster: Cluster, benchmark: Benchmark, decision: Decision, world: World) -> bool:
+    """Stop, then start; whether the Benchmark has stayed as it was stored for as long as that took."""
     namespace = benchmark.metadata.namespace
     for stop in decision.stops:
         log.info("%s/%s: stopping %s: %s %s", namespace, benchmark.metadata.name, stop.name, stop.reason, stop.message)
@@ -159,22 +171,43 @@ async def _carry_out(cluster: Cluster, benchmark: Benchmark, decision: Decision,
     refusal: ApiError | None = None
     for start in decision.starts:
         try:
-            await _start(cluster, benchmark, start)
+            if not await _started(cluster, benchmark, start):
+                log.info("%s/%s was changed meanwhile, or may have been: %s waits", *key_of(benchmark), start.name)
+                return False
         except (Forbidden, Invalid, WebhookFailed) as error:
             refusal = error
             benchmark = await _with_refusal(cluster, replace(world, benchmark=benchmark), start, error)
     if refusal is not None:
         raise refusal
+    return True
 
 
-async def _start(cluster: Cluster, benchmark: Benchmark, start: Start) -> None:
-    """Create the Attempt's job; one that exists is judged when it is next seen."""
-    namespace = benchmark.metadata.namespace
+async def _started(cluster: Cluster, benchmark: Benchmark, start: Start) -> bool:
+    """Whether the Attempt's job was created, or exists: it is judged when it is next seen. Not if this is outdated."""
+    namespace, job = benchmark.metadata.namespace, pytorchjob(benchmark, start)
+    asked = time.monotonic()
+    if not await _as_stored(cluster, benchmark) or time.monotonic() - asked > STILL_TRUE_SECONDS:
+        return False
     try:
-        await cluster.create_job(namespace, pytorchjob(benchmark, start))
+        await cluster.create_job(namespace, job)
         log.info("%s/%s: started %s", namespace, benchmark.metadata.name, start.name)
     except AlreadyExists:
         log.info("%s/%s: %s exists already", namespace, benchmark.metadata.name, start.name)
+    return True
+
+
+async def _as_stored(cluster: Cluster, benchmark: Benchmark) -> bool:
+    """Whether nobody has changed the Benchmark since.
+
+    Another operator may have created this job, stored its result and deleted it. It cannot have done that without a
+    trace: a result is stored before its job is deleted.
+    """
+    try:
+        metadata = (await cluster.benchmark(key_of(benchmark))).metadata
+    except NotFound:
+        return False
+    known = benchmark.metadata
+    return (metadata.uid, metadata.resource_version) == (known.uid, known.resource_version)
 
 
 async def _with_refusal(cluster: Cluster, world: World, start: Start, error: ApiError) -> Benchmark:

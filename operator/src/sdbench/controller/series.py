@@ -88,7 +88,7 @@ SPENT_COST = _benchmark("spent_cost_total", "Device-hours spent x spec.devices.h
 DURATION = _operator("reconcile_duration_seconds", "Length of a pass.", kind=Kind.HISTOGRAM)
 ERRORS = _operator(
     "reconcile_errors_total",
-    "Passes that failed, by the kind of the error; Bug: one of this version of the operator.",
+    "Passes that failed, or read no Events, by the kind of the error; Bug: one of this version of the operator.",
     "reason",
     kind=Kind.COUNTER,
 )
@@ -97,7 +97,7 @@ LAG = _operator("event_loop_lag_seconds", "How late the event loop was last.")
 LAST_EVENT = _operator("last_watch_event_timestamp_seconds", "When a watch last said something; 0: never.")
 LAST_LIST = _operator(
     "last_list_timestamp_seconds",
-    "When all Benchmarks were last listed, every 45 s while all is well; at first, when the operator started.",
+    "When all Benchmarks were last listed, every 45 s while all is well; 0: never since the operator started.",
 )
 REQUESTS = _operator(
     "api_requests_total",

@@ -4,8 +4,9 @@
            ▲                                    of an error, or because something else is served now ─┐
            └──────────────────────────────────────────────────────────────────────────────────────────┘
 
-kopf looks only at its start which resources there are, and dies of an answer that it does not expect: a CRD that goes,
-a right that is missing for a moment while the API server starts. The operator stays, and lists meanwhile.
+kopf looks only at its start which resources and namespaces there are, and dies of an answer that it does not expect: a
+CRD that goes, a right that is missing for a moment while the API server starts, or in one of several namespaces for
+good. The operator stays, and lists meanwhile; kopf is given only the namespaces in which it may watch.
 """
 
 import asyncio
@@ -20,7 +21,8 @@ import kopf
 
 from sdbench.api.names import PLURAL
 from sdbench.controller import triggers
-from sdbench.controller.errors import ApiError
+from sdbench.controller.cluster import Served
+from sdbench.controller.errors import ApiError, patience
 
 RETRY_SECONDS = 5.0
 ENDING_SECONDS = 20.0
@@ -30,8 +32,8 @@ IDENTITY: Any = "sdbench"
 """Our name among kopf's peers, of which there are none. Without one kopf asks for the user's name, and dies where the
 uid has none: in a container with any uid."""
 
-Served = Callable[[], Awaitable[frozenset[str]]]
-"""Which of the resources that we watch the cluster knows, by their plurals."""
+Ask = Callable[[], Awaitable[Served]]
+"""What there is to watch."""
 
 log = logging.getLogger(__name__)
 
@@ -39,29 +41,30 @@ log = logging.getLogger(__name__)
 class Watching:
     """kopf, and what it watches now."""
 
-    def __init__(self, seen: triggers.Seen, namespaces: tuple[str, ...]) -> None:
-        self._seen, self._namespaces = seen, namespaces
+    def __init__(self, seen: triggers.Seen) -> None:
+        self._seen = seen
         self._told_to_end = asyncio.Event()
         self._stop_kopf = asyncio.Event()
-        self._trouble = ""
-        self.watched: frozenset[str] = frozenset()
+        self._trouble, self._patience = "", RETRY_SECONDS
+        self.watched: Served | None = None
 
-    async def until_told_to_end(self, served: Served) -> None:
+    async def until_told_to_end(self, served: Ask) -> None:
         """Watch until SIGTERM or SIGINT."""
         self._listen_to_signals()
         while not self._told_to_end.is_set():
             found = await self._found(served)
-            renewed = PLURAL in found and await self._watch(found)
+            renewed = found is not None and PLURAL in found.plurals and await self._watch(found)
             if not renewed:
                 await self._pause()
 
-    def compare(self, served: frozenset[str]) -> None:
-        """If something else is served than what is watched, watch that."""
-        if self.watched and served != self.watched:
-            log.info("served now: %s", ", ".join(sorted(served)) or "nothing of ours")
+    def compare(self, served: Served) -> None:
+        """If there is something else to watch than what is watched, watch that."""
+        if self.watched is not None and served != self.watched:
+            where = f" in {', '.join(served.namespaces)}" if served.namespaces else ""
+            log.info("served now: %s%s", ", ".join(sorted(served.plurals)) or "nothing of ours", where)
             self._stop_kopf.set()
 
-    async def _found(self, served: Served) -> frozenset[str]:
+    async def _found(self, served: Ask) -> Served | None:
         """What there is to watch; nothing while the API server does not say so, which is told once."""
         try:
             found = await served()
@@ -69,22 +72,23 @@ class Watching:
             if str(error) != self._trouble:
                 log.warning("the API server does not say what it serves: %s", error)
             self._trouble = str(error)
-            return frozenset()
-        self._trouble = ""
+            self._patience = patience(error, RETRY_SECONDS)
+            return None
+        self._trouble, self._patience = "", RETRY_SECONDS
         return found
 
-    async def _watch(self, found: frozenset[str]) -> bool:
+    async def _watch(self, found: Served) -> bool:
         """Let kopf watch until something ends it; whether that was we."""
         self.watched, self._stop_kopf = found, asyncio.Event()
-        registry = triggers.registry(self._seen, found)
+        registry = triggers.registry(self._seen, found.plurals)
         # kopf takes the signals for itself when it starts, and does not give them back.
         kopf.on.startup(registry=registry)(self._take_signals_back)
         try:
             await kopf.operator(
                 registry=registry,
                 settings=triggers.settings(),
-                clusterwide=not self._namespaces,
-                namespaces=self._namespaces,
+                clusterwide=not found.namespaces,
+                namespaces=found.namespaces,
                 identity=IDENTITY,
                 stop_flag=self._stop_kopf,
             )
@@ -94,13 +98,13 @@ class Watching:
             if not self._stop_kopf.is_set():
                 self._end()
         finally:
-            self.watched = frozenset()
+            self.watched = None
             self._listen_to_signals()
         return self._stop_kopf.is_set()
 
     async def _pause(self) -> None:
         with suppress(TimeoutError):
-            async with asyncio.timeout(RETRY_SECONDS):
+            async with asyncio.timeout(self._patience):
                 await self._told_to_end.wait()
 
     async def _take_signals_back(self, **_: Any) -> None:

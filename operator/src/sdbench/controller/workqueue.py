@@ -9,6 +9,10 @@ K = TypeVar("K", bound=Hashable)
 
 FIRST_BACKOFF = 0.5
 LONGEST_BACKOFF = 60.0
+"""Also the longest that an edit waits, if looks at its key fail."""
+
+PATIENCE = 2
+"""How often in a row a look that was overtaken is repeated at once."""
 
 
 class WorkQueue(Generic[K]):
@@ -19,16 +23,24 @@ class WorkQueue(Generic[K]):
         self._due: dict[K, float] = {}
         self._busy: set[K] = set()
         self._failures: dict[K, int] = {}
+        self._asked_to_wait: dict[K, float] = {}
+        """Until when the API server wants not to be asked about the key again."""
+        self._overtaken: dict[K, int] = {}
         self._changed = asyncio.Event()
 
     def add(self, key: K, delay: float = 0.0) -> None:
-        """Look at the key after `delay` seconds, or earlier if that was wanted already."""
+        """Look at the key after `delay` seconds, or earlier if that was wanted already; after a failure, in its time.
+
+        A failure causes events, before and after it is known as one: they must not undo its delay.
+        """
+        if key in self._failures and key in self._due and key not in self._busy:
+            return
         due = self._clock() + delay
         self._due[key] = min(due, self._due.get(key, due))
         self._changed.set()
 
     async def take(self) -> K:
-        """The key that is due longest, once there is one; it is busy until `done` or `failed`."""
+        """The key that is due longest, once there is one; it is busy until `done`, `failed` or `overtaken`."""
         while True:
             self._changed.clear()
             free = [(due, key) for key, due in self._due.items() if key not in self._busy]
@@ -42,22 +54,42 @@ class WorkQueue(Generic[K]):
     def done(self, key: K) -> None:
         """The look at the key has succeeded."""
         self._failures.pop(key, None)
+        self._asked_to_wait.pop(key, None)
+        self._overtaken.pop(key, None)
         self._free(key)
 
     def failed(self, key: K, at_least: float = 0.0) -> float:
-        """The look has failed: it is repeated after a delay, twice as long each time, which is returned."""
+        """The look has failed: it is repeated after a delay, twice as long each time, which is returned.
+
+        `at_least`: what the API server has asked for, which nobody forgives.
+        """
         count = self._failures.get(key, 0)
         self._failures[key] = count + 1
         delay = max(at_least, min(FIRST_BACKOFF * 2.0 ** min(count, 16), LONGEST_BACKOFF))
-        # What was added meanwhile must wait, too: a failure makes events, and they would undo the delay.
-        self._due[key] = self._clock() + delay
+        now = self._clock()
+        # What was added meanwhile must wait, too.
+        self._due[key], self._asked_to_wait[key] = now + delay, now + at_least
         self._free(key)
         return delay
 
+    def overtaken(self, key: K, delay: float) -> bool:
+        """The look has come to nothing, as something was changed meanwhile: it is repeated after `delay`.
+
+        False, and nothing is done, when that happens again and again: then it has `failed`.
+        """
+        self._overtaken[key] = self._overtaken.get(key, 0) + 1
+        if self._overtaken[key] > PATIENCE:
+            return False
+        self._due[key] = self._clock() + delay
+        self._free(key)
+        return True
+
     def forgive(self) -> None:
-        """What made looks fail is over: all that wait because of it are due now."""
+        """What made looks fail is over: all that wait because of it are due now, or when the API server wants."""
         now = self._clock()
-        self._due |= {key: min(now, due) for key, due in self._due.items() if key in self._failures}
+        for key, asked in self._asked_to_wait.items():
+            if key in self._due:
+                self._due[key] = min(self._due[key], max(now, asked))
         self._changed.set()
 
     def overdue(self) -> float:

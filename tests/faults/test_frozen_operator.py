@@ -1,0 +1,106 @@
+"""What does an operator do that was frozen in the middle of a pass, while another one went on? Nothing of the past.
+
+It is stopped between the status that says Starting and the job. The other operator creates that job, stores its result
+and deletes it: the name is free then, and must not be used again.
+"""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Awaitable
+from pathlib import Path
+from typing import TypeVar
+
+from aiohttp import web
+
+from api.attended import wrong_in
+from api.cases import Cast, cast_of
+from api.direct import JOBS
+from api.forked import ForkedOperator
+from api.grounds import Grounds
+from api.proxied import Exchange, Where, where
+from api.scenarios import ONE, answered
+from sdbench.controller.reconcile import STILL_TRUE_SECONDS
+from sdbench.controller.transport import TIME_LIMIT
+
+pytest_plugins = ["api.places"]
+
+STORES = where("update", "stablediffusionbenchmarks/status", says='"Starting"')
+LOOKS = where("get", "stablediffusionbenchmarks")
+CREATES, PASSES = where("create", "pytorchjobs"), where("list", "pods")
+SECONDS = 60
+HELD_BACK = "was changed meanwhile"
+REQUEST_SECONDS = TIME_LIMIT.total or 0.0
+"""After it the frozen request has failed anyhow, and nothing is shown."""
+
+Value = TypeVar("Value")
+
+
+def freezing(cast: Cast, frozen: asyncio.Event, *places: Where) -> None:
+    """Freeze the first operator at the last of these requests, each the first after the one before.
+
+    The API server has answered it then, and the operator has not heard that.
+    """
+    first, *others = places
+
+    async def heard_late(exchange: Exchange) -> web.StreamResponse:
+        answer = await exchange.passed_on()
+        if others:
+            freezing(cast, frozen, *others)
+        else:
+            tell(cast.operators[exchange.proxy], signal.SIGSTOP)
+            frozen.set()
+        return answer
+
+    cast.proxies[0].arm(first, heard_late, times=1)
+
+
+def tell(operator: ForkedOperator, number: signal.Signals) -> None:
+    assert operator.process.pid is not None
+    os.kill(operator.process.pid, number)
+
+
+async def test_an_operator_that_was_frozen_before_it_created_a_job_does_not_create_it(
+    grounds: Grounds, tmp_path: Path
+) -> None:
+    cases = {
+        "before it hears that its status is stored": lambda: overtaken(grounds, tmp_path, STORES),
+        "before it hears that nothing has changed": lambda: overtaken(grounds, tmp_path, STORES, LOOKS),
+    }
+    assert await wrong_in(cases) == {}
+
+
+async def overtaken(grounds: Grounds, folder: Path, *places: Where) -> None:
+    """The first of two operators is frozen, and goes on when the second has come to the end."""
+    scene = await grounds.scene()
+    async with cast_of(scene, folder, operators=2) as cast:
+        slow, quick = cast.proxies
+        cast.start(quick)
+        await cast.operators[quick].ready()
+        tell(cast.operators[quick], signal.SIGSTOP)
+        frozen = asyncio.Event()
+        freezing(cast, frozen, *places)
+        cast.start(slow)
+        await scene.ask(devices=ONE)
+        await within(frozen.wait(), "the first operator to be frozen")
+        tell(cast.operators[quick], signal.SIGCONT)
+        since = time.monotonic()
+        await answered(scene)
+        # The fault lasts as long as it must to be one: nothing is awaited.
+        await asyncio.sleep(max(0.0, since + STILL_TRUE_SECONDS + 1 - time.monotonic()))
+        next_pass = slow.arm(PASSES, Exchange.passed_on, times=1)
+        tell(cast.operators[slow], signal.SIGCONT)
+        await within(next_pass.hit.wait(), "its next pass")
+        assert [str(request) for request in slow.seen if CREATES.meets(request)] == []
+        assert len(grounds.witness.ever(JOBS, scene.namespace)) == 1
+        assert HELD_BACK in cast.operators[slow].said() or time.monotonic() - since > REQUEST_SECONDS
+        cast.demand_alive()
+    await scene.leave()
+
+
+async def within(coming: Awaitable[Value], what: str) -> Value:
+    try:
+        return await asyncio.wait_for(coming, SECONDS)
+    except TimeoutError:
+        raise AssertionError(f"waited {SECONDS} s for {what}, in vain") from None

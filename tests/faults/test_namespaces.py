@@ -1,0 +1,89 @@
+"""What does an operator of two namespaces do when it loses the first? It serves the second, also after a restart.
+
+And the first as soon as it returns.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api.accounts import account, rendered
+from api.namespaces import made_namespace
+from api.operating import OperatorProcess, apply
+from api.played import Player
+from api.questions import question
+from api.seen import Place
+from cluster.harness.control_plane import ControlPlane
+from cluster.harness.polling import until
+
+pytest_plugins = ["api.places"]
+
+SECONDS = 90
+LAST_EVENT = "sdbench_operator_last_watch_event_timestamp_seconds"
+ONE_DEVICE = question()["spec"]["devices"] | {"counts": [1]}
+
+
+def rights(plane: ControlPlane, namespace: str, account_of: str) -> None:
+    """Those of the operator of another namespace, in this one."""
+    bound = (one for one in rendered(account_of, everywhere=False) if one["kind"] in ("Role", "RoleBinding"))
+    items = [one | {"metadata": one["metadata"] | {"namespace": namespace}} for one in bound]
+    plane.kubectl("apply", "-f", "-", input=json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
+
+
+def unbound(plane: ControlPlane, namespace: str) -> None:
+    plane.kubectl("delete", "rolebindings", "--all", "-n", namespace)
+
+
+def deleted(plane: ControlPlane, namespace: str) -> None:
+    plane.kubectl("delete", "namespace", namespace)
+
+
+def answered(place: Place, name: str) -> dict[str, Any]:
+    """Ask in the place, and return the answer, of which a watch has told."""
+    document, since = question(name, devices=ONE_DEVICE), time.time()
+    document["metadata"]["namespace"] = place.namespace
+    with Player(place.plane.kubeconfig, place.namespace):
+        apply(place.plane, document)
+        found = place.wait_for("CleanedUp", name)
+    assert last_event(place.operator) > since, "no watch has told of it"
+    return found
+
+
+def last_event(operator: OperatorProcess) -> float:
+    lines = operator.answer("/metrics")[1].splitlines()
+    return next(float(line.split()[-1]) for line in lines if line.startswith(LAST_EVENT))
+
+
+def told(operator: OperatorProcess, log: Path, words: str) -> None:
+    until(lambda: words in log.read_text(), SECONDS, f"{words!r}; {operator.said()}")
+
+
+@pytest.mark.parametrize("lost", [unbound, deleted])
+def test_an_operator_that_loses_one_of_its_namespaces_serves_the_others(
+    plane: ControlPlane, tmp_path: Path, lost: Callable[[ControlPlane, str], None]
+) -> None:
+    first, second = made_namespace(plane), made_namespace(plane)
+    kubeconfig = account(plane, second)
+    rights(plane, first, account_of=second)
+    gone, back = f"{first}: nothing may be read there", f"{first}: its Benchmarks may be read again"
+    with OperatorProcess(kubeconfig, second, tmp_path / "log", "--namespace", first) as operator:
+        answered(Place(plane, first, operator), "before")
+        lost(plane, first)
+        told(operator, tmp_path / "log", gone)
+        answered(Place(plane, second, operator), "meanwhile")
+        assert (tmp_path / "log").read_text().count(gone) == 1
+    with OperatorProcess(kubeconfig, second, tmp_path / "next", "--namespace", first) as operator:
+        told(operator, tmp_path / "next", gone)
+        answered(Place(plane, second, operator), "after-a-restart")
+        assert operator.answer("/healthz")[0] == 200
+        if lost is deleted:
+            apply(plane, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": first}})
+        rights(plane, first, account_of=second)
+        told(operator, tmp_path / "next", back)
+        answered(Place(plane, first, operator), "again")
+        answered(Place(plane, second, operator), "at-last")
+        assert (tmp_path / "next").read_text().count(gone) == 1
