@@ -6,6 +6,7 @@ script. A pod that is deleted is let go at once, as by a kubelet whose container
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -27,6 +28,7 @@ from api.witness import Witness, unavailability
 BEAT_SECONDS = 0.1
 """How long each step of a pod's life takes."""
 
+ALREADY_THERE = 409
 LEASE = "apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
 RENEWAL_SECONDS = 10
 
@@ -69,7 +71,7 @@ class Company:
 
     async def _make_pods(self, job: Document) -> None:
         for shape in pods_of(job):
-            await self.api.send("POST", place(PODS, job["metadata"]["namespace"]), shape)
+            await self._send("POST", place(PODS, job["metadata"]["namespace"]), shape)
 
     async def _run(self, pod: Document) -> None:
         metadata = pod["metadata"]
@@ -91,12 +93,24 @@ class Company:
         metadata = one["metadata"]
         path = f"{place(resource, metadata['namespace'], metadata['name'])}/status"
         # The UID makes sure that it is not told of a namesake.
-        await self.api.send("PATCH", path, {"metadata": {"uid": metadata["uid"]}, "status": status})
+        await self._send("PATCH", path, {"metadata": {"uid": metadata["uid"]}, "status": status})
 
     async def _let_go(self, pod: Document) -> None:
         metadata = pod["metadata"]
         options = {"gracePeriodSeconds": 0, "preconditions": {"uid": metadata["uid"]}}
-        await self.api.send("DELETE", place(PODS, metadata["namespace"], metadata["name"]), options)
+        await self._send("DELETE", place(PODS, metadata["namespace"], metadata["name"]), options)
+
+    async def _send(self, method: str, path: str, body: Document) -> None:
+        """Until an API server that is away has been there: it may have done it before it went."""
+        for tries in itertools.count():
+            with unavailability():
+                try:
+                    await self.api.send(method, path, body)
+                except Refused as refusal:
+                    if not (tries and refusal.code == ALREADY_THERE):
+                        raise
+                return
+            await asyncio.sleep(BEAT_SECONDS)
 
 
 def index_of(pod: Document) -> int:
