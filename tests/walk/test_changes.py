@@ -24,7 +24,6 @@ pytest_plugins = ["api.places", "api.walks"]
 SECONDS = 180
 UNSEEN = {
     "spec.limits.queuedSeconds": "a bound that is not reached",
-    "spec.limits.startSeconds": "a bound that is not reached",
     "spec.limits.teardownSeconds": "a bound that is not reached",
     "spec.limits.gangSeconds": "a bound that is not reached",
     "spec.limits.deviceHours": "a bound that is not reached",
