@@ -38,9 +38,6 @@ ENDS_THE_WATCHER = {"400", "401", "404", "409", "410", "422"}
 WATCHES_UNHEARD_OF = {"409", "422", "unheard", "slow"}
 """What no API server answers to a watch, or what a watch does anyhow."""
 
-BELIEVED = {"404", "409"}
-"""To a deletion: it is gone, or it is another one. The deletion of a finished Benchmark is then done with."""
-
 PROBE, LOOK_ROUND, PASS = r"^limit=1$", r"^limit=\d+&continue=$", r"^limit=\d+&continue=&labelSelector=\S+%3D"
 WATCHER = r"^limit=\d\d+(&labelSelector=[^%]+)?$"
 LISTS = {
@@ -91,7 +88,6 @@ def calls() -> Iterator[Call]:
 CALLS = tuple(calls())
 WATCHES = tuple(call for call in CALLS if call.verb == "watch")
 FIRST_JOB = where("create", "pytorchjobs")
-DELETE_BENCHMARK = "delete stablediffusionbenchmarks"
 
 
 def applies(fault: str, call: Call, alone: bool = False) -> bool:
@@ -100,8 +96,6 @@ def applies(fault: str, call: Call, alone: bool = False) -> bool:
         return False
     if call.verb == "watch":
         return fault not in WATCHES_UNHEARD_OF
-    if str(call) == DELETE_BENCHMARK:
-        return fault not in BELIEVED
     return not (fault == "404" and call.resources in DISCOVERED)
 
 
