@@ -161,6 +161,44 @@ async def test_the_watchers_that_kopf_forgets_are_ended_before_it_waits_for_them
     assert len(FAILURES) == 1
 
 
+@pytest.mark.parametrize(
+    ("served", "present", "renewed"),
+    [
+        (BOTH, [("pods", None), (PLURAL, None), (JOBS, None)], False),
+        (BOTH, [("pods", None), (PLURAL, None)], True),
+        (BOTH, [], True),
+        (OURS, [("pods", None), (PLURAL, None)], False),
+        (replace(OURS, namespaces=("a", "b")), [(one, place) for one in ("pods", PLURAL) for place in "ab"], False),
+        (replace(OURS, namespaces=("a", "b")), [("pods", "a"), (PLURAL, "a"), ("pods", "b")], True),
+    ],
+)
+async def test_what_is_served_and_has_no_watcher_for_long_is_watched_anew(
+    monkeypatch: pytest.MonkeyPatch,
+    ones: list[Watching],
+    served: Served,
+    present: list[tuple[str, str | None]],
+    renewed: bool,
+) -> None:
+    monkeypatch.setattr("sdbench.controller.watchers.TRY_SECONDS", 0.05)
+    told: list[bool] = []
+
+    async def looks(stop: asyncio.Event) -> None:
+        living = [watcher_of(*one) for one in present]
+        ones[0].compare(served)
+        assert not stop.is_set(), "kopf has some time to begin"
+        monkeypatch.setattr(watching, "BEGINNING_SECONDS", 0.0)
+        await asyncio.sleep(0.001)
+        ones[0].compare(served)
+        told.append(stop.is_set())
+        for one in living:
+            one.cancel()
+        ones[0].compare(NOTHING)
+
+    played = Kopf(looks, hears_a_signal)
+    await run(played, monkeypatch, served)
+    assert (told, len(FAILURES)) == ([renewed], int(renewed))
+
+
 async def test_what_is_not_served_is_not_watched_and_nothing_is_without_benchmarks(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

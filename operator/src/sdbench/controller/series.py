@@ -101,7 +101,7 @@ LAST_LIST = _operator(
 )
 WATCH_FAILURES = _operator(
     "watch_failures_total",
-    "How often the watches ended of an error and were begun anew, each time all of them.",
+    "How often the watches ended of an error, or did not begin, and were begun anew, each time all of them.",
     kind=Kind.COUNTER,
 )
 REQUESTS = _operator(

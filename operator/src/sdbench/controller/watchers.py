@@ -9,9 +9,12 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any
 
-NAME = "watcher for "
-"""How the name of a watcher's task begins; what it watches follows."""
+from sdbench.controller.cluster import Served
 
+NAME = "watcher for "
+"""How the name of a watcher's task begins; the resource follows, as in pods.v1@team-a, and the namespace, or None."""
+
+PODS = "pods"
 TRIES, TRY_SECONDS = 3, 2.0
 """A watcher may take exit_timeout, two seconds, to end what it has begun."""
 
@@ -21,6 +24,18 @@ Task = asyncio.Task[Any]
 def watchers() -> frozenset[Task]:
     """Those that live."""
     return frozenset(task for task in asyncio.all_tasks() if task.get_name().startswith(NAME))
+
+
+def unwatched(served: Served) -> frozenset[str]:
+    """What is served and has no watcher, as in pods@team-a."""
+    places = served.namespaces or (None,)
+    wanted = {f"{plural}@{place}" for plural in (*served.plurals, PODS) for place in places}
+    return frozenset(wanted - {_watched(task.get_name()) for task in watchers()})
+
+
+def _watched(name: str) -> str:
+    resource, _, place = name.removeprefix(NAME).partition("@")
+    return f"{resource.partition('.')[0]}@{place}"
 
 
 async def ended(tasks: Iterable[Task]) -> bool:

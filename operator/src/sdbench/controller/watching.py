@@ -7,13 +7,15 @@
 
 kopf looks only at its start which resources and namespaces there are, and dies of an answer that it does not expect: a
 CRD that goes, a right that is missing for a moment while the API server starts, or in one of several namespaces for
-good. The operator stays, and lists meanwhile; kopf is given only the namespaces in which it may watch.
+good. The operator stays, and lists meanwhile; kopf is given only the namespaces in which it may watch. What was not
+there when kopf looked it does without: so it is started anew when something that is served has no watcher for long.
 """
 
 import asyncio
 import faulthandler
 import logging
 import signal
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
@@ -24,7 +26,7 @@ from sdbench.api.names import PLURAL
 from sdbench.controller import triggers
 from sdbench.controller.cluster import Served
 from sdbench.controller.errors import ApiError, patience
-from sdbench.controller.watchers import ended, watchers
+from sdbench.controller.watchers import ended, unwatched, watchers
 
 RETRY_SECONDS = 5.0
 ENDING_SECONDS = 20.0
@@ -32,6 +34,9 @@ ENDING_SECONDS = 20.0
 
 KOPF_ENDING_SECONDS = 10.0
 """How long kopf may take to end."""
+
+BEGINNING_SECONDS = 20.0
+"""How long something may have no watcher: kopf asks for what there is again and again, for about as long."""
 
 IDENTITY: Any = "sdbench"
 """Our name among kopf's peers, of which there are none. Without one kopf asks for the user's name, and dies where the
@@ -54,6 +59,8 @@ class Watching:
         """Of the time that kopf runs; while it does."""
         self._trouble, self._patience = "", RETRY_SECONDS
         self.watched: Served | None = None
+        self._whole = time.monotonic()
+        """When each of it had a watcher, or was given one."""
 
     async def until_told_to_end(self, served: Ask) -> None:
         """Watch until SIGTERM or SIGINT."""
@@ -72,6 +79,12 @@ class Watching:
             where = f" in {', '.join(served.namespaces)}" if served.namespaces else ""
             log.info("served now: %s%s", ", ".join(sorted(served.plurals)) or "nothing of ours", where)
             self._stop()
+        elif not (missing := unwatched(served)):
+            self._whole = time.monotonic()
+        elif time.monotonic() - self._whole > BEGINNING_SECONDS:
+            log.warning("all watches are begun anew, as there is none of %s", ", ".join(sorted(missing)))
+            self._failed()
+            self._stop()
 
     async def _found(self, served: Ask) -> Served | None:
         """What there is to watch; nothing while the API server does not say so, which is told once."""
@@ -88,7 +101,8 @@ class Watching:
 
     async def _watch(self, found: Served) -> bool:
         """Let kopf watch until something ends it; whether that was we."""
-        self.watched, self._stop_kopf = found, asyncio.Event()
+        self.watched, self._whole = found, time.monotonic()
+        self._stop_kopf = asyncio.Event()
         running = asyncio.create_task(self._kopf(found))
         try:
             await self._until_ended(running)
