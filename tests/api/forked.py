@@ -5,10 +5,8 @@ line, with its own kubeconfig and log; it can be killed like any process, and en
 """
 
 import asyncio
-import itertools
 import multiprocessing
 import os
-import random
 import threading
 import time
 from dataclasses import dataclass
@@ -19,15 +17,17 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 from api.operating import IMAGE, ROOT, said_over_http
-from cluster.harness.ports import CANDIDATES, accepts
+from cluster.harness.ports import free_ports
 
 PRELOADED = ["sdbench.cli", "sdbench.controller.operator", "api.forked"]
 SOURCES = [str(ROOT / part) for part in ("operator/src", "trainer/src", "tests")]
+EVERYWHERE = "0.0.0.0"
+"""Where an operator listens."""
+
 END_SECONDS = 15
 READY_SECONDS = 60
 
 _context = multiprocessing.get_context("forkserver")
-_ports = itertools.cycle(random.sample(CANDIDATES, len(CANDIDATES)))
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class ForkedOperator:
 def forked(kubeconfig: Path, namespace: str | None, log: Path, *options: str) -> ForkedOperator:
     """Start an operator of one namespace, or of all."""
     _preload()
-    port = next(port for port in _ports if not accepts("127.0.0.1", port))
+    (port,) = free_ports(1, EVERYWHERE)
     arguments = ["operator", "--default-image", IMAGE, "--port", str(port), *options]
     arguments += ["--namespace", namespace] if namespace else []
     process = _context.Process(target=_operate, args=(str(kubeconfig), arguments, str(log)), daemon=True)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from api.accounts import ACCOUNT as ACCOUNT
 from api.accounts import account as account
 from cluster.harness.control_plane import ControlPlane
 from cluster.harness.polling import until
-from cluster.harness.ports import accepts
+from cluster.harness.ports import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 IMAGE = "registry.example/trainer:1"
@@ -27,7 +26,7 @@ class OperatorProcess:
 
     def __init__(self, kubeconfig: Path, namespace: str | None, log: Path, *options: str) -> None:
         self._kubeconfig, self._namespace, self._log, self._options = kubeconfig, namespace, log, options
-        self.port = quiet_port()
+        (self.port,) = free_ports(1, "0.0.0.0")
 
     def __enter__(self) -> Self:
         options = ["--default-image", IMAGE, "--port", str(self.port), *self._options]
@@ -78,11 +77,6 @@ def said_over_http(port: int, path: str) -> tuple[int, str]:
         return error.code, error.read().decode()
     except OSError:
         return 0, ""
-
-
-def quiet_port() -> int:
-    """A port that no outgoing connection takes while the operator starts: below the ephemeral ones, and free."""
-    return next(port for port in random.sample(range(20_000, 30_000), 100) if not accepts("127.0.0.1", port))
 
 
 def apply(plane: ControlPlane, document: dict[str, Any], *options: str) -> None:

@@ -32,14 +32,8 @@ FAULTS: dict[str, Fault] = {
 DONE = {"unheard", "slow", "404"}
 """After them the API server has done it, or the operator may believe that nothing is left to do: once is enough."""
 
-ENDS_THE_WATCHER = {"400", "401", "404", "409", "410", "422"}
-"""kopf does not try again after them; it ends, and is started anew."""
-
 WATCHES_UNHEARD_OF = {"409", "422", "unheard", "slow"}
 """What no API server answers to a watch, or what a watch does anyhow."""
-
-BELIEVED = {"404", "409"}
-"""To a deletion: it is gone, or it is another one. The deletion of a finished Benchmark is then done with."""
 
 PROBE, LOOK_ROUND, PASS = r"^limit=1$", r"^limit=\d+&continue=$", r"^limit=\d+&continue=&labelSelector=\S+%3D"
 WATCHER = r"^limit=\d\d+(&labelSelector=[^%]+)?$"
@@ -70,11 +64,6 @@ class Call:
     def place(self) -> Where:
         return where(self.verb, self.resources, asks=self.asks)
 
-    @property
-    def of_the_watcher(self) -> bool:
-        """Whether kopf sends it."""
-        return self.verb == "watch" or self.asker == "the watcher" or self.resources in DISCOVERED
-
     def __str__(self) -> str:
         return f"{self.verb} {self.resources}{f' of {self.asker}' if self.asker else ''}"
 
@@ -91,18 +80,11 @@ def calls() -> Iterator[Call]:
 CALLS = tuple(calls())
 WATCHES = tuple(call for call in CALLS if call.verb == "watch")
 FIRST_JOB = where("create", "pytorchjobs")
-DELETE_BENCHMARK = "delete stablediffusionbenchmarks"
 
 
-def applies(fault: str, call: Call, alone: bool = False) -> bool:
-    """Whether the fault happens to the call, or to it alone; what does not, and why, is in docs/faults.md."""
-    if call.of_the_watcher and fault in (ENDS_THE_WATCHER if alone else {"401"}):
-        return False
-    if call.verb == "watch":
-        return fault not in WATCHES_UNHEARD_OF
-    if str(call) == DELETE_BENCHMARK:
-        return fault not in BELIEVED
-    return not (fault == "404" and call.resources in DISCOVERED)
+def applies(fault: str, call: Call) -> bool:
+    """Whether the fault happens to the call; what does not, and why, is in docs/faults.md."""
+    return call.verb != "watch" or fault not in WATCHES_UNHEARD_OF
 
 
 @dataclass
@@ -133,10 +115,8 @@ class Case:
 
 @dataclass
 class Outlawed(Case):
-    """From its first job on, everything that the operator asks for is refused for a time."""
+    """From its first job on, everything that the operator asks for is refused for a time. Its watches are cut then."""
 
-    cut: bool = True
-    """Whether its watches are cut then: they begin anew."""
     seconds: float = 12
     begun: bool = False
     lifted: int | None = None
@@ -150,7 +130,7 @@ class Outlawed(Case):
         if self.proxy is None or self.lifted is None:
             return "it is not over yet"
         since = {str(request) for request in self.proxy.seen[self.lifted :]}
-        return ", ".join(f"no {call}" for call in map(str, WATCHES) if self.cut and call not in since)
+        return ", ".join(f"no {call}" for call in map(str, WATCHES) if call not in since)
 
     async def _look(self, exchange: Exchange) -> None:
         if self.begun or not FIRST_JOB.meets(exchange.request):
@@ -158,8 +138,7 @@ class Outlawed(Case):
         self.begun = True
         armed = exchange.proxy.arm(where(), self.fault)
         asyncio.get_running_loop().call_later(self.seconds, self._lift, armed)
-        if self.cut:
-            await exchange.proxy.end_watches(where())
+        await exchange.proxy.end_watches(where())
 
     def _lift(self, armed: Armed) -> None:
         armed.disarm()

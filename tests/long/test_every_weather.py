@@ -22,7 +22,7 @@ SILENCE_SECONDS = 60
 async def test_any_error_on_any_call_is_survived(grounds: Grounds, tmp_path: Path, results: Results, name: str) -> None:
     """Where the API server has done what was asked for, a call is not made again; else each fails twice."""
     fault = FAULTS.get(name) or faults.silent(SILENCE_SECONDS)
-    calls = [call for call in CALLS if applies(name, call, alone=True)]
+    calls = [call for call in CALLS if applies(name, call)]
     times = TIMES if name in FAULTS else 1
     cases = {str(call): case(name, fault, [call], times) for call in calls}
     wrong, _ = await wrong_after(grounds, tmp_path, cases, AT_ONCE)

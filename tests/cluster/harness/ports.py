@@ -1,24 +1,22 @@
-"""Which TCP ports are free?"""
+"""Which TCP ports are free, and stay so for this process of tests?
+
+A port that is chosen is used only later, by another process. So those below the ports that the kernel gives to outgoing
+connections are dealt out in blocks: each process of tests takes one, and no other has it while that process lives.
+"""
 
 import contextlib
+import itertools
 import random
 import socket
+from collections.abc import Iterator
+from functools import cache
 
-CANDIDATES = range(20000, 32000)
-"""Below those that the kernel gives to outgoing connections: what is free now stays free until it is used."""
+FIRST, LAST, BLOCK = 20_000, 32_000, 200
 
 
 def free_ports(count: int, address: str = "127.0.0.1") -> tuple[int, ...]:
     """`count` different ports that nobody listens on now."""
-    found: list[int] = []
-    # Chosen by lot, so that two runs that start together do not choose the same.
-    for port in random.sample(CANDIDATES, len(CANDIDATES)):
-        if len(found) == count:
-            break
-        with contextlib.suppress(OSError), socket.socket() as attempt:
-            attempt.bind((address, port))
-            found.append(port)
-    return tuple(found)
+    return tuple(itertools.islice((port for port in _a_round() if _binds(port, address)), count))
 
 
 def accepts(address: str, port: int) -> bool:
@@ -28,3 +26,42 @@ def accepts(address: str, port: int) -> bool:
             return True
     except OSError:
         return False
+
+
+def _a_round() -> Iterator[int]:
+    """Each port of the block once, beginning after the one that was taken last."""
+    return itertools.islice(_ports(), BLOCK)
+
+
+@cache
+def _ports() -> Iterator[int]:
+    return itertools.cycle(_block())
+
+
+def _block() -> range:
+    for first in random.sample(range(FIRST, LAST, BLOCK), (LAST - FIRST) // BLOCK):
+        if _claimed(first):
+            return range(first, first + BLOCK)
+    raise RuntimeError("other processes have all ports")
+
+
+def _claimed(first: int) -> bool:
+    """Whether this process has the block from now on: it holds a name in Linux' abstract namespace until it ends."""
+    claim = socket.socket(socket.AF_UNIX)
+    try:
+        claim.bind(f"\0sdbench-ports-{first}")
+    except OSError:
+        claim.close()
+        return False
+    _claims.append(claim)
+    return True
+
+
+_claims: list[socket.socket] = []
+
+
+def _binds(port: int, address: str) -> bool:
+    with contextlib.suppress(OSError), socket.socket() as attempt:
+        attempt.bind((address, port))
+        return True
+    return False

@@ -7,7 +7,7 @@ import pytest
 
 from sdbench.api.benchmark import Benchmark, Metadata
 from sdbench.api.spec import Retention
-from sdbench.api.status import Condition, ConditionStatus, ConditionType, Status
+from sdbench.api.status import Condition, ConditionStatus, ConditionType, Status, TrialPhase, TrialRow
 from sdbench.controller.board import Board, over, settled
 from sdbench.controller.cluster import Key, key_of
 from unit.controller.shapes import benchmark
@@ -29,6 +29,13 @@ def with_status(*conditions: Condition, version: str = "7", **spec: Any) -> Benc
     status = Status(observed_generation=of.metadata.generation, conditions=conditions)
     metadata = of.metadata.model_copy(update={"resource_version": version})
     return of.model_copy(update={"status": status, "metadata": metadata, "spec": of.spec.model_copy(update=spec)})
+
+
+def with_row(phase: TrialPhase, attempt: int, keep_seconds: int = 60) -> Benchmark:
+    """One that is over, with one Trial."""
+    of = with_status(*DONE, retention=Retention(failed_seconds=keep_seconds))
+    row = TrialRow(trial=0, point="1", devices=1, repeat=0, phase=phase, attempt=attempt)
+    return of.model_copy(update={"status": of.status.model_copy(update={"trials": (row,)})})
 
 
 def test_what_a_full_list_does_not_name_is_gone() -> None:
@@ -62,7 +69,13 @@ def test_nothing_is_settled_before_the_operator_has_seen_it() -> None:
         (with_status(*DONE, retention=Retention(failed_seconds=0)), False),
         (with_status(*DONE, ABSENT), True),
         (with_status(*DONE, ttl_seconds_after_finished=60), True),
-        (with_status(*DONE, retention=Retention(failed_seconds=60)), True),
+        (with_status(*DONE, retention=Retention(failed_seconds=60)), False),
+        (with_row(TrialPhase.SUCCEEDED, attempt=1), False),
+        (with_row(TrialPhase.SUCCEEDED, attempt=2), True),
+        (with_row(TrialPhase.SUCCEEDED, attempt=2, keep_seconds=0), False),
+        (with_row(TrialPhase.FAILED, attempt=1), True),
+        (with_row(TrialPhase.SKIPPED, attempt=1), True),
+        (with_row(TrialPhase.SKIPPED, attempt=0), False),
     ],
 )
 def test_what_may_still_change_by_itself_is_worth_a_look(of: Benchmark, worth: bool) -> None:

@@ -9,6 +9,7 @@ import pytest
 from sdbench.api.spec import Retention, Spec
 from sdbench.api.status import Phase, TrialPhase
 from sdbench.core.decide import decide
+from sdbench.core.retention import kept, leaves
 from sdbench.core.world import AttemptState, Decision, PodState, World
 from unit.core.worlds import NOON, after, attempt, benchmark, condition, exited, failure, pod, report, spec, world
 
@@ -177,6 +178,15 @@ def test_a_lost_status_does_not_delete_or_run_again_what_is_kept() -> None:
     at = after(made, at, broken(69, number=3), seconds=1)
     made = decide(at)
     assert [start.name for start in decide(after(made, at, broken(69, number=3))).starts] == ["tiny-0a1b2-0-4"]
+
+
+@pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.parametrize("phase", TrialPhase)
+def test_a_row_tells_whether_its_first_attempt_may_be_kept(phase: TrialPhase, number: int) -> None:
+    _, at = failed(spec(devices=ONE, retention=AN_HOUR), broken())
+    (row,) = at.benchmark.status.trials
+    row = row.model_copy(update={"phase": phase, "attempt": number})
+    assert leaves(row) is bool(kept((row,), at))
 
 
 # The Benchmark itself.

@@ -6,6 +6,7 @@ from typing import Any
 from sdbench.api.benchmark import Benchmark, Metadata
 from sdbench.api.status import ConditionStatus, ConditionType, Reason
 from sdbench.controller.cluster import Key, key_of
+from sdbench.core.retention import leaves
 
 
 class Board:
@@ -86,7 +87,8 @@ def settled(benchmark: Benchmark) -> bool:
 def timed(benchmark: Benchmark) -> bool:
     """Whether it, or a job of it, is to be deleted some time after its end."""
     spec = benchmark.spec
-    return spec.ttl_seconds_after_finished is not None or spec.retention.failed_seconds > 0
+    keeps = spec.retention.failed_seconds > 0 and any(leaves(row) for row in benchmark.status.trials)
+    return spec.ttl_seconds_after_finished is not None or keeps
 
 
 def refused(benchmark: Benchmark) -> bool:

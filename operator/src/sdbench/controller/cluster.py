@@ -128,9 +128,12 @@ class Cluster:
         """Delete this very job; its pods follow. One that is gone, or another of its name, is left as it is."""
         await self._delete(calls.DELETE_JOB, Key(namespace, stop.name), stop.job_uid, "Background")
 
-    async def delete_benchmark(self, key: Key, uid: str) -> None:
-        """Delete this very Benchmark, which is gone when its jobs and pods are. A namesake is left as it is."""
-        await self._delete(calls.DELETE_BENCHMARK, key, uid, "Foreground")
+    async def delete_benchmark(self, key: Key, uid: str) -> bool:
+        """Delete this very Benchmark, which is gone when its jobs and pods are. A namesake is left as it is.
+
+        False if the API server says that it is not there, or that there is another one.
+        """
+        return await self._delete(calls.DELETE_BENCHMARK, key, uid, "Foreground")
 
     async def pods(self, key: Key) -> tuple[Document, ...]:
         """The pods of a Benchmark of this name, of any UID."""
@@ -163,8 +166,11 @@ class Cluster:
             except ApiError as error:
                 log.warning("%s/%s: no Event could be written: %s", about.namespace, about.name, error)
 
-    async def _delete(self, call: calls.Call, key: Key, uid: str, propagation: str) -> None:
-        """Delete the object of this UID; one that is gone is no error, and another of its name is not touched."""
+    async def _delete(self, call: calls.Call, key: Key, uid: str, propagation: str) -> bool:
+        """Delete the object of this UID; one that is gone is no error, and another of its name is not touched.
+
+        Whether there was such an object, as the API server says.
+        """
         body: Document = {
             "apiVersion": "v1",
             "kind": "DeleteOptions",
@@ -174,7 +180,8 @@ class Cluster:
         try:
             await self._transport.send(call, key._asdict(), body=body)
         except (NotFound, Conflict):
-            return
+            return False
+        return True
 
     async def _listed(
         self, call: calls.Call, path: dict[str, str], query: dict[str, str] | None = None

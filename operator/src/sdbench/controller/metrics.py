@@ -51,6 +51,7 @@ class OperatorSeries:
         self.last_event = Gauge(*_definition(series.LAST_EVENT), registry=self.registry)
         self.last_list = Gauge(*_definition(series.LAST_LIST), registry=self.registry)
         self.lag = Gauge(*_definition(series.LAG), registry=self.registry)
+        self.watch_failures = Counter(*_definition(series.WATCH_FAILURES), registry=self.registry)
         self._errors = Counter(*_definition(series.ERRORS), registry=self.registry)
         for reason in (*(kind.__name__ for kind in KNOWN), BUG):
             self._errors.labels(reason)

@@ -95,11 +95,11 @@ class Operator:
         self._board = Board()
         self._neighbours = Neighbours(self._board)
         self._pulse = Pulse(last_pass=now, next_try=now, last_list=now)
-        self._watching = Watching(self._seen)
         self._known = Served()
         self._away = False
         self._trouble = ""
         self.series = OperatorSeries(self._board.benchmarks, self._queue.depth)
+        self._watching = Watching(self._seen, self.series.watch_failures.inc)
 
     def complaint(self) -> str:
         """What is wrong; empty while all is well."""

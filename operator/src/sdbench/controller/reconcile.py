@@ -85,7 +85,9 @@ async def reconcile(cluster: Cluster, defaults: Defaults, key: Key, neighbours: 
         return Pass(shown, overtaken=True)
     if decision.expired:
         log.info("%s/%s: deleting it, spec.ttlSecondsAfterFinished after its end", *key)
-        await cluster.delete_benchmark(key, shown.metadata.uid)
+        if not await cluster.delete_benchmark(key, shown.metadata.uid):
+            # Said of what was there a moment ago: it is looked whether that is true, or it would stay for ever.
+            return Pass(shown, overtaken=True)
     return Pass(shown, _next(world, decision))
 
 

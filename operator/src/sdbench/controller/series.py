@@ -99,6 +99,11 @@ LAST_LIST = _operator(
     "last_list_timestamp_seconds",
     "When all Benchmarks were last listed, every 45 s while all is well; 0: never since the operator started.",
 )
+WATCH_FAILURES = _operator(
+    "watch_failures_total",
+    "How often the watches ended of an error, or did not begin, and were begun anew, each time all of them.",
+    kind=Kind.COUNTER,
+)
 REQUESTS = _operator(
     "api_requests_total",
     "Requests to the API server; code is `error` when there was no response.",
@@ -114,5 +119,5 @@ OF_POINTS = (
     *(POINT_MFU, POINT_SKEW, POINT_DATA_WAIT, POINT_DAYS, POINT_DEVICE_HOURS, POINT_COST),
 )
 OF_BENCHMARKS = (PHASE, VERDICT, TARGET, TRIALS, FAILED_TRIALS, WAITING_SINCE, DEVICES, SPENT, SPENT_COST)
-OF_OPERATOR = (DURATION, ERRORS, DEPTH, LAG, LAST_EVENT, LAST_LIST, REQUESTS, BUILD)
+OF_OPERATOR = (DURATION, ERRORS, DEPTH, LAG, LAST_EVENT, LAST_LIST, WATCH_FAILURES, REQUESTS, BUILD)
 ALL = (*OF_POINTS, *OF_BENCHMARKS, *OF_OPERATOR)

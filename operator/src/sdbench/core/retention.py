@@ -30,6 +30,11 @@ ASKED = {Reason.SUSPENDED, Reason.CANCELLED, Reason.BUDGET_EXCEEDED}
 SETTLED = timedelta(seconds=SETTLE_SECONDS)
 
 
+def leaves(row: TrialRow) -> bool:
+    """Whether an Attempt of the row did not end well, so that its job may be kept."""
+    return row.attempt > 1 or (row.attempt == 1 and row.phase not in WANTED)
+
+
 def idle(state: AttemptState, world: World) -> bool:
     """Whether the Attempt's job is there and neither holds devices nor will."""
     return _over(state) and state.ended_at is not None and world.now >= state.ended_at + SETTLED
