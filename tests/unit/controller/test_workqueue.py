@@ -29,6 +29,17 @@ async def idle(waiting: Awaitable[str]) -> bool:
     return still
 
 
+async def looked_at_again() -> tuple[Clock, WorkQueue[str]]:
+    """A queue in which the look at `a` has failed once, and is repeated now."""
+    clock = Clock()
+    queue = WorkQueue[str](clock)
+    queue.add("a")
+    await queue.take()
+    clock.now += queue.failed("a")
+    await queue.take()
+    return clock, queue
+
+
 async def test_a_key_that_was_added_often_comes_once() -> None:
     queue = WorkQueue[str](Clock())
     queue.add("a")
@@ -109,12 +120,7 @@ async def test_events_that_a_failure_causes_do_not_shorten_its_delay() -> None:
 
 
 async def test_what_is_added_during_the_look_after_a_failure_is_looked_at_when_that_has_succeeded() -> None:
-    clock = Clock()
-    queue = WorkQueue[str](clock)
-    queue.add("a")
-    await queue.take()
-    clock.now += queue.failed("a")
-    await queue.take()
+    _, queue = await looked_at_again()
     queue.add("a")
     queue.done("a")
     assert await queue.take() == "a"
@@ -192,12 +198,7 @@ async def test_a_success_forgets_how_often_a_look_was_overtaken() -> None:
 
 
 async def test_a_key_that_failed_and_was_then_overtaken_comes_again() -> None:
-    clock = Clock()
-    queue = WorkQueue[str](clock)
-    queue.add("a")
-    await queue.take()
-    clock.now += queue.failed("a")
-    await queue.take()
+    clock, queue = await looked_at_again()
     assert queue.overtaken("a", 0.05)
     clock.now += 0.05
     assert await queue.take() == "a"
