@@ -20,7 +20,7 @@ from pathlib import Path
 
 INSTALLERS = ("pip", "ensurepip", "uv", "conda")
 COMPILERS = ("gcc", "cc", "g++", "c++", "clang", "ld", "as", "make", "go", "rustc", "nvcc")
-LEFTOVERS = re.compile(r".*\.(whl|a|deb)$|/root/\.cache/.+|/var/lib/apt/lists/.+_Packages.*|.*/site-packages/.+/tests")
+LEFTOVERS = re.compile(r".*\.(whl|a|deb)$|.*/\.cache/.+|/var/lib/apt/lists/.+_Packages.*|.*/site-packages/.+/tests")
 
 
 def inside() -> Iterator[tuple[str, os.stat_result]]:
