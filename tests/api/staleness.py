@@ -5,7 +5,9 @@ server that lags behind.
 """
 
 import asyncio
-from dataclasses import dataclass, field
+from collections import deque
+from dataclasses import dataclass
+from typing import Self
 
 from aiohttp import web
 
@@ -69,19 +71,20 @@ def show(view: Snapshot, proxy: FaultProxy, old: Where = ALL_OLD) -> Armed:
 
 @dataclass
 class Past:
-    """Remembers a scene as it was before the n-th write."""
+    """Remembers a scene as it was before the last write, and before some that came ahead of it."""
 
     scene: Scene
-    write: int
-    views: list[Snapshot] = field(default_factory=list)
-    _writes: int = 0
+    views: deque[Snapshot]
+
+    @classmethod
+    def of(cls, scene: Scene, writes_behind: int) -> Self:
+        return cls(scene, deque(maxlen=writes_behind + 1))
 
     async def look(self, exchange: Exchange) -> None:
         """Called before every request is passed on."""
-        self._writes += exchange.request.writes
-        if exchange.request.writes and self._writes == max(1, self.write):
+        if exchange.request.writes:
             self.views.append(await snapshot(self.scene))
 
     def show(self, proxy: FaultProxy) -> None:
-        """To whoever asks next."""
+        """The oldest, to whoever asks next."""
         show(self.views[0], proxy)

@@ -3,6 +3,9 @@
 A write is every POST, PUT, PATCH and DELETE that the operators send, Events included. `before` the n-th: the API
 server never hears of it; `after`: it is done, and the operator never learns. When nobody is left alive, one operator
 is started again: with a true view of the cluster, or at first with one that is some writes old.
+
+Which write is the n-th differs from run to run, where Events and requests are side by side. So a kind of write at
+which no kill by number came is killed at by its kind.
 """
 
 import asyncio
@@ -14,7 +17,7 @@ from pathlib import Path
 from api import faults
 from api.cases import Cast, Disturbance, End, Ran, ran
 from api.grounds import Grounds
-from api.proxied import Armed, Exchange, where
+from api.proxied import Armed, Exchange, Where, where
 from api.scenarios import Scenario
 from api.staleness import Past
 
@@ -49,9 +52,15 @@ class Kill:
     write: int
     """From 1."""
     after: bool
+    kind: str = ""
+    """Only writes of this kind are counted, such as `create pytorchjobs`; empty: all are."""
+
+    @property
+    def where(self) -> Where:
+        return where(*self.kind.split()) if self.kind else WRITES
 
     def __str__(self) -> str:
-        return f"{'after' if self.after else 'before'} write {self.write}"
+        return f"{'after' if self.after else 'before'} {self.kind or 'write'} {self.write}"
 
 
 @dataclass
@@ -64,18 +73,29 @@ class Swept:
     """Of the longer undisturbed run."""
     kinds: frozenset[str]
     """Of the writes, those that every undisturbed run has, such as `create pytorchjobs`."""
-    kills: int = 0
-    struck: set[tuple[str, bool]] = field(default_factory=set)
-    """The kinds of write at which a kill came, and whether it came after the write."""
+    struck: dict[Kill, str] = field(default_factory=dict)
+    """The kills that came, and the kind of write that each met."""
     failures: dict[str, str] = field(default_factory=dict)
     """Kill to what was wrong after it."""
     unreached: list[Kill] = field(default_factory=list)
 
+    @property
+    def kills(self) -> int:
+        """How many came of those at the n-th write of all."""
+        return sum(not kill.kind for kill in self.struck)
+
+    @property
+    def missed(self) -> list[Kill]:
+        """One for each kind of write at which none came before, or none after."""
+        met = {(kind, kill.after) for kill, kind in self.struck.items()}
+        return [
+            Kill(1, after, kind) for kind in sorted(self.kinds) for after in (False, True) if (kind, after) not in met
+        ]
+
     def assert_whole(self) -> None:
         """Each kind of write was killed before and after, most single writes were, and nothing was wrong."""
         assert not self.failures, "\n".join(f"{kill}: {wrong}" for kill, wrong in self.failures.items())
-        missed = {(kind, after) for kind in self.kinds for after in (False, True)} - self.struck
-        assert not missed, f"no kill before (False) or after (True) these writes: {sorted(missed)}"
+        assert not self.missed, f"these kills never came: {', '.join(map(str, self.missed))}"
         assert self.kills >= LEAST_SHARE * 2 * self.writes, f"{self.kills} kills at {self.writes} writes"
 
 
@@ -103,6 +123,7 @@ async def swept(
             result.unreached.append(kill)
 
     await asyncio.gather(*(case(kill) for kill in kills(result.writes)))
+    await asyncio.gather(*(case(kill) for kill in result.missed))
     return result
 
 
@@ -120,9 +141,9 @@ def killing(kill: Kill, alive: Alive, writes_behind: int = 0) -> Disturbance:
         def die(exchange: Exchange) -> None:
             cast.kill(exchange.request, *(cast.proxies if alive is Alive.TWO_BOTH_DIE else [exchange.proxy]))
 
-        past = Past(cast.scene, kill.write - writes_behind) if writes_behind else None
+        past = Past.of(cast.scene, writes_behind) if writes_behind else None
         fault = (faults.killed_after if kill.after else faults.killed_before)(die)
-        armed = Armed(WRITES, fault=fault, times=1, spared=kill.write - 1)
+        armed = Armed(kill.where, fault=fault, times=1, spared=kill.write - 1)
         for proxy in cast.proxies:
             if past is not None:
                 proxy.lookers.append(past.look)
@@ -143,10 +164,9 @@ async def _noted(run: Awaitable[Ran], kill: Kill, expected: End, result: Swept) 
     if wrong := expected.difference(one.end):
         result.failures[f"{kill}, {one.killed_at or 'not reached'}"] = wrong
     elif one.killed_at is not None:
-        result.kills += 1
-        result.struck.add((str(one.killed_at), kill.after))
-    elif len(one.writes) - kill.after >= kill.write:  # the last write may be on its way when a run ends
-        result.failures[str(kill)] = f"nobody was killed, though there were {len(one.writes)} writes"
+        result.struck[kill] = str(one.killed_at)
+    elif (writes := sum(map(kill.where.meets, one.writes))) - kill.after >= kill.write:  # the last may be on its way
+        result.failures[str(kill)] = f"nobody was killed, though there were {writes} writes"
     else:
         return False
     return True
