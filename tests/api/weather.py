@@ -121,6 +121,7 @@ class Outlawed(Case):
     begun: bool = False
     lifted: int | None = None
     """How many requests had been sent when it was over."""
+    lifting: asyncio.Task[None] | None = None
 
     def disturb(self, cast: Cast) -> None:
         self.proxy = cast.proxies[0]
@@ -137,12 +138,14 @@ class Outlawed(Case):
             return
         self.begun = True
         armed = exchange.proxy.arm(where(), self.fault)
-        asyncio.get_running_loop().call_later(self.seconds, self._lift, armed)
         await exchange.proxy.end_watches(where())
+        self.lifting = asyncio.create_task(self._lift(exchange.proxy, armed))
 
-    def _lift(self, armed: Armed) -> None:
+    async def _lift(self, proxy: FaultProxy, armed: Armed) -> None:
+        await asyncio.sleep(self.seconds)
+        await proxy.end_watches(where())  # of one that was being opened when the others were cut
         armed.disarm()
-        self.lifted = len(self.proxy.seen) if self.proxy is not None else 0
+        self.lifted = len(proxy.seen)
 
 
 def case(name: str, fault: Fault, failed: Iterable[Call], times: int = 1) -> Case:
