@@ -22,7 +22,7 @@ NAMES = ("kueue-ca", "kueue-webhook-service.kueue-system.svc")
 LEFT_OUT = ("Deployment", "Service", "APIService")
 """What stands for its pod; the APIService would be one that never answers."""
 
-VERSION = "kueue.x-k8s.io/v1beta1"
+VERSION = "kueue.x-k8s.io/v1beta2"
 RESOURCES = ("resourceflavors", "clusterqueues", "localqueues", "workloads", "workloadpriorityclasses")
 
 
@@ -53,7 +53,7 @@ def _apply_manifests(plane: ControlPlane, served: ServedHere) -> None:
 
 def _configuration(served: ServedHere, probe_port: int) -> dict[str, object]:
     return {
-        "apiVersion": "config.kueue.x-k8s.io/v1beta1",
+        "apiVersion": "config.kueue.x-k8s.io/v1beta2",
         "kind": "Configuration",
         "namespace": NAMESPACE,
         "manageJobsWithoutQueueName": False,

@@ -10,7 +10,11 @@ from cluster.harness.cache import cache_folder, held, say
 from cluster.harness.failure import HarnessError, last_lines
 
 MODULES = Path(__file__).resolve().parent.parent / "tools"
-"""One folder per module; its go.mod pins the version and names the packages."""
+"""One folder per go.mod, which pins versions and names the packages.
+
+What can stand on the libraries of Kubernetes is in its go.mod: each package of theirs is then compiled once for all,
+which is most of the work. kwok has the same versions but for two of the kubelet's libraries.
+"""
 
 SHARED_WITH_ENVTEST = ("kube-apiserver", "etcd", "kubectl")
 """What $KUBEBUILDER_ASSETS may hold, by the convention of controller-runtime's envtest."""
@@ -25,11 +29,14 @@ class Module:
     version: str
     packages: dict[str, str]
     minutes: int
+    """To build it, of what stands on the libraries of Kubernetes when they are there."""
     stamp: str = ""
+    libraries: str = ""
+    """Whose go.mod it is in; empty: its own."""
 
     @property
     def folder(self) -> Path:
-        return MODULES / self.name
+        return MODULES / (self.libraries or self.name)
 
 
 KUBERNETES_VERSION = "v1.35.4"
@@ -51,25 +58,39 @@ TRAINING_OPERATOR = Module(
     "github.com/kubeflow/training-operator",
     "v1.9.4",
     {"training-operator": "github.com/kubeflow/training-operator/cmd/training-operator.v1"},
-    minutes=2,
+    minutes=1,
+    libraries=KUBERNETES.name,
 )
 _COREDNS, _RCLONE = "github.com/coredns/coredns", "github.com/rclone/rclone"
 COREDNS = Module("coredns", _COREDNS, "v1.12.4", {"coredns": _COREDNS}, minutes=2)
 RCLONE = Module("rclone", _RCLONE, "v1.71.0", {"rclone": _RCLONE}, minutes=2)
 HELM = Module("helm", "helm.sh/helm/v4", "v4.3.1", {"helm": "helm.sh/helm/v4/cmd/helm"}, minutes=2)
-KWOK = Module("kwok", "sigs.k8s.io/kwok", "v0.7.0", {"kwok": "sigs.k8s.io/kwok/cmd/kwok"}, minutes=2)
-KUEUE = Module("kueue", "sigs.k8s.io/kueue", "v0.14.0", {"kueue": "sigs.k8s.io/kueue/cmd/kueue"}, minutes=3)
+KWOK = Module("kwok", "sigs.k8s.io/kwok", "v0.8.0", {"kwok": "sigs.k8s.io/kwok/cmd/kwok"}, minutes=1)
+KUEUE = Module(
+    "kueue",
+    "sigs.k8s.io/kueue",
+    "v0.17.0",
+    {"kueue": "sigs.k8s.io/kueue/cmd/kueue"},
+    minutes=1,
+    libraries=KUBERNETES.name,
+)
 _PROMETHEUS_OPERATOR = "github.com/prometheus-operator/prometheus-operator"
 PROMETHEUS_OPERATOR = Module(
     "prometheus-operator",
     _PROMETHEUS_OPERATOR,
-    "v0.92.0",
+    "v0.91.0",
     {"prometheus-operator": f"{_PROMETHEUS_OPERATOR}/cmd/operator"},
-    minutes=2,
+    minutes=1,
+    libraries=KUBERNETES.name,
 )
 _KUBE_ROUTER = "github.com/cloudnativelabs/kube-router/v2"
 KUBE_ROUTER = Module(
-    "kube-router", _KUBE_ROUTER, "v2.1.0", {"kube-router": f"{_KUBE_ROUTER}/cmd/kube-router"}, minutes=2
+    "kube-router",
+    _KUBE_ROUTER,
+    "v2.1.0",
+    {"kube-router": f"{_KUBE_ROUTER}/cmd/kube-router"},
+    minutes=1,
+    libraries=KUBERNETES.name,
 )
 
 OF_A_CLUSTER = (KUBERNETES, ETCD, TRAINING_OPERATOR, COREDNS, RCLONE, HELM, PROMETHEUS_OPERATOR, KUBE_ROUTER)
