@@ -6,6 +6,7 @@ counts as a refusal. The Deployment's pod is tried as a pod too: of a Deployment
 
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -33,6 +34,12 @@ def furnished() -> Iterator[ControlPlane]:
         plane.kubectl("apply", "--server-side", "-f", module_source(KUEUE) / LOCAL_QUEUES)
         until(lambda: plane.serves(QUEUES, "localqueues"), 60, "the API server to serve LocalQueues")
         yield plane
+
+
+@pytest.fixture
+def helm(helm: Helm) -> Helm:
+    """Told what `furnished` serves."""
+    return replace(helm, served=(*helm.served, f"{QUEUES}/LocalQueue"))
 
 
 def tried(plane: ControlPlane, objects: tuple[Manifest, ...]) -> None:

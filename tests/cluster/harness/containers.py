@@ -18,6 +18,8 @@ from cluster.harness.namespaces import Namespaces
 from cluster.harness.runs import Run
 
 CNI_PLUGINS = "/usr/lib/cni"
+RECOVERED = "Start streaming server"
+"""The last that it logs before it does what a kubelet asks for."""
 
 CONFIG = """\
 version = 2
@@ -54,6 +56,10 @@ class Containerd:
         with contextlib.suppress(HarnessError):
             return self.socket.exists() and bool(self.ctr("version"))
         return False
+
+    def serves_a_kubelet(self) -> bool:
+        """Whether it has recovered what it knew of pods; it refuses the kubelet until then, and only its log tells."""
+        return self.process is not None and RECOVERED in self.process.said() and self.answers()
 
     def command(self, *arguments: str | Path) -> list[str]:
         """The command line of a ctr command."""
@@ -105,8 +111,9 @@ def containerd(run: Run, namespaces: Namespaces, pause_image: str) -> Iterator[C
         server.forget_containers()
     # The second start sees no container at all, so that the kubelet begins with an empty node.
     with daemon(run, "containerd", command, gently=True) as process:
-        process.wait_until(server.answers)
-        yield replace(server, process=process)
+        server = replace(server, process=process)
+        process.wait_until(server.serves_a_kubelet)
+        yield server
 
 
 def _configured(folder: Path, socket: Path, pause_image: str) -> Path:

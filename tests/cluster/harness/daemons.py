@@ -24,6 +24,7 @@ class Daemon:
     name: str
     command: Sequence[str | Path]
     process: subprocess.Popen[bytes] = field(init=False)
+    _log_began: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
         self.log.write_bytes(b"")
@@ -35,6 +36,7 @@ class Daemon:
 
     def start(self) -> None:
         """Start the process; its log goes on where it was."""
+        self._log_began = self.log.stat().st_size
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
                 [*_dies_with_us(), *map(str, self.command)],
@@ -45,6 +47,10 @@ class Daemon:
                 start_new_session=True,
             )
         self.run.note(self.process.pid)
+
+    def said(self) -> str:
+        """What its log has since it was started last."""
+        return self.log.read_bytes()[self._log_began :].decode(errors="replace")
 
     def log_tail(self) -> str:
         return last_lines(self.log.read_text(errors="replace"))

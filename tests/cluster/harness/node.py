@@ -52,7 +52,7 @@ class Node:
         """Start containerd and kubelet, and return once the kubelet has renewed its lease and the node is Ready."""
         before = self._lease()
         self._containerd.start()
-        self._containerd.wait_until(self.containers.answers)
+        self._containerd.wait_until(self.containers.serves_a_kubelet)
         self.kubelet.start()
         self.kubelet.wait_until(lambda: self._lease() not in (before, "") and ready(self.plane))
 
