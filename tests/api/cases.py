@@ -58,6 +58,8 @@ class Ran:
     end: End
     seen: tuple[Request, ...]
     """What the operators asked for."""
+    over: tuple[Request, ...]
+    """Those that had had their answer when the scenario came to its end."""
     killed_at: Request | None
     """The request at which an operator was killed."""
     faults: int
@@ -140,8 +142,9 @@ async def ran(
         finally:
             replacing.cancel()
         seen = tuple(request for proxy in cast.proxies for request in proxy.seen)
+        over = tuple(request for proxy in cast.proxies for request in proxy.over)
         hits = sum({id(armed): armed.hits for proxy in cast.proxies for armed in proxy.armed}.values())
-        result = Ran(ending(scene), seen, cast.killed_at, hits)
+        result = Ran(ending(scene), seen, over, cast.killed_at, hits)
     await scene.leave()
     assert_deletions_name_a_uid(result)
     return result

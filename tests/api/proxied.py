@@ -156,6 +156,8 @@ class FaultProxy:
         """Every request, in the order in which they came."""
         self.taken: list[Request] = []
         """The writes that the API server has taken."""
+        self.over: list[Request] = []
+        """Those of `seen` that have had their answer, or their fault."""
 
     async def __aenter__(self) -> Self:
         timeout = aiohttp.ClientTimeout(total=None, connect=10)
@@ -233,11 +235,16 @@ class FaultProxy:
     async def _met(self, incoming: web.Request) -> web.StreamResponse:
         request = _request(incoming, await incoming.read())
         self.seen.append(request)
-        exchange = Exchange(self, request, incoming)
+        try:
+            return await self._answered(Exchange(self, request, incoming))
+        finally:
+            self.over.append(request)
+
+    async def _answered(self, exchange: Exchange) -> web.StreamResponse:
         for look in self.lookers:
             await look(exchange)
         for armed in self.armed:
-            if armed.fault is not None and armed.meets(request):
+            if armed.fault is not None and armed.meets(exchange.request):
                 return await armed.fault(exchange)
         return await self.passed_on(exchange)
 

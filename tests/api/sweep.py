@@ -165,7 +165,9 @@ async def _noted(run: Awaitable[Ran], kill: Kill, expected: End, result: Swept) 
         result.failures[f"{kill}, {one.killed_at or 'not reached'}"] = wrong
     elif one.killed_at is not None:
         result.struck[kill] = str(one.killed_at)
-    elif (writes := sum(map(kill.where.meets, one.writes))) - kill.after >= kill.write:  # the last may be on its way
+    elif kill.after and one.faults:
+        return False  # the run ended between the write and the kill
+    elif (writes := sum(map(kill.where.meets, one.over))) >= kill.write:
         result.failures[str(kill)] = f"nobody was killed, though there were {writes} writes"
     else:
         return False
