@@ -13,7 +13,8 @@ MODULES = Path(__file__).resolve().parent.parent / "tools"
 """One folder per go.mod, which pins versions and names the packages.
 
 What can stand on the libraries of Kubernetes is in its go.mod: each package of theirs is then compiled once for all,
-which is most of the work. kwok has the same versions but for two of the kubelet's libraries.
+which is most of the work. kwok needs two of the kubelet's libraries newer, and so has a go.mod of its own, in which the
+others of Kubernetes are the same.
 """
 
 SHARED_WITH_ENVTEST = ("kube-apiserver", "etcd", "kubectl")
