@@ -1,19 +1,27 @@
 """Which rank is this, and where are the others? Reads the variables that PID 1 set, and brings the ranks together."""
 
 import os
+import socket
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from threading import Event, Thread
 
 import torch
 import torch.distributed as dist
-from torch._C._distributed_c10d import TCPStore
+from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from sdbench_trainer.beats import Phase, Pulse
 from sdbench_trainer.failures import ConfigInvalid, RendezvousTimeout
 from sdbench_trainer.run import START_VARIABLE, RunConfig
 from sdbench_trainer.topology import SCRATCH_VARIABLE
+
+CONNECT_SECONDS = 5.0
+"""How long one try to connect to the master may take."""
+
+POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -61,6 +69,9 @@ def meet(run: RunConfig, place: Place, pulse: Pulse) -> None:
     """Find the master, wait until all ranks are there, and join them. Raises RendezvousTimeout.
 
     The master runs by then: the training-operator starts the others when it does. They may come much later.
+
+    Torch is given nothing to time out on. Where it symbolises C++ frames slowly, its exceptions come seconds after
+    their timeout, when PID 1 has ended the run already and the sentence about who is missing is lost.
     """
     pulse.enter(Phase.RENDEZVOUS)
     if place.world == 1:
@@ -80,32 +91,56 @@ def meet(run: RunConfig, place: Place, pulse: Pulse) -> None:
 
 
 def _store_of_the_master(place: Place, seconds: int) -> TCPStore:
+    """The store that rank 0 serves, within these seconds."""
     address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-    patience, master = timedelta(seconds=seconds), place.rank == 0
+    began, master = time.monotonic(), place.rank == 0
+    if not master:
+        _reach(address, port, seconds)
+    left = max(1.0, seconds - (time.monotonic() - began))
     try:
-        return TCPStore(address, port, place.world, master, timeout=patience, wait_for_workers=False)
+        return TCPStore(address, port, place.world, master, timeout=timedelta(seconds=left), wait_for_workers=False)
     except RuntimeError as error:
-        raise RendezvousTimeout(
-            f"Rank 0 was not reached at {address}:{port} within {seconds} s: {str(error).splitlines()[0]}"
-        ) from error
+        said = str(error).splitlines()[0]
+        what = f"could not serve at {address}:{port}" if master else _unreached(address, port, seconds)
+        raise RendezvousTimeout(f"Rank 0 {what}: {said}") from error
+
+
+def _unreached(address: str, port: int, seconds: int) -> str:
+    return f"was not reached at {address}:{port} within {seconds} s"
+
+
+def _reach(address: str, port: int, seconds: int) -> None:
+    """Return once somebody listens there. Raises RendezvousTimeout as soon as the seconds are over."""
+    listening, failures = Event(), ["no answer"]
+
+    def look() -> None:
+        while not listening.is_set():
+            try:
+                socket.create_connection((address, port), CONNECT_SECONDS).close()
+            except OSError as error:
+                failures.append(error.strerror or str(error))
+                time.sleep(POLL_SECONDS)
+            else:
+                listening.set()
+
+    # In a thread, because nothing limits how long a name takes to be resolved.
+    Thread(target=look, daemon=True).start()
+    if not listening.wait(seconds):
+        listening.set()
+        raise RendezvousTimeout(f"Rank 0 {_unreached(address, port, seconds)}: {failures[-1]}.")
 
 
 def _gather(store: TCPStore, place: Place, seconds: int) -> None:
-    """Wait until every rank has said that it is there."""
+    """Wait until every rank has said that it is there. Raises RendezvousTimeout as soon as the seconds are over."""
+    deadline = time.monotonic() + seconds
     here = [f"here/{rank}" for rank in range(place.world)]
-    store.set(here[place.rank], "")
+    late = f"Not all of {place.world} ranks came within {seconds} s"
     try:
-        store.wait(here, timedelta(seconds=seconds))
+        store.set(here[place.rank], "")
+        while not store.check(here):  # type: ignore[attr-defined]
+            if time.monotonic() >= deadline:
+                absent = [str(rank) for rank, key in enumerate(here) if not store.check([key])]  # type: ignore[attr-defined]
+                raise RendezvousTimeout(f"{late}; not there: {', '.join(absent)}.")
+            time.sleep(POLL_SECONDS)
     except RuntimeError as error:
-        raise RendezvousTimeout(
-            f"Not all of {place.world} ranks came within {seconds} s{_absent(store, here)}"
-        ) from error
-
-
-def _absent(store: TCPStore, here: list[str]) -> str:
-    """Who did not come, as the end of a sentence; nothing if the master has left meanwhile."""
-    try:
-        absent = [str(rank) for rank, key in enumerate(here) if not store.check([key])]  # type: ignore[attr-defined]
-    except RuntimeError:
-        return "."
-    return f"; not there: {', '.join(absent)}."
+        raise RendezvousTimeout(f"{late}; the master has left.") from error
