@@ -43,9 +43,9 @@ format: environment  ## Rewrite the Python files in the house's format
 
 generate: environment  ## Write every generated copy: CRD, RBAC rules, reference pages
 	@mkdir -p charts/sdbench/files
-	@$(BIN)/python -m sdbench.api.schema > crds/stablediffusionbenchmarks.yaml
+	@$(BIN)/python -m sdbench.api.crd.schema > crds/stablediffusionbenchmarks.yaml
 	@cp crds/stablediffusionbenchmarks.yaml charts/sdbench/files/crd.yaml
-	@$(BIN)/python -m sdbench.controller.rights > charts/sdbench/files/rules.yaml
+	@$(BIN)/python -m sdbench.controller.apiserver.rbac > charts/sdbench/files/rules.yaml
 	@$(BIN)/python docs/generate.py
 	@$(BIN)/python docs/values.py
 	@$(BIN)/python -m charts.dashboards
@@ -58,7 +58,7 @@ requirements: environment  ## Compile requirements/*.in to pinned and hashed req
 	@sh requirements/compile.sh $(BIN)/uv
 
 images: environment  ## Build the cluster's tools and the two images
-	@PYTHONPATH=tests $(BIN)/python -m cluster.harness build
+	@PYTHONPATH=tests $(BIN)/python -m harness build
 
 sbom: environment  ## List what is in the images (CycloneDX, in build/sbom)
 	@$(BIN)/python tests/bill.py
@@ -67,7 +67,7 @@ audit: environment  ## Look for known vulnerabilities of the images' packages (a
 	@$(BIN)/python tests/audit.py
 
 cluster: environment  ## Start a real one-node cluster on this machine and keep it until Ctrl-C (root)
-	@PYTHONPATH=tests $(BIN)/python -m cluster.harness up
+	@PYTHONPATH=tests $(BIN)/python -m harness up
 
 bench: environment  ## Measure the trainer's parts against plain ways (18 minutes of a quiet machine)
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks

@@ -16,7 +16,7 @@ from benchmarks.cases.all import CASES
 from benchmarks.machine import load_between, this_machine
 from benchmarks.page import line
 from benchmarks.results import RESULTS, CaseResult, earlier, write
-from sdbench_trainer.witness import reading
+from sdbench_trainer.measure.host_load import reading
 
 
 def measured(case: Case, quick: bool) -> CaseResult:

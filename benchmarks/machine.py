@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from sdbench_trainer.config import Boundary
-from sdbench_trainer.witness import Reading, span, worst_load
+from sdbench_trainer.measure.host_load import Reading, span, worst_load
 
 
 class Machine(Boundary):

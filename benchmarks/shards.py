@@ -13,9 +13,9 @@ from streaming import MDSWriter
 import photographs
 from benchmarks.trained import tiny_run
 from sdbench_trainer.config import Encoding
-from sdbench_trainer.data import MOMENTS
-from sdbench_trainer.shards.description import KEY, LATENT_COLUMNS, Description
-from sdbench_trainer.tokenizer import clip_tokenizer, token_ids
+from sdbench_trainer.data.index import KEY, LATENT_COLUMNS, Description
+from sdbench_trainer.data.mds import MOMENTS
+from sdbench_trainer.data.tokenizer import clip_tokenizer, token_ids
 
 QUALITY = 90
 SMALLEST_CROP = 0.6

@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 
-from sdbench_trainer.beats import Beats, Pulse
-from sdbench_trainer.inspection import Inspection
+from sdbench_trainer.distributed import Place
+from sdbench_trainer.heartbeat import Beats, Pulse
+from sdbench_trainer.model.effective_config import Inspection
 from sdbench_trainer.run import RunConfig
 from sdbench_trainer.train import Parts, parts_of
-from sdbench_trainer.world import Place
 
 SMOOTHING = 0.99
 TINY: Mapping[str, Any] = {

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from benchmarks.trained import fresh_parts, tiny_run
 from sdbench_trainer.config import Model
-from sdbench_trainer.model import networks_on_meta
+from sdbench_trainer.model.stable_diffusion import networks_on_meta
 from sdbench_trainer.train import Parts
 
 

@@ -13,7 +13,7 @@ FROM ${BASE_IMAGE} AS code
 COPY trainer/src/sdbench_trainer /opt/sdbench/sdbench_trainer
 # Whatever the modes in the checkout are, everybody can read it and nobody can write it.
 RUN mkdir /opt/sdbench/bin \
- && printf '#!/opt/venv/bin/python3\nimport sys\nfrom sdbench_trainer.cli import main\nsys.exit(main())\n' > /opt/sdbench/bin/sdbench-trainer \
+ && printf '#!/opt/venv/bin/python3\nimport sys\nfrom sdbench_trainer.shards.cli import main\nsys.exit(main())\n' > /opt/sdbench/bin/sdbench-trainer \
  && python3 -m compileall -q --invalidation-mode checked-hash /opt/sdbench \
  && chmod -R u=rwX,go=rX /opt/sdbench \
  && chmod 755 /opt/sdbench/bin/sdbench-trainer

@@ -7,19 +7,19 @@ from typing import Any
 
 import yaml
 
-from sdbench.api.schema import definition
+from sdbench.api.crd.schema import definition
 from sdbench.api.spec import Limits, Retention
 from sdbench.api.status import Reason
-from sdbench.controller import series
-from sdbench.core.causes import NODE_SECONDS, SETTLE_SECONDS, silence_seconds
-from sdbench.core.consequences import CONSEQUENCES, Consequence
-from sdbench.core.culprits import CODES
-from sdbench.core.hindrances import STUCK_SECONDS
-from sdbench.core.reasons import STORIES
-from sdbench.core.refusals import REFUSED_SECONDS
-from sdbench.core.retention import MOST
+from sdbench.controller.metrics import definitions
+from sdbench.core.attempt.blockers import STUCK_SECONDS
+from sdbench.core.attempt.consequences import CONSEQUENCES, Consequence
+from sdbench.core.attempt.diagnose import NODE_SECONDS, SETTLE_SECONDS, silence_seconds
+from sdbench.core.attempt.reasons import STORIES
+from sdbench.core.attempt.root_cause import CODES
+from sdbench.core.trial.create_errors import REFUSED_SECONDS
+from sdbench.core.trial.retention import MOST
+from sdbench_trainer.measure.metrics import METRICS, Kind
 from sdbench_trainer.report import ExitCode
-from sdbench_trainer.telemetry import METRICS, Kind
 
 FOLDER = Path(__file__).parent
 RULES = FOLDER.parent / "charts" / "sdbench" / "files" / "prometheus.yaml"
@@ -175,7 +175,7 @@ def metric_table(rows: Iterable[tuple[str, str, tuple[str, ...], str]]) -> str:
     return "\n".join(lines)
 
 
-def series_table(defined: Iterable[series.Series]) -> str:
+def series_table(defined: Iterable[definitions.Series]) -> str:
     """Of the operator."""
     return metric_table((one.name, one.kind.value, one.labels, one.help) for one in defined)
 
@@ -199,9 +199,9 @@ def metrics_page() -> str:
     """docs/templates/metrics.md with the tables of the code where it asks for them."""
     tables = {
         "trainer": trainer_table(),
-        "points": series_table(series.OF_POINTS),
-        "benchmarks": series_table(series.OF_BENCHMARKS),
-        "operator": series_table(series.OF_OPERATOR),
+        "points": series_table(definitions.OF_POINTS),
+        "benchmarks": series_table(definitions.OF_BENCHMARKS),
+        "operator": series_table(definitions.OF_OPERATOR),
         "rules": rule_table(),
     }
     template = (FOLDER / "templates" / "metrics.md").read_text()

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from cluster.harness.cache import cache_folder, held, say
+from harness.cache import cache_folder, held, say
 
 REQUIREMENTS = Path(__file__).resolve().parent.parent / "requirements"
 

@@ -7,8 +7,8 @@ from benchmarks.comparison import Estimate, Pair, estimate, interleaved, times_l
 from benchmarks.plain import training as plain
 from benchmarks.results import at_most, finding
 from benchmarks.trained import SMOOTHING, beating, fresh_parts, tiny_run
+from sdbench_trainer.measure.metrics import Telemetry
 from sdbench_trainer.run import RunConfig
-from sdbench_trainer.telemetry import Telemetry
 from sdbench_trainer.train import fit
 
 STEP_SECONDS = 0.1

@@ -14,9 +14,9 @@ from benchmarks.comparison import estimate, interleaved, times_faster
 from benchmarks.plain import photographs as plain
 from benchmarks.results import Finding, at_least, at_most, finding
 from benchmarks.trained import tiny_run
+from sdbench_trainer.distributed import Place
 from sdbench_trainer.run import Source
 from sdbench_trainer.train import images
-from sdbench_trainer.world import Place
 
 GAIN = 2.0
 BYTES = 0.26

@@ -8,7 +8,7 @@ from benchmarks.cases.framework import hand_timed
 from benchmarks.comparison import Pair, interleaved, times_larger
 from benchmarks.results import at_most, finding
 from benchmarks.trained import beating, fresh_parts, tiny_run
-from sdbench_trainer.telemetry import Telemetry
+from sdbench_trainer.measure.metrics import Telemetry
 from sdbench_trainer.train import fit
 
 RATIO = 1.5

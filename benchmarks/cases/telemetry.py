@@ -11,10 +11,10 @@ from benchmarks.case import Answer, Case, Setting
 from benchmarks.comparison import estimate
 from benchmarks.results import at_most, finding
 from benchmarks.trained import beating, fresh_parts, tiny_run
-from sdbench_trainer.stopwatch import percentile
-from sdbench_trainer.telemetry import Telemetry
+from sdbench_trainer.measure.callback import Watch
+from sdbench_trainer.measure.metrics import Telemetry
+from sdbench_trainer.measure.stopwatch import percentile
 from sdbench_trainer.train import fit
-from sdbench_trainer.watch import Watch
 
 STEP_SECONDS = 0.1
 SHARE_PERCENT = 0.05

@@ -12,7 +12,7 @@ from benchmarks.operations import seconds_of
 from benchmarks.plain import tokens as plain
 from benchmarks.results import Finding, at_least, finding
 from photographs import PHOTOGRAPHS
-from sdbench_trainer.tokenizer import MERGES, clip_tokenizer, token_ids, vocabulary_file
+from sdbench_trainer.data.tokenizer import MERGES, clip_tokenizer, token_ids, vocabulary_file
 
 GAIN = 4.0
 TURNS = 11

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sdbench_trainer.model import Batch
+from sdbench_trainer.model.stable_diffusion import Batch
 
 
 def train(

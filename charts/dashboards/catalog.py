@@ -6,8 +6,8 @@ in. A name that the code does not serve is refused, so that a renamed metric can
 
 import re
 
-from sdbench.controller import series
-from sdbench_trainer import telemetry
+from sdbench.controller.metrics import definitions
+from sdbench_trainer.measure import metrics
 
 OF_BENCHMARKS = 'cluster=~"$cluster", namespace=~"$namespace", benchmark=~"$benchmark"'
 """What chooses the series of Benchmarks and of their trainers."""
@@ -23,8 +23,8 @@ POINT = f"{BENCHMARK}, point, devices"
 TRIAL = f"{BENCHMARK}, trial"
 """What tells Benchmarks, Points and Trials apart. `cluster` is the label of a Prometheus that serves several."""
 
-OWN = frozenset(row.name for row in series.ALL if "benchmark" not in row.labels)
-OTHERS = frozenset(row.name for row in (*series.ALL, *telemetry.METRICS)) - OWN
+OWN = frozenset(row.name for row in definitions.ALL if "benchmark" not in row.labels)
+OTHERS = frozenset(row.name for row in (*definitions.ALL, *metrics.METRICS)) - OWN
 
 
 def or_unknown(query: str, known: str) -> str:
@@ -34,7 +34,7 @@ def or_unknown(query: str, known: str) -> str:
 
 def of_point(metric: str) -> str:
     """A result of every measured Point; unknown where it is absent, as an interval is after one repeat."""
-    return or_unknown(f"max by ({POINT}) ({metric})", f"max by ({POINT}) ({series.POINT_RATE.name})")
+    return or_unknown(f"max by ({POINT}) ({metric})", f"max by ({POINT}) ({definitions.POINT_RATE.name})")
 
 
 def with_knobs(query: str) -> str:
@@ -63,4 +63,4 @@ def _metric(name: str) -> str:
 
 def _of_operator(metric: str, matchers: str) -> bool:
     """The build is told by both; only the operator's has a component."""
-    return metric in OWN and (metric != series.BUILD.name or "component=" in matchers)
+    return metric in OWN and (metric != definitions.BUILD.name or "component=" in matchers)

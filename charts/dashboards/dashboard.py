@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from charts.dashboards.panels import DATASOURCE, Json, Panel
-from sdbench.controller import series
+from sdbench.controller.metrics import definitions
 
 COLUMNS = 24
 """Grafana's grid."""
@@ -102,7 +102,7 @@ def _variables() -> list[Json]:
         "hide": 0,
         "current": {},
     }
-    phase = series.PHASE.name
+    phase = definitions.PHASE.name
     return [
         datasource,
         _chosen("cluster", f"label_values({phase}, cluster)", ".*"),

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from cluster.harness.control_plane import ControlPlane
-from cluster.harness.tools import build_control_plane
+from harness.control_plane.components import ControlPlane
+from harness.tools import build_control_plane
 
 PLANES = {"control_plane", "audited_plane", "bare_plane"}
 """Fixtures that start one."""

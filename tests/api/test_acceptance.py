@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from api.operating import ROOT, apply, read
-from api.questions import Asked, question
-from cluster.harness.control_plane import ControlPlane
-from cluster.harness.failure import HarnessError
+from harness.control_plane.components import ControlPlane
+from harness.failure import HarnessError
 from sdbench.api.benchmark import Benchmark
-from sdbench.core.plan import PlanRefused, plan
+from sdbench.core.plan.grid import PlanRefused, plan
+from testkit.operators.operator_process import ROOT, apply, read
+from testkit.server.questions import Asked, question
 
-pytest_plugins = ["api.places"]
+pytest_plugins = ["testkit.server.places"]
 
 IMMUTABLE = "Forbidden: immutable: create another benchmark"
 

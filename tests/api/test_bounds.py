@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 
-from api.namespaces import made_namespace
-from api.operating import OperatorProcess, account, condition
-from api.played import End, Player, measured
-from api.questions import Asked
-from api.seen import SECONDS, Place
-from cluster.harness.control_plane import ControlPlane
-from cluster.harness.polling import until
+from harness.control_plane.components import ControlPlane
+from harness.polling import until
 from sdbench_trainer.run import RunConfig
+from testkit.cluster.scripted_pods import End, Player, measured
+from testkit.operators.observed_state import SECONDS, Place
+from testkit.operators.operator_process import OperatorProcess, account, condition
+from testkit.server.namespaces import made_namespace
+from testkit.server.questions import Asked
 
-pytest_plugins = ["api.places"]
+pytest_plugins = ["testkit.server.places"]
 
 ONE = {"counts": [1], "perPod": 1, "hourlyPrice": "3600"}
 """A device-second costs one."""

@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from api.operating import apply
-from cluster.harness.control_plane import ControlPlane
-from sdbench.api.resolved import Resolved
-from sdbench.controller.pytorchjob import pytorchjob
+from harness.control_plane.components import ControlPlane
+from sdbench.api.status_resolved import Resolved
+from sdbench.controller.job.pytorchjob import pytorchjob
+from testkit.operators.operator_process import apply
 from unit.controller.shapes import benchmark, start
 
-pytest_plugins = ["api.places"]
+pytest_plugins = ["testkit.server.places"]
 
 GPUS = {"counts": [16], "perPod": 8, "resource": "nvidia.com/gpu"}
 ZONE = "topology.kubernetes.io/zone"

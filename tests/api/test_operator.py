@@ -6,16 +6,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from api.namespaces import made_namespace
-from api.operating import IMAGE, OperatorProcess, account, apply, condition, read
-from api.played import End, Player, measured
-from api.questions import Asked, question
-from api.seen import SECONDS, Place
-from cluster.harness.control_plane import ControlPlane
-from cluster.harness.polling import until
+from harness.control_plane.components import ControlPlane
+from harness.polling import until
 from sdbench_trainer.run import RunConfig
+from testkit.cluster.scripted_pods import End, Player, measured
+from testkit.operators.observed_state import SECONDS, Place
+from testkit.operators.operator_process import IMAGE, OperatorProcess, account, apply, condition, read
+from testkit.server.namespaces import made_namespace
+from testkit.server.questions import Asked, question
 
-pytest_plugins = ["api.places"]
+pytest_plugins = ["testkit.server.places"]
 
 
 @pytest.fixture(scope="module")

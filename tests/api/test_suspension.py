@@ -11,14 +11,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from api.operating import apply, read
-from api.passes import arranged, row_after
-from api.played import pods_of
-from api.questions import Asked
-from cluster.harness.control_plane import ControlPlane
+from harness.control_plane.components import ControlPlane
 from sdbench.api.status import Reason, TrialPhase, TrialRow
+from testkit.cluster.scripted_pods import pods_of
+from testkit.operators.operator_process import apply, read
+from testkit.operators.single_pass import arranged, row_after
+from testkit.server.questions import Asked
 
-pytest_plugins = ["api.places"]
+pytest_plugins = ["testkit.server.places"]
 
 TWO_PODS = {"counts": [2], "perPod": 1}
 

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from chart.releases import Releases, make_namespaces
-from chart.rendering import Helm
-from cluster.harness.control_plane import ControlPlane
-from cluster.harness.tools import binary
+from chart.support.releases import Releases, make_namespaces
+from chart.support.rendering import Helm
+from harness.control_plane.components import ControlPlane
+from harness.tools import binary
 
 
 @pytest.fixture(scope="session")

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from chart.rendering import Helm, of_kind, pod_spec, the
-from chart.value_sets import VALUE_SETS
-from sdbench.api.scheduling import Preset
+from chart.support.rendering import Helm, of_kind, pod_spec, the
+from chart.support.value_sets import VALUE_SETS
+from sdbench.api.spec_scheduling import Preset
 from sdbench.cli import app
 from sdbench.controller import operator
 from sdbench.controller.operator import Options
-from sdbench.core.world import Bounds
+from sdbench.core.snapshot import Bounds
 
 PRESETS = VALUE_SETS["with presets"]
 MOUNT = "/etc/sdbench/presets"

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 import yaml
 
-from chart.rendering import Helm, chart_file, pod_spec, the
+from chart.support.rendering import Helm, chart_file, pod_spec, the
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.names import API_VERSION, KIND, VERSION
-from sdbench.core.acceptance import accepted
+from sdbench.core.plan.validate import accepted
 
 CHART: dict[str, Any] = yaml.safe_load(chart_file("Chart.yaml"))
 

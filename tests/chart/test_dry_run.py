@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from chart.releases import make_namespaces
-from chart.rendering import NAMESPACE, Helm, Manifest, of_kind, the
-from chart.value_sets import VALUE_SETS
-from cluster.harness.control_plane import ControlPlane
-from cluster.harness.failure import HarnessError
-from cluster.harness.kueue import VERSION as QUEUES
-from cluster.harness.polling import until
-from cluster.harness.prometheus_operator import install_definitions
-from cluster.harness.tools import KUEUE, module_source
+from chart.support.releases import make_namespaces
+from chart.support.rendering import NAMESPACE, Helm, Manifest, of_kind, the
+from chart.support.value_sets import VALUE_SETS
+from harness.addons.kueue import VERSION as QUEUES
+from harness.addons.prometheus_operator import install_definitions
+from harness.control_plane.components import ControlPlane
+from harness.failure import HarnessError
+from harness.polling import until
+from harness.tools import KUEUE, module_source
 
 LOCAL_QUEUES = "config/components/crd/bases/kueue.x-k8s.io_localqueues.yaml"
 TRIED = ("apply", "--server-side", "--dry-run=server", "--validate=strict", "--warnings-as-errors", "-f", "-")

@@ -13,15 +13,15 @@ from typing import Any
 
 import pytest
 
-from api.operating import OperatorProcess
-from chart.releases import QUESTION, Releases
-from chart.rendering import NAMESPACE, RELEASE, Helm, Manifest, chart_file, of_kind, pod_spec, the
-from cluster.harness.control_plane import ControlPlane
-from cluster.harness.polling import until
-from cluster.harness.ports import free_ports
+from chart.support.releases import QUESTION, Releases
+from chart.support.rendering import NAMESPACE, RELEASE, Helm, Manifest, chart_file, of_kind, pod_spec, the
+from harness.control_plane.components import ControlPlane
+from harness.polling import until
+from harness.ports import free_ports
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.names import API_VERSION, KIND
-from sdbench.core.acceptance import accepted
+from sdbench.core.plan.validate import accepted
+from testkit.operators.operator_process import OperatorProcess
 
 ACCOUNT = f"{RELEASE}-test"
 TINY = "sdbench-test"

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from chart.rendering import Helm, of_kind
+from chart.support.rendering import Helm, of_kind
 
 NEWER = "kueue.x-k8s.io/v1beta2/LocalQueue"
 TWO: dict[str, Any] = {

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import yaml
 
-from chart.network import Network, Place
-from chart.rendering import NAMESPACE, Helm, Manifest, of_kind, pod_spec, the
-from chart.value_sets import VALUE_SETS
+from chart.support.network import Network, Place
+from chart.support.rendering import NAMESPACE, Helm, Manifest, of_kind, pod_spec, the
+from chart.support.value_sets import VALUE_SETS
 from sdbench_trainer.run import METRICS_PORT
 
-GOLDEN = Path(__file__).parents[1] / "unit" / "controller" / "golden"
+GOLDEN = Path(__file__).parents[1] / "unit" / "controller" / "job" / "golden"
 MASTER = yaml.safe_load((GOLDEN / "gpu-two-pods.yaml").read_text())["spec"]["pytorchReplicaSpecs"]["Master"]["template"]
 RENDEZVOUS, NCCL, OPERATOR_PORT = 23456, 41873, 8080
 

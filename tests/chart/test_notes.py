@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from chart.rendering import CHART, NAMESPACE, RELEASE, SERVED, Helm, the
-from chart.value_sets import VALUE_SETS
+from chart.support.rendering import CHART, NAMESPACE, RELEASE, SERVED, Helm, the
+from chart.support.value_sets import VALUE_SETS
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.names import API_VERSION, KIND
 

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from kubernetes import client, config
 
-from chart.releases import Releases
-from chart.rendering import NAMESPACE, RELEASE, Helm
-from cluster.harness.control_plane import ControlPlane
-from cluster.harness.polling import until
+from chart.support.releases import Releases
+from chart.support.rendering import NAMESPACE, RELEASE, Helm
+from harness.control_plane.components import ControlPlane
+from harness.polling import until
 from sdbench.api.names import GROUP, PLURAL
-from sdbench.controller.calls import Right
-from sdbench.controller.rights import rights
+from sdbench.controller.apiserver.rbac import rights
+from sdbench.controller.apiserver.requests import Right
 
 STATUS = f"{PLURAL}/status"
 VIEW = tuple((resource, verb) for resource in (PLURAL, STATUS) for verb in ("get", "list", "watch"))

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from chart.admission import BINDING, POLICY, SERVED, rendered
-from chart.rendering import CHART, Helm, Manifest, of_kind, the
+from chart.support.admission import BINDING, POLICY, SERVED, rendered
+from chart.support.rendering import CHART, Helm, Manifest, of_kind, the
 
 PAGE = CHART.parents[1] / "docs/policies.md"
 EVERYWHERE = {"images": ["ghcr.io/sdbench/trainer", "registry.example:5000/team/"], "maxDevices": 8, "deviceHours": "5"}

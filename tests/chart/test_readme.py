@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from chart.rendering import chart_file
+from chart.support.rendering import chart_file
 
 VALUES = runpy.run_path(str(Path(__file__).resolve().parents[2] / "docs" / "values.py"))
 

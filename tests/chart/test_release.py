@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from chart.releases import CRD, QUESTION, Releases
-from chart.rendering import CHART, NAMESPACE, RELEASE, Helm
-from cluster.harness.control_plane import ControlPlane
-from cluster.harness.polling import until
+from chart.support.releases import CRD, QUESTION, Releases
+from chart.support.rendering import CHART, NAMESPACE, RELEASE, Helm
+from harness.control_plane.components import ControlPlane
+from harness.polling import until
 
 OTHER = "other"
 

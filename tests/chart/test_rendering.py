@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
-from chart.rendering import NAMESPACE, Helm, chart_file, of_kind, pod_spec, the
-from chart.value_sets import VALUE_SETS
+from chart.support.rendering import NAMESPACE, Helm, chart_file, of_kind, pod_spec, the
+from chart.support.value_sets import VALUE_SETS
 
 EVERY_WAY = pytest.mark.parametrize("values", VALUE_SETS.values(), ids=VALUE_SETS)
 NAMESPACES = {"watchNamespaces": ["team-a", "team-b"]}

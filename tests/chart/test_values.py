@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from chart.rendering import Helm, chart_file
-from sdbench.controller.administration import OWN_NAMES, OWN_PREFIXES
+from chart.support.rendering import Helm, chart_file
+from sdbench.controller.options import OWN_NAMES, OWN_PREFIXES
 
 WRONG = [
     ({"crd": {"enabled": False}}, ("additional properties 'crd' not allowed",)),

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from chart.rendering import Helm, Manifest, of_kind, pod_spec, the
+from chart.support.rendering import Helm, Manifest, of_kind, pod_spec, the
 
 FOLDER = "/etc/sdbench/workload"
 WRITTEN: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from cluster import scene
-from cluster.harness.cluster import Cluster, build_everything
-from cluster.harness.derived import trainer_with
-from cluster.lives import Stage
-from cluster.watching import watched
+from cluster.support import scene
+from cluster.support.lives import Stage
+from cluster.support.object_history import watched
+from harness.cluster import Cluster, build_everything
+from harness.images.derived import MODEL_MODULE, trainer_with
 
-MISBEHAVIOUR = Path(__file__).with_name("misbehaviour.py")
+MISBEHAVIOUR = Path(__file__).parent / "support" / "misbehaviour.py"
 BAD_WEATHER = """
 def _bad_weather(*_: object) -> None:
     raise RuntimeError("the weather was bad")
@@ -56,13 +56,13 @@ def make_namespace_once(cluster: Cluster) -> Callable[[str], None]:
 @pytest.fixture(scope="session")
 def crashing_image(cluster: Cluster) -> str:
     """The trainer's image with a model that raises in its first forward pass."""
-    return trainer_with(cluster.containers, "sdbench-trainer-crashing", "model.py", BAD_WEATHER)
+    return trainer_with(cluster.containers, "sdbench-trainer-crashing", MODEL_MODULE, BAD_WEATHER)
 
 
 @pytest.fixture(scope="session")
 def stage(cluster: Cluster, prepared: None) -> Iterator[Stage]:
     """The cluster with the trainer's image that misbehaves when it is asked to, and with a record of what happens."""
     name = "sdbench-trainer-misbehaving"
-    image = trainer_with(cluster.containers, name, "model.py", MISBEHAVIOUR.read_text())
+    image = trainer_with(cluster.containers, name, MODEL_MODULE, MISBEHAVIOUR.read_text())
     with watched(cluster, None, "stablediffusionbenchmarks") as benchmarks, watched(cluster, None, "pods") as pods:
         yield Stage(cluster, image, benchmarks, pods)

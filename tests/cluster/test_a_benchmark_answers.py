@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
-from chart.dashboard import expressions
-from cluster.harness.cluster import Cluster
-from cluster.harness.polling import until
-from cluster.scene import (
+from chart.support.dashboard import expressions
+from cluster.support.object_history import Watch, watched
+from cluster.support.scene import (
     EXAMPLE,
     OPERATOR_NAMESPACE,
     RELEASE,
@@ -24,7 +23,8 @@ from cluster.scene import (
     wait_for,
     wait_until_gone,
 )
-from cluster.watching import Watch, watched
+from harness.cluster import Cluster
+from harness.polling import until
 
 NAMESPACE = "answers"
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from cluster.harness import training_operator
-from cluster.harness.cluster import Cluster
-from cluster.scene import apply, condition, pods_holding_devices, question, read, wait_for
+from cluster.support.scene import apply, condition, pods_holding_devices, question, read, wait_for
+from harness.addons import training_operator
+from harness.cluster import Cluster
 
 GRACE_SECONDS = 20
 """Beyond its stated deadline, each failure is told within this time."""

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from cluster.breaking import delete_by_force, kill_a_rank
-from cluster.harness.cluster import Cluster
-from cluster.lives import Deed, Life, Stage, born_too_early, few_devices
-from cluster.scene import pods_holding_devices, read
+from cluster.support.breaking import delete_by_force, kill_a_rank
+from cluster.support.lives import Deed, Life, Stage, born_too_early, few_devices
+from cluster.support.scene import pods_holding_devices, read
+from harness.cluster import Cluster
 
 GRACE_SECONDS = 20
 """Beyond its stated seconds, each end is told within this time: Events, the kubelet's word and the machine lag."""

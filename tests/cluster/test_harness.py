@@ -3,9 +3,9 @@
 import json
 from typing import Any
 
-from cluster.harness.cluster import Cluster
-from cluster.harness.polling import until
-from cluster.harness.traces import leftovers
+from harness.cluster import Cluster
+from harness.polling import until
+from harness.traces import leftovers
 
 RESTRICTED = {
     "runAsNonRoot": True,

@@ -12,12 +12,10 @@ from typing import Any
 
 import pytest
 
-from cluster.harness.cluster import Cluster
-from cluster.harness.derived import trainer_with
-from cluster.harness.polling import until
-from cluster.lives import LIMITS, TRAINER, few_devices
-from cluster.releases import Pod, Release, as_it_is_now, held, let_go, without_the_operator_of_the_session
-from cluster.scene import (
+from cluster.support.lives import LIMITS, TRAINER, few_devices
+from cluster.support.object_history import Watch, watched
+from cluster.support.releases import Pod, Release, as_it_is_now, held, let_go, without_the_operator_of_the_session
+from cluster.support.scene import (
     apply,
     condition,
     make_restricted_namespace,
@@ -27,11 +25,13 @@ from cluster.scene import (
     terminated,
     wait_for,
 )
-from cluster.watching import Watch, watched
+from harness.cluster import Cluster
+from harness.images.derived import MODEL_MODULE, trainer_with
+from harness.polling import until
 
 NAMESPACE = "swept"
 ELSEWHERE = "elsewhere"
-HOLDING = Path(__file__).with_name("holding.py").read_text()
+HOLDING = (Path(__file__).parent / "support" / "holding.py").read_text()
 PATIENT = {**LIMITS, "firstStepSeconds": 600, "totalSeconds": 900}
 NOWHERE = ("--set-string", "nodeSelector.nowhere=true")
 """A value by which the operator finds no node: a mistake, in which nobody decides."""
@@ -79,7 +79,7 @@ class Story:
 def colours(cluster: Cluster) -> Colours:
     """Both hold each Trial; what else they do is the same."""
     blue, green = (
-        trainer_with(cluster.containers, f"sdbench-trainer-{name}", "model.py", f"# {name}\n{HOLDING}")
+        trainer_with(cluster.containers, f"sdbench-trainer-{name}", MODEL_MODULE, f"# {name}\n{HOLDING}")
         for name in ("blue", "green")
     )
     return Colours(blue, green, cluster.images.trainer)

@@ -13,16 +13,16 @@ from typing import Any
 
 import pytest
 
-from chart.dashboard import expressions
-from cluster import documented
-from cluster.harness import addresses
-from cluster.harness.cluster import Cluster
-from cluster.harness.polling import until
-from cluster.harness.prometheus import Prometheus, prometheus_server
-from cluster.harness.prometheus_operator import SELECTED, Generated, generated, prometheus_operator
-from cluster.harness.translated import translated
-from cluster.lives import LIMITS, TRAINER, few_devices
-from cluster.scene import CHART, OPERATOR_NAMESPACE, RELEASE, ROOT, apply, question, read, wait_for
+from chart.support.dashboard import expressions
+from cluster.support import documented
+from cluster.support.lives import LIMITS, TRAINER, few_devices
+from cluster.support.scene import CHART, OPERATOR_NAMESPACE, RELEASE, ROOT, apply, question, read, wait_for
+from harness.addons.prometheus import Prometheus, prometheus_server
+from harness.addons.prometheus_operator import SELECTED, Generated, generated, prometheus_operator
+from harness.addons.translated import translated
+from harness.cluster import Cluster
+from harness.node import addresses
+from harness.polling import until
 
 NAMESPACE = "seen"
 SPEC: dict[str, Any] = {

@@ -12,13 +12,13 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from cluster.harness import addresses
-from cluster.harness.cluster import Cluster
-from cluster.harness.kube_router import kube_router
-from cluster.harness.polling import until
-from cluster.lives import LIMITS, TRAINER, few_devices
-from cluster.probes import LISTENING, Place, Probe, machine_reaches, started
-from cluster.scene import CHART, OPERATOR_NAMESPACE, RELEASE, apply, question, read, wait_for
+from cluster.support.lives import LIMITS, TRAINER, few_devices
+from cluster.support.probes import LISTENING, Place, Probe, machine_reaches, started
+from cluster.support.scene import CHART, OPERATOR_NAMESPACE, RELEASE, apply, question, read, wait_for
+from harness.cluster import Cluster
+from harness.node import addresses
+from harness.node.kube_router import kube_router
+from harness.polling import until
 
 NAMESPACE, OTHER = "fenced", "beyond"
 TRAINING = {"sdbench.dev/benchmark": "probe"}

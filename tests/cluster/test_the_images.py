@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from bill import bill
-from cluster.harness.buildah import configuration
-from cluster.harness.cluster import Cluster
-from cluster.harness.images import OPERATOR, TRAINER, Image, planned
-from cluster.harness.polling import until
-from cluster.scene import apply, make_namespace, read
-from sdbench.controller.pytorchjob import run_text
+from cluster.support.scene import apply, make_namespace, read
+from harness.cluster import Cluster
+from harness.images.buildah import configuration
+from harness.images.catalog import OPERATOR, TRAINER, Image, planned
+from harness.polling import until
+from sdbench.controller.job.pytorchjob import run_text
 from sdbench_trainer.report import report_in
 from sdbench_trainer.run import RUN_VARIABLE, RunConfig
 
@@ -23,7 +23,7 @@ ANYBODY, ANY_GROUP = 12345, 0
 """No user of the images; root's group is what some platforms give."""
 PREFIX = "org.opencontainers.image."
 SECONDS = 240
-INSPECTION = Path(__file__).with_name("inspection.py").read_text()
+INSPECTION = (Path(__file__).parent / "support" / "image_inspection.py").read_text()
 TINY = {
     "model": "tiny",
     "imageSize": 64,

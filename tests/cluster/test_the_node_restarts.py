@@ -1,7 +1,8 @@
 """What becomes of a run whose node restarts? With its containers alive it is measured; without them it is tried again.
 
 Both times kubelet and containerd stop and start, sooner than the node is missed (50 seconds). The second time the
-containers die meanwhile and nobody sees how, as in a restart of the machine; harness/node.py says what is not as there.
+containers die meanwhile and nobody sees how, as in a restart of the machine;
+tests/harness/node/restarts.py says what is not as there.
 The operator and the training-operator run on this node, too, and die with it.
 """
 
@@ -9,9 +10,9 @@ from collections.abc import Callable
 
 import pytest
 
-from cluster.breaking import restart_the_node, restart_the_node_without_its_containers
-from cluster.lives import Life, Stage, born_too_early, few_devices
-from cluster.scene import pods_holding_devices, read
+from cluster.support.breaking import restart_the_node, restart_the_node_without_its_containers
+from cluster.support.lives import Life, Stage, born_too_early, few_devices
+from cluster.support.scene import pods_holding_devices, read
 
 SURVIVOR, VICTIM = "sees-a-restart", "loses-its-node"
 TOLD_SECONDS = 45

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from api.audited import Audited, audited_control_plane
 from api.conftest import control_plane, pytest_collection_finish
-from api.silence import Silence, silent
+from testkit.faults.silence import Silence, silent
+from testkit.server.audit_log import Audited, audited_control_plane
 
 __all__ = ["control_plane", "pytest_collection_finish"]
 

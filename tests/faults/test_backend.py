@@ -11,21 +11,21 @@ from typing import Any
 
 import pytest
 
-from api.accounts import account
-from api.audited import install_crd
-from api.namespaces import made_namespace
-from api.operating import OperatorProcess, apply, condition
-from api.outage import CONVERGED_SECONDS, recovery_after_an_outage
-from api.played import End, Player
-from api.questions import Asked, question
-from api.seen import Place
-from api.silence import Silence
-from cluster.harness.control_plane import ControlPlane
-from cluster.harness.polling import until
-from cluster.harness.ports import free_ports
+from harness.control_plane.components import ControlPlane
+from harness.polling import until
+from harness.ports import free_ports
 from sdbench_trainer.run import RunConfig
+from testkit.cluster.scripted_pods import End, Player
+from testkit.faults.outage import CONVERGED_SECONDS, recovery_after_an_outage
+from testkit.faults.silence import Silence
+from testkit.operators.observed_state import Place
+from testkit.operators.operator_process import OperatorProcess, apply, condition
+from testkit.server.accounts import account
+from testkit.server.audit_log import install_crd
+from testkit.server.namespaces import made_namespace
+from testkit.server.questions import Asked, question
 
-pytest_plugins = ["api.places"]
+pytest_plugins = ["testkit.server.places"]
 
 FOLLOW_SECONDS = 60
 OUTAGE_SECONDS = 60

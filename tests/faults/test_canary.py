@@ -11,16 +11,16 @@ from typing import Any
 
 import pytest
 
-from api.accounts import account
-from api.namespaces import made_namespace
-from api.operating import OperatorProcess, apply
-from api.played import End, Player, measured
-from api.questions import question
-from api.seen import Place
-from cluster.harness.control_plane import ControlPlane
+from harness.control_plane.components import ControlPlane
 from sdbench_trainer.run import RunConfig
+from testkit.cluster.scripted_pods import End, Player, measured
+from testkit.operators.observed_state import Place
+from testkit.operators.operator_process import OperatorProcess, apply
+from testkit.server.accounts import account
+from testkit.server.namespaces import made_namespace
+from testkit.server.questions import question
 
-pytest_plugins = ["api.places"]
+pytest_plugins = ["testkit.server.places"]
 
 SECRET = "s3-credentials"
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from api.cases import ran
-from api.grounds import Grounds
-from api.scenarios import QUICK, Scenario
-from api.sweep import kills, swept
+from testkit.faults.cases import ran
+from testkit.faults.crash_sweep import kills, swept
+from testkit.faults.multi_namespace import Grounds
+from testkit.faults.scenarios import QUICK, Scenario
 
-pytest_plugins = ["api.places"]
+pytest_plugins = ["testkit.server.places"]
 
 
 @pytest.mark.parametrize("scenario", QUICK, ids=lambda scenario: str(scenario.name))

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from api.operating import OperatorProcess
-from api.questions import Asked
-from api.seen import Place
-from cluster.harness.control_plane import ControlPlane
+from harness.control_plane.components import ControlPlane
+from testkit.operators.observed_state import Place
+from testkit.operators.operator_process import OperatorProcess
+from testkit.server.questions import Asked
 
-pytest_plugins = ["api.places"]
+pytest_plugins = ["testkit.server.places"]
 
 
 @pytest.fixture

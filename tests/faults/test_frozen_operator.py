@@ -14,18 +14,18 @@ from typing import TypeVar
 
 from aiohttp import web
 
-from api.attended import wrong_in
-from api.cases import Cast, cast_of
-from api.direct import JOBS
-from api.forked import ForkedOperator
-from api.grounds import Grounds
-from api.proxied import Exchange, Where, where
-from api.scenarios import ONE, answered
-from api.weather import PASS
+from sdbench.controller.apiserver.client import TIME_LIMIT
 from sdbench.controller.reconcile import STILL_TRUE_SECONDS
-from sdbench.controller.transport import TIME_LIMIT
+from testkit.faults.cases import Cast, cast_of
+from testkit.faults.fault_matrix import PASS
+from testkit.faults.multi_namespace import Grounds
+from testkit.faults.scenarios import ONE, answered
+from testkit.operators.forked_operator import ForkedOperator
+from testkit.operators.proxy import Exchange, Where, where
+from testkit.operators.stepped_operator import wrong_in
+from testkit.server.direct import JOBS
 
-pytest_plugins = ["api.places"]
+pytest_plugins = ["testkit.server.places"]
 
 STORES = where("update", "stablediffusionbenchmarks/status", says='"Starting"')
 LOOKS = where("get", "stablediffusionbenchmarks")

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from api.audited import Audited
-from api.crowd import Crowd
-from api.operating import OperatorProcess, condition, read
-from api.silence import ONE_DEVICE, SILENCE_SECONDS, Silence
-from cluster.harness.control_plane import ControlPlane
-from cluster.harness.polling import until
+from harness.control_plane.components import ControlPlane
+from harness.polling import until
+from testkit.faults.silence import ONE_DEVICE, SILENCE_SECONDS, Silence
+from testkit.operators.operator_process import OperatorProcess, condition, read
+from testkit.server.audit_log import Audited
+from testkit.server.crowd import Crowd
 
-pytest_plugins = ["api.places"]
+pytest_plugins = ["testkit.server.places"]
 
 MANY = 1_000
 LOOK_SECONDS = 30

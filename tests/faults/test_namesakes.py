@@ -7,15 +7,15 @@ from pathlib import Path
 
 from aiohttp import web
 
-from api.attended import Attended, attended, wrong_in
-from api.direct import BENCHMARKS, JOBS, Document
-from api.grounds import NAME, Grounds
-from api.played import End, Script, measured
-from api.proxied import Exchange, where
-from api.scenarios import ONE
 from sdbench_trainer.run import RunConfig
+from testkit.cluster.scripted_pods import End, Script, measured
+from testkit.faults.multi_namespace import NAME, Grounds
+from testkit.faults.scenarios import ONE
+from testkit.operators.proxy import Exchange, where
+from testkit.operators.stepped_operator import Attended, attended, wrong_in
+from testkit.server.direct import BENCHMARKS, JOBS, Document
 
-pytest_plugins = ["api.places"]
+pytest_plugins = ["testkit.server.places"]
 
 
 async def test_a_name_can_be_used_again_at_once_and_a_deletion_needs_nobody(grounds: Grounds, tmp_path: Path) -> None:

@@ -11,16 +11,16 @@ from typing import Any
 
 import pytest
 
-from api.accounts import account, rendered
-from api.namespaces import made_namespace
-from api.operating import OperatorProcess, apply
-from api.played import Player
-from api.questions import question
-from api.seen import Place
-from cluster.harness.control_plane import ControlPlane
-from cluster.harness.polling import until
+from harness.control_plane.components import ControlPlane
+from harness.polling import until
+from testkit.cluster.scripted_pods import Player
+from testkit.operators.observed_state import Place
+from testkit.operators.operator_process import OperatorProcess, apply
+from testkit.server.accounts import account, rendered
+from testkit.server.namespaces import made_namespace
+from testkit.server.questions import question
 
-pytest_plugins = ["api.places"]
+pytest_plugins = ["testkit.server.places"]
 
 SECONDS = 90
 LAST_EVENT = "sdbench_operator_last_watch_event_timestamp_seconds"

@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from api.cases import Cast, ran
-from api.grounds import Grounds, opened
-from api.operating import ROOT
-from api.proxied import Exchange, where
-from api.scenarios import Scenario, answered
-from cluster.harness.control_plane import ControlPlane
-from cluster.harness.polling import until
+from harness.control_plane.components import ControlPlane
+from harness.polling import until
+from testkit.faults.cases import Cast, ran
+from testkit.faults.multi_namespace import Grounds, opened
+from testkit.faults.scenarios import Scenario, answered
+from testkit.operators.operator_process import ROOT
+from testkit.operators.proxy import Exchange, where
 
-pytest_plugins = ["api.places"]
+pytest_plugins = ["testkit.server.places"]
 
 TWO = Scenario("two trials", answered)
 FIRST_RESULT = where("create", "events", says='"Measured"')

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from api.operating import OperatorProcess, condition, read
-from api.played import End, Player, measured
-from api.questions import Asked, question
-from cluster.harness.control_plane import ControlPlane
-from cluster.harness.polling import until
+from harness.control_plane.components import ControlPlane
+from harness.polling import until
 from sdbench_trainer.run import RunConfig
+from testkit.cluster.scripted_pods import End, Player, measured
+from testkit.operators.operator_process import OperatorProcess, condition, read
+from testkit.server.questions import Asked, question
 
-pytest_plugins = ["api.places"]
+pytest_plugins = ["testkit.server.places"]
 
 SECONDS = 60
 

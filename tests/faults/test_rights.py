@@ -14,19 +14,19 @@ from typing import Any
 import pytest
 from kubernetes import client, config
 
-from api.accounts import ACCOUNT, account, rendered, rules, weakened
-from api.audited import Audited
-from api.forked import ForkedOperator, forked
-from api.operating import condition
-from api.questions import question
-from cluster.harness import kubeconfig
-from cluster.harness.audit import Request
-from cluster.harness.control_plane import ControlPlane
-from cluster.harness.failure import HarnessError
-from cluster.harness.polling import until
+from harness.control_plane import kubeconfig
+from harness.control_plane.audit import Request
+from harness.control_plane.components import ControlPlane
+from harness.failure import HarnessError
+from harness.polling import until
 from sdbench.api.names import ATTEMPT_LABEL, BENCHMARK_LABEL, BENCHMARK_UID_LABEL, GROUP, PLURAL, TRIAL_LABEL
-from sdbench.controller.calls import JOB_GROUP, JOBS, OWNING, Right
-from sdbench.controller.rights import rights
+from sdbench.controller.apiserver.rbac import rights
+from sdbench.controller.apiserver.requests import JOB_GROUP, JOBS, OWNING, Right
+from testkit.operators.forked_operator import ForkedOperator, forked
+from testkit.operators.operator_process import condition
+from testkit.server.accounts import ACCOUNT, account, rendered, rules, weakened
+from testkit.server.audit_log import Audited
+from testkit.server.questions import question
 
 SECONDS = 120
 ALL = rights()

@@ -9,17 +9,17 @@ from typing import Any
 import pytest
 import yaml
 
-from api.audited import CRD, install_crd
-from api.operating import OperatorProcess
-from api.played import End, Player, measured
-from api.questions import Asked, question
-from api.seen import SECONDS, Place
-from cluster.harness.control_plane import ControlPlane
-from cluster.harness.polling import until
+from harness.control_plane.components import ControlPlane
+from harness.polling import until
 from sdbench.api.names import PLURAL
 from sdbench_trainer.run import RunConfig
+from testkit.cluster.scripted_pods import End, Player, measured
+from testkit.operators.observed_state import SECONDS, Place
+from testkit.operators.operator_process import OperatorProcess
+from testkit.server.audit_log import CRD, install_crd
+from testkit.server.questions import Asked, question
 
-pytest_plugins = ["api.places"]
+pytest_plugins = ["testkit.server.places"]
 
 NEWER_PHASE, NEWER_FIELD = "Paused", "fromTheFuture"
 ONE_DEVICE = question()["spec"]["devices"] | {"counts": [1]}

@@ -7,16 +7,16 @@ same time. tests/long does so at every write of every scenario.
 import asyncio
 from pathlib import Path
 
-from api.attended import Attended, attended, wrong_in
-from api.direct import JOBS
-from api.grounds import Grounds
-from api.played import End, Script, measured
-from api.proxied import Exchange, Where, where
-from api.scenarios import ONE, TWO
-from api.staleness import ALL_OLD, JOBS_LISTED_OLD, Snapshot, show, snapshot
 from sdbench_trainer.run import RunConfig
+from testkit.cluster.scripted_pods import End, Script, measured
+from testkit.faults.multi_namespace import Grounds
+from testkit.faults.scenarios import ONE, TWO
+from testkit.faults.stale_reads import ALL_OLD, JOBS_LISTED_OLD, Snapshot, show, snapshot
+from testkit.operators.proxy import Exchange, Where, where
+from testkit.operators.stepped_operator import Attended, attended, wrong_in
+from testkit.server.direct import JOBS
 
-pytest_plugins = ["api.places"]
+pytest_plugins = ["testkit.server.places"]
 
 FIRST_WRITE, FIRST_JOB = where("update"), where("create", "pytorchjobs")
 

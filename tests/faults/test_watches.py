@@ -6,16 +6,16 @@ The list of all Benchmarks, every RESYNC_SECONDS, finds what no watch has told. 
 import time
 from pathlib import Path
 
-from api import faults
-from api.attended import attended, wrong_in
-from api.cases import Cast, ran
-from api.direct import JOBS, place
-from api.grounds import Grounds
-from api.proxied import Change, where
-from api.scenarios import Scenario, answered, first_runs_on, runs_on
 from sdbench.controller.operator import RESYNC_SECONDS
+from testkit.faults import fault_kinds
+from testkit.faults.cases import Cast, ran
+from testkit.faults.multi_namespace import Grounds
+from testkit.faults.scenarios import Scenario, answered, first_runs_on, runs_on
+from testkit.operators.proxy import Change, where
+from testkit.operators.stepped_operator import attended, wrong_in
+from testkit.server.direct import JOBS, place
 
-pytest_plugins = ["api.places"]
+pytest_plugins = ["testkit.server.places"]
 
 AFTER_RESYNC = RESYNC_SECONDS + 60
 """The longest that anything may stay unseen."""
@@ -34,8 +34,8 @@ async def test_whatever_becomes_of_a_watch_the_operator_sees_in_the_end(grounds:
         "cut, and not to be had for a while": lambda: cancelled_while_cut(grounds, tmp_path),
         "410 while a job was deleted": lambda: job_deleted_unheard(grounds, tmp_path),
         "410 while the Benchmark was deleted": lambda: benchmark_deleted_unheard(grounds, tmp_path),
-        "everything told twice": lambda: same_end(grounds, tmp_path, faults.doubled),
-        "objects in another order": lambda: same_end(grounds, tmp_path, faults.shuffled),
+        "everything told twice": lambda: same_end(grounds, tmp_path, fault_kinds.doubled),
+        "objects in another order": lambda: same_end(grounds, tmp_path, fault_kinds.shuffled),
     }
     assert await wrong_in(cases) == {}
 
@@ -44,7 +44,7 @@ async def cancelled_unheard(grounds: Grounds, folder: Path) -> None:
     """The connection stays open; the metrics show since when nothing was heard, and that all is listed nonetheless."""
     async with attended(grounds, folder, runs_on) as case:
         await case.running()
-        armed = case.proxy.arm_watches(EVERYTHING, faults.frozen)
+        armed = case.proxy.arm_watches(EVERYTHING, fault_kinds.frozen)
         since = time.time()
         await case.scene.change(cancel=True)
         await case.scene.until_holds("CleanedUp", seconds=AFTER_RESYNC)
@@ -57,7 +57,7 @@ async def cancelled_unheard(grounds: Grounds, folder: Path) -> None:
 async def cancelled_while_cut(grounds: Grounds, folder: Path) -> None:
     async with attended(grounds, folder, runs_on) as case:
         await case.running()
-        away = case.proxy.arm(EVERYTHING, faults.refused(503), times=6)
+        away = case.proxy.arm(EVERYTHING, fault_kinds.refused(503), times=6)
         assert await case.proxy.end_watches(EVERYTHING) == 3
         await away.hit.wait()
         await case.scene.change(cancel=True)
@@ -69,11 +69,11 @@ async def job_deleted_unheard(grounds: Grounds, folder: Path) -> None:
     """It is an end of the Attempt, not a reason to make the same job again."""
     async with attended(grounds, folder, first_runs_on) as case:
         await case.running()
-        forgotten = case.proxy.arm_watches(CHILDREN, faults.frozen)
+        forgotten = case.proxy.arm_watches(CHILDREN, fault_kinds.frozen)
         (job,) = case.scene.jobs()
         await grounds.api.send("DELETE", place(JOBS, case.scene.namespace, job["metadata"]["name"]))
         await case.scene.until_empty()
-        assert await case.proxy.end_watches(CHILDREN, last=faults.GONE) == 2
+        assert await case.proxy.end_watches(CHILDREN, last=fault_kinds.GONE) == 2
         forgotten.disarm()
         await case.scene.until_holds("CleanedUp", seconds=AFTER_RESYNC)
         (row,) = (case.scene.benchmark() or {})["status"]["trials"]
@@ -85,11 +85,11 @@ async def benchmark_deleted_unheard(grounds: Grounds, folder: Path) -> None:
     """Nothing is done for the dead, and its series go."""
     async with attended(grounds, folder, runs_on) as case:
         await case.running()
-        forgotten = case.proxy.arm_watches(BENCHMARKS_ONLY, faults.frozen)
+        forgotten = case.proxy.arm_watches(BENCHMARKS_ONLY, fault_kinds.frozen)
         await case.scene.delete()
         await case.scene.until_empty()
         before, taken = len(case.proxy.writes()), len(case.proxy.taken)
-        assert await case.proxy.end_watches(BENCHMARKS_ONLY, last=faults.GONE) == 1
+        assert await case.proxy.end_watches(BENCHMARKS_ONLY, last=fault_kinds.GONE) == 1
         forgotten.disarm()
         await case.until_metrics(lambda text: 'benchmark="tiny"' not in text, AFTER_RESYNC)
         # A pass that had begun may still ask to store its status, once, which the API server refuses; Events are told.

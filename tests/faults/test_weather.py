@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from api.grounds import Grounds
-from api.weather import CALLS, FAULTS, Outlawed, applies, case, wrong_after
+from testkit.faults.fault_matrix import CALLS, FAULTS, Outlawed, applies, case, wrong_after
+from testkit.faults.multi_namespace import Grounds
 
-pytest_plugins = ["api.places"]
+pytest_plugins = ["testkit.server.places"]
 
 AT_ONCE = 13
 LONG = {"400", "503", "504"}

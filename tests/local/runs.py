@@ -56,7 +56,7 @@ def shards(folder: Path) -> Path:
         picture = Image.new("RGB", (80, 72), (number * 3, 255 - number * 3, 128))
         picture.save(pictures / f"{number}.jpg")
         (pictures / f"{number}.txt").write_text(f"colour number {number}")
-    build = [sys.executable, "-m", "sdbench_trainer.cli", "shards", "build", str(pictures), str(made)]
+    build = [sys.executable, "-m", "sdbench_trainer.shards.cli", "shards", "build", str(pictures), str(made)]
     subprocess.run(build, env=environment(), check=True, capture_output=True, timeout=300)
     return made
 

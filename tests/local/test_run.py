@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.harness.polling import until
+from harness.polling import until
 from local.runs import Running, document, processes_of, question, sdbench, shards
 
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from api.grounds import Grounds
-from api.scenarios import ALL, Scenario
-from api.sweep import Alive, Swept, swept
 from long.results import Results
+from testkit.faults.crash_sweep import Alive, Swept, swept
+from testkit.faults.multi_namespace import Grounds
+from testkit.faults.scenarios import ALL, Scenario
 
-pytest_plugins = ["api.places"]
+pytest_plugins = ["testkit.server.places"]
 
 TABLE = "Crash sweep: the operator killed before and after each of its writes"
 BEHIND = (1, 3)

@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 
-from api.answers import Answer, Asking
-from api.mutations import Mutation, Place, mutations, placed
-from api.namespaces import made_namespace
-from api.oracles import Consequences
-from api.outcomes import outcome, seen, settled
-from api.seeds import PLACES, WHOLE, Bases
-from cluster.harness.control_plane import ControlPlane
-from cluster.harness.polling import until
+from harness.control_plane.components import ControlPlane
+from harness.polling import until
+from testkit.operators.outcomes import outcome, seen, settled
+from testkit.schema.mutations import Mutation, Place, mutations, placed
+from testkit.schema.oracles import Consequences
+from testkit.schema.seeds import PLACES, WHOLE, Bases
+from testkit.server.answers import Answer, Asking
+from testkit.server.namespaces import made_namespace
 from walk.test_every_place import judged
 
-pytest_plugins = ["api.places", "api.walks"]
+pytest_plugins = ["testkit.server.places", "testkit.schema.walks"]
 
 AT_ONCE = 100
 """Questions under one operator at the same time."""

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from api import faults
-from api.grounds import Grounds
-from api.weather import CALLS, FAULTS, applies, case, wrong_after
 from long.results import Results
+from testkit.faults import fault_kinds
+from testkit.faults.fault_matrix import CALLS, FAULTS, applies, case, wrong_after
+from testkit.faults.multi_namespace import Grounds
 
-pytest_plugins = ["api.places"]
+pytest_plugins = ["testkit.server.places"]
 
 TABLE = "Errors: each fault on each call, twice"
 AT_ONCE = 8
@@ -21,7 +21,7 @@ SILENCE_SECONDS = 60
 @pytest.mark.parametrize("name", [*FAULTS, "silence"])
 async def test_any_error_on_any_call_is_survived(grounds: Grounds, tmp_path: Path, results: Results, name: str) -> None:
     """Where the API server has done what was asked for, a call is not made again; else each fails twice."""
-    fault = FAULTS.get(name) or faults.silent(SILENCE_SECONDS)
+    fault = FAULTS.get(name) or fault_kinds.silent(SILENCE_SECONDS)
     calls = [call for call in CALLS if applies(name, call)]
     times = TIMES if name in FAULTS else 1
     cases = {str(call): case(name, fault, [call], times) for call in calls}

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from api import faults
-from api.attended import attended
-from api.grounds import Grounds
-from api.proxied import where
-from api.scenarios import ONE, runs_on
 from long.results import Results
 from sdbench.controller.operator import RESYNC_SECONDS
+from testkit.faults import fault_kinds
+from testkit.faults.multi_namespace import Grounds
+from testkit.faults.scenarios import ONE, runs_on
+from testkit.operators.proxy import where
+from testkit.operators.stepped_operator import attended
 
-pytest_plugins = ["api.places"]
+pytest_plugins = ["testkit.server.places"]
 
 TABLE = "Watches silent for 5 minutes"
 SILENCE_SECONDS = 300
@@ -29,7 +29,7 @@ async def test_watches_that_are_silent_for_five_minutes_hide_nothing(
     """Cut: every connection is closed at the beginning, and each new one is as silent."""
     async with attended(grounds, tmp_path, runs_on) as case:
         await case.running()
-        silence = case.proxy.arm_watches(EVERYTHING, faults.frozen)
+        silence = case.proxy.arm_watches(EVERYTHING, fault_kinds.frozen)
         since = time.time()
         if cut:
             await case.proxy.end_watches(EVERYTHING)

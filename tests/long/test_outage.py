@@ -3,15 +3,15 @@
 import time
 from pathlib import Path
 
-from api.crowd import Crowd
-from api.namespaces import made_namespace
-from api.operating import OperatorProcess, condition
-from api.outage import CONVERGED_SECONDS, recovery_after_an_outage
-from api.questions import Asked, question
-from api.seen import Place
-from cluster.harness.control_plane import ControlPlane
-from cluster.harness.polling import until
+from harness.control_plane.components import ControlPlane
+from harness.polling import until
 from long.results import Results
+from testkit.faults.outage import CONVERGED_SECONDS, recovery_after_an_outage
+from testkit.operators.observed_state import Place
+from testkit.operators.operator_process import OperatorProcess, condition
+from testkit.server.crowd import Crowd
+from testkit.server.namespaces import made_namespace
+from testkit.server.questions import Asked, question
 
 TABLE = "Outages and restarts"
 OUTAGE_SECONDS = 300

@@ -6,7 +6,6 @@ from typing import Any
 
 from sdbench.api.benchmark import Benchmark, Metadata
 from sdbench.api.names import API_VERSION, KIND
-from sdbench.api.resolved import Resolved
 from sdbench.api.spec import Devices, Spec
 from sdbench.api.status import (
     Condition,
@@ -20,7 +19,8 @@ from sdbench.api.status import (
     TrialPhase,
     TrialRow,
 )
-from sdbench.core.law import laws
+from sdbench.api.status_resolved import Resolved
+from sdbench.core.measure.step_fit import laws
 from sdbench_trainer.config import TrainerConfig
 
 SEED = (

@@ -5,8 +5,8 @@ from statistics import fmean, stdev
 
 from sdbench.api.spec import Spec
 from sdbench.api.status import Reason, Status, TrialPhase, TrialRow
-from sdbench.core.rows import LIVE, TERMINAL
-from sdbench.core.world import World
+from sdbench.core.snapshot import World
+from sdbench.core.trial.row import LIVE, TERMINAL
 
 UNCOUNTED = {Reason.SUSPENDED, Reason.PREEMPTED, Reason.UNSCHEDULABLE}
 """Reasons of void Attempts that are no failures."""

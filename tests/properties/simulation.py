@@ -12,8 +12,8 @@ from properties.invariants import check_change, check_counted
 from sdbench.api.spec import Spec
 from sdbench.api.status import Status, TrialPhase
 from sdbench.core.decide import decide
-from sdbench.core.rows import LIVE, TERMINAL
-from sdbench.core.world import AttemptState, Bounds, Complaint, Decision, PodExit, PodState, Start, Stop, World
+from sdbench.core.snapshot import AttemptState, Bounds, Complaint, Decision, PodExit, PodState, Start, Stop, World
+from sdbench.core.trial.row import LIVE, TERMINAL
 from sdbench_trainer.report import Report
 from unit.core.worlds import DEFAULTS, NOON, UID, benchmark, failure, report
 

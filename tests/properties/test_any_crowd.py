@@ -13,9 +13,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from properties.depth import CROWDS
 from properties.simulation import Cluster
 from sdbench.api.benchmark import Benchmark
-from sdbench.core.neighbours import others_running
-from sdbench.core.rows import TERMINAL, unreleased
-from sdbench.core.world import Bounds
+from sdbench.core.schedule.neighbours import others_running
+from sdbench.core.snapshot import Bounds
+from sdbench.core.trial.row import TERMINAL, unreleased
 from unit.core.worlds import spec
 
 UIDS = tuple(f"{number:08x}-0000-4000-8000-000000000000" for number in range(3))

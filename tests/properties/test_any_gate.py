@@ -6,9 +6,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdbench.api.verdict import Verdict
-from sdbench.core.comparison import Repeats, regression
-from unit.core.gates import BASELINE, answer, asked, baseline, row, verdict
+from sdbench.api.status_gate import Verdict
+from sdbench.core.measure.comparison import Repeats, regression
+from unit.core.gate.gates import BASELINE, answer, asked, baseline, row, verdict
 
 SPOILT: tuple[dict[str, Any], ...] = (
     {"repeats": 1},

@@ -12,8 +12,8 @@ from properties.depth import INTERLEAVINGS
 from properties.simulation import Cluster, Job, Snapshot
 from sdbench.api.spec import Retention
 from sdbench.core.decide import decide
-from sdbench.core.rows import TERMINAL
-from sdbench.core.world import Bounds, Complaint, Decision, PodExit
+from sdbench.core.snapshot import Bounds, Complaint, Decision, PodExit
+from sdbench.core.trial.row import TERMINAL
 from unit.core.worlds import spec
 
 CODES = (1, 64, 65, 66, 67, 68, 69, 70, 71, 72, 73, 74, 135, 137, 143)

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from properties.simulation import Cluster
-from sdbench.core import backoff, decide, rows, turns
-from sdbench.core.world import Bounds
+from sdbench.core import decide
+from sdbench.core.schedule import next_trials
+from sdbench.core.snapshot import Bounds
+from sdbench.core.trial import backoff, row
 from unit.core.worlds import spec
 
 Walk = Callable[[], None]
@@ -78,7 +80,7 @@ def always(answer: Any) -> Callable[..., Any]:
     return lambda *_: answer
 
 
-def counting(row: Any, end: Any, world: Any, concluded: Any = rows.concluded) -> Any:
+def counting(row: Any, end: Any, world: Any, concluded: Any = row.concluded) -> Any:
     made = concluded(row, end, world)
     return made.model_copy(update={"failures": made.failures + 1})
 
@@ -86,11 +88,11 @@ def counting(row: Any, end: Any, world: Any, concluded: Any = rows.concluded) ->
 BROKEN: list[tuple[str, Walk, Any, str, Any]] = [
     ("the budget is used up", beyond_the_budget, decide, "used_up", always(None)),
     ("started before its back-off", half_a_gang, backoff, "waits", always(False)),
-    ("is counted as a failure", half_a_gang, rows, "concluded", counting),
-    ("more Trials than all may run", others_run, turns, "_taken_by_others", always(False)),
-    ("maxDevices", side_by_side, turns, "_fits", always(True)),
+    ("is counted as a failure", half_a_gang, row, "concluded", counting),
+    ("more Trials than all may run", others_run, next_trials, "_taken_by_others", always(False)),
+    ("maxDevices", side_by_side, next_trials, "_fits", always(True)),
     ("not charged", to_the_end, decide, "device_seconds", always(0)),
-    ("more Attempts than", one_pod_lingers, turns, "in_the_way", always(False)),
+    ("more Attempts than", one_pod_lingers, next_trials, "in_the_way", always(False)),
 ]
 
 

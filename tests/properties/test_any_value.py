@@ -6,9 +6,9 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdbench.core.projection import Stage, projection
-from sdbench.core.published import CONDITION_CHARACTERS, bounded, decimal
-from sdbench.core.statistics import sample
+from sdbench.core.format import CONDITION_CHARACTERS, bounded, decimal
+from sdbench.core.measure.projection import Stage, projection
+from sdbench.core.measure.statistics import sample
 from sdbench_trainer.config import DECIMAL_PATTERN
 
 rates = st.floats(min_value=1e-6, max_value=1e9, allow_nan=False)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sdbench_trainer.config import Window
-from sdbench_trainer.stopwatch import BLOCKS, RankWindow, block_means, measurement, percentile, rank_skew_ratio
+from sdbench_trainer.measure.stopwatch import BLOCKS, RankWindow, block_means, measurement, percentile, rank_skew_ratio
 
 ALONE = RankWindow(wait_seconds=0.0, forward_seconds=1.0, host_memory_peak_bytes=1)
 STEP_TIMES = st.lists(st.floats(1e-4, 1e4), min_size=2, max_size=60)

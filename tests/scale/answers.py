@@ -15,9 +15,9 @@ from typing import Any, NamedTuple, Self
 from kubernetes import client, config
 from urllib3.exceptions import HTTPError
 
-from api.played import steady
 from sdbench_trainer.report import BatchTruth, Environment, Report, message
 from sdbench_trainer.run import RUN_VARIABLE, RunConfig, division
+from testkit.cluster.scripted_pods import steady
 
 EXIT_CODE, MESSAGE = "sdbench.test/exit-code", "sdbench.test/message"
 BENCHMARK, TRIAL, ATTEMPT = "sdbench.dev/benchmark", "sdbench.dev/trial", "sdbench.dev/attempt"

@@ -12,11 +12,11 @@ from typing import Any
 import yaml
 from kubernetes import client, config
 
-from api.operating import ROOT, OperatorProcess, apply, condition, read
-from cluster.harness.control_plane import ControlPlane
-from cluster.harness.failure import HarnessError
-from cluster.harness.polling import until
+from harness.control_plane.components import ControlPlane
+from harness.failure import HarnessError
+from harness.polling import until
 from sdbench.api.names import GROUP, PLURAL, VERSION
+from testkit.operators.operator_process import ROOT, OperatorProcess, apply, condition, read
 
 EXAMPLE = ROOT / "crds/examples/a100-scaling.yaml"
 SECONDS = 400

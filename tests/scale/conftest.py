@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from api.accounts import account
-from api.namespaces import made_namespace
-from api.operating import ROOT, OperatorProcess
-from cluster.harness.control_plane import ControlPlane
-from cluster.harness.played import PlayedCluster
-from cluster.harness.polling import until
-from cluster.harness.tools import build_played_cluster
+from harness.control_plane.components import ControlPlane
+from harness.kwok_cluster import PlayedCluster
+from harness.polling import until
+from harness.tools import build_played_cluster
+from testkit.operators.operator_process import ROOT, OperatorProcess
+from testkit.server.accounts import account
+from testkit.server.namespaces import made_namespace
 
 STAGES = Path(__file__).with_name("stages.yaml")
 CRD = ROOT / "crds/stablediffusionbenchmarks.yaml"

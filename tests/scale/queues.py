@@ -3,11 +3,11 @@
 import json
 from typing import Any
 
-from api.operating import apply, condition, read
-from cluster.harness.control_plane import ControlPlane
-from cluster.harness.kueue import VERSION
-from cluster.harness.played import DEVICE
-from cluster.harness.polling import until
+from harness.addons.kueue import VERSION
+from harness.control_plane.components import ControlPlane
+from harness.kwok_cluster import DEVICE
+from harness.polling import until
+from testkit.operators.operator_process import apply, condition, read
 
 FLAVOR = "a100"
 PRIORITIES = {"patient": 10, "urgent": 1_000}

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from api.accounts import ACCOUNT
-from api.operating import OperatorProcess
-from cluster.harness.control_plane import ControlPlane
+from harness.control_plane.components import ControlPlane
 from scale import seed
 from scale.answers import Answers, Try
 from scale.asked import Asked, Row, ask, example
 from scale.queues import drain, make_priorities, make_queue, open_again
+from testkit.operators.operator_process import OperatorProcess
+from testkit.server.accounts import ACCOUNT
 
 EIGHT = {"counts": [8], "perPod": 8, "resource": "nvidia.com/gpu", "perDevice": {"cpu": "8", "memory": "64Gi"}}
 

@@ -9,14 +9,14 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from api.operating import OperatorProcess, apply, read
-from cluster.harness.control_plane import ControlPlane
-from cluster.harness.played import DEVICE, DEVICES_PER_NODE
-from cluster.harness.polling import until
+from harness.control_plane.components import ControlPlane
+from harness.kwok_cluster import DEVICE, DEVICES_PER_NODE
+from harness.polling import until
 from scale import seed
 from scale.answers import Answers, Try
 from scale.asked import SECONDS, Asked, Row, ask, example
 from scale.queues import make_priorities
+from testkit.operators.operator_process import OperatorProcess, apply, read
 
 DEVICES = 16
 PODS = DEVICES // DEVICES_PER_NODE

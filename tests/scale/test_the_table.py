@@ -1,8 +1,9 @@
 """Does a cluster of 256 devices answer with the table that this project starts from, whatever happens meanwhile?
 
 Rates, efficiency and their order are the product's own. Of days, device-hours and cost the table's cells are rounded
-by rules of its own (whole hours first, cost to thousands; see sdbench.core.projection), and the product shows what
-exact arithmetic gives: 258.84 days where the table says 258.83. So each of these cells is held against three things:
+by rules of its own (whole hours first, cost to thousands; see sdbench.core.measure.projection), and the product shows
+what exact arithmetic gives: 258.84 days where the table says 258.83. So each of these cells is held against three
+things:
 exact arithmetic in status and report, the table by its own rounding from the rate in the status, and the table as it
 is, from which no cell may differ by more than that rounding can.
 """
@@ -15,14 +16,14 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from api.operating import OperatorProcess
-from cluster.harness.control_plane import ControlPlane
-from cluster.harness.kwok import PLAYED, ready
-from cluster.harness.played import DEVICES_PER_NODE, NODES
-from cluster.harness.polling import until
+from harness.control_plane.components import ControlPlane
+from harness.kwok_cluster import DEVICES_PER_NODE, NODES
+from harness.node.kwok import PLAYED, ready
+from harness.polling import until
 from scale import seed
 from scale.answers import Answers, Try
 from scale.asked import EXAMPLE, SECONDS, Asked, ask, example, told
+from testkit.operators.operator_process import OperatorProcess
 
 SECONDS_PER_HOUR = 3_600
 HALF_AN_HOUR = Fraction(1, 2)

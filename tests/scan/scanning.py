@@ -13,9 +13,9 @@ from typing import Any
 import yaml
 
 from apart import program
-from chart.rendering import Helm, of_kind
-from chart.value_sets import VALUE_SETS
-from cluster.harness.tools import binary
+from chart.support.rendering import Helm, of_kind
+from chart.support.value_sets import VALUE_SETS
+from harness.tools import binary
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "tests" / "unit" / "controller" / "golden"

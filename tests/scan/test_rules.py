@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from chart.value_sets import VALUE_SETS
+from chart.support.value_sets import VALUE_SETS
 from scan.scanning import Finding, Scan, scan, training_pods
 
 EXCEPTIONS: list[dict[str, str]] = yaml.safe_load(Path(__file__).with_name("exceptions.yaml").read_text())

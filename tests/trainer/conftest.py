@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import photographs
-from cluster.harness.runs import new_run
-from cluster.harness.s3 import S3, s3_server
+from harness.addons.s3 import S3, s3_server
+from harness.runs import new_run
 from sdbench_trainer.shards.building import build
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")

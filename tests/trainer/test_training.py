@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.harness.s3 import S3
+from harness.addons.s3 import S3
 from sdbench_trainer.report import ExitCode, message
 from trainer.launching import Ended, launched, program, run_config
 

@@ -5,11 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from cluster.harness.ports import BLOCK, FIRST, LAST, free_ports
+from harness.ports import BLOCK, FIRST, LAST, free_ports
 
 TESTS = Path(__file__).resolve().parents[1]
 BLOCKS = (LAST - FIRST) // BLOCK
-ANOTHER = "from cluster.harness.ports import free_ports; print(*free_ports(1), flush=True); input()"
+ANOTHER = "from harness.ports import free_ports; print(*free_ports(1), flush=True); input()"
 
 
 def test_no_port_is_chosen_by_two_processes_that_live() -> None:

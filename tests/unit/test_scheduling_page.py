@@ -8,9 +8,9 @@ import pytest
 import yaml
 
 from sdbench.api.reserved import ALLOWED, DOMAINS, RESERVED_NAMES
-from sdbench.api.scheduling import Scheduling
-from sdbench.controller.administration import presets
-from sdbench.core.acceptance import accepted
+from sdbench.api.spec_scheduling import Scheduling
+from sdbench.controller.options import presets
+from sdbench.core.plan.validate import accepted
 from unit.controller.shapes import ROOT, benchmark
 
 PAGE = (ROOT / "docs/scheduling.md").read_text()

@@ -10,16 +10,16 @@ from typing import Any
 
 import pytest
 
-from api.answers import Asking
-from api.mutations import Place
-from api.namespaces import made_namespace
-from api.outcomes import Outcome, ended, outcome, seen, settled
-from api.played import Player
-from api.seeds import FIELDS, Change, small_seeds
-from cluster.harness.control_plane import ControlPlane
-from cluster.harness.polling import until
+from harness.control_plane.components import ControlPlane
+from harness.polling import until
+from testkit.cluster.scripted_pods import Player
+from testkit.operators.outcomes import Outcome, ended, outcome, seen, settled
+from testkit.schema.mutations import Place
+from testkit.schema.seeds import FIELDS, Change, small_seeds
+from testkit.server.answers import Asking
+from testkit.server.namespaces import made_namespace
 
-pytest_plugins = ["api.places", "api.walks"]
+pytest_plugins = ["testkit.server.places", "testkit.schema.walks"]
 
 SECONDS = 180
 UNSEEN = {

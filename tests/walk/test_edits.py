@@ -2,13 +2,13 @@
 
 import pytest
 
-from api.answers import Asking
-from api.mutations import Place
-from api.outcomes import Document
-from api.questions import question
-from api.seeds import FIELDS, MUTABLE, Change, small_seeds
+from testkit.operators.outcomes import Document
+from testkit.schema.mutations import Place
+from testkit.schema.seeds import FIELDS, MUTABLE, Change, small_seeds
+from testkit.server.answers import Asking
+from testkit.server.questions import question
 
-pytest_plugins = ["api.places", "api.walks"]
+pytest_plugins = ["testkit.server.places", "testkit.schema.walks"]
 
 EDITABLE = [place for place in FIELDS if place.path[1] in MUTABLE]
 IMMUTABLE = [place for place in FIELDS if place not in EDITABLE]

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from api.answers import Answer, Asking
-from api.mutations import Mutation, Place, mutations, placed
-from api.oracles import Consequences, refusal_flaw
-from api.seeds import PLACES, WHOLE, Bases
+from testkit.schema.mutations import Mutation, Place, mutations, placed
+from testkit.schema.oracles import Consequences, refusal_flaw
+from testkit.schema.seeds import PLACES, WHOLE, Bases
+from testkit.server.answers import Answer, Asking
 
-pytest_plugins = ["api.places", "api.walks"]
+pytest_plugins = ["testkit.server.places", "testkit.schema.walks"]
 
 
 def first_of_their_kind() -> Iterator[tuple[Place, bool]]:

@@ -6,22 +6,22 @@ from typing import Any
 
 import pytest
 
-from api.answers import Asking
-from api.questions import question
-from cluster.harness.control_plane import ControlPlane
+from harness.control_plane.components import ControlPlane
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.names import PLAN_LIMIT, attempt_name
-from sdbench.api.resolved import Resolved
 from sdbench.api.status import Status, TrialPhase, TrialRow
+from sdbench.api.status_resolved import Resolved
 from sdbench.core.decide import decide
-from sdbench.core.fitting import LIMIT_BYTES, written_bytes
-from sdbench.core.plan import Trial, trials
-from sdbench.core.rows import planned
-from sdbench.core.world import AttemptState, PodState, World
+from sdbench.core.plan.grid import Trial, trials
+from sdbench.core.snapshot import AttemptState, PodState, World
+from sdbench.core.status.size_limit import LIMIT_BYTES, written_bytes
+from sdbench.core.trial.row import planned
 from sdbench_trainer.report import Environment, Measurement, Report, ReportError, StepSeconds, message, report_in
+from testkit.server.answers import Asking
+from testkit.server.questions import question
 from unit.core.worlds import DEFAULTS, NOON, exited
 
-pytest_plugins = ["api.places", "api.walks"]
+pytest_plugins = ["testkit.server.places", "testkit.schema.walks"]
 
 NAME = "w" * 36
 FINE = 0.123456789123

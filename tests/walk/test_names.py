@@ -5,17 +5,17 @@ from typing import Any
 
 import pytest
 
-from api.answers import Asking
-from api.mutations import EVIL, Place, placed, written
-from api.oracles import decided, literal_flaws, run_of
-from api.questions import question
-from api.samples import KEY
-from api.seeds import FIELDS, GPUS, WHOLE
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.names import NAME_LIMIT, PLAN_LIMIT, attempt_name
-from sdbench.controller.pytorchjob import pytorchjob
+from sdbench.controller.job.pytorchjob import pytorchjob
+from testkit.schema.mutations import EVIL, Place, placed, written
+from testkit.schema.oracles import decided, literal_flaws, run_of
+from testkit.schema.samples import KEY
+from testkit.schema.seeds import FIELDS, GPUS, WHOLE
+from testkit.server.answers import Asking
+from testkit.server.questions import question
 
-pytest_plugins = ["api.places", "api.walks"]
+pytest_plugins = ["testkit.server.places", "testkit.schema.walks"]
 
 LONGEST = 63
 """Characters of a label's value, and of a pod's name, which is its host's name, too."""

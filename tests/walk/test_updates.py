@@ -15,19 +15,19 @@ from typing import Any
 
 import pytest
 
-from api.answers import Answer, Asking
-from api.mutations import Place, placed
-from api.namespaces import made_namespace
-from api.outcomes import Document, Outcome, by_benchmark, ended, outcome, seen, settled
-from api.played import Player, Script, measured
-from api.questions import question
-from api.samples import samples
-from api.seeds import FIELDS, MUTABLE, WHOLE
-from cluster.harness.control_plane import ControlPlane
-from cluster.harness.polling import until
+from harness.control_plane.components import ControlPlane
+from harness.polling import until
 from sdbench.api.names import ATTEMPT_LABEL
+from testkit.cluster.scripted_pods import Player, Script, measured
+from testkit.operators.outcomes import Document, Outcome, by_benchmark, ended, outcome, seen, settled
+from testkit.schema.mutations import Place, placed
+from testkit.schema.samples import samples
+from testkit.schema.seeds import FIELDS, MUTABLE, WHOLE
+from testkit.server.answers import Answer, Asking
+from testkit.server.namespaces import made_namespace
+from testkit.server.questions import question
 
-pytest_plugins = ["api.places", "api.walks"]
+pytest_plugins = ["testkit.server.places", "testkit.schema.walks"]
 
 SECONDS = 180
 ONE_WAY = "spec.cancel"

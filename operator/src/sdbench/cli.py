@@ -60,10 +60,10 @@ def fail(code: int, *sentences: str) -> NoReturn:
 @contextmanager
 def problems_said(file: Path | str, unreachable: int = FAILED) -> Iterator[None]:
     """A file that asks nothing answerable ends the command with its problems, not with a traceback."""
-    from sdbench.core.plan import PlanRefused
+    from sdbench.core.plan.grid import PlanRefused
     from sdbench.local.documents import InvalidFile
-    from sdbench.local.refusal import Refused
-    from sdbench.report.cluster import NotRead
+    from sdbench.local.preflight import Refused
+    from sdbench.report.cluster_reader import NotRead
 
     try:
         yield
@@ -113,8 +113,8 @@ def run(
     Ctrl-C stops cleanly: what was measured is kept, and --resume continues.
     """
     from sdbench.local.command import Wishes, answered, failure_lines
-    from sdbench.report.answer import complete
-    from sdbench.report.gate import passed
+    from sdbench.report.answers import complete
+    from sdbench.report.gate_lines import passed
     from sdbench.report.table import show
 
     if not local:
@@ -141,7 +141,7 @@ def validate(
     files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="YAML or JSON files.")],
 ) -> None:
     """Check files as the API server and the operator would, and show what would be measured."""
-    from sdbench.core.acceptance import accepted
+    from sdbench.core.plan.validate import accepted
     from sdbench.local.documents import contents
     from sdbench.report.question import plan_lines
 
@@ -212,8 +212,8 @@ def gate(
 ) -> None:
     """Judge a finished answer again: exit 0 for Pass, 1 for Fail, 3 for InsufficientData."""
     from sdbench import sources
-    from sdbench.local.gate import judged_again
-    from sdbench.report.gate import gate_document, gate_lines, passed
+    from sdbench.local.rejudge import judged_again
+    from sdbench.report.gate_lines import gate_document, gate_lines, passed
 
     with problems_said(source, unreachable=INVALID):
         answer = sources.benchmark(source, namespace)
@@ -243,7 +243,7 @@ def project(
     form: Annotated[NumberFormat, typer.Option("--format", help="table or json.")] = NumberFormat.TABLE,
 ) -> None:
     """Extend a rate to a full training: days, device-hours and cost."""
-    from sdbench.report.projected import Unprojectable, projected, projection_lines, stages
+    from sdbench.report.projection_lines import Unprojectable, projected, projection_lines, stages
 
     try:
         result = projected(stages(rate, images, stage or []), devices, price, seed_rounding)
@@ -277,13 +277,13 @@ def operator(
     ] = None,
 ) -> None:
     """Run the operator: what the chart's Deployment starts."""
-    from sdbench.controller import administration
+    from sdbench.controller import options
     from sdbench.controller.operator import Options, run
 
     try:
-        bounds = administration.bounds(max_devices, max_device_hours, max_concurrent_trials)
-        defined, fixed = administration.presets(presets), administration.workload(workload)
-    except administration.WrongOption as error:
+        bounds = options.bounds(max_devices, max_device_hours, max_concurrent_trials)
+        defined, fixed = options.presets(presets), options.workload(workload)
+    except options.WrongOption as error:
         fail(INVALID, str(error))
     run(Options(default_image, tuple(namespace or ()), port, bounds, defined, fixed))
 

@@ -12,10 +12,10 @@ import torch
 import torch.distributed as dist
 
 from sdbench_trainer import train
-from sdbench_trainer.beats import Phase, Pulse
+from sdbench_trainer.distributed import Place, meet
+from sdbench_trainer.heartbeat import Phase, Pulse
 from sdbench_trainer.report import Report
 from sdbench_trainer.run import RunConfig
-from sdbench_trainer.world import Place, meet
 
 
 def unequal(run: RunConfig, place: Place, pulse: Pulse) -> Report:

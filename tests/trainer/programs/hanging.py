@@ -4,11 +4,11 @@ import time
 from typing import Any
 
 from sdbench_trainer import train
-from sdbench_trainer.beats import Pulse
-from sdbench_trainer.model import StableDiffusion
+from sdbench_trainer.distributed import Place
+from sdbench_trainer.heartbeat import Pulse
+from sdbench_trainer.model.stable_diffusion import StableDiffusion
 from sdbench_trainer.report import Report
 from sdbench_trainer.run import RunConfig
-from sdbench_trainer.world import Place
 
 PASSES = 6
 forward = StableDiffusion.forward

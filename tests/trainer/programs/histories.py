@@ -21,17 +21,17 @@ from composer.utils import FSDP2Config
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
-from sdbench_trainer.beats import Phase, Pulse
 from sdbench_trainer.config import Ema, Encoding, TrainerConfig
-from sdbench_trainer.ema import ExponentialMovingAverage
-from sdbench_trainer.inspection import Inspection
-from sdbench_trainer.model import Batch, image_encoder, moments
-from sdbench_trainer.noise import draw_seed
+from sdbench_trainer.data.tokenizer import clip_tokenizer, token_ids
+from sdbench_trainer.distributed import Place, device_of, meet
+from sdbench_trainer.heartbeat import Phase, Pulse
+from sdbench_trainer.model.effective_config import Inspection
+from sdbench_trainer.model.ema import ExponentialMovingAverage
+from sdbench_trainer.model.noise import draw_seed
+from sdbench_trainer.model.stable_diffusion import Batch, image_encoder, moments
 from sdbench_trainer.report import Report
 from sdbench_trainer.run import RunConfig
-from sdbench_trainer.tokenizer import clip_tokenizer, token_ids
 from sdbench_trainer.train import Parts, batch_truth, fit, main, parts_of
-from sdbench_trainer.world import Place, device_of, meet
 
 CPU = torch.device("cpu")
 Named = dict[str, Tensor]

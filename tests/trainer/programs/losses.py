@@ -10,13 +10,13 @@ from typing import Any
 from composer.core import Algorithm, Event, State
 from composer.loggers import Logger
 
-from sdbench_trainer.beats import Phase, Pulse
-from sdbench_trainer.model import Batch
-from sdbench_trainer.provenance import environment
+from sdbench_trainer.distributed import Place, device_of, meet
+from sdbench_trainer.heartbeat import Phase, Pulse
+from sdbench_trainer.measure.environment import environment
+from sdbench_trainer.model.stable_diffusion import Batch
 from sdbench_trainer.report import Report
 from sdbench_trainer.run import RunConfig
 from sdbench_trainer.train import batch_truth, fit, main, parts_of
-from sdbench_trainer.world import Place, device_of, meet
 
 
 class Diary(Algorithm):  # type: ignore[misc]

@@ -19,13 +19,13 @@ from composer.loggers import Logger
 from composer.models import ComposerModel
 from torch import Tensor, nn
 
-from sdbench_trainer.beats import Phase, Pulse
-from sdbench_trainer.ema import ExponentialMovingAverage
-from sdbench_trainer.provenance import environment
+from sdbench_trainer.distributed import Place, meet
+from sdbench_trainer.heartbeat import Phase, Pulse
+from sdbench_trainer.measure.environment import environment
+from sdbench_trainer.model.ema import ExponentialMovingAverage
 from sdbench_trainer.report import Report
 from sdbench_trainer.run import RunConfig
 from sdbench_trainer.train import Parts, batch_truth, fit, main
-from sdbench_trainer.world import Place, meet
 
 EPOCH_BATCHES = 17
 SLOW_WARMUP = 2.0

@@ -20,7 +20,7 @@ import sys
 import time
 from pathlib import Path
 
-from sdbench_trainer.beats import Phase, Pulse
+from sdbench_trainer.heartbeat import Phase, Pulse
 
 RANK = int(os.environ["RANK"])
 SCRATCH = Path(os.environ["SDBENCH_SCRATCH"])

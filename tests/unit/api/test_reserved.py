@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from sdbench.api.reserved import reserved
-from sdbench.api.scheduling import Scheduling, Toleration
+from sdbench.api.spec_scheduling import Scheduling, Toleration
 
 OURS = [
     *("sdbench.dev/trial", "app.kubernetes.io/name", "training.kubeflow.org/job-name", "kueue.x-k8s.io/queue-name"),

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from sdbench.api import schema
-from sdbench.api.structural import AXIS_LENGTH, at
+from sdbench.api.crd import schema
+from sdbench.api.crd.structural import AXIS_LENGTH, at
 
 ROOT = Path(__file__).resolve().parents[3]
 COPIES = ("crds/stablediffusionbenchmarks.yaml", "charts/sdbench/files/crd.yaml")

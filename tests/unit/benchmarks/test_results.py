@@ -20,7 +20,7 @@ from benchmarks.results import (
     finding,
     write,
 )
-from sdbench_trainer.witness import Reading, machine_in
+from sdbench_trainer.measure.host_load import Reading, machine_in
 
 ROOT = Path(__file__).resolve().parents[3]
 MACHINE = Machine(

@@ -8,10 +8,10 @@ import pytest
 
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.status import TrialPhase
-from sdbench.api.verdict import GateRow, Verdict
+from sdbench.api.status_gate import GateRow, Verdict
 from sdbench.local.documents import stored
 from unit.cli.test_cli import TINY, sdbench
-from unit.core.gates import answer, asked, row
+from unit.core.gate.gates import answer, asked, row
 from unit.core.worlds import benchmark
 
 

@@ -6,9 +6,9 @@ from typing import Any
 import yaml
 
 from sdbench.api.benchmark import Benchmark
-from sdbench.api.resolved import Resolved
+from sdbench.api.status_resolved import Resolved
 from sdbench.api.workload import Workload
-from sdbench.core.world import Start
+from sdbench.core.snapshot import Start
 from sdbench_trainer.run import RunConfig, Source
 
 ROOT = Path(__file__).resolve().parents[3]

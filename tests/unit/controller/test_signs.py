@@ -7,13 +7,14 @@ import pytest
 from prometheus_client import generate_latest
 
 from sdbench.api.status import Status
-from sdbench.controller import calls, errors, rights, series
-from sdbench.controller.board import Board
-from sdbench.controller.clock import ServerClock
-from sdbench.controller.cluster import key_of
-from sdbench.controller.errors import error_in
-from sdbench.controller.health import LIST_LIMIT, PASS_LIMIT, TRY_LIMIT, Pulse
-from sdbench.controller.metrics import OperatorSeries
+from sdbench.controller.apiserver import errors, rbac, requests
+from sdbench.controller.apiserver.clock import ServerClock
+from sdbench.controller.apiserver.cluster import key_of
+from sdbench.controller.apiserver.errors import error_in
+from sdbench.controller.cache import Board
+from sdbench.controller.liveness import LIST_LIMIT, PASS_LIMIT, TRY_LIMIT, Pulse
+from sdbench.controller.metrics import definitions
+from sdbench.controller.metrics.collector import OperatorSeries
 from unit.controller.shapes import benchmark
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -112,18 +113,18 @@ def test_the_operator_is_ill_when_work_waits_or_nothing_is_listed_but_not_when_t
 
 
 def test_the_rules_in_the_chart_are_up_to_date() -> None:
-    assert (ROOT / "charts/sdbench/files/rules.yaml").read_text() == rights.text(), "run make generate"
+    assert (ROOT / "charts/sdbench/files/rules.yaml").read_text() == rbac.text(), "run make generate"
 
 
 def test_nothing_of_secrets_and_no_wildcard_is_asked_for() -> None:
-    asked = rights.rules(rights.rights())
+    asked = rbac.rules(rbac.rights())
     assert not any("secrets" in rule["resources"] or "*" in str(rule) for rule in asked)
     assert all("patch" not in rule["verbs"] for rule in asked)
 
 
 def test_every_call_is_in_the_table_that_makes_the_rights() -> None:
-    defined = {value for value in vars(calls).values() if isinstance(value, calls.Call)}
-    assert defined == set(calls.CALLS)
+    defined = {value for value in vars(requests).values() if isinstance(value, requests.Call)}
+    assert defined == set(requests.CALLS)
 
 
 def test_series_are_served_while_their_benchmark_exists() -> None:
@@ -142,4 +143,4 @@ def test_series_are_served_while_their_benchmark_exists() -> None:
 def test_every_series_is_in_the_table_and_every_one_of_the_table_is_served() -> None:
     served = OperatorSeries(lambda: (), lambda: 0)
     names = {family.name: family.documentation for family in served.registry.collect()}
-    assert names == {one.name.removesuffix("_total"): one.help for one in series.ALL}
+    assert names == {one.name.removesuffix("_total"): one.help for one in definitions.ALL}

@@ -9,9 +9,9 @@ import pytest
 
 from sdbench.api.spec import Limits, Spec
 from sdbench.api.status import Phase, Status, TrialPhase
-from sdbench.core.bounds import budget, devices_at_once
 from sdbench.core.decide import decide
-from sdbench.core.world import AttemptState, Bounds, Decision, World
+from sdbench.core.plan.caps import budget, devices_at_once
+from sdbench.core.snapshot import AttemptState, Bounds, Decision, World
 from unit.core.worlds import NOON, after, attempt, benchmark, condition, exited, pod, report, spec, world
 
 EIGHT = {"counts": [8], "perPod": 8, "hourlyPrice": "2"}

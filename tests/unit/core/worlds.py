@@ -8,7 +8,7 @@ from sdbench.api.benchmark import Benchmark, Metadata
 from sdbench.api.names import API_VERSION, KIND, attempt_name
 from sdbench.api.spec import Spec
 from sdbench.api.status import Status
-from sdbench.core.world import AttemptState, Decision, Defaults, PodExit, PodState, World
+from sdbench.core.snapshot import AttemptState, Decision, Defaults, PodExit, PodState, World
 from sdbench_trainer.report import BatchTruth, Environment, Measurement, Report, ReportError, StepSeconds
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)

@@ -7,11 +7,11 @@ from rich.console import Console
 
 from page import sample
 from sdbench.api.status import Reason, Status, TrialPhase
-from sdbench.core.rows import row_measurement
-from sdbench.core.world import Start
+from sdbench.core.snapshot import Start
+from sdbench.core.trial.row import row_measurement
+from sdbench.local.display import Lines, watch_on
+from sdbench.local.live_metrics import Reading, WindowState, reading, reading_in
 from sdbench.local.progress import Step, Window, ending
-from sdbench.local.telemetry import Reading, WindowState, reading, reading_in
-from sdbench.local.watch import Lines, watch_on
 from sdbench_trainer.config import Precision, TrainerConfig
 from sdbench_trainer.config import Window as Asked
 from sdbench_trainer.report import Report

@@ -6,7 +6,7 @@ import pytest
 
 from page import sample
 from sdbench.api.spec import Limits, Repeats
-from sdbench.local.refusal import Refused
+from sdbench.local.preflight import Refused
 from sdbench.local.results import Results
 
 

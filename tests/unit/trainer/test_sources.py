@@ -10,7 +10,7 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from sdbench_trainer.pictures import Reason
+from sdbench_trainer.data.decode import Reason
 from sdbench_trainer.shards.items import Columns, LeftOut, Photograph, Rows, ShardsRefused, read
 from sdbench_trainer.shards.parquets import read_rows
 from sdbench_trainer.shards.sources import Format, Source, source_at

@@ -9,9 +9,9 @@ from statistics import fmean, median
 import pytest
 
 from sdbench_trainer.config import Window
-from sdbench_trainer.failures import LossNotFinite, WindowIncomplete
-from sdbench_trainer.report import Measurement
-from sdbench_trainer.stopwatch import (
+from sdbench_trainer.errors import LossNotFinite, WindowIncomplete
+from sdbench_trainer.measure.host_load import Span
+from sdbench_trainer.measure.stopwatch import (
     RankWindow,
     Stopwatch,
     WindowState,
@@ -22,7 +22,7 @@ from sdbench_trainer.stopwatch import (
     percentile,
     rank_skew_ratio,
 )
-from sdbench_trainer.witness import Span
+from sdbench_trainer.report import Measurement
 
 
 @dataclass

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from sdbench_trainer.run import START_VARIABLE, RunConfig, Source
-from sdbench_trainer.topology import (
+from sdbench_trainer.pod.topology import (
     Refused,
     Topology,
     credential_variables,
@@ -17,6 +16,7 @@ from sdbench_trainer.topology import (
     source_variables,
     topology_in,
 )
+from sdbench_trainer.run import START_VARIABLE, RunConfig, Source
 
 TRAINER = {"model": "tiny", "imageSize": 64, "globalBatchSize": 8, "precision": "fp32"}
 JOB = {"PET_NNODES": "2", "PET_NPROC_PER_NODE": "4", "PET_NODE_RANK": "1", "PET_MASTER_ADDR": "job-master-0"}

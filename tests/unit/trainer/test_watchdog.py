@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from sdbench_trainer.beats import RECENT_STEPS, Beat, Beats, Phase, Pulse
+from sdbench_trainer.heartbeat import RECENT_STEPS, Beat, Beats, Phase, Pulse
+from sdbench_trainer.pod.watchdog import PEER_SECONDS, End, code_of, culprit, stall_limit, verdict
 from sdbench_trainer.report import ExitCode
 from sdbench_trainer.run import Watchdog
-from sdbench_trainer.watchdog import PEER_SECONDS, End, code_of, culprit, stall_limit, verdict
 
 LIMITS = Watchdog(rendezvous_seconds=20, first_step_seconds=30, stall_seconds=600)
 
@@ -157,7 +157,7 @@ def test_the_median_step_is_that_of_the_last_steps(tmp_path: Path, monkeypatch: 
     seconds = [*[1.0] * 40, *[2.0] * (RECENT_STEPS // 2 + 1)]
     moments = accumulate([100.0, *seconds])
     beats, pulse = Beats(tmp_path / "beats", 1, now=1.0), Pulse(tmp_path / "beats", 0)
-    monkeypatch.setattr("sdbench_trainer.beats.time.monotonic", lambda: next(moments))
+    monkeypatch.setattr("sdbench_trainer.heartbeat.time.monotonic", lambda: next(moments))
     medians = []
     for _ in range(len(seconds) + 1):
         pulse.step()

@@ -18,13 +18,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sdbench_trainer import leftovers
-from sdbench_trainer.beats import Beats, Phase
-from sdbench_trainer.endings import failure_of, refusal, result_of, stalled, stopped
-from sdbench_trainer.ranks import Rank, reap, say, started
-from sdbench_trainer.report import Report, message
-from sdbench_trainer.run import CREDENTIALS_FOLDER, RunConfig
-from sdbench_trainer.topology import (
+from sdbench_trainer.heartbeat import Beats, Phase
+from sdbench_trainer.pod import shm_cleanup
+from sdbench_trainer.pod.exit_report import failure_of, refusal, result_of, stalled, stopped
+from sdbench_trainer.pod.ranks import Rank, reap, say, started
+from sdbench_trainer.pod.topology import (
     SCRATCH_VARIABLE,
     Refused,
     Topology,
@@ -35,7 +33,9 @@ from sdbench_trainer.topology import (
     source_variables,
     topology_in,
 )
-from sdbench_trainer.watchdog import End, Verdict, code_of, culprit, verdict
+from sdbench_trainer.pod.watchdog import End, Verdict, code_of, culprit, verdict
+from sdbench_trainer.report import Report, message
+from sdbench_trainer.run import CREDENTIALS_FOLDER, RunConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -200,7 +200,7 @@ def run_folders() -> "Iterator[Folders]":
     try:
         yield Folders(scratch, temporary)
     finally:
-        leftovers.remove_those_of(temporary)
+        shm_cleanup.remove_those_of(temporary)
         shutil.rmtree(scratch, ignore_errors=True)
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -223,9 +223,9 @@ def launched(command: Sequence[str]) -> Report | None:
     except Refused as refused:
         return refusal(str(refused))
     if os.getpid() == 1:
-        leftovers.remove_all()
+        shm_cleanup.remove_all()
     else:
-        leftovers.remove_unused()
+        shm_cleanup.remove_unused()
     say(f"launch: {run.attempt}: {topology.per_node} of {run.devices} ranks here")
     with run_folders() as folders:
         return report_of(pod(run, topology, folders, command), began)

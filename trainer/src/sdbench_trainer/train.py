@@ -19,28 +19,28 @@ from composer.core import Algorithm
 from composer.models import ComposerModel
 from composer.utils import dist, reproducibility
 
-from sdbench_trainer.abilities import require_abilities
-from sdbench_trainer.alike import require_same_device
-from sdbench_trainer.beats import DOING, Phase, Pulse
-from sdbench_trainer.data import Share, shard_loader
-from sdbench_trainer.ema import ExponentialMovingAverage
-from sdbench_trainer.failures import WindowIncomplete, exit_code, sentence
-from sdbench_trainer.flops import Arithmetic, flops_per_image
-from sdbench_trainer.inspection import Inspection
-from sdbench_trainer.loader import TimedLoader
-from sdbench_trainer.model import stable_diffusion
-from sdbench_trainer.provenance import device_name, environment, peak
-from sdbench_trainer.remote import require_index
-from sdbench_trainer.replaced import Replaced, planned_samples, require_few, shared_store
+from sdbench_trainer.data.mds import Share, shard_loader
+from sdbench_trainer.data.remote import require_index
+from sdbench_trainer.data.replaced import Replaced, planned_samples, require_few, shared_store
+from sdbench_trainer.data.synthetic import SyntheticImages
+from sdbench_trainer.data.timed_loader import TimedLoader
+from sdbench_trainer.data.tokenizer import clip_tokenizer, token_ids
+from sdbench_trainer.distributed import Place, device_of, meet, place_in
+from sdbench_trainer.errors import WindowIncomplete, exit_code, sentence
+from sdbench_trainer.heartbeat import DOING, Phase, Pulse
+from sdbench_trainer.measure.callback import NEVER, Watch
+from sdbench_trainer.measure.environment import device_name, environment, peak
+from sdbench_trainer.measure.flops import Arithmetic, flops_per_image
+from sdbench_trainer.measure.metrics import Telemetry, host_memory_peak_bytes, port, serve
+from sdbench_trainer.measure.stopwatch import RankWindow, measurement
+from sdbench_trainer.model.capabilities import require_abilities
+from sdbench_trainer.model.effective_config import Inspection
+from sdbench_trainer.model.ema import ExponentialMovingAverage
+from sdbench_trainer.model.optimizations import adamw, keep_compiled_below, parallelism
+from sdbench_trainer.model.stable_diffusion import stable_diffusion
 from sdbench_trainer.report import BatchTruth, Measurement, Report, ReportError
 from sdbench_trainer.run import RUN_VARIABLE, RunConfig, division
-from sdbench_trainer.stopwatch import RankWindow, measurement
-from sdbench_trainer.synthetic import SyntheticImages
-from sdbench_trainer.telemetry import Telemetry, host_memory_peak_bytes, port, serve
-from sdbench_trainer.tokenizer import clip_tokenizer, token_ids
-from sdbench_trainer.watch import NEVER, Watch
-from sdbench_trainer.workload import adamw, keep_compiled_below, parallelism
-from sdbench_trainer.world import Place, device_of, meet, place_in
+from sdbench_trainer.same_device import require_same_device
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints, model_validator
 
-from sdbench.api.fields import YEAR, AnnotationValue, Count, Key, LabelValue, ObjectName
-from sdbench.api.gate import Gate
-from sdbench.api.projection import Projection
-from sdbench.api.scheduling import ExtendedResource, Scheduling
+from sdbench.api.spec_fields import YEAR, AnnotationValue, Count, Key, LabelValue, ObjectName
+from sdbench.api.spec_gate import Gate
+from sdbench.api.spec_projection import Projection
+from sdbench.api.spec_scheduling import ExtendedResource, Scheduling
 from sdbench_trainer.config import Boundary, DecimalString, TrainerConfig
 
 Quantity = Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$", max_length=24)]

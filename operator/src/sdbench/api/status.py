@@ -7,9 +7,9 @@ from typing import Annotated
 
 from pydantic import Field, PlainSerializer
 
-from sdbench.api.answer import Answer
-from sdbench.api.resolved import Resolved
-from sdbench.api.verdict import GateRow, Verdict
+from sdbench.api.status_gate import GateRow, Verdict
+from sdbench.api.status_model import Answer
+from sdbench.api.status_resolved import Resolved
 from sdbench_trainer.config import DecimalString
 
 Time = Annotated[

@@ -4,8 +4,8 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from sdbench.api.fields import ObjectName
 from sdbench.api.spec import UNSPACED
+from sdbench.api.spec_fields import ObjectName
 from sdbench_trainer.config import Boundary
 
 CA_VOLUME = "ca-bundle"

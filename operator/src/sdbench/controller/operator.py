@@ -1,6 +1,6 @@
 """How does the operator run? Triggers fill a queue, workers make passes, a clock lists everything from time to time.
 
-kopf watches ──┐          (watching.py)
+kopf watches ──┐          (watch/kopf_runner.py)
 look_again ────┼─► WorkQueue ─► workers ─► reconcile ─► Board ─► /metrics
 list of all ───┘
 """
@@ -14,21 +14,21 @@ from dataclasses import dataclass, field
 import sdbench
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.names import PLURAL
-from sdbench.api.scheduling import Preset
+from sdbench.api.spec_scheduling import Preset
 from sdbench.api.workload import Workload
-from sdbench.controller.board import Board
-from sdbench.controller.calls import JOBS
-from sdbench.controller.cluster import Cluster, Key, Served, benchmark_in, key_of
-from sdbench.controller.errors import ApiError, Conflict, Forbidden, Unreadable, patience
-from sdbench.controller.health import Pulse
-from sdbench.controller.metrics import OperatorSeries
-from sdbench.controller.neighbours import Neighbours
+from sdbench.controller.apiserver.client import Document, connected
+from sdbench.controller.apiserver.cluster import Cluster, Key, Served, benchmark_in, key_of
+from sdbench.controller.apiserver.errors import ApiError, Conflict, Forbidden, Unreadable, patience
+from sdbench.controller.apiserver.requests import JOBS
+from sdbench.controller.cache import Board
+from sdbench.controller.concurrency import Neighbours
+from sdbench.controller.liveness import Pulse
+from sdbench.controller.metrics.collector import OperatorSeries
+from sdbench.controller.metrics.server import served
 from sdbench.controller.reconcile import reconcile
-from sdbench.controller.server import served
-from sdbench.controller.transport import Document, connected
-from sdbench.controller.watching import Watching
+from sdbench.controller.watch.kopf_runner import Watching
 from sdbench.controller.workqueue import WorkQueue
-from sdbench.core.world import Bounds, Defaults, Notice
+from sdbench.core.snapshot import Bounds, Defaults, Notice
 
 WORKERS = 8
 PROBE_SECONDS = 10.0

@@ -13,9 +13,8 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from sdbench.api.benchmark import Benchmark
-from sdbench.controller import observe
-from sdbench.controller.cluster import Cluster, Key, key_of
-from sdbench.controller.errors import (
+from sdbench.controller.apiserver.cluster import Cluster, Key, key_of
+from sdbench.controller.apiserver.errors import (
     AlreadyExists,
     ApiError,
     Conflict,
@@ -26,12 +25,13 @@ from sdbench.controller.errors import (
     Unreadable,
     WebhookFailed,
 )
-from sdbench.controller.neighbours import Neighbours
-from sdbench.controller.pytorchjob import pytorchjob
+from sdbench.controller.concurrency import Neighbours
+from sdbench.controller.job.pytorchjob import pytorchjob
+from sdbench.controller.observe import attempts
 from sdbench.core.decide import decide
-from sdbench.core.references import awaited
-from sdbench.core.refusals import Kind, with_refusal
-from sdbench.core.world import AttemptState, Decision, Defaults, Notice, Reference, Start, World
+from sdbench.core.measure.references import awaited
+from sdbench.core.snapshot import AttemptState, Decision, Defaults, Notice, Reference, Start, World
+from sdbench.core.trial.create_errors import Kind, with_refusal
 
 SOON = timedelta(seconds=1)
 """After something was started or stopped: its effect is to be seen."""
@@ -96,8 +96,8 @@ def _next(world: World, decision: Decision) -> timedelta | None:
     if decision.starts or decision.stops:
         return SOON
     wishes = [decision.look_again] if decision.look_again is not None else []
-    if any(observe.starting(state) for state in world.attempts):
-        wishes.append(observe.PATIENCE)
+    if any(attempts.starting(state) for state in world.attempts):
+        wishes.append(attempts.PATIENCE)
     return min(wishes, default=None)
 
 
@@ -111,12 +111,12 @@ async def _attempts(cluster: Cluster, benchmark: Benchmark, key: Key) -> tuple[A
     except NotServed:
         return None
     pods = await cluster.pods(key)
-    asked = [await cluster.job(key.namespace, name) for name in observe.unconfirmed(benchmark, jobs, pods)]
+    asked = [await cluster.job(key.namespace, name) for name in attempts.unconfirmed(benchmark, jobs, pods)]
     known = (*jobs, *(job for job in asked if job is not None))
-    seen = observe.attempts(benchmark, known, pods)
-    if doubtful := observe.doubtful(benchmark, seen):
+    seen = attempts.attempts(benchmark, known, pods)
+    if doubtful := attempts.doubtful(benchmark, seen):
         newer = [await cluster.job(key.namespace, name) for name in doubtful]
-        seen = observe.attempts(benchmark, observe.read_again(known, newer), pods)
+        seen = attempts.attempts(benchmark, attempts.read_again(known, newer), pods)
     return tuple([await _with_complaints(cluster, state, key) for state in seen])
 
 
@@ -136,11 +136,11 @@ async def _reference(cluster: Cluster, key: Key) -> Reference:
 
 
 async def _with_complaints(cluster: Cluster, state: AttemptState, key: Key) -> AttemptState:
-    if state.job_uid is None or not observe.stuck(state, cluster.now()):
+    if state.job_uid is None or not attempts.stuck(state, cluster.now()):
         return state
     late = [pod.uid for pod in state.pods if pod.started_at is None][:PODS_ASKED]
     said = await cluster.warnings(key.namespace, (state.job_uid, *late))
-    return replace(state, complaints=tuple(one for events in said for one in observe.complaints(events)))
+    return replace(state, complaints=tuple(one for events in said for one in attempts.complaints(events)))
 
 
 async def _decided(cluster: Cluster, world: World, neighbours: Neighbours) -> tuple[Decision, Benchmark]:

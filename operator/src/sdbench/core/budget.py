@@ -16,12 +16,12 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from sdbench.api.status import Reason, TrialPhase, TrialRow
-from sdbench.core.bounds import Budget, budget
-from sdbench.core.causes import Ending, ended
-from sdbench.core.plan import Trial
-from sdbench.core.rows import LIVE, given_up, unreleased
+from sdbench.core.attempt.diagnose import Ending, ended
+from sdbench.core.plan.caps import Budget, budget
+from sdbench.core.plan.grid import Trial
+from sdbench.core.snapshot import World
 from sdbench.core.spent import SECONDS_PER_HOUR, device_seconds, running_cost, running_devices
-from sdbench.core.world import World
+from sdbench.core.trial.row import LIVE, given_up, unreleased
 
 FAR = Decimal(366 * 24) * SECONDS_PER_HOUR
 """What lasts longer is looked at in between: a budget of any size is taken, and a date is not."""

@@ -12,7 +12,6 @@ A decision is made from the stored status and the World alone, so it may be drop
 
 from dataclasses import dataclass, replace
 
-from sdbench.api.resolved import Resolved
 from sdbench.api.spec import Spec
 from sdbench.api.status import (
     EnvironmentRow,
@@ -24,34 +23,35 @@ from sdbench.api.status import (
     TrialPhase,
     TrialRow,
 )
-from sdbench.api.verdict import GateRow
-from sdbench.core import rows as row_states
-from sdbench.core.acceptance import accepted
-from sdbench.core.acts import look_again, starts, stops
-from sdbench.core.backend import missing, unavailable
-from sdbench.core.backoff import impatient
-from sdbench.core.bounds import devices_at_once
+from sdbench.api.status_gate import GateRow
+from sdbench.api.status_resolved import Resolved
+from sdbench.core.attempt.diagnose import ended
 from sdbench.core.budget import Purse, purse, used_up, used_up_at, without_the_unpayable
-from sdbench.core.causes import ended
-from sdbench.core.conditions import dated, facts, refusal_facts
-from sdbench.core.expiry import expires_at
-from sdbench.core.fitting import fitted
-from sdbench.core.gate import judged, unjudged
-from sdbench.core.law import laws
-from sdbench.core.notices import notices
-from sdbench.core.occupancy import held
-from sdbench.core.outcome import Outcome, outcome
-from sdbench.core.plan import PlanRefused, Trial, trials
-from sdbench.core.points import point_rows, summary
-from sdbench.core.presets import chosen
-from sdbench.core.published import decimal
-from sdbench.core.references import source
-from sdbench.core.repeats import without_the_needless
-from sdbench.core.rows import LIVE, TERMINAL, unreleased
-from sdbench.core.size import sentence, size
+from sdbench.core.format import decimal
+from sdbench.core.gate.verdict import judged, unjudged
+from sdbench.core.measure.points import point_rows, summary
+from sdbench.core.measure.references import source
+from sdbench.core.measure.step_fit import laws
+from sdbench.core.plan.caps import devices_at_once
+from sdbench.core.plan.estimate import sentence, size
+from sdbench.core.plan.grid import PlanRefused, Trial, trials
+from sdbench.core.plan.presets import chosen
+from sdbench.core.plan.validate import accepted
+from sdbench.core.schedule.actions import look_again, starts, stops
+from sdbench.core.schedule.early_stop import without_the_needless
+from sdbench.core.schedule.expiry import expires_at
+from sdbench.core.schedule.next_trials import waits_for_others, with_the_next
+from sdbench.core.snapshot import Decision, Start, World
 from sdbench.core.spent import Spent, device_seconds, running_cost
-from sdbench.core.turns import waits_for_others, with_the_next
-from sdbench.core.world import Decision, Start, World
+from sdbench.core.status.backend import missing, unavailable
+from sdbench.core.status.conditions import dated, facts, refusal_facts
+from sdbench.core.status.events import notices
+from sdbench.core.status.size_limit import fitted
+from sdbench.core.trial import row as row_states
+from sdbench.core.trial.backoff import impatient
+from sdbench.core.trial.outcome import Outcome, outcome
+from sdbench.core.trial.row import LIVE, TERMINAL, unreleased
+from sdbench.core.trial.teardown import held
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from sdbench.api.status import TrialRow
-from sdbench.core.world import AttemptState, World
+from sdbench.core.snapshot import AttemptState, World
 
 SECONDS_PER_HOUR = 3_600
 

@@ -11,16 +11,16 @@ from rich.text import Text
 
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.status import TrialPhase
-from sdbench.core.acceptance import accepted
-from sdbench.core.plan import PlanRefused, Trial
+from sdbench.core.plan.grid import PlanRefused, Trial
+from sdbench.core.plan.validate import accepted
+from sdbench.local.display import watch_on
 from sdbench.local.documents import InvalidFile, only_benchmark
 from sdbench.local.interruption import interruptible
-from sdbench.local.observe import TAIL_LINES, tail
-from sdbench.local.references import missing, references
-from sdbench.local.refusal import Refused, on_this_machine, warnings
+from sdbench.local.launcher_state import TAIL_LINES, tail
+from sdbench.local.loop import Surroundings, begun, run, steady_clock
+from sdbench.local.named_results import missing, references
+from sdbench.local.preflight import Refused, on_this_machine, warnings
 from sdbench.local.results import Results
-from sdbench.local.run import Surroundings, begun, run, steady_clock
-from sdbench.local.watch import watch_on
 
 
 @dataclass(frozen=True)

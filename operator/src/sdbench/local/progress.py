@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.status import Reason, TrialPhase, TrialRow
-from sdbench.core.world import Start
-from sdbench.local.telemetry import Reading, WindowState
+from sdbench.core.snapshot import Start
+from sdbench.local.live_metrics import Reading, WindowState
 from sdbench_trainer.run import division
 
 

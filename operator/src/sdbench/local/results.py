@@ -10,7 +10,7 @@ from pathlib import Path
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.spec import Spec
 from sdbench.local.documents import InvalidFile, only_benchmark, stored
-from sdbench.local.refusal import Refused
+from sdbench.local.preflight import Refused
 
 DOCUMENT = "benchmark.json"
 MUTABLE = ("suspend", "cancel", "limits")

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from sdbench.api.benchmark import Benchmark
-from sdbench.report.answer import complete, rows, unmeasured
+from sdbench.report.answers import complete, rows, unmeasured
 from sdbench.report.notes import notes_of
 
 

@@ -10,7 +10,7 @@ from plotly.offline import get_plotlyjs
 from sdbench import __version__
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.status import Phase
-from sdbench.report.answer import (
+from sdbench.report.answers import (
     cells,
     columns,
     complete,
@@ -22,10 +22,10 @@ from sdbench.report.answer import (
     unmeasured,
     unprojected,
 )
-from sdbench.report.gate import asked_limits, finding_cells, gate_lines, judged_points
+from sdbench.report.environment_facts import environment_facts, question_facts
+from sdbench.report.gate_lines import asked_limits, finding_cells, gate_lines, judged_points
 from sdbench.report.plot import efficiency_figure, figure_html, rate_figure
-from sdbench.report.provenance import environment_facts, question_facts
-from sdbench.report.scale import law_sentences
+from sdbench.report.scaling_lines import law_sentences
 from sdbench.report.table import note_lines
 
 TEXT_HEADINGS = frozenset({"Point", "Trial", "Why", "What to do", "Limit", "Verdict", "What it says"})

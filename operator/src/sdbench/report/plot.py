@@ -9,7 +9,7 @@ from plotly.io import to_html
 
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.status import PointRow
-from sdbench.report.answer import number, percent, rows, variant
+from sdbench.report.answers import number, percent, rows, variant
 
 COLOURS = ("#1a56b0", "#c2410c", "#0f766e", "#7e22ce", "#a16207", "#be123c", "#4d7c0f", "#334155")
 INK, FAINT = "#1f2937", "#e5e7eb"

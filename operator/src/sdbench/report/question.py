@@ -5,10 +5,10 @@ from itertools import groupby
 
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.spec import Repeats
-from sdbench.core.plan import Point, Trial
-from sdbench.report.answer import extent
+from sdbench.core.plan.grid import Point, Trial
+from sdbench.report.answers import extent
 from sdbench.report.batch import ragged
-from sdbench.report.gate import asked_limits, judged_points
+from sdbench.report.gate_lines import asked_limits, judged_points
 from sdbench_trainer.run import division
 
 

@@ -9,10 +9,10 @@ from rich.table import Table
 from rich.text import Text
 
 from sdbench.api.benchmark import Benchmark
-from sdbench.report.answer import cells, columns, headline, spent, state, unmeasured, unprojected
-from sdbench.report.gate import gate_lines
+from sdbench.report.answers import cells, columns, headline, spent, state, unmeasured, unprojected
+from sdbench.report.gate_lines import gate_lines
 from sdbench.report.notes import across, numbered
-from sdbench.report.scale import law_sentences
+from sdbench.report.scaling_lines import law_sentences
 
 GAP = 2
 """Characters between two columns."""

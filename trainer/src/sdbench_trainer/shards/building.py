@@ -15,12 +15,12 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-from sdbench_trainer.shards.description import KEY
+from sdbench_trainer.data.index import KEY
 from sdbench_trainer.shards.encoders import Encoder, Jpegs
 from sdbench_trainer.shards.items import Columns, ShardsRefused
 from sdbench_trainer.shards.parts import Part, PartRecord, Skipped, finished, write
 from sdbench_trainer.shards.sources import Format, Source, source_at
-from sdbench_trainer.workers import in_order
+from sdbench_trainer.shards.workers import in_order
 
 ARGUMENTS = "build.json"
 LOCK = ".lock"

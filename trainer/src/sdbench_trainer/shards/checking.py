@@ -14,10 +14,10 @@ from PIL import Image
 from streaming import Stream
 from streaming.base.world import World
 
-from sdbench_trainer.pictures import Fault, Reason, Unusable, opened, rgb
-from sdbench_trainer.shards.description import IMAGE_COLUMNS, LATENT_COLUMNS, Index, index_in
+from sdbench_trainer.data.decode import Fault, Reason, Unusable, opened, rgb
+from sdbench_trainer.data.index import IMAGE_COLUMNS, LATENT_COLUMNS, Index, index_in
 from sdbench_trainer.shards.items import ShardsRefused
-from sdbench_trainer.workers import in_order
+from sdbench_trainer.shards.workers import in_order
 
 MOMENTS = 8
 TOKENS = 77

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 from PIL import Image
 
 from sdbench_trainer.config import Encoding, FrozenPrecision, Model
-from sdbench_trainer.pictures import Unusable, encoded, opened, upright_jpeg
-from sdbench_trainer.shards.description import IMAGE_COLUMNS, LATENT_COLUMNS, Description
+from sdbench_trainer.data.decode import Unusable, encoded, opened, upright_jpeg
+from sdbench_trainer.data.index import IMAGE_COLUMNS, LATENT_COLUMNS, Description
 from sdbench_trainer.shards.items import LeftOut, Photograph
 
 LATENTS_AT_ONCE = 8
@@ -45,7 +45,7 @@ def stored_square(jpeg: bytes, side: int) -> bytes:
 
     What is smaller keeps its size: training enlarges it, as it would have enlarged the photograph.
     """
-    from sdbench_trainer.pixels import squared
+    from sdbench_trainer.data.crop import squared
 
     with opened(jpeg) as image:
         width, height = image.size
@@ -106,7 +106,7 @@ class Latents:
     def _network(self) -> Any:
         import torch
 
-        from sdbench_trainer.model import image_encoder
+        from sdbench_trainer.model.stable_diffusion import image_encoder
 
         return image_encoder(
             self.model, getattr(torch, _TORCH_NAMES[self.precision]), torch.device(self.device), self.seed
@@ -114,7 +114,7 @@ class Latents:
 
     @cached_property
     def _tokenizer(self) -> Any:
-        from sdbench_trainer.tokenizer import clip_tokenizer
+        from sdbench_trainer.data.tokenizer import clip_tokenizer
 
         return clip_tokenizer()
 
@@ -129,7 +129,7 @@ class Latents:
 
     def _pixels(self, found: Photograph | LeftOut) -> tuple[Any, str] | LeftOut:
         """The pixels that training would see: those of the JPEG that would be stored."""
-        from sdbench_trainer.pixels import squared
+        from sdbench_trainer.data.crop import squared
 
         if isinstance(found, LeftOut):
             return found
@@ -142,8 +142,8 @@ class Latents:
         import numpy as np
         import torch
 
-        from sdbench_trainer.model import moments
-        from sdbench_trainer.tokenizer import token_ids
+        from sdbench_trainer.data.tokenizer import token_ids
+        from sdbench_trainer.model.stable_diffusion import moments
 
         with torch.inference_mode():
             images = torch.stack([pixels for pixels, _ in pictures]).to(self.device)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from sdbench_trainer.pictures import Reason
+from sdbench_trainer.data.decode import Reason
 from sdbench_trainer.shards.items import (
     IMAGE_SUFFIXES,
     Columns,

@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sdbench_trainer.pictures import Reason
+from sdbench_trainer.data.decode import Reason
 
 PART_ITEMS = 1_024
 """Most photographs in a part: what an interrupted build may have to do again, for each worker."""

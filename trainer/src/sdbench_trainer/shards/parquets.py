@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow
 from pyarrow import parquet
 
-from sdbench_trainer.pictures import Reason
+from sdbench_trainer.data.decode import Reason
 from sdbench_trainer.shards.items import (
     PART_ITEMS,
     Columns,

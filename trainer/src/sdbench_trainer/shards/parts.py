@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from streaming import MDSWriter
 
 from sdbench_trainer.config import Boundary
-from sdbench_trainer.pictures import Reason
+from sdbench_trainer.data.decode import Reason
 from sdbench_trainer.shards.encoders import Encoder
 from sdbench_trainer.shards.items import Content, LeftOut, Photograph, Rows, read
 

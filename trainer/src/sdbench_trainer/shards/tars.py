@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 
-from sdbench_trainer.pictures import Reason
+from sdbench_trainer.data.decode import Reason
 from sdbench_trainer.shards.items import (
     IMAGE_SUFFIXES,
     Columns,

@@ -1,0 +1,1 @@
+"""Generates the CustomResourceDefinition: structural schemas from the types, and the rules in CEL."""

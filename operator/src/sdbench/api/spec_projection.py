@@ -1,0 +1,61 @@
+"""To which full training is a measurement extended? `spec.projection` as frozen types."""
+
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from sdbench.api.spec_fields import BenchmarkName
+from sdbench_trainer.config import Boundary, DecimalString
+
+IMAGES = 2_867_200_000
+"""Images of the full training where the spec says nothing: 1.4 million batches of 2,048."""
+
+Images = Annotated[int, Field(ge=1, le=10**15)]
+
+
+class ProjectionStage(Boundary):
+    """A part of the training at one image size, and where its rate comes from."""
+
+    images: Images = Field(description="Images that this stage sees.")
+    image_size: int = Field(ge=32, le=4_096, description="Side of its images in pixels.")
+    benchmark: BenchmarkName | None = Field(
+        None,
+        description="Benchmark of this namespace that measured the same model and device count at this size. "
+        "Without it and rateRatio the Point's own rate holds, at its own imageSize.",
+    )
+    rate_ratio: DecimalString | None = Field(
+        None, description="Rate of this stage over the Point's own, as you know it from elsewhere."
+    )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "ProjectionStage":
+        if self.benchmark is not None and self.rate_ratio is not None:
+            raise ValueError("set benchmark or rateRatio, not both: a stage has one rate")
+        if self.rate_ratio is not None and self.rate_ratio <= 0:
+            raise ValueError("rateRatio must be above 0")
+        return self
+
+
+class Projection(Boundary):
+    """The full training to which a measurement is extended."""
+
+    images: Images | None = Field(
+        None, description=f"Images of a training at one size. Without it and stages: {IMAGES:,}."
+    )
+    stages: tuple[ProjectionStage, ...] | None = Field(
+        None,
+        min_length=1,
+        max_length=16,
+        description="The training in parts of different image sizes; not with images.",
+    )
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "Projection":
+        if self.images is not None and self.stages is not None:
+            raise ValueError("set images or stages, not both")
+        return self
+
+    @property
+    def total_images(self) -> int:
+        """Images of the whole training."""
+        return sum(stage.images for stage in self.stages) if self.stages else self.images or IMAGES

@@ -1,0 +1,16 @@
+"""What was pinned when a Benchmark was accepted? Whatever an upgrade would otherwise change in mid-sweep."""
+
+from pydantic import Field
+
+from sdbench.api.spec_scheduling import Preset
+from sdbench.api.status_model import Answer
+from sdbench.api.workload import Workload
+
+
+class Resolved(Answer):
+    """What was pinned when the Benchmark was accepted."""
+
+    image: str
+    operator_version: str
+    preset: Preset | None = Field(None, description="What spec.scheduling.preset named, as it was then.")
+    workload: Workload | None = Field(None, description="What the administrator fixed in every pod, as it was then.")

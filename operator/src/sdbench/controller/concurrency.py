@@ -1,0 +1,38 @@
+"""Who may decide to start a Trial while others might, too? One pass at a time, where the administrator bounds them all.
+
+What the others have stored is on the Board. It is complete once everything was listed; and what is stored in a turn is
+on it before the next turn begins, so that two passes never take the same free place. A Benchmark that is deleted in the
+background is forgotten at once, though its pods may take some seconds to go; a second operator has a Board of its own.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+from sdbench.controller.cache import Board
+from sdbench.core.schedule.neighbours import others_running
+from sdbench.core.snapshot import World
+
+
+class Neighbours:
+    """The turns, and the World as it is during one. For one event loop."""
+
+    def __init__(self, board: Board) -> None:
+        self.board = board
+        self._turn = asyncio.Lock()
+        self._listed = asyncio.Event()
+
+    def listed(self) -> None:
+        """Everything is on the Board."""
+        self._listed.set()
+
+    @asynccontextmanager
+    async def turn(self, world: World) -> AsyncIterator[World]:
+        """The World with the others' Trials, for as long as nobody else decides; without a bound nobody waits."""
+        if world.defaults.bounds.concurrent_trials is None:
+            yield world
+            return
+        await self._listed.wait()
+        async with self._turn:
+            yield replace(world, others_running=others_running(world.benchmark, self.board.benchmarks()))

@@ -1,0 +1,221 @@
+"""What does the cluster run for an Attempt? One PyTorchJob; nobody else knows its shape.
+
+Failure is owned by the operator, so nothing restarts or cleans up by itself. Nor does the job end by itself: its own
+activeDeadlineSeconds is not enforced while no event comes from its pods, so the operator keeps the limits.
+
+Every string of the Benchmark is data: there is no shell, no argument, and the configuration is one JSON value in which
+`$` never stands, because the kubelet would expand it.
+"""
+
+import json
+from typing import Any
+
+from sdbench.api.benchmark import Benchmark
+from sdbench.api.names import (
+    API_VERSION,
+    ATTEMPT_LABEL,
+    BENCHMARK_LABEL,
+    BENCHMARK_UID_LABEL,
+    KIND,
+    TRIAL_LABEL,
+)
+from sdbench.api.spec import Data, Devices
+from sdbench.api.spec_scheduling import Preset
+from sdbench.api.workload import Workload
+from sdbench.controller.apiserver.requests import JOB_API_VERSION, JOB_KIND
+from sdbench.controller.job import pod_defaults
+from sdbench.controller.job.quantities import multiplied, whole_cores
+from sdbench.controller.job.scheduling import gang, placed, queue_labels
+from sdbench.core.snapshot import Start
+from sdbench_trainer.run import CREDENTIALS_FOLDER, METRICS_PORT, RUN_VARIABLE, SHARDS_FOLDER, START_VARIABLE, RunConfig
+
+CONTAINER = "pytorch"
+"""The training-operator looks for a container of this name."""
+
+INSTANCE_LABEL = "app.kubernetes.io/instance"
+"""Its value is the Attempt's name, so that no other pods have it."""
+
+NOBODY = 65532
+GRACE_SECONDS = 10
+SCRATCH_LIMIT = "64Gi"
+"""Most that a pod may write below /tmp: shards on their way, caches."""
+
+Part = dict[str, Any]
+
+METRICS: Part = {"name": "metrics", "containerPort": METRICS_PORT, "protocol": "TCP"}
+RENDEZVOUS: Part = {"name": "pytorchjob-port", "containerPort": 23456, "protocol": "TCP"}
+"""The training-operator looks for a port of this name."""
+
+
+def pytorchjob(benchmark: Benchmark, start: Start) -> Part:
+    """The job of an Attempt."""
+    scheduling, labels = benchmark.spec.scheduling, _labels(benchmark, start)
+    metadata = _pod_metadata(benchmark, labels)
+    replicas = {"Master": _replica(1, metadata, _pod(benchmark, start, (METRICS, RENDEZVOUS)))}
+    if start.pods > 1:
+        # Only rank 0 serves metrics: a port of that name on the others would be a target that is always down.
+        replicas["Worker"] = _replica(start.pods - 1, metadata, _pod(benchmark, start, (RENDEZVOUS,)))
+    return {
+        "apiVersion": JOB_API_VERSION,
+        "kind": JOB_KIND,
+        "metadata": {
+            "name": start.name,
+            "namespace": benchmark.metadata.namespace,
+            "labels": labels | queue_labels(scheduling),
+            "ownerReferences": [_owner(benchmark)],
+        },
+        "spec": {
+            "nprocPerNode": str(start.devices_per_pod),
+            "runPolicy": {"cleanPodPolicy": "None", "backoffLimit": 0} | gang(scheduling, start.pods),
+            "pytorchReplicaSpecs": replicas,
+        },
+    }
+
+
+def run_text(run: RunConfig) -> str:
+    """The run's configuration as JSON without `$`, which the kubelet would expand in $(NAME)."""
+    return json.dumps(run.document(), separators=(",", ":"), sort_keys=True).replace("$", "\\u0024")
+
+
+def _preset(benchmark: Benchmark) -> Preset:
+    """What was pinned at acceptance of what the administrator adds."""
+    resolved = benchmark.status.resolved
+    return (resolved.preset if resolved is not None else None) or Preset()
+
+
+def _workload(benchmark: Benchmark) -> Workload:
+    """What was pinned at acceptance of what the administrator fixes in every pod."""
+    resolved = benchmark.status.resolved
+    return (resolved.workload if resolved is not None else None) or Workload()
+
+
+def _pod_metadata(benchmark: Benchmark, labels: dict[str, str]) -> Part:
+    """Labels and annotations of a pod: ours win over the author's, the administrator's over the author's."""
+    annotations = benchmark.spec.pod_annotations | _preset(benchmark).annotations
+    return {"labels": benchmark.spec.pod_labels | labels} | ({"annotations": annotations} if annotations else {})
+
+
+def _labels(benchmark: Benchmark, start: Start) -> dict[str, str]:
+    return {
+        "app.kubernetes.io/name": "sdbench-trainer",
+        INSTANCE_LABEL: start.name,
+        "app.kubernetes.io/component": "trainer",
+        "app.kubernetes.io/part-of": "sdbench",
+        "app.kubernetes.io/managed-by": "sdbench",
+        BENCHMARK_LABEL: benchmark.metadata.name,
+        BENCHMARK_UID_LABEL: benchmark.metadata.uid,
+        TRIAL_LABEL: str(start.trial),
+        ATTEMPT_LABEL: str(start.attempt),
+    }
+
+
+def _owner(benchmark: Benchmark) -> Part:
+    return {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "name": benchmark.metadata.name,
+        "uid": benchmark.metadata.uid,
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+
+
+def _replica(replicas: int, metadata: Part, pod: Part) -> Part:
+    # How it restarts is said here alone: of one in the pod's own spec the training-operator warns in an Event.
+    return {"replicas": replicas, "restartPolicy": "Never", "template": {"metadata": metadata, "spec": pod}}
+
+
+def _pod(benchmark: Benchmark, start: Start, ports: tuple[Part, ...]) -> Part:
+    spec, fixed = benchmark.spec, _workload(benchmark)
+    return {
+        **pod_defaults.account(fixed),
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": GRACE_SECONDS,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": NOBODY,
+            "runAsGroup": NOBODY,
+            "fsGroup": NOBODY,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [_container(benchmark, start, ports)],
+        "volumes": [*_volumes(spec.data, spec.devices, start.devices_per_pod), *pod_defaults.volumes(fixed)],
+        **placed(spec.scheduling, {INSTANCE_LABEL: start.name}),
+        **pod_defaults.pull_secrets(spec.image_pull_secrets, fixed),
+    }
+
+
+def _container(benchmark: Benchmark, start: Start, ports: tuple[Part, ...]) -> Part:
+    devices, preset, fixed = benchmark.spec.devices, _preset(benchmark), _workload(benchmark)
+    added = preset.environment | pod_defaults.variables(fixed, benchmark.spec.data)
+    amounts = _amounts(devices, start.devices_per_pod) | preset.resources
+    return {
+        "name": CONTAINER,
+        "image": start.image,
+        "env": [
+            {"name": RUN_VARIABLE, "value": run_text(start.run)},
+            *_patience(benchmark, start),
+            # Nobody's home is the root folder, which is read-only.
+            {"name": "HOME", "value": "/tmp"},  # noqa: S108 (an emptyDir of the pod's own)
+            # Without it every rank would start a thread for every core of the node.
+            {"name": "OMP_NUM_THREADS", "value": str(whole_cores(devices.per_device.cpu))},
+            # What is written twice is what is meant: the kubelet makes one dollar of two, and expands nothing.
+            *({"name": name, "value": value.replace("$", "$$")} for name, value in added.items()),
+        ],
+        "ports": list(ports),
+        "resources": {"requests": amounts, "limits": amounts},
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "privileged": False,
+            "readOnlyRootFilesystem": True,
+            "runAsNonRoot": True,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        # PID 1 leaves a Report. Where it could not, because it was killed or never began, the log's tail is left.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": [*_mounts(benchmark.spec.data), *pod_defaults.mounts(fixed)],
+    }
+
+
+def _patience(benchmark: Benchmark, start: Start) -> list[Part]:
+    """For how long a pod that runs waits for others to be started, beyond what the ranks take to meet."""
+    variable = {"name": START_VARIABLE, "value": str(benchmark.spec.limits.start_seconds)}
+    return [variable] if start.pods > 1 else []
+
+
+def _amounts(devices: Devices, each_pod: int) -> dict[str, str]:
+    """Requests and limits of a pod: what the devices need, times the devices in it."""
+    amounts = {
+        "cpu": multiplied(devices.per_device.cpu, each_pod),
+        "memory": multiplied(devices.per_device.memory, each_pod),
+    }
+    return amounts | ({devices.resource: str(each_pod)} if devices.resource else {})
+
+
+def _volumes(data: Data, devices: Devices, each_pod: int) -> list[Part]:
+    shared = multiplied(devices.per_device.shared_memory, each_pod)
+    volumes: list[Part] = [
+        {"name": "shared-memory", "emptyDir": {"medium": "Memory", "sizeLimit": shared}},
+        {"name": "scratch", "emptyDir": {"sizeLimit": SCRATCH_LIMIT}},
+    ]
+    if data.credentials_secret:
+        # Readable by the group, which fsGroup makes ours. Missing, the pod must not start: it costs devices.
+        secret = {"secretName": data.credentials_secret, "defaultMode": 0o440, "optional": False}
+        volumes.append({"name": "credentials", "secret": secret})
+    if data.claim:
+        volumes.append({"name": "shards", "persistentVolumeClaim": {"claimName": data.claim, "readOnly": True}})
+    return volumes
+
+
+def _mounts(data: Data) -> list[Part]:
+    mounts: list[Part] = [
+        {"name": "shared-memory", "mountPath": "/dev/shm"},  # noqa: S108
+        {"name": "scratch", "mountPath": "/tmp"},  # noqa: S108
+    ]
+    if data.credentials_secret:
+        mounts.append({"name": "credentials", "mountPath": CREDENTIALS_FOLDER, "readOnly": True})
+    if data.claim:
+        mounts.append({"name": "shards", "mountPath": SHARDS_FOLDER, "readOnly": True})
+    return mounts

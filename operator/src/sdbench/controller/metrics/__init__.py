@@ -1,0 +1,1 @@
+"""Serves the operator's /metrics: definitions, the samples of each Benchmark, the collector and the server."""

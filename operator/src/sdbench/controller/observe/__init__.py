@@ -1,0 +1,1 @@
+"""Reads jobs, pods and Events of the cluster into AttemptStates."""

@@ -1,0 +1,83 @@
+"""What has the administrator decided? Bounds, presets and Workload, from the options that the chart gives."""
+
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from sdbench.api.spec_fields import ShortName
+from sdbench.api.spec_scheduling import Preset
+from sdbench.api.workload import Workload
+from sdbench.controller.job.pod_defaults import CA_VARIABLES, PROXY_VARIABLES
+from sdbench.core.snapshot import Bounds
+
+OWN_NAMES = frozenset(
+    {
+        *("HOME", "OMP_NUM_THREADS", "TMPDIR", "PYTHONUNBUFFERED", "TOKENIZERS_PARALLELISM", "HF_HUB_OFFLINE"),
+        *("MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE", "RANK", "NODE_RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE"),
+        *("S3_ENDPOINT_URL", "GOOGLE_APPLICATION_CREDENTIALS", "HF_TOKEN"),
+        *(*PROXY_VARIABLES, *CA_VARIABLES),
+    }
+)
+"""Variables that the operator, the training-operator or the launcher sets, or that carry a credential."""
+
+OWN_PREFIXES = ("SDBENCH_", "PET_", "AWS_", "GCS_", "AZURE_")
+
+PRESETS: TypeAdapter[dict[ShortName, Preset]] = TypeAdapter(dict[ShortName, Preset])
+WORKLOAD: TypeAdapter[Workload] = TypeAdapter(Workload)
+
+Content = TypeVar("Content")
+
+
+class WrongOption(ValueError):
+    """An option that the operator cannot start with; the text says which and why."""
+
+
+def bounds(max_devices: int | None, device_hours: str | None, concurrent_trials: int | None) -> Bounds:
+    """What every Benchmark is held to. Raises WrongOption."""
+    return Bounds(max_devices, None if device_hours is None else _hours(device_hours), concurrent_trials)
+
+
+def _hours(text: str) -> Decimal:
+    try:
+        hours = Decimal(text)
+    except InvalidOperation:
+        hours = Decimal(0)
+    if not hours.is_finite() or hours <= 0:
+        raise WrongOption(f"--max-device-hours: {text!r} is no number of hours above 0, such as 500 or 0.5")
+    return hours
+
+
+def presets(file: Path | None) -> Mapping[str, Preset]:
+    """The presets in a file of YAML or JSON, by name; without a file none. Raises WrongOption."""
+    if file is None:
+        return {}
+    found = _read(file, "presets", PRESETS)
+    for name, preset in found.items():
+        for variable in preset.environment:
+            if variable in OWN_NAMES or variable.startswith(OWN_PREFIXES):
+                raise WrongOption(f"{file}: {name}.environment.{variable}: it is not a preset's to set")
+    return found
+
+
+def workload(file: Path | None) -> Workload | None:
+    """What a file of YAML or JSON fixes in every training pod; None: nothing. Raises WrongOption."""
+    if file is None:
+        return None
+    found = _read(file, "workload", WORKLOAD)
+    return found if found != Workload() else None
+
+
+def _read(file: Path, what: str, form: TypeAdapter[Content]) -> Content:
+    try:
+        content: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise WrongOption(f"{file}: the {what} cannot be read: {error}") from error
+    try:
+        return form.validate_python(content or {})
+    except ValidationError as error:
+        wrong = (f"{'.'.join(map(str, fault['loc'])) or what}: {fault['msg']}" for fault in error.errors())
+        raise WrongOption(f"{file}: {'; '.join(wrong)}") from error

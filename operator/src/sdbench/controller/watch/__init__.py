@@ -1,0 +1,1 @@
+"""Runs kopf, whose watches say which Benchmark to look at."""

@@ -1,0 +1,1 @@
+"""Diagnoses why one Attempt ended: facts, blockers, root causes and their reasons."""

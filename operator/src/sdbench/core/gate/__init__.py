@@ -1,0 +1,1 @@
+"""Judges a finished Benchmark: limits, the comparison with a baseline, and one verdict."""

@@ -1,0 +1,141 @@
+"""Is a Point slower than the same Point of the baseline? Welch's interval against the largest loss that passes.
+
+| interval of (baseline − new) / baseline | verdict |
+|---|---|
+| high end ≤ maxRegression | Pass |
+| low end > maxRegression | Fail |
+| the limit is inside | InsufficientData: more repeats would tell |
+
+Both sides are means over the repeats of median images/s. The same Point has the same label, model, image size and
+global batch, and ran on the same kind of device. Everything else may differ: it is what is compared.
+"""
+
+from sdbench.api.benchmark import Benchmark
+from sdbench.api.spec_gate import Baseline
+from sdbench.api.status import PointRow
+from sdbench.api.status_gate import ComparisonRow, FindingRow, Limit, Verdict
+from sdbench.core.format import bounded, decimal
+from sdbench.core.measure.comparison import Interval, Repeats, regression
+from sdbench.core.measure.evidence import device_difference, flaw, grounds
+from sdbench.core.measure.references import Finished, Source, Unusable
+from sdbench.core.plan.grid import Point
+
+PLACES = 6
+"""Decimals of a regression as it is shown."""
+
+EXACT = 12
+"""Decimals to which it is compared: (3 - 2.94) / 3 is no more than 0.02, though in binary it is."""
+
+
+def compared(
+    asked: Baseline, point: Point, benchmark: Benchmark, source: Source
+) -> tuple[FindingRow, ComparisonRow | None]:
+    """The Point of this Benchmark beside the baseline's; without a comparison where one of them may not be judged."""
+    try:
+        base = source(asked.name)
+        mine = _judged(_row(point.label, benchmark), benchmark, "")
+        theirs = _judged(_twin(point, mine, base), base.benchmark, f"in Benchmark {asked.name}, ")
+        _refuse_other_devices(point, benchmark, base)
+    except Unusable as error:
+        return _undecided(asked, point, str(error)), None
+    interval = regression(_repeats(mine), _repeats(theirs))
+    return _decided(asked, point, interval), _comparison(mine, theirs, interval)
+
+
+def _row(label: str, benchmark: Benchmark) -> PointRow | None:
+    return next((row for row in benchmark.status.points if row.point == label), None)
+
+
+def _judged(row: PointRow | None, benchmark: Benchmark, where: str) -> PointRow:
+    """The row, if it has what is compared. Raises Unusable, which begins with `where`."""
+    spoilt = flaw(row, benchmark.spec)
+    if row is None or spoilt:
+        raise Unusable(f"{where}{spoilt}")
+    if row.repeats < 2:
+        raise Unusable(f"{where}it has {row.repeats} repeat, and a comparison needs 2 repeats")
+    spread = row.median_standard_deviation
+    if spread is None or not spread.is_finite():
+        raise Unusable(f"{where}its spread is not known")
+    if not row.median_images_per_second.is_finite() or row.median_images_per_second <= 0:
+        raise Unusable(f"{where}its rate is not known")
+    return row
+
+
+def _twin(point: Point, mine: PointRow, base: Finished) -> PointRow | None:
+    """The baseline's Point that is compared; None where it is not measured. Raises Unusable for another training."""
+    for other, row in base.points:
+        if other.label == point.label:
+            for what, own, theirs in (
+                ("model", point.config.model.value, other.config.model.value),
+                ("imageSize", point.config.image_size, other.config.image_size),
+                ("globalBatchSize", mine.global_batch_size, row.global_batch_size),
+            ):
+                if own != theirs:
+                    raise Unusable(f"its {what} is {own}, the baseline's is {theirs}")
+            return row
+    return None
+
+
+def _refuse_other_devices(point: Point, benchmark: Benchmark, base: Finished) -> None:
+    other = device_difference(grounds(point.label, benchmark.status), grounds(point.label, base.benchmark.status))
+    if other:
+        raise Unusable(other)
+
+
+def _repeats(row: PointRow) -> Repeats:
+    return Repeats(row.repeats, float(row.median_images_per_second), float(row.median_standard_deviation or 0))
+
+
+def _undecided(asked: Baseline, point: Point, why: str) -> FindingRow:
+    bound = f"at most {asked.max_regression:f} is asked for"
+    message = f"{Limit.REGRESSION} of {point.label} against {asked.name} cannot be judged ({bound}): {why}"
+    return _finding(asked, point, Verdict.INSUFFICIENT_DATA, None, message)
+
+
+def _decided(asked: Baseline, point: Point, found: Interval) -> FindingRow:
+    most, low, high = float(asked.max_regression), round(found.low, EXACT), round(found.high, EXACT)
+    said = f"{Limit.REGRESSION} of {point.label} against {asked.name} is {_share(found.value)}"
+    between = f"95 % between {_share(low)} and {_share(high)}"
+    if low > most:
+        message = f"{said} ({between}): the gate asks for at most {asked.max_regression:f}"
+        return _finding(asked, point, Verdict.FAIL, found.value, message)
+    if high <= most:
+        message = f"{said} ({between}), at most {asked.max_regression:f}"
+        return _finding(asked, point, Verdict.PASS, found.value, message)
+    message = f"{said}, but the interval contains the limit {asked.max_regression:f} ({between}): take more repeats"
+    return _finding(asked, point, Verdict.INSUFFICIENT_DATA, found.value, message)
+
+
+def _finding(asked: Baseline, point: Point, verdict: Verdict, value: float | None, message: str) -> FindingRow:
+    return FindingRow(
+        limit=Limit.REGRESSION,
+        point=point.label,
+        verdict=verdict,
+        value=None if value is None else _share(value),
+        bound=f"{asked.max_regression:f}",
+        message=bounded(message),
+    )
+
+
+def _comparison(mine: PointRow, theirs: PointRow, found: Interval) -> ComparisonRow:
+    return ComparisonRow(
+        point=mine.point,
+        repeats=mine.repeats,
+        images_per_second=mine.median_images_per_second,
+        coefficient_of_variation=decimal(_variation(mine), PLACES),
+        baseline_repeats=theirs.repeats,
+        baseline_images_per_second=theirs.median_images_per_second,
+        baseline_coefficient_of_variation=decimal(_variation(theirs), PLACES),
+        regression=_share(found.value),
+        regression_low=_share(found.low),
+        regression_high=_share(found.high),
+    )
+
+
+def _variation(row: PointRow) -> float:
+    of = _repeats(row)
+    return of.standard_deviation / of.mean
+
+
+def _share(value: float) -> str:
+    return f"{value:.{PLACES}f}"

@@ -1,0 +1,120 @@
+"""Does a Point hold a limit of the gate? One value against one bound; what is missing or spoilt is not judged.
+
+| limit | value, from status.points | holds if |
+|---|---|---|
+| ImagesPerSecond | medianImagesPerSecond | ≥ |
+| ImagesPerSecondPerDevice | medianImagesPerSecond / devices | ≥ |
+| ScalingEfficiency | scalingEfficiency, of two Points that ran on the same | ≥ |
+| CoefficientOfVariation | medianCoefficientOfVariation | ≤ |
+| DataWaitRatio | dataWaitRatioMax | ≤ |
+| Mfu | mfuRatio | ≥ |
+| Days, Cost | days, cost | ≤ |
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+
+from sdbench.api.spec_gate import Gate
+from sdbench.api.status import PointRow
+from sdbench.api.status_gate import FindingRow, Limit, Verdict
+from sdbench.core.format import bounded, decimal
+
+PLACES = 6
+"""Decimals of a value as it is shown; it is compared as it is."""
+
+Value = Callable[[PointRow], Decimal | None]
+Asked = Callable[[Gate], Decimal | None]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What a limit compares."""
+
+    limit: Limit
+    least: bool
+    """Whether the value must be at least, not at most, what is asked."""
+    asked: Asked
+    value: Value
+
+
+SCALES = (
+    Scale(Limit.IMAGES_PER_SECOND, True, lambda g: g.min_images_per_second, lambda row: row.median_images_per_second),
+    Scale(
+        Limit.IMAGES_PER_SECOND_PER_DEVICE,
+        True,
+        lambda g: g.min_images_per_second_per_device,
+        lambda row: row.median_images_per_second / row.devices,
+    ),
+    Scale(Limit.SCALING_EFFICIENCY, True, lambda g: g.min_scaling_efficiency, lambda row: row.scaling_efficiency),
+    Scale(
+        Limit.COEFFICIENT_OF_VARIATION,
+        False,
+        lambda g: g.max_coefficient_of_variation,
+        lambda row: row.median_coefficient_of_variation,
+    ),
+    Scale(Limit.DATA_WAIT_RATIO, False, lambda g: g.max_data_wait_ratio, lambda row: row.data_wait_ratio_max),
+    Scale(Limit.MFU, True, lambda g: g.min_mfu, lambda row: row.mfu_ratio),
+    Scale(Limit.DAYS, False, lambda g: g.max_days, lambda row: row.days),
+    Scale(Limit.COST, False, lambda g: g.max_cost, lambda row: row.cost),
+)
+
+
+@dataclass(frozen=True)
+class Bound:
+    """One limit as a gate asks for it."""
+
+    scale: Scale
+    asked: Decimal
+
+    @property
+    def words(self) -> str:
+        """As in `at least 0.60`."""
+        return f"at {'least' if self.scale.least else 'most'} {self.asked:f}"
+
+    def holds(self, value: Decimal) -> bool:
+        """Whether a value is on the right side; the bound itself is."""
+        return value >= self.asked if self.scale.least else value <= self.asked
+
+
+def bounds(gate: Gate) -> Iterator[Bound]:
+    """The limits that a gate sets, but for the baseline."""
+    for scale in SCALES:
+        asked = scale.asked(gate)
+        if asked is not None:
+            yield Bound(scale, asked)
+
+
+def finding(bound: Bound, point: str, row: PointRow | None, flaw: str) -> FindingRow:
+    """The limit at one Point; `flaw` says why its numbers, if any, may not be judged."""
+    limit = bound.scale.limit
+    value = bound.scale.value(row) if row is not None else None
+    known = value if value is not None and value.is_finite() else None
+    if known is None or flaw:
+        verdict, said = Verdict.INSUFFICIENT_DATA, flaw or _missing(limit, row)
+        seen = f"{_shown(known)}, where " if known is not None else ""
+        message = f"{limit} of {point} cannot be judged ({seen}{bound.words} is asked for): {said}"
+    else:
+        verdict = Verdict.PASS if bound.holds(known) else Verdict.FAIL
+        message = f"{limit} of {point} is {_shown(known)}: the gate asks for {bound.words}"
+    return FindingRow(
+        limit=limit,
+        point=point,
+        verdict=verdict,
+        value=None if known is None else _shown(known),
+        bound=f"{bound.asked:f}",
+        message=bounded(message),
+    )
+
+
+def _shown(value: Decimal) -> str:
+    return f"{decimal(value, PLACES):f}"
+
+
+def _missing(limit: Limit, row: PointRow | None) -> str:
+    """Why a measured Point has no such value."""
+    if limit is Limit.COEFFICIENT_OF_VARIATION and row is not None and row.repeats < 2:
+        return "a spread needs 2 repeats"
+    if limit in {Limit.DAYS, Limit.COST} and row is not None and row.unprojected is not None:
+        return row.unprojected
+    return "the peak of its device is not known" if limit is Limit.MFU else "its value is not known"

@@ -1,0 +1,105 @@
+"""Does a Benchmark hold its gate? Every limit at every judged Point, and one verdict: any Fail, else anything missing.
+
+A finding is Fail only where the numbers may be judged, and Pass only where nothing at all is missing: a gate fails
+closed. A Benchmark that was cancelled or has not ended is not judged.
+"""
+
+from collections.abc import Iterator
+
+from sdbench.api.benchmark import Benchmark
+from sdbench.api.spec_gate import Gate
+from sdbench.api.status import PointRow, Reason
+from sdbench.api.status_gate import BaselineRow, ComparisonRow, FindingRow, GateRow, Limit, Verdict
+from sdbench.core.format import CONDITION_CHARACTERS, bounded
+from sdbench.core.gate.baseline import compared
+from sdbench.core.gate.limits import bounds, finding
+from sdbench.core.measure.evidence import difference, flaw, grounds
+from sdbench.core.measure.references import Source, Unusable
+from sdbench.core.plan.grid import Point, Trial
+from sdbench.core.trial.outcome import outcome
+
+SHOWN = 16
+"""Most findings, and most comparisons, that a status holds."""
+
+
+def judged(benchmark: Benchmark, gate: Gate, planned: tuple[Trial, ...], source: Source) -> GateRow:
+    """The verdict on a Benchmark whose status has its trials, points and environments."""
+    end = outcome(benchmark.status.trials)
+    if end is None:
+        return unjudged("The benchmark has not ended")
+    if end.reason == Reason.CANCELLED:
+        return unjudged("The benchmark was cancelled")
+    points = tuple({trial.point.label: trial.point for trial in planned}.values())
+    findings: list[FindingRow] = []
+    comparisons: list[ComparisonRow] = []
+    for point in points:
+        if gate.devices is not None and point.devices not in gate.devices:
+            continue
+        findings.extend(_of_limits(benchmark, gate, point, points))
+        if gate.baseline is not None:
+            found, comparison = compared(gate.baseline, point, benchmark, source)
+            findings.append(found)
+            comparisons += [comparison] if comparison is not None else []
+    return _verdict(findings, _baseline(gate, comparisons, source))
+
+
+def unjudged(why: str) -> GateRow:
+    """The verdict where nothing can be judged."""
+    return GateRow(verdict=Verdict.INSUFFICIENT_DATA, message=bounded(why, CONDITION_CHARACTERS))
+
+
+def _of_limits(benchmark: Benchmark, gate: Gate, point: Point, points: tuple[Point, ...]) -> Iterator[FindingRow]:
+    row = _row(point, benchmark)
+    spoilt = flaw(row, benchmark.spec)
+    for bound in bounds(gate):
+        why = spoilt
+        if bound.scale.limit is Limit.SCALING_EFFICIENCY:
+            why = why or _incomparable(benchmark, point, points)
+        yield finding(bound, point.label, row, why)
+
+
+def _row(point: Point, benchmark: Benchmark) -> PointRow | None:
+    return next((row for row in benchmark.status.points if row.point == point.label), None)
+
+
+def _incomparable(benchmark: Benchmark, point: Point, points: tuple[Point, ...]) -> str:
+    """Why the efficiency of a Point says nothing: it is that over the smallest count with equal knobs."""
+    base = min((one for one in points if one.knobs == point.knobs), key=lambda one: one.devices)
+    if base == point:
+        return ""
+    if spoilt := flaw(_row(base, benchmark), benchmark.spec):
+        return f"of {base.label}, with which it is compared, {spoilt}"
+    unlike = difference(grounds(point.label, benchmark.status), grounds(base.label, benchmark.status))
+    return f"compared with {base.label}, {unlike}" if unlike else ""
+
+
+def _baseline(gate: Gate, comparisons: list[ComparisonRow], source: Source) -> BaselineRow | None:
+    if gate.baseline is None:
+        return None
+    try:
+        uid = source(gate.baseline.name).benchmark.metadata.uid
+    except Unusable:
+        return None
+    return BaselineRow(name=gate.baseline.name, uid=uid, points=tuple(comparisons[:SHOWN]))
+
+
+def _verdict(findings: list[FindingRow], baseline: BaselineRow | None) -> GateRow:
+    failed = [one for one in findings if one.verdict is Verdict.FAIL]
+    missing = [one for one in findings if one.verdict is Verdict.INSUFFICIENT_DATA]
+    passed = len(findings) - len(failed) - len(missing)
+    if not findings:
+        return unjudged("The gate judges no point of the plan")
+    verdict = Verdict.FAIL if failed else Verdict.INSUFFICIENT_DATA if missing else Verdict.PASS
+    told = [*failed, *missing]
+    more = f"; {len(told) - 1} more in status.gate" if len(told) > 1 else ""
+    return GateRow(
+        verdict=verdict,
+        message=bounded(
+            f"{told[0].message}{more}" if told else f"Every limit holds: {passed} findings", CONDITION_CHARACTERS
+        ),
+        passed=passed,
+        failed=len(failed),
+        insufficient=len(missing),
+        findings=tuple(told[:SHOWN]),
+        baseline=baseline,
+    )

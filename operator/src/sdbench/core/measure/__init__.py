@@ -1,0 +1,1 @@
+"""Computes what the measured Trials say: statistics, Points, scaling fits and projections."""

@@ -1,0 +1,225 @@
+"""Which Trials does a question ask for, and in which order? The plan, a pure function of the spec.
+
+Counts ascend and repeats go round-robin (every Point once, then every Point again), so that a drift of the cluster
+shows between repeats and cheap Points fail first.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from math import prod
+from typing import Any
+
+from pydantic import ValidationError
+
+from sdbench.api.crd.structural import AXIS_LENGTH
+from sdbench.api.names import PLAN_LIMIT
+from sdbench.api.spec import Devices, Repeats, Scaling, Spec
+from sdbench_trainer.config import TrainerConfig
+from sdbench_trainer.run import division, unfit_for_cpu, unfit_for_pods, unfit_together
+
+LABEL_CHARACTERS = 128
+
+Axis = tuple[str, tuple[Any, ...]]
+"""A knob's dotted name and the values to try."""
+
+Knobs = tuple[tuple[str, Any], ...]
+"""One cell of the grid: dotted names with their values, sorted by name."""
+
+
+class PlanRefused(ValueError):
+    """The question cannot be asked: the path of the field, and a sentence that says why."""
+
+    def __init__(self, path: str, sentence: str) -> None:
+        super().__init__(f"{path}: {sentence}")
+        self.path = path
+        self.sentence = sentence
+
+
+@dataclass(frozen=True)
+class Point:
+    """One configuration to be measured."""
+
+    label: str
+    devices: int
+    pods: int
+    devices_per_pod: int
+    config: TrainerConfig
+
+    @property
+    def knobs(self) -> str:
+        return knobs(self.label)
+
+
+def knobs(label: str) -> str:
+    """A Point's label without the device count: what Points that differ in scale only have in common."""
+    return label.partition(",")[2]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One repeat of a Point."""
+
+    index: int
+    point: Point
+    repeat: int
+
+
+def plan(spec: Spec) -> tuple[Trial, ...]:
+    """The Trials of the question; raises PlanRefused."""
+    largest, allowed = max(spec.devices.counts), spec.limits.max_devices
+    if largest > allowed:
+        raise PlanRefused("spec.devices.counts", f"{largest} devices are more than limits.maxDevices, {allowed}")
+    return trials(spec)
+
+
+def trials(spec: Spec) -> tuple[Trial, ...]:
+    """The Trials without regard to `limits`, which may change after acceptance; raises PlanRefused."""
+    axes = tuple(_axes(spec.sweep or {}, ""))
+    _refuse_peak(spec.devices)
+    _refuse_repeats(spec.repeats)
+    _refuse_many(spec, axes)
+    points = tuple(_point(spec, count, knobs) for count in _counts(spec) for knobs in _grid(axes))
+    _refuse_twins(points)
+    ordered = ((repeat, point) for repeat in range(spec.repeats.most) for point in points)
+    return tuple(Trial(index, point, repeat) for index, (repeat, point) in enumerate(ordered))
+
+
+def _counts(spec: Spec) -> tuple[int, ...]:
+    counts, per_pod = spec.devices.counts, spec.devices.per_pod
+    for count in counts:
+        if counts.count(count) > 1:
+            raise PlanRefused("spec.devices.counts", f"{count} is there twice; repeats has the number of repeats")
+        if count > per_pod and count % per_pod:
+            raise PlanRefused("spec.devices.counts", f"{count} devices are no multiple of perPod, {per_pod}")
+    return tuple(sorted(counts))
+
+
+def _axes(sweep: dict[str, Any], prefix: str) -> Iterator[Axis]:
+    """The leaves of `spec.sweep` with dotted names, sorted."""
+    for key, values in sorted(sweep.items()):
+        name = f"{prefix}{key}"
+        if isinstance(values, dict):
+            yield from _axes(values, f"{name}.")
+        elif isinstance(values, list | tuple) and len(values) > AXIS_LENGTH:
+            raise PlanRefused(f"spec.sweep.{name}", f"{len(values)} values are more than {AXIS_LENGTH}")
+        elif isinstance(values, list | tuple) and values:
+            yield name, tuple(values)
+        else:
+            raise PlanRefused(f"spec.sweep.{name}", "write a list of at least one value to try")
+
+
+def _grid(axes: tuple[Axis, ...]) -> Iterator[Knobs]:
+    names = [name for name, _ in axes]
+    for values in product(*(values for _, values in axes)):
+        yield tuple(zip(names, values, strict=True))
+
+
+def _refuse_peak(devices: Devices) -> None:
+    if devices.peak_teraflops is not None and devices.peak_teraflops <= 0:
+        raise PlanRefused("spec.devices.peakTeraflops", "must be above 0; leave it out where it is unknown")
+
+
+def _refuse_repeats(repeats: Repeats) -> None:
+    target = repeats.target_coefficient_of_variation
+    if repeats.most < repeats.min:
+        raise PlanRefused("spec.repeats.max", f"{repeats.most} is less than min, {repeats.min}")
+    if repeats.most > repeats.min and target is None:
+        sentence = "set it when max is above min: it says when fewer repeats are enough"
+        raise PlanRefused("spec.repeats.targetCoefficientOfVariation", sentence)
+    if target is not None and target <= 0:
+        raise PlanRefused("spec.repeats.targetCoefficientOfVariation", "must be above 0, as in 0.02")
+
+
+def _refuse_many(spec: Spec, axes: tuple[Axis, ...]) -> None:
+    size = len(spec.devices.counts) * prod(len(values) for _, values in axes) * spec.repeats.most
+    if size > PLAN_LIMIT:
+        raise PlanRefused("spec", f"{size} trials are more than {PLAN_LIMIT}; take fewer counts, values or repeats")
+
+
+def _point(spec: Spec, count: int, knobs: Knobs) -> Point:
+    label = _label(count, knobs)
+    if len(label) > LABEL_CHARACTERS:
+        raise PlanRefused("spec.sweep", f"the label {label} is longer than {LABEL_CHARACTERS} characters")
+    pods = max(1, count // spec.devices.per_pod)
+    config = _scaled(spec, count, _config(spec, knobs))
+    _refuse_unfit(config, count, spec)
+    return Point(label, count, pods, count // pods, config)
+
+
+def _label(count: int, knobs: Knobs) -> str:
+    return ",".join([f"devices={count}", *(f"{name}={_word(value)}" for name, value in knobs)])
+
+
+def _word(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _config(spec: Spec, knobs: Knobs) -> TrainerConfig:
+    """`spec.trainer` with the knobs of one cell of the grid."""
+    document = spec.trainer.document()
+    for name, value in knobs:
+        *folders, leaf = name.split(".")
+        place = document
+        for folder in folders:
+            place = place.setdefault(folder, {})
+            if not isinstance(place, dict):
+                raise PlanRefused(f"spec.sweep.{name}", f"{folder} has no knobs of its own")
+        place[leaf] = value
+    try:
+        return TrainerConfig.model_validate(document)
+    except ValidationError as error:
+        raise _unknown_to_the_trainer(error) from None
+
+
+def _unknown_to_the_trainer(error: ValidationError) -> PlanRefused:
+    first = error.errors(include_url=False)[0]
+    place = ".".join(["spec.sweep", *(str(part) for part in first["loc"])])
+    return PlanRefused(place, f"{first['msg']}, not {first['input']!r}")
+
+
+def _scaled(spec: Spec, count: int, config: TrainerConfig) -> TrainerConfig:
+    """With Weak scaling globalBatchSize belongs to the smallest count and grows with the devices.
+
+    Counts ascend, so that a batch that does not divide over the smallest was refused before it is scaled.
+    """
+    if spec.scaling is Scaling.STRONG:
+        return config
+    size = config.global_batch_size * count // min(spec.devices.counts)
+    try:
+        return TrainerConfig.model_validate({**config.document(), "globalBatchSize": size})
+    except ValidationError:
+        sentence = f"{size} images for {count} devices are more than the trainer takes"
+        raise PlanRefused(_written("globalBatchSize", spec), sentence) from None
+
+
+def _refuse_unfit(config: TrainerConfig, count: int, spec: Spec) -> None:
+    """What no device of this kind could run."""
+    try:
+        division(config, count)
+    except ValueError as error:
+        raise PlanRefused(_written("globalBatchSize", spec), str(error)) from None
+    if clash := unfit_together(config):
+        raise PlanRefused(_written(clash.field, spec), clash.sentence)
+    pods = max(1, count // spec.devices.per_pod)
+    if unfit := unfit_for_pods(config, pods):
+        raise PlanRefused(_written(unfit.field, spec), unfit.sentence)
+    unfit = unfit_for_cpu(config) if spec.devices.resource is None else None
+    if unfit is not None:
+        raise PlanRefused(_written(unfit.field, spec), f"{unfit.sentence}; for GPUs name devices.resource")
+
+
+def _written(knob: str, spec: Spec) -> str:
+    """The path at which the person wrote a knob: its axis, or the knob."""
+    swept = any(name == knob for name, _ in _axes(spec.sweep or {}, ""))
+    return f"spec.{'sweep' if swept else 'trainer'}.{knob}"
+
+
+def _refuse_twins(points: tuple[Point, ...]) -> None:
+    """Two Points that are the same would be measured twice and shown as if they differed."""
+    seen: dict[tuple[int, str], str] = {}
+    for point in points:
+        key = (point.devices, point.config.model_dump_json())
+        if key in seen:
+            raise PlanRefused("spec.sweep", f"{point.label} and {seen[key]} are the same configuration")
+        seen[key] = point.label

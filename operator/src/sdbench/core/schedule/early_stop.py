@@ -1,0 +1,49 @@
+"""When are fewer repeats enough? A Point that is tight enough spares the repeats that still wait for their turn.
+
+Tight enough: at least spec.repeats.min undisturbed repeats (two at least) are measured, and the coefficient of
+variation of their medianImagesPerSecond is at most spec.repeats.targetCoefficientOfVariation. What strangers disturbed
+tells nothing about the spread of the Point, so it neither helps nor hinders; a failed repeat is not replaced.
+"""
+
+from collections.abc import Iterable
+from decimal import Decimal
+
+from sdbench.api.spec import Repeats
+from sdbench.api.status import TrialPhase, TrialRow
+from sdbench.core.format import rounded_half_up
+from sdbench.core.measure.statistics import sample
+from sdbench.core.snapshot import World
+from sdbench.core.trial.row import spared
+
+FEWEST = 2
+"""Repeats that have a spread."""
+
+
+def without_the_needless(rows: tuple[TrialRow, ...], world: World) -> tuple[TrialRow, ...]:
+    """The rows, those that wait for their turn at a Point that is tight enough without them spared."""
+    asked = world.benchmark.spec.repeats
+    waiting = {row.point for row in rows if row.phase is TrialPhase.PENDING}
+    if asked.target_coefficient_of_variation is None or not waiting:
+        return rows
+    sentences = {point: _tight_enough([row for row in rows if row.point == point], asked) for point in waiting}
+    return tuple(_after(row, sentences.get(row.point), world) for row in rows)
+
+
+def _after(row: TrialRow, sentence: str | None, world: World) -> TrialRow:
+    return spared(row, sentence, world) if sentence and row.phase is TrialPhase.PENDING else row
+
+
+def _tight_enough(rows: Iterable[TrialRow], asked: Repeats) -> str | None:
+    """Why a Point needs no further repeat; None while it does."""
+    calm = [row.measurement for row in rows if row.measurement is not None and not row.measurement.disturbed]
+    target = asked.target_coefficient_of_variation
+    if target is None or len(calm) < max(asked.min, FEWEST):
+        return None
+    spread = sample([one.median_images_per_second for one in calm]).coefficient_of_variation
+    if spread is None or spread > target:
+        return None
+    return f"{len(calm)} repeats vary by {_percent(Decimal(spread))}, and {_percent(target)} is enough"
+
+
+def _percent(ratio: Decimal) -> str:
+    return f"{rounded_half_up(ratio * 100, 2)} %"

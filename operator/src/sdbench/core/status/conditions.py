@@ -1,0 +1,151 @@
+"""Which conditions hold? metav1.Conditions, for people, `kubectl wait` and kstatus.
+
+`Accepted`, `Running`, `Suspended` and `CleanedUp` are always there; `Complete` and `Failed` from the end on;
+`GatePassed` where there is a gate, Unknown until the end and where anything is missing.
+`Reconciling` is there until everything is cleaned up, and stands before `Stalled`, which comes with `Failed`:
+kstatus takes the first that is True, and so sees progress until the devices are free.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from sdbench.api.status import Condition, ConditionStatus, ConditionType, Reason, TrialRow
+from sdbench.api.status_gate import GateRow, Verdict
+from sdbench.core.format import CONDITION_CHARACTERS, bounded, moment
+from sdbench.core.snapshot import World
+from sdbench.core.trial.outcome import Outcome
+from sdbench.core.trial.row import LIVE, unreleased
+from sdbench.core.trial.teardown import in_the_way, overdue_teardown, strangers
+
+REFUSED = "PlanRefused"
+OTHERS_FIRST = "WaitsForOtherBenchmarks"
+STATUSES = {True: ConditionStatus.TRUE, False: ConditionStatus.FALSE, None: ConditionStatus.UNKNOWN}
+
+
+@dataclass(frozen=True)
+class Fact:
+    """What a condition says, without its times."""
+
+    type: ConditionType
+    holds: bool | None
+    """None: unknown."""
+    reason: str
+    message: str = ""
+
+
+def dated(
+    facts: tuple[Fact, ...], stored: tuple[Condition, ...], generation: int, now: datetime
+) -> tuple[Condition, ...]:
+    """The facts as conditions; lastTransitionTime moves only when the status does."""
+    before = {condition.type: condition for condition in stored}
+    return tuple(_dated(fact, before.get(fact.type), generation, now) for fact in facts)
+
+
+def _dated(fact: Fact, before: Condition | None, generation: int, now: datetime) -> Condition:
+    status = STATUSES[fact.holds]
+    kept = before is not None and before.status is status
+    return Condition(
+        type=fact.type,
+        status=status,
+        reason=fact.reason,
+        message=bounded(fact.message, CONDITION_CHARACTERS),
+        last_transition_time=before.last_transition_time if before is not None and kept else moment(now),
+        observed_generation=generation,
+    )
+
+
+def refusal_facts(rows: tuple[TrialRow, ...], sentence: str, verdict: GateRow | None, world: World) -> tuple[Fact, ...]:
+    """Of a question that cannot be asked: failed, and usually nothing is left to clean up."""
+    clean = not in_the_way(rows, world)
+    return (
+        Fact(ConditionType.ACCEPTED, False, REFUSED, sentence),
+        Fact(ConditionType.FAILED, True, REFUSED, sentence),
+        *_gate(verdict, world),
+        Fact(ConditionType.CLEANED_UP, clean, "DevicesFree" if clean else "CleaningUp"),
+        *(() if clean else (Fact(ConditionType.RECONCILING, True, "CleaningUp"),)),
+        Fact(ConditionType.STALLED, True, REFUSED, sentence),
+    )
+
+
+def unavailable_facts(rows: tuple[TrialRow, ...], end: Outcome | None, said: str, world: World) -> tuple[Fact, ...]:
+    """While the cluster does not know PyTorchJobs: nothing moves until somebody installs them, so it is stalled."""
+    return (
+        Fact(ConditionType.ACCEPTED, False, Reason.BACKEND_UNAVAILABLE, said),
+        _running(rows, end, False, world),
+        _suspended(rows, end, world.benchmark.spec.suspend),
+        *_end(end),
+        *_gate(world.benchmark.status.gate, world),
+        Fact(ConditionType.CLEANED_UP, False, Reason.BACKEND_UNAVAILABLE, "It is not known what still runs"),
+        Fact(ConditionType.STALLED, True, Reason.BACKEND_UNAVAILABLE, said),
+    )
+
+
+def facts(
+    rows: tuple[TrialRow, ...],
+    end: Outcome | None,
+    verdict: GateRow | None,
+    plan: str,
+    world: World,
+    others_first: bool = False,
+) -> tuple[Fact, ...]:
+    """Of an accepted question; `plan` describes it in a sentence. `others_first`: it waits for other Benchmarks."""
+    clean = end is not None and not in_the_way(rows, world)
+    return (
+        Fact(ConditionType.ACCEPTED, True, "PlanAccepted", plan),
+        _running(rows, end, others_first, world),
+        _suspended(rows, end, world.benchmark.spec.suspend),
+        *_end(end),
+        *_gate(verdict, world),
+        _cleaned_up(rows, end, clean, world),
+        *(() if clean else (Fact(ConditionType.RECONCILING, True, "CleaningUp" if end else "InProgress"),)),
+        *((Fact(ConditionType.STALLED, True, end.reason, end.message),) if end and not end.complete else ()),
+    )
+
+
+def _running(rows: tuple[TrialRow, ...], end: Outcome | None, others_first: bool, world: World) -> Fact:
+    live = [row for row in rows if row.phase in LIVE]
+    if live:
+        names = ", ".join(f"trial {row.trial} ({row.point}), attempt {row.attempt}" for row in live)
+        return Fact(ConditionType.RUNNING, True, "TrialsRunning", names)
+    if end is None and (left := strangers(world)):
+        return Fact(ConditionType.RUNNING, False, "WaitsForDevices", left)
+    if others_first:
+        sentence = "Other benchmarks run as many trials as the administrator allows at once"
+        return Fact(ConditionType.RUNNING, False, OTHERS_FIRST, sentence)
+    return Fact(ConditionType.RUNNING, False, "Ended" if end else "Waiting")
+
+
+def _suspended(rows: tuple[TrialRow, ...], end: Outcome | None, asked: bool) -> Fact:
+    if not asked or end:
+        return Fact(ConditionType.SUSPENDED, False, "NotSuspended")
+    if any(unreleased(row) for row in rows):
+        return Fact(ConditionType.SUSPENDED, False, "Stopping", "The running attempts are being stopped")
+    return Fact(ConditionType.SUSPENDED, True, "AskedFor", "Set spec.suspend to false to go on")
+
+
+def _end(end: Outcome | None) -> Iterator[Fact]:
+    if end is not None:
+        yield Fact(ConditionType.COMPLETE if end.complete else ConditionType.FAILED, True, end.reason, end.message)
+
+
+def _gate(verdict: GateRow | None, world: World) -> Iterator[Fact]:
+    """Of a question with a gate: its verdict, or that there is none yet."""
+    if world.benchmark.spec.gate is None:
+        return
+    if verdict is None:
+        yield Fact(ConditionType.GATE_PASSED, None, "InProgress", "The gate is judged when the benchmark has ended")
+    elif verdict.verdict is Verdict.FAIL:
+        reason = next((found.limit.value for found in verdict.findings), verdict.verdict.value)
+        yield Fact(ConditionType.GATE_PASSED, False, reason, verdict.message)
+    else:
+        passed = True if verdict.verdict is Verdict.PASS else None
+        yield Fact(ConditionType.GATE_PASSED, passed, verdict.verdict, verdict.message)
+
+
+def _cleaned_up(rows: tuple[TrialRow, ...], end: Outcome | None, clean: bool, world: World) -> Fact:
+    if clean:
+        return Fact(ConditionType.CLEANED_UP, True, "DevicesFree")
+    if overdue := overdue_teardown(rows, world):
+        return Fact(ConditionType.CLEANED_UP, False, "TeardownOverdue", overdue)
+    return Fact(ConditionType.CLEANED_UP, False, "CleaningUp" if end else "InProgress")

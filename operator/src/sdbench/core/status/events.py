@@ -1,0 +1,97 @@
+"""What has just happened that a person wants to read? The difference of two statuses, so that each is said once."""
+
+from collections.abc import Iterator
+from itertools import groupby
+
+from sdbench.api.status import Condition, ConditionStatus, ConditionType, Reason, Status, TrialPhase, TrialRow
+from sdbench.api.status_gate import Verdict
+from sdbench.core.snapshot import Notice
+from sdbench.core.trial.row import LIVE
+
+ANNOUNCED = {
+    ConditionType.ACCEPTED: "Accepted",
+    ConditionType.SUSPENDED: "Suspended",
+    ConditionType.COMPLETE: "Complete",
+    ConditionType.FAILED: "Failed",
+    ConditionType.CLEANED_UP: "CleanedUp",
+}
+"""Conditions that are announced when they become True."""
+
+
+def notices(before: Status, after: Status) -> tuple[Notice, ...]:
+    """What the change from one status to the next is worth saying, Trials first."""
+    if before == after:
+        return ()
+    rows = {row.trial: row for row in before.trials}
+    of_trials = [notice for row in after.trials for notice in _of_row(rows.get(row.trial), row)]
+    of_the_whole = (*_of_conditions(before, after), *_of_gate(before, after))
+    return (*of_trials, *_not_tried(rows, after), *_spared(rows, after), *of_the_whole)
+
+
+def _of_row(before: TrialRow | None, row: TrialRow) -> Iterator[Notice]:
+    known = (before.phase, before.attempt) if before is not None else (TrialPhase.PENDING, 0)
+    if known == (row.phase, row.attempt):
+        return
+    name = f"Trial {row.trial} ({row.point}), attempt {row.attempt}"
+    if before is not None and row.failures > before.failures and row.attempt > before.attempt:
+        void = f"Trial {row.trial} ({row.point}), attempt {before.attempt}, is void; another follows"
+        yield Notice(True, row.reason or Reason.UNKNOWN, void)
+    if row.phase is TrialPhase.STARTING:
+        yield Notice(False, "AttemptStarted", f"{name}: job {row.job}")
+    elif row.phase is TrialPhase.SUCCEEDED and row.measurement is not None:
+        disturbed = row.measurement.disturbed
+        rate = f"{row.measurement.images_per_second:.2f} images/s"
+        yield Notice(disturbed, Reason.MEASURED, f"{name}: {rate}{', but others disturbed it' if disturbed else ''}")
+    elif row.phase is TrialPhase.STOPPING and row.reason is not None:
+        yield Notice(row.reason is not Reason.SUSPENDED, row.reason, f"{name}: {row.message}; another attempt follows")
+    elif row.phase is TrialPhase.FAILED and row.reason not in {None, Reason.CANCELLED} and not _untried(before, row):
+        yield Notice(True, row.reason or Reason.UNKNOWN, f"{name}: {row.message}")
+
+
+def _untried(before: TrialRow | None, row: TrialRow) -> bool:
+    """Whether the row failed while no Attempt at it was wanted: for another's failure, or for want of money."""
+    given_up = row.phase is TrialPhase.FAILED and row.reason in {Reason.SKIPPED, Reason.BUDGET_EXCEEDED}
+    return given_up and (before is None or before.phase not in LIVE)
+
+
+def _not_tried(before: dict[int, TrialRow], after: Status) -> Iterator[Notice]:
+    """Trials that are not tried, in one sentence for each reason: there may be hundreds."""
+    fresh = [row for row in after.trials if _untried(before.get(row.trial), row) and _changed(before, row)]
+    for reason, rows in groupby(sorted(fresh, key=lambda row: row.reason or ""), key=lambda row: row.reason):
+        untried = list(rows)
+        yield Notice(True, reason or Reason.UNKNOWN, f"{len(untried)} trials are not tried: {untried[0].message}")
+
+
+def _changed(before: dict[int, TrialRow], row: TrialRow) -> bool:
+    return row.trial not in before or before[row.trial].phase is not row.phase
+
+
+def _spared(before: dict[int, TrialRow], after: Status) -> Iterator[Notice]:
+    """Repeats that are not needed, in one sentence for each Point: it has come to its end."""
+    known = {trial for trial, row in before.items() if row.phase is TrialPhase.SKIPPED}
+    fresh = [row for row in after.trials if row.phase is TrialPhase.SKIPPED and row.trial not in known]
+    for point, rows in groupby(sorted(fresh, key=lambda row: row.point), key=lambda row: row.point):
+        spared = list(rows)
+        yield Notice(False, Reason.TIGHT_ENOUGH, f"{point} needs {len(spared)} repeats less: {spared[0].message}")
+
+
+def _of_conditions(before: Status, after: Status) -> Iterator[Notice]:
+    held = {condition.type for condition in before.conditions if condition.status is ConditionStatus.TRUE}
+    for condition in after.conditions:
+        fresh = condition.status is ConditionStatus.TRUE and condition.type not in held
+        if fresh and condition.type in ANNOUNCED:
+            warning = condition.type is ConditionType.FAILED
+            yield Notice(warning, ANNOUNCED[condition.type], condition.message or condition.reason)
+    overdue = _overdue(after)
+    if overdue is not None and _overdue(before) is None:
+        yield Notice(True, overdue.reason, overdue.message)
+
+
+def _of_gate(before: Status, after: Status) -> Iterator[Notice]:
+    if after.gate is not None and after.gate != before.gate:
+        verdict = after.gate.verdict
+        yield Notice(verdict is not Verdict.PASS, f"Gate{verdict}", after.gate.message)
+
+
+def _overdue(status: Status) -> Condition | None:
+    return next((condition for condition in status.conditions if condition.reason == "TeardownOverdue"), None)

@@ -1,0 +1,63 @@
+"""How long does a Trial wait that gave its devices back? Longer each time, and not as long as another Benchmark's.
+
+Two gangs that each hold half of what they need both give it back; if both came again at once, they would meet again.
+So the delay doubles, and its length is drawn from the names: a restarted operator finds the same. It counts from the
+moment at which the devices are free. A Trial that waits keeps its place: nobody overtakes it, and its whole waiting is
+bounded by limits.queuedSeconds, counted from the first of the Attempts that did not get all of their nodes.
+"""
+
+import zlib
+from datetime import datetime, timedelta
+
+from sdbench.api.status import Reason, TrialPhase, TrialRow
+from sdbench.core.attempt.diagnose import Ending, ended
+from sdbench.core.format import moment
+from sdbench.core.snapshot import World
+
+FIRST_SECONDS = 15
+LONGEST_SECONDS = 600
+"""Before the jitter of half to one and a half."""
+
+
+def not_before(row: TrialRow, world: World) -> datetime:
+    """When the row's next Attempt may be started, if its devices are free now."""
+    return moment(world.now) + delay(world.benchmark.metadata.uid, row)
+
+
+def delay(uid: str, row: TrialRow) -> timedelta:
+    """In whole seconds, as times are stored."""
+    uncounted = max(0, row.attempt - row.failures - 1)
+    usual = min(LONGEST_SECONDS, FIRST_SECONDS * 2 ** min(uncounted, 16))
+    drawn = zlib.crc32(f"{uid}/{row.trial}/{row.attempt}".encode()) / 2**32
+    return timedelta(seconds=round(usual * (0.5 + drawn)))
+
+
+def waits(row: TrialRow, world: World) -> bool:
+    """Whether the row's turn is put off."""
+    return row.not_before is not None and world.now < row.not_before
+
+
+def patience_ends(row: TrialRow, world: World) -> datetime | None:
+    """When a Trial that has backed off is not tried any more; None if that is not what it does.
+
+    The first Attempt's own patience counts from its job's creation.
+    """
+    if row.waiting_since is None or row.scheduled_at is not None:
+        return None
+    again = row.queued_at is not None and row.waiting_since < row.queued_at
+    if row.not_before is None and not (again and row.phase is TrialPhase.STARTING):
+        return None
+    return row.waiting_since + timedelta(seconds=world.benchmark.spec.limits.queued_seconds)
+
+
+def impatient(row: TrialRow, world: World) -> Ending | None:
+    """The end of a Trial whose patience is over."""
+    due = patience_ends(row, world)
+    if due is None or world.now < due:
+        return None
+    seconds = world.benchmark.spec.limits.queued_seconds
+    sentence = (
+        f"There were never nodes for all of its pods at once within limits.queuedSeconds, {seconds} s; add nodes, ask "
+        "for fewer devices, or let a queue admit whole jobs (spec.scheduling)"
+    )
+    return ended(Reason.UNSCHEDULABLE, sentence)

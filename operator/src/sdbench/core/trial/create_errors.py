@@ -1,0 +1,94 @@
+"""What becomes of a row whose job the cluster refuses to create? It says so at once, and is given up in time.
+
+| refusal | given up, from the decision on | reason |
+|---|---|---|
+| a webhook cannot be asked | limits.queuedSeconds | DeadlineExceeded, as everything that cannot be created |
+| the operator lacks the right; a quota of objects is used up | limits.queuedSeconds | DeadlineExceeded |
+| an admission policy or webhook denies it | 60 s | PodsForbidden (its Point: another may be small enough) |
+| the job is invalid: another version of its CRD, or a bug | 60 s | ConfigInvalid |
+
+It is judged when the job has just been refused: a refusal of some time ago may not hold any more.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import Enum
+
+from sdbench.api.status import Reason, Status, TrialRow
+from sdbench.core.attempt.blockers import STUCK_SECONDS
+from sdbench.core.attempt.consequences import Consequence
+from sdbench.core.attempt.diagnose import Ending
+from sdbench.core.attempt.forbidden import BY_QUOTA, UNCOUNTED_QUOTA
+from sdbench.core.format import bounded
+from sdbench.core.snapshot import World
+from sdbench.core.trial.row import concluded
+
+REFUSED_SECONDS = 3 * STUCK_SECONDS
+"""How long a refusal for good is borne: policies and rights are rolled out piece by piece."""
+
+RIGHT = "cannot create resource"
+DENIED = ("denied", "ValidatingAdmissionPolicy")
+
+
+class Kind(Enum):
+    """Which answer it was."""
+
+    UNANSWERED = "unanswered"
+    """A webhook that should have been asked could not be."""
+    FORBIDDEN = "forbidden"
+    INVALID = "invalid"
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What a refusal says."""
+
+    brief: str
+    reason: Reason | None = None
+    """Of one that will not pass by itself."""
+    consequence: Consequence = Consequence.STOPS_SWEEP
+
+
+WEBHOOK = Meaning("A webhook of the cluster cannot be asked for the job; it is tried again")
+NO_RIGHT = Meaning("The operator may not create PyTorchJobs in this namespace; grant it by the chart's rules")
+NO_QUOTA = Meaning("A quota of the namespace has no room for another PyTorchJob; raise it or delete old ones")
+NEW_QUOTA = Meaning("A quota of the namespace is not counted yet; it is tried again")
+POLICY = Meaning(
+    "The cluster's policies refuse the job; ask whoever administers them",
+    Reason.PODS_FORBIDDEN,
+    Consequence.ENDS_POINT,
+)
+NO_JOB = Meaning(
+    "The cluster calls the job invalid; run a training-operator of version 1.9.4 or later, or report a bug",
+    Reason.CONFIG_INVALID,
+)
+
+
+def with_refusal(world: World, trial: int, kind: Kind, said: str) -> Status:
+    """The stored status with what was said when that Trial's job was to be created."""
+    status = world.benchmark.status
+    rows = (refused(row, kind, said, world) if row.trial == trial else row for row in status.trials)
+    return status.model_copy(update={"trials": tuple(rows)})
+
+
+def refused(row: TrialRow, kind: Kind, said: str, world: World) -> TrialRow:
+    """The row of an Attempt whose job has just been refused with these words."""
+    meaning = _meaning(kind, said)
+    sentence = f"{meaning.brief}: {said}"
+    due = row.queued_at + timedelta(seconds=REFUSED_SECONDS) if row.queued_at is not None else None
+    if meaning.reason is not None and due is not None and due <= world.now:
+        return concluded(row, Ending(meaning.reason, sentence, meaning.consequence), world)
+    return row.model_copy(update={"message": bounded(sentence)})
+
+
+def _meaning(kind: Kind, said: str) -> Meaning:
+    if kind is Kind.UNANSWERED:
+        return WEBHOOK
+    forbidden = kind is Kind.FORBIDDEN
+    if forbidden and RIGHT in said:
+        return NO_RIGHT
+    if forbidden and BY_QUOTA.search(said):
+        return NO_QUOTA
+    if forbidden and UNCOUNTED_QUOTA.search(said):
+        return NEW_QUOTA
+    return POLICY if forbidden or any(word in said for word in DENIED) else NO_JOB

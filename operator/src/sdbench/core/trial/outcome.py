@@ -1,0 +1,52 @@
+"""How does a Benchmark end? Once every row is terminal: Complete or Failed, with one reason and one sentence.
+
+| rows | condition | reason |
+|---|---|---|
+| every Point has a Measurement | Complete | Measured |
+| at least one has | Complete | PartlyMeasured |
+| none has | Failed | that of the first failure |
+| cancelled, at least one has / none has | Complete / Failed | Cancelled |
+| the budget is used up, at least one has / none has | Complete / Failed | BudgetExceeded |
+"""
+
+from dataclasses import dataclass
+
+from sdbench.api.status import Reason, TrialPhase, TrialRow
+from sdbench.core.trial.row import TERMINAL
+
+PARTLY_MEASURED = "PartlyMeasured"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The end of a Benchmark."""
+
+    complete: bool
+    reason: str
+    message: str
+
+
+def outcome(rows: tuple[TrialRow, ...]) -> Outcome | None:
+    """The end that the rows mean; None while a Trial has not ended."""
+    if not rows or any(row.phase not in TERMINAL for row in rows):
+        return None
+    points = {row.point for row in rows}
+    measured = {row.point for row in rows if row.phase is TrialPhase.SUCCEEDED}
+    count = f"{len(measured)} of {len(points)} points are measured"
+    if any(row.reason is Reason.CANCELLED for row in rows):
+        return Outcome(bool(measured), Reason.CANCELLED, f"Cancelled: {count}")
+    if unpaid := [row for row in rows if row.reason is Reason.BUDGET_EXCEEDED]:
+        return Outcome(bool(measured), Reason.BUDGET_EXCEEDED, f"{count}: {unpaid[0].message}")
+    if not measured:
+        first = first_failure(rows)
+        return Outcome(False, first.reason or Reason.UNKNOWN, first.message)
+    if measured == points:
+        return Outcome(True, Reason.MEASURED, count)
+    first = first_failure(rows)
+    return Outcome(True, PARTLY_MEASURED, f"{count}; {first.point}: {first.reason}: {first.message}")
+
+
+def first_failure(rows: tuple[TrialRow, ...]) -> TrialRow:
+    """The failure that tells most: the first that is not a mere consequence of another."""
+    failures = [row for row in rows if row.phase is TrialPhase.FAILED]
+    return next((row for row in failures if row.reason is not Reason.SKIPPED), failures[0])

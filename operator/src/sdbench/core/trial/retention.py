@@ -1,0 +1,85 @@
+"""Which jobs that are over are kept to look at, and until when? Those of failed and void Attempts, for a time.
+
+A job is kept while its Attempt is not wanted, measured nothing, has ended by itself, and less than
+spec.retention.failedSeconds have passed since; of a Benchmark the eight that ended last. While some of its pods still
+run after one has failed, it is borne for SETTLE_SECONDS: pods that lost a peer end by themselves a few seconds later,
+and the job says so after them. What was stopped by us (suspended, cancelled, beyond the budget) has not ended by
+itself, and what never ran has nothing to show.
+
+A job that has ended makes new pods for an instant (seen: for less than 0.1 s). So its devices are free only once all of
+its pods have ended and SETTLE_SECONDS have passed; then the next Trial starts beside what is kept.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from sdbench.api.status import Reason, TrialPhase, TrialRow
+from sdbench.core.attempt import facts
+from sdbench.core.attempt.diagnose import SETTLE_SECONDS
+from sdbench.core.snapshot import AttemptState, World
+
+MOST = 8
+"""Jobs that are kept of one Benchmark."""
+
+WANTED = {TrialPhase.STARTING, TrialPhase.RUNNING, TrialPhase.SUCCEEDED}
+"""Phases of a row whose last Attempt is not one that failed."""
+
+ASKED = {Reason.SUSPENDED, Reason.CANCELLED, Reason.BUDGET_EXCEEDED}
+"""Why an Attempt is ended by us."""
+
+SETTLED = timedelta(seconds=SETTLE_SECONDS)
+
+
+def leaves(row: TrialRow) -> bool:
+    """Whether an Attempt of the row did not end well, so that its job may be kept."""
+    return row.attempt > 1 or (row.attempt == 1 and row.phase not in WANTED)
+
+
+def idle(state: AttemptState, world: World) -> bool:
+    """Whether the Attempt's job is there and neither holds devices nor will."""
+    return _over(state) and state.ended_at is not None and world.now >= state.ended_at + SETTLED
+
+
+def kept(rows: tuple[TrialRow, ...], world: World) -> frozenset[str]:
+    """Names of the Attempts whose jobs stay for the moment."""
+    found = [(until, state.name) for state, until in _kept(rows, world)]
+    return frozenset(name for _, name in sorted(found, reverse=True)[:MOST])
+
+
+def deletions(rows: tuple[TrialRow, ...], world: World) -> Iterator[datetime]:
+    """When each of them goes, unless it is looked at again."""
+    names = kept(rows, world)
+    return (until for state, until in _kept(rows, world) if state.name in names)
+
+
+def _kept(rows: tuple[TrialRow, ...], world: World) -> Iterator[tuple[AttemptState, datetime]]:
+    """What failed by itself not too long ago, and until when it stays."""
+    asked = timedelta(seconds=world.benchmark.spec.retention.failed_seconds)
+    for state in world.attempts:
+        row = rows[state.trial] if state.trial < len(rows) else None
+        if row is None or state.deleting or state.job_uid is None or not _failed(state, row, world):
+            continue
+        if _over(state) and state.ended_at is not None:
+            until = state.ended_at + asked
+        elif row.job == state.name and row.ended_at is not None and _ends_by_itself(state, row):
+            until = row.ended_at + min(SETTLED, asked)
+        else:
+            continue
+        if world.now < until:
+            yield state, until
+
+
+def _failed(state: AttemptState, row: TrialRow, world: World) -> bool:
+    """Whether the Attempt is one of this Benchmark's that did not end well."""
+    last = state.attempt == row.attempt and row.phase not in WANTED
+    return facts.ours(state, world) and (state.attempt < row.attempt or last)
+
+
+def _over(state: AttemptState) -> bool:
+    """Whether the job and every one of its pods have ended."""
+    return state.job_ended and facts.all_pods_exist(state) and not any(pod.holds_devices for pod in state.pods)
+
+
+def _ends_by_itself(state: AttemptState, row: TrialRow) -> bool:
+    """Whether a pod has failed before anybody wanted the Attempt to end."""
+    return row.reason not in ASKED and any(pod.exit is not None and pod.exit.code != 0 for pod in state.pods)

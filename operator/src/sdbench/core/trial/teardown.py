@@ -1,0 +1,64 @@
+"""Who holds devices, or may? Nothing is started beside an Attempt that is no longer wanted."""
+
+from datetime import datetime, timedelta
+
+from sdbench.api.status import TrialPhase, TrialRow
+from sdbench.core.attempt.facts import ours
+from sdbench.core.snapshot import AttemptState, PodState, World
+from sdbench.core.trial.retention import idle
+from sdbench.core.trial.row import LIVE, unreleased
+
+
+def holds(state: AttemptState, world: World) -> bool:
+    """Whether the Attempt may hold devices. A job that is kept to look at does not."""
+    return not state.foreign and state.holds_devices and not idle(state, world)
+
+
+def held(row: TrialRow, world: World) -> bool:
+    """Whether the row's last Attempt may hold devices."""
+    return any(state.name == row.job and holds(state, world) for state in world.attempts)
+
+
+def in_the_way(rows: tuple[TrialRow, ...], world: World) -> bool:
+    """Whether anything but a live row's Attempt may hold devices."""
+    wanted = {row.job for row in rows if row.phase in LIVE}
+    strays = (state for state in world.attempts if state.name not in wanted)
+    void = (row for row in rows if row.phase not in LIVE and unreleased(row))
+    return any(holds(state, world) for state in strays) or any(void)
+
+
+def teardown_due(row: TrialRow, world: World) -> datetime | None:
+    """When a row's devices should be free; None if they are or the Attempt is wanted."""
+    if row.phase in LIVE or row.phase is TrialPhase.PENDING or not unreleased(row) or row.ended_at is None:
+        return None
+    return row.ended_at + timedelta(seconds=world.benchmark.spec.limits.teardown_seconds)
+
+
+def overdue_teardown(rows: tuple[TrialRow, ...], world: World) -> str:
+    """Which pods still hold devices after limits.teardownSeconds, and how to free them; empty: none."""
+    late = {row.job for row in rows if (due := teardown_due(row, world)) is not None and due <= world.now}
+    pods = [pod for state in world.attempts if state.name in late for pod in state.pods if pod.holds_devices]
+    if not late or not pods:
+        return f"Jobs that are still there: {', '.join(sorted(filter(None, late)))}" if late else ""
+    return f"Pods still hold devices: {_named(pods)}"
+
+
+def strangers(world: World) -> str:
+    """What is left of an earlier Benchmark of this name, and how to free it; empty: nothing that holds devices.
+
+    The garbage collector deletes it, as its owner is gone, and nobody else does.
+    """
+    left = [state for state in world.attempts if not ours(state, world) and holds(state, world)]
+    pods = [pod for state in left for pod in state.pods if pod.holds_devices]
+    if not pods:
+        jobs = ", ".join(state.name for state in left)
+        return f"Jobs of an earlier benchmark of this name are still there: {jobs}" if left else ""
+    return f"Pods of an earlier benchmark of this name still hold devices: {_named(pods)}"
+
+
+def _named(pods: list[PodState]) -> str:
+    """The pods with their nodes, and the command that frees a dead node's."""
+    names = ", ".join(f"{pod.name} on {pod.node or 'no node'}" for pod in pods)
+    nodes = sorted({pod.node for pod in pods if pod.node})
+    command = "; ".join(f"kubectl taint nodes {node} node.kubernetes.io/out-of-service=:NoExecute" for node in nodes)
+    return f"{names}. If a node is dead, free them: {command}" if command else names

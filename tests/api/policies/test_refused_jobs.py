@@ -1,0 +1,93 @@
+"""What is told of a job that an admission policy of the cluster refuses, and for how long is it tried?"""
+
+import asyncio
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.control_plane.components import ControlPlane
+from sdbench.api.status import Reason, Scope, TrialPhase, TrialRow
+from sdbench.controller.apiserver.errors import ApiError
+from sdbench.core.trial.create_errors import REFUSED_SECONDS
+from testkit.operators.operator_process import apply, read
+from testkit.operators.single_pass import arranged, row_after, stored_row
+from testkit.server.questions import Asked, question
+
+pytest_plugins = ["testkit.server.places"]
+
+ONE_DEVICE = question()["spec"]["devices"] | {"counts": [1]}
+SENTENCE = "a team label is required"
+GROUP = {"apiVersion": "admissionregistration.k8s.io/v1"}
+
+
+def policy(namespace: str) -> list[dict[str, Any]]:
+    """No PyTorchJob of this namespace may be created."""
+    rule = {"apiGroups": ["kubeflow.org"], "apiVersions": ["v1"], "resources": ["pytorchjobs"]}
+    spec = {
+        "matchConstraints": {"resourceRules": [rule | {"operations": ["CREATE"]}]},
+        "validations": [
+            {"expression": "has(object.metadata.labels) && has(object.metadata.labels.team)", "message": SENTENCE}
+        ],
+    }
+    here = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}}
+    binding = {"policyName": namespace, "validationActions": ["Deny"], "matchResources": here}
+    named = GROUP | {"metadata": {"name": namespace}}
+    return [
+        {"kind": "ValidatingAdmissionPolicy", **named, "spec": spec},
+        {"kind": "ValidatingAdmissionPolicyBinding", **named, "spec": binding},
+    ]
+
+
+def wait_longer(plane: ControlPlane, namespace: str) -> None:
+    """The decision to create the job was made a minute ago."""
+    rows = read(plane, namespace, "sdb", "tiny")["status"]["trials"]
+    early = datetime.now(UTC) - timedelta(seconds=REFUSED_SECONDS)
+    rows[0]["queuedAt"] = early.strftime("%Y-%m-%dT%H:%M:%SZ")
+    patch = json.dumps({"status": {"trials": rows}})
+    plane.kubectl(
+        *("patch", "sdb", "tiny", "-n", namespace, "--subresource=status", "--type=merge", "-p", patch),
+    )
+
+
+async def refused(plane: ControlPlane, namespace: str, kubeconfig: Path) -> tuple[TrialRow, TrialRow]:
+    """The row when the job has been refused, and a minute later, once more."""
+    async with arranged(kubeconfig, namespace) as cluster:
+        # A new policy needs a moment to be heard of: a job that came through was never seen by the operator.
+        async with asyncio.timeout(60):
+            while not await _denied(plane, namespace):
+                await asyncio.sleep(0.2)
+        with pytest.raises(ApiError, match=SENTENCE):
+            await row_after(cluster, namespace)
+        early = await stored_row(cluster, namespace)
+        wait_longer(plane, namespace)
+        with pytest.raises(ApiError, match=SENTENCE):
+            await row_after(cluster, namespace)
+        return early, await stored_row(cluster, namespace)
+
+
+async def _denied(plane: ControlPlane, namespace: str) -> bool:
+    container = {"name": "pytorch", "image": "x"}
+    replica = {"replicas": 1, "template": {"spec": {"containers": [container]}}}
+    job = {"apiVersion": "kubeflow.org/v1", "kind": "PyTorchJob", "metadata": {"name": "tried"}}
+    try:
+        apply(plane, job | {"spec": {"pytorchReplicaSpecs": {"Master": replica}}}, "-n", namespace, "--dry-run=server")
+    except Exception as error:
+        return SENTENCE in str(error)
+    return False
+
+
+def test_a_policys_words_show_in_the_row_and_end_its_point_after_a_minute(
+    plane: ControlPlane, namespace: str, kubeconfig: Path, asked: Asked
+) -> None:
+    for document in policy(namespace):
+        apply(plane, document)
+    asked(devices=ONE_DEVICE)
+    early, late = asyncio.run(refused(plane, namespace, kubeconfig))
+    assert (early.phase, early.attempt, early.failures) == (TrialPhase.STARTING, 1, 0)
+    assert SENTENCE in early.message
+    assert (late.phase, late.reason, late.scope) == (TrialPhase.FAILED, Reason.PODS_FORBIDDEN, Scope.POINT)
+    assert SENTENCE in late.message
+    assert read(plane, namespace, "pytorchjobs")["items"] == []

@@ -1,0 +1,12 @@
+"""Which objects of a release judge what Benchmarks ask for? Its ValidatingAdmissionPolicy and the binding of it."""
+
+from chart.support.rendering import Helm, Manifest, Values, of_kind
+
+POLICY, BINDING = "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"
+SERVED = ("--api-versions", f"admissionregistration.k8s.io/v1/{POLICY}")
+
+
+def rendered(helm: Helm, policies: Values, watched: tuple[str, ...] = (), *options: str) -> tuple[Manifest, ...]:
+    """Both, as Helm renders them."""
+    values = {"policies": {"enabled": True, **policies}, "watchNamespaces": list(watched)}
+    return of_kind(helm.render(values, *SERVED, *options), POLICY, BINDING)

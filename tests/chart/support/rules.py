@@ -1,0 +1,79 @@
+"""Which rules does the chart bring? The groups of its PrometheusRule, rendered by Helm."""
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any
+
+from chart.support.rendering import Helm, Manifest, the
+from sdbench.controller.metrics import definitions
+from sdbench_trainer.measure import metrics
+
+API = "--api-versions=monitoring.coreos.com/v1/PrometheusRule"
+NAME = re.compile(r"(?<![\w:])[a-z_]+:\w+(?::\w+)?|(?<![\w:])sdbench_\w+")
+"""A recorded series, or one that the code serves."""
+
+TARGET = frozenset({"cluster", "namespace", "pod"})
+"""Labels that a scrape adds to every series; `cluster` where Prometheus has it."""
+
+TRAINER_TARGET = TARGET | {"benchmark", "trial"}
+"""The PodMonitor adds these to the trainer's."""
+
+
+def prometheus_rule(helm: Helm, **values: Any) -> Manifest:
+    """The object, with these values of `monitoring.prometheusRule`."""
+    asked = {"monitoring": {"prometheusRule": {"enabled": True, **values}}}
+    return the(helm.render(asked, API), "PrometheusRule")
+
+
+@cache
+def groups(helm: Helm, **thresholds: float) -> list[dict[str, Any]]:
+    """Its groups, with these thresholds; rendered once, as many tests look at them."""
+    found: list[dict[str, Any]] = prometheus_rule(helm, thresholds=thresholds)["spec"]["groups"]
+    return found
+
+
+def rules(of: list[dict[str, Any]], kind: str) -> dict[str, dict[str, Any]]:
+    """Those of one kind, `record` or `alert`, by their names."""
+    return {rule[kind]: rule for group in of for rule in group["rules"] if kind in rule}
+
+
+def names(expression: str) -> set[str]:
+    """The series that an expression asks for."""
+    return set(NAME.findall(expression))
+
+
+def labels_of_served() -> dict[str, frozenset[str]]:
+    """Every series that the code serves, as it is scraped, with the labels that it then has."""
+    found: dict[str, frozenset[str]] = {}
+    for name, labels in _labels_of_served():
+        found[name] = found.get(name, frozenset()) | labels
+    return found
+
+
+def _labels_of_served() -> Iterator[tuple[str, frozenset[str]]]:
+    for one in definitions.ALL:
+        yield from _exposed(one.name, one.kind.value, one.labels, TARGET)
+    for metric in metrics.METRICS:
+        yield from _exposed(metric.name, metric.kind.value, metric.labels, TRAINER_TARGET)
+
+
+def _exposed(name: str, kind: str, own: tuple[str, ...], added: frozenset[str]) -> Iterator[tuple[str, frozenset[str]]]:
+    labels = frozenset(own) | added
+    if kind != "histogram":
+        yield name, labels
+    else:
+        yield from ((f"{name}{end}", labels) for end in ("_sum", "_count"))
+        yield f"{name}_bucket", labels | {"le"}
+
+
+def labels_asked(expression: str) -> set[str]:
+    """The labels that an expression groups by or selects."""
+    grouped = ",".join(re.findall(r"\bby \(([^)]*)\)", expression))
+    selected = re.findall(r"[{,]\s*(\w+)\s*=", expression)
+    return {label.strip() for label in grouped.split(",") if label.strip()} | set(selected)
+
+
+def annotation_labels(annotations: Mapping[str, str]) -> set[str]:
+    """The labels that an alert's sentences speak of."""
+    return set(re.findall(r"\$labels\.(\w+)", " ".join(annotations.values())))

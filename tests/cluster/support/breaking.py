@@ -1,0 +1,53 @@
+"""How is a run broken from outside? What a kernel, a person and a node do to ranks and pods."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from harness.cluster import Cluster
+
+RANK_COMMAND = "sdbench_trainer.train"
+LAUNCHER_COMMAND = "sdbench_trainer.launch"
+GO = "go"
+"""The file in its scratch volume that lets a run go on which is held, see misbehaviour.py."""
+
+
+def kill_a_rank(cluster: Cluster, pod: dict[str, Any]) -> None:
+    """SIGKILL to the launcher's child, as the kernel or a person inside the pod would."""
+    (rank,) = _ranks_of(pod["metadata"]["name"])
+    os.kill(rank, signal.SIGKILL)
+
+
+def delete_by_force(cluster: Cluster, pod: dict[str, Any]) -> None:
+    """The pod's object goes at once, whatever its container does."""
+    name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
+    cluster.kubectl("delete", "pod", name, "-n", namespace, "--force", "--grace-period=0")
+
+
+def restart_the_node(cluster: Cluster, pod: dict[str, Any]) -> None:
+    """Kubelet and containerd stop and start; then the run, which was held meanwhile, is let go on."""
+    cluster.node.stop()
+    cluster.node.start()
+    (cluster.node.folder_of(pod["metadata"]["uid"], "scratch") / GO).touch()
+
+
+def restart_the_node_without_its_containers(cluster: Cluster, pod: dict[str, Any]) -> None:
+    """The same, and every container of the node is killed in between, with its shim."""
+    cluster.node.stop()
+    cluster.node.kill_containers()
+    cluster.node.start()
+
+
+def _ranks_of(pod: str) -> Iterator[int]:
+    """The process ids, as this machine counts, of the ranks in a pod: children of its launcher."""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command, environment = (process / "cmdline").read_text(), (process / "environ").read_text()
+            parent = (process / "stat").read_text().rpartition(")")[2].split()[1]
+            above = Path("/proc", parent, "cmdline").read_text()
+        except OSError:
+            continue
+        if RANK_COMMAND in command and LAUNCHER_COMMAND in above and f"HOSTNAME={pod}\0" in environment:
+            yield int(process.name)

@@ -1,0 +1,76 @@
+"""What has ever existed? A watch that records each object's birth, so that nothing doubled goes unseen."""
+
+import json
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.cluster import Cluster
+from harness.tools import binary
+
+
+@dataclass
+class Watch:
+    """The events of one resource, as `kubectl get --watch` writes them to a file; threads may share it."""
+
+    file: Path
+    _events: list[dict[str, Any]] = field(default_factory=list)
+    _read: int = 0
+    _begun: str = ""
+    """What stands in the file of an event that is not whole yet."""
+    _turn: threading.Lock = field(default_factory=threading.Lock)
+
+    def events(self) -> list[dict[str, Any]]:
+        """All whole events so far."""
+        with self._turn, self.file.open("rb") as file:
+            file.seek(self._read)
+            new = file.read()
+            whole = new.rpartition(b"\n")[0]
+            self._read += len(whole)
+            self._begun = self._decoded(self._begun + whole.decode())
+            return list(self._events)
+
+    def _decoded(self, text: str) -> str:
+        """Note the whole events in a text; what is left of it."""
+        decoder, position = json.JSONDecoder(), 0
+        while True:
+            while position < len(text) and text[position].isspace():
+                position += 1
+            try:
+                event, position = decoder.raw_decode(text, position)
+            except json.JSONDecodeError:
+                return text[position:]
+            self._events.append(event)
+
+    def of(self, namespace: str) -> list[dict[str, Any]]:
+        """The events of a namespace."""
+        return [event for event in self.events() if event["object"]["metadata"].get("namespace") == namespace]
+
+    def born(self) -> dict[str, str]:
+        """UID → name of each object that was ever seen, in order of appearance."""
+        objects = [event["object"] for event in self.events() if event["type"] == "ADDED"]
+        return {value["metadata"]["uid"]: value["metadata"]["name"] for value in objects}
+
+
+@contextmanager
+def watched(cluster: Cluster, namespace: str | None, resource: str) -> Iterator[Watch]:
+    """Record a resource of a namespace, or of all, for as long as the block runs."""
+    where = ("-n", namespace) if namespace else ("--all-namespaces",)
+    with tempfile.NamedTemporaryFile(prefix=f"watch-{resource}-", suffix=".json") as file:
+        process = subprocess.Popen(
+            [
+                *(str(binary("kubectl")), "--kubeconfig", str(cluster.kubeconfig)),
+                *("get", resource, *where, "--watch", "--output-watch-events", "-o", "json"),
+            ],
+            stdout=file,
+        )
+        try:
+            yield Watch(Path(file.name))
+        finally:
+            process.terminate()
+            process.wait()

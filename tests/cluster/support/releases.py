@@ -1,0 +1,114 @@
+"""What does a person do to a release, and to what trains meanwhile? Helm, and Trials that are held."""
+
+import contextlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from cluster.support.breaking import GO
+from cluster.support.lives import HELD
+from cluster.support.object_history import Watch
+from cluster.support.scene import CHART, OPERATOR_NAMESPACE, RELEASE, install_operator, read, split_reference
+from harness.cluster import Cluster
+from harness.polling import until
+
+Pod = dict[str, Any]
+HELM_TIMEOUT = "2m"
+TEST_TIMEOUT = "5m"
+"""Of `helm test`, which may run a Benchmark."""
+
+HELD_SECONDS = 300
+"""Until a Trial holds: the longest time on a busy machine."""
+
+LABEL = "app.kubernetes.io/instance"
+OF_A_RELEASE = "deployments,replicasets,pods,services,configmaps,serviceaccounts,roles,rolebindings"
+OF_THE_CLUSTER = "clusterroles,clusterrolebindings"
+
+
+@dataclass(frozen=True)
+class Release:
+    """One release of the chart in a namespace of its own, with the chart's defaults but for the images."""
+
+    cluster: Cluster
+    name: str = RELEASE
+    namespace: str = OPERATOR_NAMESPACE
+
+    def install(self, trainer: str, *more: str) -> None:
+        """`helm install`; this trainer's image is the default."""
+        self._helm("install", CHART, "--wait", "--timeout", HELM_TIMEOUT, *more, values=self._values(trainer))
+
+    def upgrade(self, trainer: str, *more: str) -> None:
+        """`helm upgrade` to another default image; without --wait among `more` it returns at once."""
+        self._helm("upgrade", CHART, "--timeout", HELM_TIMEOUT, *more, values=self._values(trainer))
+
+    def test(self) -> str:
+        """What `helm test` says; raises if the installation does not work."""
+        return self.cluster.helm("test", self.name, "--namespace", self.namespace, "--timeout", TEST_TIMEOUT)
+
+    def roll_back(self, revision: int) -> None:
+        self._helm("rollback", str(revision), "--wait", "--timeout", HELM_TIMEOUT)
+
+    def uninstall(self) -> None:
+        """`helm uninstall`, which must come to an end whatever trains; then no operator decides any more."""
+        self._helm("uninstall", "--wait", "--timeout", HELM_TIMEOUT)
+        until(lambda: not self.operators(), 60, "the operator to be gone")
+
+    def operators(self) -> list[Pod]:
+        """Its operator's pods."""
+        pods: list[Pod] = read(self.cluster, self.namespace, "pods", "-l", f"{LABEL}={self.name}")["items"]
+        return pods
+
+    def remains(self) -> list[str]:
+        """Names of what is left of it; the CRD is kept on purpose."""
+        selector = ("-l", f"{LABEL}={self.name}", "-o", "name")
+        within = self.cluster.kubectl("get", OF_A_RELEASE, "-n", self.namespace, *selector)
+        return (within + self.cluster.kubectl("get", OF_THE_CLUSTER, *selector)).split()
+
+    def _values(self, trainer: str) -> dict[str, Any]:
+        return {
+            "image": split_reference(self.cluster.images.operator),
+            "trainer": {"image": split_reference(trainer)},
+        }
+
+    def _helm(self, act: str, *arguments: str | Any, values: dict[str, Any] | None = None) -> None:
+        given = ("--values", "-") if values else ()
+        command = (act, self.name, *arguments, "--namespace", self.namespace, *given)
+        self.cluster.helm(*command, input=json.dumps(values) if values else None)
+
+
+@contextlib.contextmanager
+def without_the_operator_of_the_session(cluster: Cluster) -> Iterator[None]:
+    """Inside, no release is installed; afterwards the one that the other tests know is there again."""
+    Release(cluster).uninstall()
+    try:
+        yield
+    finally:
+        for left in json.loads(cluster.helm("list", "--all-namespaces", "--output", "json")):
+            Release(cluster, left["name"], left["namespace"]).uninstall()
+        install_operator(cluster)
+
+
+def held(cluster: Cluster, pods: Watch, benchmark: str, trial: int) -> Pod:
+    """The pod of a Trial's first Attempt, once it holds before the first step."""
+    ending = f"-{trial}-1-master-0"
+
+    def found() -> Pod | None:
+        for event in pods.events():
+            pod: Pod = event["object"]
+            name, scratch = pod["metadata"]["name"], cluster.node.folder_of(pod["metadata"]["uid"], "scratch")
+            if name.startswith(f"{benchmark}-") and name.endswith(ending) and (scratch / HELD).exists():
+                return as_it_is_now(cluster, pod)
+        return None
+
+    return until(found, HELD_SECONDS, f"Trial {trial} of {benchmark} to hold")
+
+
+def let_go(cluster: Cluster, pod: Pod) -> None:
+    """The Trial of this pod goes on."""
+    (cluster.node.folder_of(pod["metadata"]["uid"], "scratch") / GO).touch()
+
+
+def as_it_is_now(cluster: Cluster, pod: Pod) -> Pod:
+    """The pod of this name as the API server has it now."""
+    return read(cluster, pod["metadata"]["namespace"], "pod", pod["metadata"]["name"])

@@ -1,0 +1,74 @@
+"""What do our images stand on? A Debian with Python by debootstrap, because no registry need be reachable."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from harness.cache import held, say
+from harness.failure import HarnessError, last_lines
+from harness.images.buildah import buildah, present, storage_tags, succeeded
+from harness.runs import scratch
+
+SUITE = "bookworm"
+INCLUDED = "python3,python3-venv,ca-certificates"
+VERSION = "3"
+"""Count up when the recipe below changes."""
+
+BASE_IMAGE = f"localhost/sdbench-base:{SUITE}-{VERSION}"
+MIRROR = "SDBENCH_DEBIAN_MIRROR"
+
+
+def base_image() -> str:
+    """The base's reference in our container storage, built if it is missing."""
+    with held("base-image", "another process is building the base image"):
+        if not present(BASE_IMAGE):
+            say(f"building the base image by debootstrap ({SUITE}), about 1 min")
+            with scratch("base") as folder:
+                root = folder / "root"
+                _bootstrapped(root)
+                _emptied_of_downloads(root)
+                _committed(root)
+            _drop_others()
+    return BASE_IMAGE
+
+
+def _drop_others() -> None:
+    for tag in storage_tags("localhost/sdbench-base"):
+        if tag != BASE_IMAGE:
+            buildah("rmi", tag)
+
+
+def _bootstrapped(root: Path) -> None:
+    command = ["debootstrap", "--variant=minbase", f"--include={INCLUDED}", SUITE, str(root)]
+    if os.environ.get(MIRROR):
+        command.append(os.environ[MIRROR])
+    run = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    if run.returncode != 0:
+        raise HarnessError(
+            f"debootstrap failed (another mirror can be named in {MIRROR}):\n{last_lines(run.stdout + run.stderr)}"
+        )
+
+
+def _emptied_of_downloads(root: Path) -> None:
+    for folder in (
+        root / "var/cache/apt",
+        root / "var/lib/apt/lists",
+        root / "usr/share/doc",
+        root / "usr/share/locale",
+    ):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+
+
+def _committed(root: Path) -> None:
+    # As an archive, because what is added as a folder becomes root's and loses its setuid bits.
+    archive = root.with_suffix(".tar")
+    succeeded(["tar", "--create", "--numeric-owner", "--file", str(archive), "--directory", str(root), "."])
+    container = buildah("from", "scratch").strip()
+    try:
+        buildah("add", container, archive, "/")
+        buildah("config", "--cmd", "python3", "--env", "LANG=C.UTF-8", container)
+        buildah("commit", container, BASE_IMAGE)
+    finally:
+        buildah("rm", container)

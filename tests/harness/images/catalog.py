@@ -1,0 +1,129 @@
+"""Which images does the project have, and what are they made of? Their versions follow from their contents."""
+
+import contextlib
+import hashlib
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.cache import cache_folder, held, say
+from harness.failure import HarnessError
+from harness.images.base import BASE_IMAGE, base_image
+from harness.images.buildah import buildah, built, present, storage_tags
+from harness.runs import scratch
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@dataclass(frozen=True)
+class Image:
+    """One image of the project: its Dockerfile, the dependencies below and the source folders above."""
+
+    name: str
+    dockerfile: str
+    requirements: str
+    sources: tuple[str, ...]
+    minutes: int
+    gigabytes: int
+    """What its first build takes in passing: storage, the stream to containerd, content and snapshot there."""
+
+    @property
+    def repository(self) -> str:
+        """The name that containerd knows, without the version."""
+        return f"sdbench.local/{self.name}"
+
+    def inputs(self) -> tuple[str, ...]:
+        """Files and folders that are copied into the build, by their path in the checkout."""
+        return (self.dockerfile, f"{self.dockerfile}.dockerignore", self.requirements, *self.sources)
+
+
+OPERATOR = Image(
+    name="sdbench-operator",
+    dockerfile="docker/operator.Dockerfile",
+    requirements="requirements/operator.txt",
+    sources=("operator/src/sdbench", "trainer/src/sdbench_trainer"),
+    minutes=1,
+    gigabytes=2,
+)
+TRAINER = Image(
+    name="sdbench-trainer",
+    dockerfile="docker/trainer.Dockerfile",
+    requirements="requirements/trainer.txt",
+    sources=("trainer/src/sdbench_trainer",),
+    minutes=4,
+    gigabytes=30,
+)
+
+
+@dataclass(frozen=True)
+class Build:
+    """An image of certain contents: a copy of its inputs, which no edit of the checkout can change any more."""
+
+    image: Image
+    context: Path
+    version: str
+
+    @property
+    def reference(self) -> str:
+        """The name under which containerd knows this very content."""
+        return f"{self.image.repository}:{self.version}"
+
+    @property
+    def stored(self) -> str:
+        """The name in the storage where it is built."""
+        return f"localhost/{self.image.name}:{self.version}"
+
+    def make(self) -> str:
+        """The image's name in our storage, built if it is not there; older versions are dropped afterwards."""
+        name = self.image.name
+        with held("images", "another process is building an image"):
+            if not present(self.stored):
+                self._demand_space()
+                base = base_image()
+                buildah("rm", "--all")  # what a build that was killed has left
+                say(f"building {name} (seconds, or about {self.image.minutes} min if its dependencies changed)")
+                built(self.context / self.image.dockerfile, self.context, self.stored, base)
+                self._drop_others()
+        return self.stored
+
+    def _demand_space(self) -> None:
+        """The first build moves gigabytes, those after it share its layers."""
+        free = shutil.disk_usage(cache_folder()).free // 10**9
+        if free < self.image.gigabytes and not storage_tags(f"localhost/{self.image.name}"):
+            raise HarnessError(
+                f"the first build of {self.image.name} needs {self.image.gigabytes} GB below {cache_folder()}, "
+                f"and {free} GB are free: make room, or name another folder in SDBENCH_CACHE"
+            )
+
+    def _drop_others(self) -> None:
+        """The layers that the kept version shares with the older ones stay."""
+        for tag in storage_tags(f"localhost/{self.image.name}"):
+            if tag != self.stored:
+                buildah("rmi", tag)
+
+
+@contextlib.contextmanager
+def planned(image: Image) -> Iterator[Build]:
+    """What would be built from the checkout as it is now."""
+    with scratch("context") as context:
+        for name in image.inputs():
+            _copy(ROOT / name, context / name)
+        yield Build(image, context, _version(context))
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info", ".*"))
+    else:
+        shutil.copy2(source, target)
+
+
+def _version(context: Path) -> str:
+    """A hash of all that goes in: the same inputs are never built twice."""
+    digest = hashlib.sha256(BASE_IMAGE.encode())
+    for path in sorted(path for path in context.rglob("*") if path.is_file()):
+        digest.update(f"\n{path.relative_to(context)}\n".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]

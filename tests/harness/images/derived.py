@@ -1,0 +1,28 @@
+"""How does a test run the trainer with something wrong in it? With an image that differs in one file."""
+
+from pathlib import Path
+
+from harness.images.buildah import built
+from harness.images.catalog import ROOT, TRAINER, planned
+from harness.images.transfer import bring_in
+from harness.node.containers import Containerd
+from harness.runs import scratch
+
+PACKAGE = "/opt/sdbench/sdbench_trainer"
+MODEL_MODULE = "model/stable_diffusion.py"
+"""The module to end with what a rank is to do in its forward pass."""
+
+
+def trainer_with(containers: Containerd, name: str, module: str, ending: str) -> str:
+    """The reference of the trainer's image in which the file `module` ends with these further lines of Python."""
+    reference = f"sdbench.local/{name}:1"
+    with planned(TRAINER) as build, scratch("derived") as context:
+        original = ROOT / "trainer" / "src" / "sdbench_trainer" / module
+        (context / module).parent.mkdir(parents=True, exist_ok=True)
+        (context / module).write_text(f"{original.read_text()}\n\n{ending}\n")
+        dockerfile = context / "Dockerfile"
+        dockerfile.write_text(f"ARG BASE_IMAGE\nFROM ${{BASE_IMAGE}}\nCOPY {module} {PACKAGE}/{module}\n")
+        Path(f"{dockerfile}.dockerignore").touch()
+        built(dockerfile, context, f"localhost/{name}:1", build.make())
+        bring_in(containers, f"localhost/{name}:1", reference)
+    return reference

@@ -1,0 +1,72 @@
+"""Which programs must the machine itself have? Debian's packages, installed when we may, named when we may not."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from harness.cache import say
+from harness.failure import HarnessError, last_lines
+
+NEEDED = {
+    "containerd": "containerd",
+    "runc": "runc",
+    "buildah": "buildah",
+    "skopeo": "skopeo",
+    "debootstrap": "debootstrap",
+    "iptables": "iptables",
+    "ipset": "ipset",
+    "conntrack": "conntrack",
+    "ethtool": "ethtool",
+    "socat": "socat",
+    "ip": "iproute2",
+    "nsenter": "util-linux",
+    "mount": "mount",
+    "gcc": "gcc",
+    "prometheus": "prometheus",
+    "/usr/lib/cni/bridge": "containernetworking-plugins",
+    "/usr/include/stdio.h": "libc6-dev",
+}
+"""What is asked for, a program or a file, and the package that brings it."""
+
+
+def demand_packages() -> None:
+    """Return when every program is there; apt is asked for what is missing if this is root."""
+    missing = _missing()
+    if not missing:
+        return
+    names = " ".join(missing)
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        raise HarnessError(f"this machine lacks the Debian packages {names}: install them (apt-get install {names})")
+    say(f"installing {names}")
+    _apt("update")
+    _apt("install", "-y", "--no-install-recommends", *missing)
+    if _missing():
+        raise HarnessError(f"apt installed {names}, but these are still not found: {' '.join(_missing())}")
+
+
+def demand_root() -> None:
+    """A node's processes need root: namespaces, mounts, cgroups."""
+    if os.geteuid() != 0:
+        raise HarnessError("a cluster with a real node needs root (containerd, network namespaces): run this as root")
+
+
+def _missing() -> list[str]:
+    return sorted({package for wanted, package in NEEDED.items() if not _found(wanted)})
+
+
+def _found(wanted: str) -> bool:
+    return Path(wanted).exists() if wanted.startswith("/") else shutil.which(wanted, path=_search_path()) is not None
+
+
+def _search_path() -> str:
+    """sbin too: root's PATH may lack it in a container."""
+    return os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"])
+
+
+def _apt(*arguments: str) -> None:
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    command = ["apt-get", "-q", *arguments]
+    run = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    if run.returncode != 0:
+        raise HarnessError(f"apt-get {arguments[0]} failed:\n{last_lines(run.stdout + run.stderr)}")

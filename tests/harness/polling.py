@@ -1,0 +1,26 @@
+"""How does the harness wait? By asking again until something is true, with a limit and a sentence."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from harness.failure import HarnessError
+
+PAUSE_SECONDS = 0.05
+
+Value = TypeVar("Value")
+
+
+def until(fact: Callable[[], Value | None], seconds: float, what: str) -> Value:
+    """The first value of `fact` that is neither None nor False; `what` names it in the error.
+
+    A `HarnessError` raised by `fact` ends the waiting at once.
+    """
+    end = time.monotonic() + seconds
+    while True:
+        value = fact()
+        if value is not None and value is not False:
+            return value
+        if time.monotonic() > end:
+            raise HarnessError(f"waited {seconds:g} s for {what}, in vain")
+        time.sleep(PAUSE_SECONDS)

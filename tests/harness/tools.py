@@ -1,0 +1,195 @@
+"""Which Go programs does the cluster need, and where are they? Built once, then found in the cache."""
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.cache import cache_folder, held, say
+from harness.failure import HarnessError, last_lines
+
+MODULES = Path(__file__).resolve().parent / "go"
+"""One folder per go.mod, which pins versions and names the packages.
+
+What can stand on the libraries of Kubernetes is in its go.mod: each package of theirs is then compiled once for all,
+which is most of the work. kwok needs two of the kubelet's libraries newer, and so has a go.mod of its own, in which the
+others of Kubernetes are the same.
+"""
+
+SHARED_WITH_ENVTEST = ("kube-apiserver", "etcd", "kubectl")
+"""What $KUBEBUILDER_ASSETS may hold, by the convention of controller-runtime's envtest."""
+
+
+@dataclass(frozen=True)
+class Module:
+    """A Go module whose main packages become binaries of the same version."""
+
+    name: str
+    path: str
+    version: str
+    packages: dict[str, str]
+    minutes: int
+    """To build it, of what stands on the libraries of Kubernetes when they are there."""
+    stamp: str = ""
+    libraries: str = ""
+    """Whose go.mod it is in; empty: its own."""
+
+    @property
+    def folder(self) -> Path:
+        return MODULES / (self.libraries or self.name)
+
+
+KUBERNETES_VERSION = "v1.35.4"
+_STAMP = "k8s.io/component-base/version"
+KUBERNETES = Module(
+    name="kubernetes",
+    path="k8s.io/kubernetes",
+    version=KUBERNETES_VERSION,
+    packages={
+        name: f"k8s.io/kubernetes/cmd/{name}"
+        for name in ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl", "kubelet", "kube-proxy")
+    },
+    minutes=6,
+    stamp=f" -X {_STAMP}.gitVersion={KUBERNETES_VERSION} -X {_STAMP}.gitMajor=1 -X {_STAMP}.gitMinor=35",
+)
+ETCD = Module("etcd", "go.etcd.io/etcd/server/v3", "v3.6.16", {"etcd": "go.etcd.io/etcd/server/v3"}, minutes=1)
+TRAINING_OPERATOR = Module(
+    "training-operator",
+    "github.com/kubeflow/training-operator",
+    "v1.9.4",
+    {"training-operator": "github.com/kubeflow/training-operator/cmd/training-operator.v1"},
+    minutes=1,
+    libraries=KUBERNETES.name,
+)
+_COREDNS, _RCLONE = "github.com/coredns/coredns", "github.com/rclone/rclone"
+COREDNS = Module("coredns", _COREDNS, "v1.12.4", {"coredns": _COREDNS}, minutes=2)
+RCLONE = Module("rclone", _RCLONE, "v1.71.0", {"rclone": _RCLONE}, minutes=2)
+HELM = Module("helm", "helm.sh/helm/v4", "v4.3.1", {"helm": "helm.sh/helm/v4/cmd/helm"}, minutes=2)
+KWOK = Module("kwok", "sigs.k8s.io/kwok", "v0.8.0", {"kwok": "sigs.k8s.io/kwok/cmd/kwok"}, minutes=1)
+KUEUE = Module(
+    "kueue",
+    "sigs.k8s.io/kueue",
+    "v0.17.0",
+    {"kueue": "sigs.k8s.io/kueue/cmd/kueue"},
+    minutes=1,
+    libraries=KUBERNETES.name,
+)
+_PROMETHEUS_OPERATOR = "github.com/prometheus-operator/prometheus-operator"
+PROMETHEUS_OPERATOR = Module(
+    "prometheus-operator",
+    _PROMETHEUS_OPERATOR,
+    "v0.91.0",
+    {"prometheus-operator": f"{_PROMETHEUS_OPERATOR}/cmd/operator"},
+    minutes=1,
+    libraries=KUBERNETES.name,
+)
+_KUBE_ROUTER = "github.com/cloudnativelabs/kube-router/v2"
+KUBE_ROUTER = Module(
+    "kube-router",
+    _KUBE_ROUTER,
+    "v2.1.0",
+    {"kube-router": f"{_KUBE_ROUTER}/cmd/kube-router"},
+    minutes=1,
+    libraries=KUBERNETES.name,
+)
+
+OF_A_CLUSTER = (KUBERNETES, ETCD, TRAINING_OPERATOR, COREDNS, RCLONE, HELM, PROMETHEUS_OPERATOR, KUBE_ROUTER)
+"""What a cluster with a real node runs."""
+
+OF_A_PLAYED_CLUSTER = (KUBERNETES, ETCD, TRAINING_OPERATOR, KWOK, KUEUE, HELM)
+"""What a cluster of many played nodes runs; the operator's rights in it are those that Helm renders."""
+
+ALL = (*OF_A_CLUSTER, KWOK, KUEUE)
+
+
+def binary(name: str) -> Path:
+    """The program `name`: from $KUBEBUILDER_ASSETS, from the cache, or built now."""
+    module = next(module for module in ALL if name in module.packages)
+    given = _given(name)
+    if given:
+        return given
+    path = _cached(module, name)
+    if not path.exists():
+        with held(f"go-{module.name}", f"another process is building {module.name}"):
+            if not path.exists():
+                _build(module)
+    return path
+
+
+def build_control_plane() -> None:
+    """Have what a control plane without a node needs, the training-operator's CRDs among it."""
+    for name in (*KUBERNETES.packages, *ETCD.packages):
+        binary(name)
+    module_source(TRAINING_OPERATOR)
+
+
+def build_played_cluster() -> None:
+    """Have what a cluster of played nodes needs, manifests among it."""
+    for module in OF_A_PLAYED_CLUSTER:
+        for name in module.packages:
+            binary(name)
+    for module in (TRAINING_OPERATOR, KWOK, KUEUE):
+        module_source(module)
+
+
+def all_binaries() -> tuple[Path, ...]:
+    """Those of a cluster with a real node."""
+    return tuple(binary(name) for module in OF_A_CLUSTER for name in module.packages)
+
+
+def module_source(module: Module) -> Path:
+    """The folder of the module's own source (manifests, CRDs), remembered so that a second run needs no Go."""
+    note = cache_folder("bin") / f"{module.name}-{module.version}.source"
+    if note.exists() and Path(note.read_text()).is_dir():
+        return Path(note.read_text())
+    _go(module, "mod", "download", module.path)
+    folder = _go(module, "list", "-m", "-f", "{{.Dir}}", module.path).strip()
+    note.write_text(folder)
+    return Path(folder)
+
+
+def _given(name: str) -> Path | None:
+    assets = os.environ.get("KUBEBUILDER_ASSETS")
+    if not assets or name not in SHARED_WITH_ENVTEST:
+        return None
+    path = Path(assets) / name
+    return path if path.exists() else None
+
+
+def _cached(module: Module, name: str) -> Path:
+    return cache_folder("bin") / f"{name}-{module.version}"
+
+
+def _build(module: Module) -> None:
+    """Build all binaries of a module in one go, beside their final names, and rename them at the end."""
+    say(f"building {', '.join(module.packages)} {module.version}, about {module.minutes} min on two cores")
+    folder = cache_folder("bin", f".building-{module.name}")
+    flags = ("-trimpath", "-ldflags", f"-s -w{module.stamp}")
+    for name, package in _grouped(module, folder):
+        _go(module, "build", *flags, "-o", name, *package)
+    for name in module.packages:
+        (folder / name).chmod(0o755)
+        (folder / name).rename(_cached(module, name))
+    shutil.rmtree(folder)
+
+
+def _grouped(module: Module, folder: Path) -> list[tuple[str, tuple[str, ...]]]:
+    """(-o, packages) per go-build: one for all when each package's last part is the binary's name."""
+    if all(package.endswith(f"/{name}") for name, package in module.packages.items()):
+        return [(f"{folder}/", tuple(module.packages.values()))]
+    return [(str(folder / name), (package,)) for name, package in module.packages.items()]
+
+
+def _go(module: Module, *arguments: str) -> str:
+    go = shutil.which("go")
+    if go is None:
+        raise HarnessError(
+            f"{module.name} {module.version} is not in the cache and cannot be built: there is no `go` on the PATH. "
+            "Install Go 1.26 or newer, or name a folder with kube-apiserver, etcd and kubectl in KUBEBUILDER_ASSETS."
+        )
+    environment = {**os.environ, "CGO_ENABLED": "0"}
+    run = subprocess.run([go, *arguments], cwd=module.folder, env=environment, capture_output=True, text=True)
+    if run.returncode != 0:
+        raise HarnessError(f"go {arguments[0]} of {module.name} failed:\n{last_lines(run.stderr)}")
+    return run.stdout

@@ -1,0 +1,128 @@
+"""What can go wrong between an operator and the API server? One word for each fault.
+
+On a request: `killed_before`, `killed_after`, `refused`, `reset`, `unheard`, `silent`, `slow`, `stale`.
+On a watch: `frozen`, `doubled`, `shuffled`, and the line `GONE` that ends one.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable
+
+from aiohttp import web
+
+from testkit.operators.proxy import Event, Exchange, Fault
+
+REASONS = {
+    400: "BadRequest",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "NotFound",
+    409: "Conflict",
+    410: "Expired",
+    422: "Invalid",
+    429: "TooManyRequests",
+    500: "InternalError",
+    503: "ServiceUnavailable",
+    504: "Timeout",
+}
+
+GONE: Event = {
+    "type": "ERROR",
+    "object": {"kind": "Status", "apiVersion": "v1", "code": 410, "reason": "Expired", "message": "too old"},
+}
+"""A watch's last line when the API server has forgotten the version that it was to go on from."""
+
+CHUNKS = 20
+
+
+def refused(code: int, retry_after: int | None = None) -> Fault:
+    """The API server's answer is this error; nothing is done."""
+    status = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": REASONS[code]}
+    body = json.dumps(status | {"message": f"a fault of the test: {REASONS[code]}"})
+    headers = {"Retry-After": str(retry_after)} if retry_after is not None else {}
+
+    async def fault(exchange: Exchange) -> web.StreamResponse:
+        return web.Response(status=code, text=body, headers=headers, content_type="application/json")
+
+    return fault
+
+
+async def reset(exchange: Exchange) -> web.StreamResponse:
+    """The connection is reset before the API server has heard anything."""
+    return exchange.cut()
+
+
+async def unheard(exchange: Exchange) -> web.StreamResponse:
+    """The API server does it, and its answer is lost."""
+    await exchange.done()
+    return exchange.cut()
+
+
+def silent(seconds: float) -> Fault:
+    """No answer for so long, and then none."""
+
+    async def fault(exchange: Exchange) -> web.StreamResponse:
+        await asyncio.sleep(seconds)
+        return exchange.cut()
+
+    return fault
+
+
+def slow(seconds: float) -> Fault:
+    """The answer comes drop by drop."""
+
+    async def fault(exchange: Exchange) -> web.StreamResponse:
+        status, body = await exchange.done()
+        response = web.StreamResponse(status=status, headers={"Content-Type": "application/json"})
+        await response.prepare(exchange.incoming)
+        size = max(1, len(body) // CHUNKS)
+        for start in range(0, len(body), size):
+            await asyncio.sleep(seconds / CHUNKS)
+            await response.write(body[start : start + size])
+        await response.write_eof()
+        return response
+
+    return fault
+
+
+def killed_before(kill: Callable[[Exchange], None]) -> Fault:
+    """Whoever asked dies, and the API server hears nothing."""
+
+    async def fault(exchange: Exchange) -> web.StreamResponse:
+        kill(exchange)
+        return exchange.cut()
+
+    return fault
+
+
+def killed_after(kill: Callable[[Exchange], None]) -> Fault:
+    """The API server does it, and whoever asked dies before the answer comes."""
+
+    async def fault(exchange: Exchange) -> web.StreamResponse:
+        await exchange.done()
+        kill(exchange)
+        return exchange.cut()
+
+    return fault
+
+
+def frozen(events: list[Event]) -> list[Event]:
+    """The watch stays open, and says nothing any more."""
+    return []
+
+
+def doubled(events: list[Event]) -> list[Event]:
+    """Each change is told twice."""
+    return [event for event in events for _ in range(2)]
+
+
+def shuffled(events: list[Event]) -> list[Event]:
+    """Changes of different objects come in the reverse order; those of one object in their own."""
+    changes = [event for event in events if event["type"] != "BOOKMARK"]
+    objects = dict.fromkeys(_uid(event) for event in changes)
+    in_reverse = [event for uid in reversed(objects) for event in changes if _uid(event) == uid]
+    return in_reverse + [event for event in events if event["type"] == "BOOKMARK"]
+
+
+def _uid(event: Event) -> str:
+    return str(event["object"]["metadata"]["uid"])

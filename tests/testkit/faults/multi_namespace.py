@@ -1,0 +1,144 @@
+"""Where do many cases happen at once? Each in a namespace of its own on one control plane, played and witnessed.
+
+All operators are one ServiceAccount, which has the operator's rights in each of these namespaces and nowhere else.
+"""
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from harness.control_plane.components import ControlPlane
+from sdbench.controller.apiserver import rbac
+from testkit.cluster.fake_kubelet import Company, acting
+from testkit.cluster.object_log import SECONDS, Witness, witnessing
+from testkit.cluster.scripted_pods import Script, measured
+from testkit.operators.operator_process import ACCOUNT, condition
+from testkit.server.direct import BENCHMARKS, JOBS, PODS, Api, Document, Refused, asking, place
+from testkit.server.questions import question
+
+RBAC = "apis/rbac.authorization.k8s.io/v1"
+OPERATORS = "operators"
+ROLE = "sdbench-operator"
+NAME = "tiny"
+ACTIVE = ("Pending", "Running")
+
+
+@dataclass(frozen=True)
+class Grounds:
+    """The control plane, who plays on it, and how an operator gets in."""
+
+    api: Api
+    witness: Witness
+    company: Company
+    kubeconfig: Path
+
+    async def scene(self, script: Script | None = measured) -> "Scene":
+        """A new namespace in which the operators have rights and jobs are played; without a script, not yet."""
+        name = f"scene-{uuid4().hex[:8]}"
+        await self.api.send("POST", "api/v1/namespaces", {"metadata": {"name": name}})
+        subject = {"kind": "ServiceAccount", "name": ACCOUNT, "namespace": OPERATORS}
+        role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": ROLE}
+        binding = {"metadata": {"name": ROLE}, "roleRef": role, "subjects": [subject]}
+        await self.api.send("POST", f"{RBAC}/namespaces/{name}/rolebindings", binding)
+        if script is not None:
+            self.company.scripts[name] = script
+        return Scene(self, name)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One namespace: what a person does there and sees."""
+
+    grounds: Grounds
+    namespace: str
+
+    async def ask(self, name: str = NAME, **spec: Any) -> None:
+        """Create a Benchmark: the example with these parts of its spec replaced."""
+        await self.grounds.api.send("POST", place(BENCHMARKS, self.namespace), question(name, **spec))
+
+    async def change(self, **spec: Any) -> None:
+        await self.grounds.api.send("PATCH", place(BENCHMARKS, self.namespace, NAME), {"spec": spec})
+
+    async def delete(self, policy: str = "Background") -> None:
+        options = {"propagationPolicy": policy}
+        await self.grounds.api.send("DELETE", place(BENCHMARKS, self.namespace, NAME), options)
+
+    def play(self, script: Script) -> None:
+        """From now on jobs are played here, those that are there among them."""
+        self.grounds.company.scripts[self.namespace] = script
+        for job in self.jobs():
+            self.grounds.company.noticed(JOBS[1], job)
+
+    async def leave(self) -> None:
+        """Nothing is asked here any more. The namespace stays: to delete one costs the controllers more than a case."""
+        await self.grounds.api.send("DELETE", place(BENCHMARKS, self.namespace))
+
+    def benchmark(self, name: str = NAME) -> Document | None:
+        return self.grounds.witness.one(BENCHMARKS, self.namespace, name)
+
+    def jobs(self) -> list[Document]:
+        return self.grounds.witness.existing(JOBS, self.namespace)
+
+    def active_pods(self) -> list[Document]:
+        pods = self.grounds.witness.existing(PODS, self.namespace)
+        return [pod for pod in pods if pod["status"].get("phase") in ACTIVE]
+
+    async def until_holds(self, kind: str, name: str = NAME, seconds: float = SECONDS) -> Document:
+        """The Benchmark once a condition of the present generation is True."""
+
+        def found() -> Document | None:
+            one = self.benchmark(name)
+            if one is None or one.get("status", {}).get("observedGeneration") != one["metadata"]["generation"]:
+                return None
+            return one if condition(one, kind).get("status") == "True" else None
+
+        return await self.grounds.witness.until(found, f"{kind} of {name}: {self.shown()}", seconds)
+
+    async def until_row(self, trial: int, phase: str, seconds: float = SECONDS) -> Document:
+        """The row of a Trial once it is in a phase."""
+
+        def found() -> Document | None:
+            rows = (self.benchmark() or {}).get("status", {}).get("trials", ())
+            return next((row for row in rows if row["trial"] == trial and row["phase"] == phase), None)
+
+        return await self.grounds.witness.until(found, f"trial {trial} to be {phase}", seconds)
+
+    async def until_empty(self, seconds: float = SECONDS) -> None:
+        """Until no job is left, and no pod that may hold devices."""
+        what = "all jobs and pods to go"
+        await self.grounds.witness.until(lambda: not self.jobs() and not self.active_pods(), what, seconds)
+
+    def shown(self) -> str:
+        """Where the Benchmark stands, for a failure's sentence."""
+        status = (self.benchmark() or {}).get("status", {})
+        rows = [(row["trial"], row["phase"], row.get("attempt"), row.get("reason")) for row in status.get("trials", ())]
+        return f"{self.namespace} {status.get('phase')} {rows}"
+
+
+@contextlib.asynccontextmanager
+async def opened(plane: ControlPlane, folder: Path) -> AsyncIterator[Grounds]:
+    """The grounds on a control plane that knows Benchmarks and PyTorchJobs."""
+    async with asking(plane) as api, witnessing(api) as witness, acting(api, witness) as company:
+        await _account(api)
+        token = plane.service_account_kubeconfig(OPERATORS, ACCOUNT).read_text()
+        kubeconfig = folder / "operators.kubeconfig"
+        kubeconfig.write_text(token)
+        yield Grounds(api, witness, company, kubeconfig)
+
+
+async def _account(api: Api) -> None:
+    """The operators' ServiceAccount and its rights, which count where they are bound."""
+    role = {"metadata": {"name": ROLE}, "rules": rbac.rules(rbac.rights())}
+    for path, body in (
+        ("api/v1/namespaces", {"metadata": {"name": OPERATORS}}),
+        (f"api/v1/namespaces/{OPERATORS}/serviceaccounts", {"metadata": {"name": ACCOUNT}}),
+        (f"{RBAC}/clusterroles", role),
+    ):
+        try:
+            await api.send("POST", path, body)
+        except Refused as refusal:
+            if refusal.code != 409:
+                raise

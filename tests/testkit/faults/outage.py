@@ -1,0 +1,65 @@
+"""What does a time without an API server change? Nothing but that everything happens later."""
+
+import threading
+import time
+
+from harness.polling import until
+from sdbench_trainer.run import RunConfig
+from testkit.cluster.scripted_pods import End, Player, measured
+from testkit.operators.observed_state import SECONDS, Place
+from testkit.operators.operator_process import condition
+from testkit.server.questions import Asked
+
+CONVERGED_SECONDS = 60
+NAMES = ("ends-meanwhile", "runs-on", "waits")
+
+
+def recovery_after_an_outage(place: Place, asked: Asked, seconds: float) -> float:
+    """How many seconds after the API server's return everything had ended as it should: within a minute.
+
+    There is one Benchmark whose run ends while nobody can tell it, one that runs on, one that is asked for at once.
+    """
+    meanwhile = threading.Event()
+
+    def script(run: RunConfig, index: int) -> End | None:
+        return measured(run, index) if meanwhile.is_set() else None
+
+    process = place.operator.process
+    with Player(place.plane.kubeconfig, place.namespace, script):
+        for name in NAMES[:2]:
+            asked(name)
+        until(lambda: running(place) == set(NAMES[:2]), SECONDS, "both to run")
+    with place.plane.without_api_server():
+        time.sleep(seconds)  # The outage itself: nothing is awaited.
+        assert process.poll() is None, place.operator.said()
+        assert place.operator.answer("/healthz")[0] == 200
+    returned = time.monotonic()
+    meanwhile.set()
+    with Player(place.plane.kubeconfig, place.namespace, script) as player:
+        asked(NAMES[2])
+        for name in NAMES:
+            wait_for_the_end(place, name)
+    taken = time.monotonic() - returned
+    assert process.poll() is None
+    for name in NAMES:
+        rows = place.benchmark(name)["status"]["trials"]
+        assert [(row["phase"], row["attempt"], row["failures"]) for row in rows] == [("Succeeded", 1, 0)] * 2
+    assert len(player.jobs) == 2 * len(NAMES)
+    return taken
+
+
+def running(place: Place) -> set[str]:
+    """Which Benchmarks have a Trial that runs."""
+    return {name for name in NAMES[:2] if any(row["phase"] == "Running" for row in rows(place, name))}
+
+
+def rows(place: Place, name: str) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = place.benchmark(name).get("status", {}).get("trials", [])
+    return found
+
+
+def wait_for_the_end(place: Place, name: str) -> None:
+    def cleaned_up() -> bool:
+        return condition(place.benchmark(name), "CleanedUp").get("status") == "True"
+
+    until(cleaned_up, CONVERGED_SECONDS, f"{name}; {place.operator.said()}")

@@ -1,0 +1,90 @@
+"""What if the cluster is seen as it was? A snapshot of a namespace, and a fault that answers from it for a while.
+
+Only GET and LIST are old. Writes meet the cluster as it is, and watches go on from the old version, as with an API
+server that lags behind.
+"""
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+from typing import Self
+
+from aiohttp import web
+
+from testkit.faults.multi_namespace import Scene
+from testkit.operators.proxy import Armed, Exchange, FaultProxy, Where, where
+from testkit.server.direct import BENCHMARKS, JOBS, PODS, Document, place
+
+SECONDS = 3.0
+"""How long the view stays old."""
+
+KINDS = (BENCHMARKS, JOBS, PODS)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The lists of a namespace at one moment, by plural."""
+
+    lists: dict[str, Document]
+
+    def answer(self, exchange: Exchange) -> web.Response:
+        """What an API server of that moment would say."""
+        request, listed = exchange.request, self.lists[exchange.request.resource]
+        if request.verb == "list":
+            selector = exchange.incoming.query.get("labelSelector", "")
+            return web.json_response(listed | {"items": [one for one in listed["items"] if fits(one, selector)]})
+        found = [one for one in listed["items"] if one["metadata"]["name"] == request.name]
+        if not found:
+            status = {"kind": "Status", "apiVersion": "v1", "code": 404, "reason": "NotFound", "message": "not yet"}
+            return web.json_response(status, status=404)
+        return web.json_response(found[0])
+
+
+def fits(one: Document, selector: str) -> bool:
+    """Whether an object has what a selector of `key` or `key=value` asks for."""
+    key, _, value = selector.partition("=")
+    labels = one["metadata"].get("labels") or {}
+    return not selector or (labels.get(key) == value if value else key in labels)
+
+
+async def snapshot(scene: Scene) -> Snapshot:
+    """The namespace as it is now."""
+    api, namespace = scene.grounds.api, scene.namespace
+    return Snapshot({kind[1]: await api.send("GET", place(kind, namespace)) for kind in KINDS})
+
+
+ALL_OLD = where("get list", " ".join(plural for _, plural in KINDS))
+JOBS_LISTED_OLD = where("list", JOBS[1])
+
+
+def show(view: Snapshot, proxy: FaultProxy, old: Where = ALL_OLD) -> Armed:
+    """These are answered from the snapshot, until some seconds after the first of them."""
+
+    async def fault(exchange: Exchange) -> web.StreamResponse:
+        if armed.hits == 1:
+            asyncio.get_running_loop().call_later(SECONDS, armed.disarm)
+        return view.answer(exchange)
+
+    armed = proxy.arm(old, fault)
+    return armed
+
+
+@dataclass
+class Past:
+    """Remembers a scene as it was before the last write, and before some that came ahead of it."""
+
+    scene: Scene
+    views: deque[Snapshot]
+
+    @classmethod
+    def of(cls, scene: Scene, writes_behind: int) -> Self:
+        return cls(scene, deque(maxlen=writes_behind + 1))
+
+    async def look(self, exchange: Exchange) -> None:
+        """Called before every request is passed on."""
+        if exchange.request.writes:
+            self.views.append(await snapshot(self.scene))
+
+    def show(self, proxy: FaultProxy) -> None:
+        """The oldest, to whoever asks next."""
+        show(self.views[0], proxy)

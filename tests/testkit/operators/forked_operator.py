@@ -1,0 +1,111 @@
+"""How does an operator start in an instant? Forked from a parent that has imported everything already.
+
+The parent is multiprocessing's fork server. Each child is a whole operator of its own, started as from the command
+line, with its own kubeconfig and log; it can be killed like any process, and ends when the tests end.
+"""
+
+import asyncio
+import multiprocessing
+import os
+import threading
+import time
+from dataclasses import dataclass
+from functools import cache
+from multiprocessing import forkserver
+from multiprocessing.connection import wait
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+
+from harness.ports import free_ports
+from testkit.operators.operator_process import IMAGE, ROOT, said_over_http
+
+PRELOADED = ["sdbench.cli", "sdbench.controller.operator", "testkit.operators.forked_operator"]
+SOURCES = [str(ROOT / part) for part in ("operator/src", "trainer/src", "tests")]
+EVERYWHERE = "0.0.0.0"
+"""Where an operator listens."""
+
+END_SECONDS = 15
+READY_SECONDS = 60
+
+_context = multiprocessing.get_context("forkserver")
+
+
+@dataclass(frozen=True)
+class ForkedOperator:
+    """A running operator."""
+
+    process: ForkServerProcess
+    port: int
+    log: Path
+
+    def kill(self) -> None:
+        """SIGKILL: no time for anything."""
+        self.process.kill()
+        self.process.join(END_SECONDS)
+
+    def terminate(self) -> int | None:
+        """SIGTERM; its exit code once it has ended, None when it does not end in time."""
+        self.process.terminate()
+        self.process.join(END_SECONDS)
+        return self.process.exitcode
+
+    async def ready(self) -> None:
+        """Return when it answers."""
+        end = time.monotonic() + READY_SECONDS
+        while (await asyncio.to_thread(self.answer, "/healthz"))[0] != 200:
+            assert self.process.is_alive(), self.said()
+            assert time.monotonic() < end, self.said()
+
+    def answer(self, path: str) -> tuple[int, str]:
+        """Status and text of a GET; status 0 while nobody listens."""
+        return said_over_http(self.port, path)
+
+    def said(self) -> str:
+        """The end of its log."""
+        return f"the operator said:\n{self.log.read_text()[-3000:]}"
+
+
+def forked(kubeconfig: Path, namespace: str | None, log: Path, *options: str) -> ForkedOperator:
+    """Start an operator of one namespace, or of all."""
+    _preload()
+    (port,) = free_ports(1, EVERYWHERE)
+    arguments = ["operator", "--default-image", IMAGE, "--port", str(port), *options]
+    arguments += ["--namespace", namespace] if namespace else []
+    process = _context.Process(target=_operate, args=(str(kubeconfig), arguments, str(log)), daemon=True)
+    log.touch()
+    process.start()
+    return ForkedOperator(process, port, log)
+
+
+@cache
+def _preload() -> None:
+    """Start the fork server: it imports what its environment finds first, and that must be this checkout."""
+    before = os.environ.get("PYTHONPATH", "")
+    os.environ["PYTHONPATH"] = os.pathsep.join([*SOURCES, before])
+    _context.set_forkserver_preload(PRELOADED)
+    forkserver.ensure_running()
+    os.environ["PYTHONPATH"] = before
+
+
+def _operate(kubeconfig: str, arguments: list[str], log: str) -> None:
+    """In the child: the command line, with its output in the log."""
+    from kubernetes.aio.config import kube_config
+
+    from sdbench import cli
+
+    # Read from the environment when it was imported, which was in the parent.
+    kube_config.KUBE_CONFIG_DEFAULT_LOCATION = kubeconfig
+    output = os.open(log, os.O_WRONLY | os.O_APPEND)
+    for standard in (1, 2):
+        os.dup2(output, standard)
+    os.environ["KUBECONFIG"] = kubeconfig
+    os.environ.pop("KUBERNETES_SERVICE_HOST", None)
+    threading.Thread(target=_end_with_the_tests, daemon=True).start()
+    cli.app(arguments)
+
+
+def _end_with_the_tests() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)

@@ -1,0 +1,66 @@
+"""How is one pass made, where what happens in its middle matters? The operator's own, against the real API server."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from kubernetes.aio.client import ApiClient, Configuration
+from kubernetes.aio.config import load_kube_config
+
+from sdbench.api.status import TrialRow
+from sdbench.controller.apiserver.client import Document, Transport
+from sdbench.controller.apiserver.cluster import Cluster, Key
+from sdbench.controller.apiserver.errors import NotServed, Unavailable
+from sdbench.controller.cache import Board
+from sdbench.controller.concurrency import Neighbours
+from sdbench.controller.reconcile import reconcile
+from sdbench.core.snapshot import Defaults
+from testkit.operators.operator_process import IMAGE
+
+NAME = "tiny"
+
+
+class ArrangedCluster(Cluster):
+    """A cluster in which something happens between a listing of jobs and the listing of their pods."""
+
+    def __init__(self, transport: Transport) -> None:
+        super().__init__(transport)
+        self.meanwhile: Callable[[], None] = lambda: None
+
+    async def jobs(self, key: Key) -> tuple[Document, ...]:
+        found = await super().jobs(key)
+        self.meanwhile()
+        return found
+
+
+@asynccontextmanager
+async def arranged(kubeconfig: Path, namespace: str) -> AsyncIterator[ArrangedCluster]:
+    """A connection as this kubeconfig says, once PyTorchJobs, whose definition may be new, can be listed."""
+    configuration = Configuration()
+    await load_kube_config(config_file=str(kubeconfig), client_configuration=configuration)
+    async with ApiClient(configuration) as client:
+        cluster = ArrangedCluster(Transport(client, lambda *_: None))
+        async with asyncio.timeout(60):
+            while not await _served(cluster, Key(namespace, NAME)):
+                await asyncio.sleep(0.2)
+        yield cluster
+
+
+async def _served(cluster: Cluster, key: Key) -> bool:
+    try:
+        await cluster.jobs(key)
+    except (Unavailable, NotServed):
+        return False
+    return True
+
+
+async def row_after(cluster: Cluster, namespace: str) -> TrialRow:
+    """The first Trial's row after one pass."""
+    await reconcile(cluster, Defaults(IMAGE, "0"), Key(namespace, NAME), Neighbours(Board()))
+    return await stored_row(cluster, namespace)
+
+
+async def stored_row(cluster: Cluster, namespace: str) -> TrialRow:
+    """The first Trial's row as it is stored."""
+    return (await cluster.benchmark(Key(namespace, NAME))).status.trials[0]

@@ -1,0 +1,152 @@
+"""What must hold of an answer to a changed question? Oracles: each says what is wrong, or nothing.
+
+refusal:  a sentence, and the name of the field; never a 500
+reading:  what the API server takes, the operator's types read, and the plan takes it or names the field
+pods:     the job that is made of it, and its pods, are taken by the API server
+literal:  no text of a person becomes a command, or is expanded by the kubelet
+"""
+
+import copy
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pydantic import ValidationError
+
+from sdbench.api.benchmark import Benchmark
+from sdbench.api.status import ConditionType, Status
+from sdbench.controller.job.pytorchjob import pytorchjob
+from sdbench.core.decide import decide
+from sdbench.core.snapshot import AttemptState, Decision, Defaults, PodState, World
+from sdbench_trainer.run import RUN_VARIABLE, RunConfig
+from testkit.schema.mutations import ABSENT, Mutation, written
+from testkit.server.answers import Answer, Asking
+
+DEFAULTS = Defaults(image="registry.example/trainer:1", operator_version="1")
+RENAMED = "invalid data, expected int, got float64"
+"""What the API server says of 2.0 where a rule looks at it; the path is then the rule's."""
+
+
+def refusal_flaw(mutation: Mutation, answer: Answer) -> str:
+    """Of a change that was refused."""
+    if answer.code not in (400, 422):
+        return f"HTTP {answer.code}: {answer.message}"
+    if not answer.message:
+        return "refused without a word"
+    place = mutation.place.name
+    if answer.code == 400:
+        return (
+            "" if place in answer.message or not mutation.place.is_ours else f"the field is not named: {answer.message}"
+        )
+    if mutation.outside:
+        exact = any(path.startswith(place) for path in answer.fields)
+        return "" if exact else f"{answer.fields} are blamed: {answer.message}"
+    return "" if any(_concerns(cause, mutation) for cause in answer.causes) else f"unnamed: {answer.message}"
+
+
+def _concerns(cause: dict[str, str], mutation: Mutation) -> bool:
+    """Whether a rule's refusal names the field, the one beside it that it needs, or the part that lacks it."""
+    path, message = cause.get("field", ""), cause["message"]
+    names = [part for part in mutation.place.path if isinstance(part, str)]
+    if names[-1] in path.split(".") or names[-1] in message or RENAMED in message:
+        return True
+    beside = path.rpartition(".")[0] == written(mutation.place.path[:-1])
+    if beside and cause.get("reason") == "FieldValueRequired":
+        return True
+    return mutation.value in (None, ABSENT) and path == ".".join(names[:-1]) and len(names) > 1
+
+
+@dataclass
+class Consequences:
+    """What follows from questions that were taken; pods that differ in their configuration only are tried once."""
+
+    asking: Asking
+    tried: set[str] = field(default_factory=set)
+
+    def flaw(self, answer: Answer) -> str:
+        """What is wrong with a question that was taken."""
+        try:
+            benchmark = Benchmark.model_validate(answer.document)
+        except ValidationError as error:
+            return f"the operator cannot read it: {error}"
+        decision = decided(benchmark)
+        condition = next(one for one in decision.status.conditions if one.type is ConditionType.ACCEPTED)
+        if condition.status != "True":
+            return "" if condition.message.startswith(("spec", "status")) else f"refused unnamed: {condition.message}"
+        jobs = [pytorchjob(benchmark, start) for start in decision.starts]
+        return next((flaw for job in jobs for flaw in self._job_flaws(job)), "")
+
+    def _job_flaws(self, job: dict[str, Any]) -> Iterator[str]:
+        yield from literal_flaws(job)
+        job, shape = copy.deepcopy(job), _shape(job)
+        if shape in self.tried:
+            return
+        self.tried.add(shape)
+        job["metadata"].pop("ownerReferences")
+        yield from _refused("the job", self.asking.create_job(job))
+        for replica in job["spec"]["pytorchReplicaSpecs"].values():
+            template = replica["template"]
+            metadata = template["metadata"] | {"name": "walk"}
+            pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
+            yield from _refused("a pod", self.asking.create_pod(pod))
+
+
+def _refused(what: str, answer: Answer) -> Iterator[str]:
+    """A policy of the cluster, such as a quota, may forbid it (403); it must not be invalid."""
+    if not answer.taken and answer.code != 403:
+        yield f"{what} is refused: {answer.message}"
+
+
+def _shape(job: dict[str, Any]) -> str:
+    """Everything but names and the configuration."""
+    replicas = copy.deepcopy(job["spec"]["pytorchReplicaSpecs"])
+    for replica in replicas.values():
+        replica["replicas"] = 1
+        labels = replica["template"]["metadata"]["labels"]
+        for name in ("app.kubernetes.io/instance", "sdbench.dev/benchmark-uid"):
+            labels[name] = ""
+        forget_run(replica["template"]["spec"]["containers"][0])
+    return json.dumps(replicas, sort_keys=True)
+
+
+def literal_flaws(job: dict[str, Any]) -> Iterator[str]:
+    """A command or argument, a `$` that the kubelet would expand, or a configuration that does not decode."""
+    for replica in job["spec"]["pytorchReplicaSpecs"].values():
+        (container,) = replica["template"]["spec"]["containers"]
+        if {"command", "args"} & container.keys():
+            yield "its container is given a command or arguments"
+        for variable in container["env"]:
+            if "$" in variable["value"]:
+                yield f"the kubelet would expand {variable['name']}"
+        run_of(container)
+
+
+def run_of(container: dict[str, Any]) -> RunConfig:
+    """What the Attempt is told, as the trainer reads it."""
+    variables = {one["name"]: one.get("value", "") for one in container["env"]}
+    return RunConfig.model_validate_json(variables[RUN_VARIABLE])
+
+
+def forget_run(container: dict[str, Any]) -> None:
+    """Leave out what the Attempt is told."""
+    container["env"] = [one for one in container["env"] if one["name"] != RUN_VARIABLE]
+
+
+def decided(benchmark: Benchmark) -> Decision:
+    """The operator's first decision, and that it can make the next one when all pods run, and when much is overdue."""
+    now = datetime.now(UTC)
+    world = World(benchmark, (), DEFAULTS, now)
+    first = decide(world)
+    stored = Status.model_validate(first.status.document())
+    running = tuple(_running(start.name, start.trial, start.pods, now) for start in first.starts)
+    for later in (timedelta(seconds=2), timedelta(days=400)):
+        seen = benchmark.model_copy(update={"status": stored})
+        decide(replace(world, benchmark=seen, attempts=running, now=now + later))
+    return first
+
+
+def _running(name: str, trial: int, pods: int, now: datetime) -> AttemptState:
+    states = tuple(PodState(f"{name}-{index}", f"{index}", index, True, now, now, "node") for index in range(pods))
+    return AttemptState(name, trial, 1, "job", now, pods, pods=states)

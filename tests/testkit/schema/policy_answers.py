@@ -1,0 +1,80 @@
+"""What do the policies of a release say to a question, or to a change of one? Nothing is stored: all is tried dry."""
+
+import json
+from typing import Any
+
+from chart.support.admission import rendered
+from chart.support.rendering import Helm, Manifest, Values
+from harness.control_plane.components import ControlPlane
+from harness.failure import HarnessError
+from harness.polling import until
+from harness.tools import binary
+from testkit.operators.operator_process import apply
+from testkit.server.answers import Asking
+from testkit.server.questions import question
+
+STRANGER = "evil.example/trainer:1"
+BOUNDS = {"images": ["ghcr.io/sdbench/trainer", "registry.example:5000/team/"], "maxDevices": 4, "deviceHours": "5"}
+HEARD = 60
+"""Seconds within which an API server has surely heard of a policy that came, changed or went."""
+
+
+def asks(
+    namespace: str,
+    image: str | None = None,
+    counts: tuple[int, ...] = (1,),
+    parallelism: int = 1,
+    name: str = "new",
+    **limits: Any,
+) -> Manifest:
+    """A question of that namespace that asks for this."""
+    devices = {"counts": list(counts), "perPod": 1, "hourlyPrice": "1"}
+    document = question(name, devices=devices, parallelism=parallelism, limits=limits)
+    document["metadata"]["namespace"] = namespace
+    if image is not None:
+        document["spec"]["image"] = image
+    return document
+
+
+def policies(release: str, values: Values, watched: tuple[str, ...] = ()) -> tuple[Manifest, ...]:
+    """The policies of a release in that namespace."""
+    return rendered(Helm(binary("helm")), values, watched, "--namespace", release)
+
+
+class Judge:
+    """The API server, by what it refuses."""
+
+    def __init__(self, plane: ControlPlane, *namespaces: str) -> None:
+        self.plane = plane
+        self._asking = {namespace: Asking(plane.kubeconfig, namespace) for namespace in namespaces}
+
+    def of(self, document: Manifest) -> str:
+        """Why it may not be created; empty: it may."""
+        answer = self._asking[document["metadata"]["namespace"]].create(document)
+        assert answer.taken or "ValidatingAdmissionPolicy" in answer.message, answer.message
+        return "" if answer.taken else answer.message
+
+    def of_change(self, namespace: str, name: str, patch: dict[str, Any], *options: str) -> str:
+        """Why it may not be changed so; empty: it may."""
+        change = ("--type=merge", "-p", json.dumps(patch), "--dry-run=server", *options)
+        said = ""
+        try:
+            self.plane.kubectl("patch", "sdb", name, "-n", namespace, *change)
+        except HarnessError as refusal:
+            said = str(refusal)
+        assert not said or "ValidatingAdmissionPolicy" in said, said
+        return said
+
+    def install(self, objects: tuple[Manifest, ...], *namespaces: str) -> None:
+        """Apply policies, and return when each of these namespaces refuses what no policy here allows."""
+        for one in objects:
+            apply(self.plane, one)
+        forbidden = [asks(namespace, STRANGER, (8,)) for namespace in namespaces]
+        until(lambda: all(self.of(one) for one in forbidden), HEARD, "the policies to be heard of")
+
+    def remove(self, objects: tuple[Manifest, ...], *namespaces: str) -> None:
+        """Delete policies, and return when these namespaces take everything."""
+        listed = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
+        self.plane.kubectl("delete", "--ignore-not-found", "-f", "-", input=json.dumps(listed))
+        forbidden = [asks(namespace, STRANGER, (8,)) for namespace in namespaces]
+        until(lambda: not any(self.of(one) for one in forbidden), HEARD, "the policies to be forgotten")

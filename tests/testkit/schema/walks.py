@@ -1,0 +1,75 @@
+"""With what does the walk go? Connections, a change for each field, and an operator that must bear it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.control_plane.components import ControlPlane
+from sdbench.api.benchmark import Benchmark
+from sdbench.core.plan.grid import plan
+from testkit.operators.operator_process import OperatorProcess, account
+from testkit.schema.mutations import Place, placed
+from testkit.schema.oracles import Consequences
+from testkit.schema.samples import samples
+from testkit.schema.seeds import FIELDS, WHOLE, Bases, Change, small_seeds
+from testkit.server.answers import Asking
+from testkit.server.namespaces import made_namespace
+
+MOST_PODS = 24
+"""Of all Trials of a changed question together."""
+
+
+@pytest.fixture(scope="session")
+def asking(plane: ControlPlane, nowhere: str) -> Asking:
+    """Where questions are only tried."""
+    return Asking(plane.kubeconfig, nowhere)
+
+
+@pytest.fixture(scope="session")
+def bases(asking: Asking) -> Bases:
+    return Bases(asking)
+
+
+@pytest.fixture(scope="session")
+def consequences(asking: Asking) -> Consequences:
+    return Consequences(asking)
+
+
+@pytest.fixture(scope="module")
+def operating(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The log of an operator of the whole cluster, which must live and know of no bug to the end."""
+    log = tmp_path_factory.mktemp("operator") / "log"
+    kubeconfig = account(plane, made_namespace(plane), everywhere=True)
+    with OperatorProcess(kubeconfig, None, log) as process:
+        yield log
+        assert process.answer("/healthz") == (200, "ok\n")
+        assert process.process.poll() is None
+    complaints = [line for line in log.read_text().splitlines() if "a bug in this" in line or "Traceback" in line]
+    assert complaints == []
+
+
+@pytest.fixture(scope="session")
+def changes(asking: Asking) -> dict[str, Change]:
+    """For each place the first value that the API server takes and that is not the seed's; by the place's name."""
+    stored = [asking.create(seed).document for seed in small_seeds()]
+    found = {}
+    for number, place in enumerate(FIELDS):
+        found[place.name] = _change(asking, stored, place, f"walk-{number}")
+    return found
+
+
+def _change(asking: Asking, stored: list[dict[str, Any]], place: Place, name: str) -> Change:
+    for value in samples(place.schema):
+        for seed, document in enumerate(small_seeds()):
+            changed = placed(document, WHOLE, place.path, value)
+            changed["metadata"]["name"] = name
+            answer = asking.create(changed)
+            if answer.taken and answer.document["spec"] != stored[seed]["spec"] and _is_small(answer.document):
+                return Change(place, seed, changed)
+    raise AssertionError(f"no seed of small_seeds() takes another value of {place.name}")
+
+
+def _is_small(document: dict[str, Any]) -> bool:
+    return sum(trial.point.pods for trial in plan(Benchmark.model_validate(document).spec)) <= MOST_PODS

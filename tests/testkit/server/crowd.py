@@ -1,0 +1,57 @@
+"""How are hundreds of Benchmarks made quickly? As objects with the status that a real run has left."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from kubernetes import client, config
+
+from harness.control_plane.components import ControlPlane
+from sdbench.api.names import GROUP, PLURAL, VERSION
+from testkit.server.questions import question
+
+HANDS = 8
+GROUPED_BY = "crowd"
+"""Label with what is before the number in the name."""
+
+
+class Crowd:
+    """Makes Benchmarks in one namespace."""
+
+    def __init__(self, plane: ControlPlane, namespace: str) -> None:
+        self._namespace = namespace
+        self._objects = client.CustomObjectsApi(config.new_client_from_config(str(plane.kubeconfig)))
+
+    def ask(self, names: list[str], **spec: Any) -> None:
+        """New questions, all the same."""
+        self._side_by_side(lambda name: self._created(name, spec), names)
+
+    def finish(self, names: list[str], like: dict[str, Any], **spec: Any) -> None:
+        """Benchmarks that ended as another one did; no operator may see them before they have."""
+
+        def made(name: str) -> None:
+            document = self._created(name, spec)
+            self._objects.replace_namespaced_custom_object_status(
+                *(GROUP, VERSION, self._namespace, PLURAL, name), document | {"status": like["status"]}
+            )
+
+        self._side_by_side(made, names)
+
+    def statuses(self, of: str | None = None) -> dict[str, dict[str, Any]]:
+        """What each of them says now, by name; with `of`, of those whose names begin so: all of them are megabytes."""
+        selector = {"label_selector": f"{GROUPED_BY}={of}"} if of else {}
+        found = self._objects.list_namespaced_custom_object(GROUP, VERSION, self._namespace, PLURAL, **selector)
+        return {one["metadata"]["name"]: one.get("status", {}) for one in found["items"]}
+
+    def _created(self, name: str, spec: dict[str, Any]) -> dict[str, Any]:
+        # Most people leave the retention as it is.
+        document = question(name, **{"retention": {}} | spec)
+        document["metadata"]["labels"] = {GROUPED_BY: name.rpartition("-")[0]}
+        created: dict[str, Any] = self._objects.create_namespaced_custom_object(
+            GROUP, VERSION, self._namespace, PLURAL, document
+        )
+        return created
+
+    def _side_by_side(self, act: Any, names: list[str]) -> None:
+        with ThreadPoolExecutor(HANDS) as hands:
+            for done in [hands.submit(act, name) for name in names]:
+                done.result()

@@ -1,0 +1,67 @@
+"""Where do the API tests happen? The CRD, a namespace for each test, an account with the operator's rights."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from harness.control_plane.components import ControlPlane
+from harness.polling import until
+from testkit.faults.multi_namespace import Grounds, opened
+from testkit.operators.operator_process import ROOT, account, apply
+from testkit.server.namespaces import made_namespace
+from testkit.server.questions import Asked, question
+
+CRD = ROOT / "crds/stablediffusionbenchmarks.yaml"
+
+
+@pytest.fixture(scope="session")
+def plane(control_plane: ControlPlane) -> ControlPlane:
+    """The control plane with our CRD in it."""
+    control_plane.kubectl("apply", "-f", CRD)
+    until(
+        lambda: control_plane.serves("sdbench.dev/v1alpha1", "stablediffusionbenchmarks"),
+        60,
+        "the API server to serve Benchmarks",
+    )
+    return control_plane
+
+
+@pytest.fixture
+def namespace(plane: ControlPlane) -> str:
+    """A namespace of the test's own, in which pods can be made."""
+    return made_namespace(plane)
+
+
+@pytest.fixture(scope="session")
+def nowhere(plane: ControlPlane) -> str:
+    """A namespace for questions that are only tried (dry-run)."""
+    return made_namespace(plane)
+
+
+@pytest.fixture
+def kubeconfig(plane: ControlPlane, namespace: str) -> Path:
+    """Of the operator's ServiceAccount in the namespace."""
+    return account(plane, namespace)
+
+
+@pytest.fixture
+def asked(plane: ControlPlane, namespace: str) -> Asked:
+    """Applies the example in the namespace with these parts of its spec replaced; gives what it was."""
+
+    def ask(name: str = "tiny", **spec: Any) -> dict[str, Any]:
+        document = question(name, **spec)
+        document["metadata"]["namespace"] = namespace
+        apply(plane, document)
+        return document
+
+    return ask
+
+
+@pytest_asyncio.fixture(scope="module")
+async def grounds(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Grounds]:
+    """Where many cases happen at once."""
+    async with opened(plane, tmp_path_factory.mktemp("grounds")) as found:
+        yield found

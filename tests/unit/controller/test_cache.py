@@ -1,0 +1,127 @@
+"""What does the operator remember of the Benchmarks, and which of them does it look at when nothing has happened?"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from sdbench.api.benchmark import Benchmark, Metadata
+from sdbench.api.spec import Retention
+from sdbench.api.status import Condition, ConditionStatus, ConditionType, Status, TrialPhase, TrialRow
+from sdbench.controller.apiserver.cluster import Key, key_of
+from sdbench.controller.cache import Board, over, settled
+from unit.controller.shapes import benchmark
+
+NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
+
+
+def condition(kind: ConditionType, holds: bool = True, reason: str = "Told") -> Condition:
+    status = ConditionStatus.TRUE if holds else ConditionStatus.FALSE
+    return Condition(type=kind, status=status, reason=reason, last_transition_time=NOON, observed_generation=1)
+
+
+DONE = (condition(ConditionType.COMPLETE), condition(ConditionType.CLEANED_UP))
+ABSENT = condition(ConditionType.ACCEPTED, False, "BackendUnavailable")
+
+
+def with_status(*conditions: Condition, version: str = "7", **spec: Any) -> Benchmark:
+    of = benchmark()
+    status = Status(observed_generation=of.metadata.generation, conditions=conditions)
+    metadata = of.metadata.model_copy(update={"resource_version": version})
+    return of.model_copy(update={"status": status, "metadata": metadata, "spec": of.spec.model_copy(update=spec)})
+
+
+def with_row(phase: TrialPhase, attempt: int, keep_seconds: int = 60) -> Benchmark:
+    """One that is over, with one Trial."""
+    of = with_status(*DONE, retention=Retention(failed_seconds=keep_seconds))
+    row = TrialRow(trial=0, point="1", devices=1, repeat=0, phase=phase, attempt=attempt)
+    return of.model_copy(update={"status": of.status.model_copy(update={"trials": (row,)})})
+
+
+def test_what_a_full_list_does_not_name_is_gone() -> None:
+    board = Board()
+    board.put(benchmark())
+    board.listing()
+    board.replace(())
+    assert board.benchmarks() == ()
+
+
+def test_a_full_list_does_not_undo_what_passes_found_while_it_was_made() -> None:
+    board, old, new = Board(), with_status(), with_status(*DONE, version="8")
+    gone = old.model_copy(update={"metadata": old.metadata.model_copy(update={"name": "gone"})})
+    board.listing()
+    board.put(new)
+    board.drop(key_of(gone))
+    board.replace((old, gone))
+    assert board.benchmarks() == (new,)
+
+
+def test_nothing_is_settled_before_the_operator_has_seen_it() -> None:
+    assert not settled(benchmark())
+    assert key_of(benchmark()) == Key("lab", "tiny")
+
+
+@pytest.mark.parametrize(
+    ("of", "worth"),
+    [
+        (with_status(), True),
+        (with_status(condition(ConditionType.COMPLETE)), True),
+        (with_status(*DONE, retention=Retention(failed_seconds=0)), False),
+        (with_status(*DONE, ABSENT), True),
+        (with_status(*DONE, ttl_seconds_after_finished=60), True),
+        (with_status(*DONE, retention=Retention(failed_seconds=60)), False),
+        (with_row(TrialPhase.SUCCEEDED, attempt=1), False),
+        (with_row(TrialPhase.SUCCEEDED, attempt=2), True),
+        (with_row(TrialPhase.SUCCEEDED, attempt=2, keep_seconds=0), False),
+        (with_row(TrialPhase.FAILED, attempt=1), True),
+        (with_row(TrialPhase.SKIPPED, attempt=1), True),
+        (with_row(TrialPhase.SKIPPED, attempt=0), False),
+    ],
+)
+def test_what_may_still_change_by_itself_is_worth_a_look(of: Benchmark, worth: bool) -> None:
+    assert Board().worth_a_look(of) is worth
+
+
+def test_an_end_with_a_date_is_worth_one_look_which_says_when_to_look_again() -> None:
+    board, of = Board(), with_status(*DONE, ttl_seconds_after_finished=60)
+    board.put(of)
+    assert not board.worth_a_look(of)
+    assert board.worth_a_look(with_status(*DONE, ttl_seconds_after_finished=60, version="8"))
+
+
+def test_what_has_not_changed_is_not_read_again() -> None:
+    board, of = Board(), with_status()
+    board.put(of)
+    same = {"namespace": "lab", "name": "tiny", "uid": of.metadata.uid, "resourceVersion": "7"}
+    assert board.unchanged(same) is of
+    assert board.unchanged(same | {"resourceVersion": "8"}) is None
+    assert board.unchanged(same | {"uid": "another"}) is None
+
+
+def test_what_cannot_be_read_is_told_again_only_when_it_has_changed() -> None:
+    board, metadata = Board(), with_status().metadata
+    board.leave_alone(metadata)
+    assert board.left_alone(metadata)
+    assert not board.left_alone(Metadata(name="tiny", namespace="lab", uid=metadata.uid, resource_version="8"))
+
+
+@pytest.mark.parametrize(
+    ("conditions", "generation", "surely"),
+    [(DONE, 1, True), (DONE, 2, False), (DONE[:1], 1, False), (DONE[1:], 1, False), ((), 1, False)],
+)
+def test_an_unread_benchmark_is_over_when_it_ended_was_cleaned_up_and_has_not_changed(
+    conditions: tuple[Condition, ...], generation: int, surely: bool
+) -> None:
+    status = Status(observed_generation=1, conditions=conditions).document()
+    assert over({"metadata": {"generation": generation}, "status": status}) is surely
+    assert not over({"metadata": {"generation": generation}})
+
+
+def test_a_refused_question_is_looked_at_once_by_each_operator() -> None:
+    refused = condition(ConditionType.ACCEPTED, False, "PlanRefused")
+    of = with_status(refused, condition(ConditionType.FAILED), condition(ConditionType.CLEANED_UP))
+    board = Board()
+    assert settled(of)
+    assert board.worth_a_look(of)
+    board.put(of)
+    assert not board.worth_a_look(of)

@@ -1,0 +1,121 @@
+"""How does the operator look round, and when does it look again? The cluster is played, or what a pass has found."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from sdbench.api.names import PLURAL
+from sdbench.controller import operator
+from sdbench.controller.apiserver.cluster import Served, key_of
+from sdbench.controller.apiserver.errors import ApiError, Unavailable
+from sdbench.controller.apiserver.requests import JOBS
+from sdbench.controller.operator import PROBE_SECONDS, RETRY_SECONDS, Operator, Options
+from sdbench.controller.reconcile import Pass
+from unit.controller.shapes import benchmark
+
+
+class Played:
+    """A cluster that says in turn what is served, or fails so."""
+
+    def __init__(self, *answers: Any) -> None:
+        self._answers = list(answers)
+
+    async def served(self, namespaces: tuple[str, ...]) -> Any:
+        answer = self._answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def benchmark_documents(self, namespaces: tuple[str, ...]) -> tuple[Any, ...]:
+        return ()
+
+
+class Over(Exception):
+    """The play is over."""
+
+
+async def waits(one: Operator, *answers: Any, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long the operator waits after each of these answers."""
+    found: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        if seconds > 0:
+            found.append(seconds)
+        if len(found) == len(answers):
+            raise Over
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    played: Any = Played(*answers)
+    with pytest.raises(Over):
+        await one.resync(played)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("error", "seconds"),
+    [
+        (Unavailable("429: too many requests", retry_after=90), 90),
+        (Unavailable("429: too many requests", retry_after=1), RETRY_SECONDS),
+        (ApiError("500: etcdserver: no leader"), RETRY_SECONDS),
+    ],
+)
+async def test_an_api_server_that_asks_for_patience_has_it(
+    error: Exception, seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = Operator(Options("image"))
+    assert await waits(one, error, Served(), monkeypatch=monkeypatch) == [seconds, PROBE_SECONDS]
+    assert one.complaint() == ""
+
+
+@pytest.mark.parametrize(("served", "listed"), [(frozenset({PLURAL, JOBS}), True), (frozenset({JOBS}), False)])
+async def test_a_list_is_told_only_when_there_was_something_to_list(
+    served: frozenset[str], listed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = Operator(Options("image"))
+    assert last_list(one) == 0
+    await waits(one, Served(served), monkeypatch=monkeypatch)
+    assert (last_list(one) > 0) is listed
+
+
+def last_list(one: Operator) -> float:
+    value = one.series.registry.get_sample_value("sdbench_operator_last_list_timestamp_seconds")
+    assert value is not None
+    return value
+
+
+async def test_a_namespace_that_is_closed_or_open_again_is_told_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    both = frozenset({PLURAL, JOBS})
+    shut = Served(both, ("team-b",), {"team-a": "403: forbidden"})
+    opened = Served(both, ("team-a", "team-b"))
+    one = Operator(Options("image", ("team-a", "team-b")))
+    await waits(one, opened, shut, shut, opened, opened, monkeypatch=monkeypatch)
+    said = [record.getMessage() for record in caplog.records]
+    assert [text.partition(":")[0] for text in said] == ["team-a", "team-a"]
+    assert "watchNamespaces" in said[0]
+    assert "403: forbidden" in said[0]
+    assert "again" in said[1]
+
+
+async def test_a_benchmark_that_is_changed_in_every_pass_is_a_failure_from_the_third_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one, changed, played = Operator(Options("image")), benchmark(), Played()
+
+    async def overtaken(*_: Any) -> Pass:
+        return Pass(changed, overtaken=True)
+
+    monkeypatch.setattr(operator, "reconcile", overtaken)
+    counted = []
+    for _ in range(4):
+        await one._pass(played, key_of(changed))  # type: ignore[arg-type]
+        counted.append(conflicts(one))
+    assert counted == [0, 0, 1, 2]
+
+
+def conflicts(one: Operator) -> float:
+    value = one.series.registry.get_sample_value("sdbench_operator_reconcile_errors_total", {"reason": "Conflict"})
+    assert value is not None
+    return value

@@ -1,0 +1,93 @@
+"""Is Welch's interval right, against values of textbooks and values worked out with 40 digits?"""
+
+from math import sqrt
+from statistics import mean, stdev
+
+import pytest
+
+from sdbench.core.measure.comparison import Interval, Repeats, difference, regression
+from sdbench.core.measure.student import t_quantile, t_share
+
+SLEEP = (
+    (0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0),
+    (1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4),
+)
+"""Student's own data of 1908; R's manual prints the interval -3.3654832, 0.2054832 (t.test, df = 17.776)."""
+
+WELCH = {
+    "Student's sleep data": (*SLEEP, -3.36548323071171, 0.205483230711711),
+    "unequal sizes": ((1.0, 2.0), (10.0, 14.0, 13.0, 15.0), -14.8425522184454, -8.15744778155465),
+    "three against three": ((98.0, 101.0, 100.0), (100.0, 102.0, 104.5), -7.11268661588138, 2.11268661588138),
+}
+
+QUANTILES = {
+    # Real degrees of freedom, worked out with 40 digits.
+    0.5: 164.557673480488,
+    1.7: 5.11883898825305,
+    2.5: 3.57465484200368,
+    3.93: 2.79605764505781,
+    10.3: 2.21937337551588,
+    27.4: 2.05042986376961,
+    1000.5: 1.96233789245915,
+}
+
+
+def repeats(*values: float) -> Repeats:
+    return Repeats(len(values), mean(values), stdev(values))
+
+
+@pytest.mark.parametrize(("one", "other", "low", "high"), WELCH.values(), ids=WELCH.keys())
+def test_the_interval_is_welchs(one: tuple[float, ...], other: tuple[float, ...], low: float, high: float) -> None:
+    found = difference(repeats(*one), repeats(*other))
+    assert found.value == pytest.approx(mean(one) - mean(other), abs=1e-12)
+    assert (found.low, found.high) == pytest.approx((low, high), abs=1e-9)
+
+
+@pytest.mark.parametrize(("freedom", "quantile"), QUANTILES.items())
+def test_t_quantiles_exist_between_whole_degrees_of_freedom(freedom: float, quantile: float) -> None:
+    assert t_quantile(freedom) == pytest.approx(quantile, rel=1e-11)
+    assert t_share(quantile, freedom) == pytest.approx(0.95, abs=1e-12)
+
+
+@pytest.mark.parametrize("freedom", [0.0, -1.0, float("nan")])
+def test_without_degrees_of_freedom_there_is_no_quantile(freedom: float) -> None:
+    with pytest.raises(ValueError, match="more than 0 degrees of freedom"):
+        t_share(1.0, freedom)
+
+
+def test_equal_spreads_and_sizes_have_the_degrees_of_freedom_of_both_together() -> None:
+    found = difference(Repeats(3, 99.0, 1.0), Repeats(3, 100.0, 1.0))
+    reach = t_quantile(4) * sqrt(2 / 3)
+    assert (found.value, found.low, found.high) == pytest.approx((-1, -1 - reach, reach - 1), abs=1e-12)
+
+
+def test_one_side_without_spread_leaves_the_other_its_own_degrees_of_freedom() -> None:
+    found = difference(Repeats(3, 100.0, 0.0), Repeats(4, 100.0, 2.0))
+    assert found.high == pytest.approx(t_quantile(3) * 1.0, abs=1e-12)
+
+
+def test_no_spread_at_all_is_a_point() -> None:
+    assert difference(Repeats(2, 5.0, 0.0), Repeats(9, 3.0, 0.0)) == Interval(2.0, 2.0, 2.0)
+
+
+def test_a_tiny_spread_does_not_vanish() -> None:
+    found = difference(Repeats(2, 5.0, 1e-120), Repeats(2, 5.0, 1e-120))
+    assert found.high == pytest.approx(t_quantile(2) * 1e-120, rel=1e-9)
+
+
+def test_a_regression_is_a_share_of_the_baseline_and_an_improvement_is_negative() -> None:
+    slower = regression(Repeats(3, 90.0, 0.0), Repeats(3, 100.0, 0.0))
+    assert (slower.value, slower.low, slower.high) == pytest.approx((0.1, 0.1, 0.1), abs=1e-12)
+    assert regression(Repeats(3, 120.0, 1.0), Repeats(3, 100.0, 1.0)).high < 0
+
+
+@pytest.mark.parametrize("sizes", [(1, 3), (3, 1), (0, 2)])
+def test_one_repeat_has_no_spread_to_compare_by(sizes: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match="2 repeats"):
+        difference(Repeats(sizes[0], 1.0, 0.1), Repeats(sizes[1], 1.0, 0.1))
+
+
+@pytest.mark.parametrize("rate", [0.0, float("nan")])
+def test_a_baseline_without_a_rate_compares_with_nothing(rate: float) -> None:
+    with pytest.raises(ValueError, match="compares with nothing"):
+        regression(Repeats(2, 1.0, 0.1), Repeats(2, rate, 0.1))

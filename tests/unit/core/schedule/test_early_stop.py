@@ -1,0 +1,146 @@
+"""When are fewer repeats enough, and what becomes of those that are not needed?"""
+
+from typing import Any
+
+import pytest
+
+from sdbench.api.spec import Spec
+from sdbench.api.status import Phase, Reason, TrialPhase, TrialRow
+from sdbench.core.decide import decide
+from sdbench.core.plan.grid import plan
+from sdbench.core.schedule.early_stop import without_the_needless
+from sdbench.core.snapshot import Decision, World
+from sdbench.core.trial.outcome import outcome
+from sdbench.core.trial.row import planned, row_measurement
+from sdbench.report.answers import unmeasured
+from unit.core.worlds import after, attempt, benchmark, condition, exited, report, spec, world
+
+ONE = {"counts": [1], "perPod": 1}
+UP_TO_FIVE = {"min": 2, "max": 5, "targetCoefficientOfVariation": "0.01"}
+
+
+def question(**changes: Any) -> Spec:
+    return spec(**{"devices": ONE, "repeats": UP_TO_FIVE, **changes})
+
+
+def measured(row: TrialRow, rate: float, median: float | None = None, disturbed: bool = False) -> TrialRow:
+    """The row after a good end."""
+    changes: dict[str, Any] = {"median_images_per_second": median or rate, "disturbed": disturbed}
+    found = report("any", rate, **changes).measurement
+    assert found is not None
+    return row.model_copy(update={"phase": TrialPhase.SUCCEEDED, "measurement": row_measurement(found)})
+
+
+def rows(asked: Spec, *ended: dict[str, Any] | None) -> tuple[TrialRow, ...]:
+    """The plan's rows; the first have ended: with a Measurement, or without one."""
+    made = [planned(trial) for trial in plan(asked)]
+    for index, how in enumerate(ended):
+        failed = made[index].model_copy(update={"phase": TrialPhase.FAILED, "reason": Reason.PEER_LOST})
+        made[index] = failed if how is None else measured(made[index], **how)
+    return tuple(made)
+
+
+def phases(asked: Spec, *ended: dict[str, Any] | None) -> list[str]:
+    at = world(benchmark(asked))
+    return [row.phase.value for row in without_the_needless(rows(asked, *ended), at)]
+
+
+A, B, FAR = {"rate": 100.0}, {"rate": 101.0}, {"rate": 120.0}
+
+CASES: list[tuple[str, dict[str, Any], list[dict[str, Any] | None], int]] = [
+    ("nothing is measured", UP_TO_FIVE, [], 0),
+    ("one repeat has no spread", {**UP_TO_FIVE, "min": 1}, [A], 0),
+    ("two are close together", UP_TO_FIVE, [A, B], 3),
+    ("two are far apart", UP_TO_FIVE, [A, FAR], 0),
+    ("two are close but min is three", {**UP_TO_FIVE, "min": 3}, [A, B], 0),
+    ("three are close and min is three", {**UP_TO_FIVE, "min": 3}, [A, B, A], 2),
+    ("a spread of exactly the target", {**UP_TO_FIVE, "targetCoefficientOfVariation": "0.5"}, [A, {"rate": 100.0}], 3),
+    ("means are far apart but medians close", UP_TO_FIVE, [A, {"rate": 150.0, "median": 100.5}], 3),
+    ("means are close but medians far apart", UP_TO_FIVE, [A, {"rate": 100.5, "median": 150.0}], 0),
+    ("one of two was disturbed", UP_TO_FIVE, [A, {"rate": 100.1, "disturbed": True}], 0),
+    ("two are calm beside a disturbed outlier", UP_TO_FIVE, [A, {"rate": 50.0, "disturbed": True}, B], 2),
+    ("one of three has failed, two are close", UP_TO_FIVE, [A, None, B], 2),
+    ("one of two has failed", UP_TO_FIVE, [A, None], 0),
+    ("min is max", {"min": 3, "targetCoefficientOfVariation": "1"}, [A, B], 0),
+]
+
+
+@pytest.mark.parametrize(("repeats", "ended", "spared"), [row[1:] for row in CASES], ids=[row[0] for row in CASES])
+def test_what_waits_is_spared_when_the_point_is_tight_enough(
+    repeats: dict[str, Any], ended: list[dict[str, Any] | None], spared: int
+) -> None:
+    assert phases(question(repeats=repeats), *ended).count("Skipped") == spared
+
+
+def test_each_point_is_judged_by_its_own_repeats() -> None:
+    asked = spec(repeats=UP_TO_FIVE)
+    ends = (A, A, B, FAR)
+    left = without_the_needless(rows(asked, *ends), world(benchmark(asked)))
+    assert {row.point for row in left if row.phase is TrialPhase.SKIPPED} == {"devices=1"}
+    assert {row.point for row in left if row.phase is TrialPhase.PENDING} == {"devices=2"}
+
+
+def test_a_repeat_that_runs_already_is_not_stopped() -> None:
+    asked = question()
+    some = list(rows(asked, A, B))
+    some[2] = some[2].model_copy(update={"phase": TrialPhase.RUNNING})
+    left = without_the_needless(tuple(some), world(benchmark(asked)))
+    assert [row.phase.value for row in left] == ["Succeeded", "Succeeded", "Running", "Skipped", "Skipped"]
+
+
+def carried_out(made: Decision, at: World, rate: float) -> tuple[Decision, World]:
+    """The Attempt that was started ends well, is stopped and gone."""
+    (start,) = made.starts
+    done = attempt(exited(of=report(start.name, rate)), trial=start.trial, job_ended=True)
+    at = after(made, at, done, seconds=60)
+    at = after(decide(at), at, done)
+    at = after(decide(at), at, seconds=2)
+    return decide(at), at
+
+
+def test_a_benchmark_is_complete_without_the_repeats_that_are_not_needed() -> None:
+    at = world(benchmark(question()))
+    made, at = carried_out(decide(at), at, 100.0)
+    assert [row.phase.value for row in made.status.trials][1:] == ["Starting", "Pending", "Pending", "Pending"]
+    (start,) = made.starts
+    done = attempt(exited(of=report(start.name, 100.5)), trial=start.trial, job_ended=True)
+    at = after(made, at, done, seconds=60)
+    made = decide(at)
+    status = made.status
+    assert [row.phase.value for row in status.trials] == ["Succeeded", "Succeeded", "Skipped", "Skipped", "Skipped"]
+    assert {row.reason for row in status.trials[2:]} == {Reason.TIGHT_ENOUGH}
+    assert status.trials[2].message == "2 repeats vary by 0.35 %, and 1.00 % is enough"
+    assert (status.phase, condition(status, "Complete"), condition(status, "Failed")) == (Phase.SUCCEEDED, "True", None)
+    assert status.summary is not None
+    assert status.summary.trials == "5/5"
+    told = [notice for notice in made.notices if notice.reason == Reason.TIGHT_ENOUGH]
+    assert [(notice.warning, notice.message) for notice in told] == [
+        (False, "devices=1 needs 3 repeats less: 2 repeats vary by 0.35 %, and 1.00 % is enough")
+    ]
+    assert unmeasured(benchmark(question(), status)) == (), "what is not needed is not missing"
+
+
+def test_a_sweep_with_failures_and_spared_repeats_tells_the_failures_only() -> None:
+    asked = spec(repeats=UP_TO_FIVE)
+    ended = rows(asked, A, None, B, None, A, None, A, None, A, None)
+    end = outcome(without_the_needless(ended, world(benchmark(asked))))
+    assert end is not None
+    assert (end.complete, end.reason) == (True, "PartlyMeasured")
+    assert "devices=2: PeerLost" in end.message
+
+
+def test_cancelling_leaves_what_was_spared_as_it_was() -> None:
+    asked = question()
+    left = without_the_needless(rows(asked, A, B), world(benchmark(asked)))
+    made = decide(world(benchmark(asked)))
+    stored = made.status.model_copy(update={"trials": left})
+    at = world(benchmark(asked.model_copy(update={"cancel": True}), stored))
+    assert decide(at).status.trials == left
+
+
+def test_a_suspended_benchmark_still_learns_that_it_has_enough() -> None:
+    asked = question()
+    made = decide(world(benchmark(asked)))
+    stored = made.status.model_copy(update={"trials": rows(asked, A, B)})
+    made = decide(world(benchmark(asked.model_copy(update={"suspend": True}), stored)))
+    assert (made.status.phase, condition(made.status, "Complete")) == (Phase.SUCCEEDED, "True")

@@ -1,0 +1,225 @@
+"""Whose turn is it, and who waits: for devices, for its back-off, for other Benchmarks?"""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from sdbench.api.spec import Limits, Spec
+from sdbench.api.status import Phase, Reason, Scope, TrialPhase, TrialRow
+from sdbench.core.attempt.consequences import Consequence
+from sdbench.core.attempt.diagnose import Ending
+from sdbench.core.decide import decide
+from sdbench.core.snapshot import AttemptState, Bounds, Decision, World
+from sdbench.core.trial.backoff import FIRST_SECONDS, LONGEST_SECONDS, delay
+from sdbench.core.trial.row import concluded
+from unit.core.worlds import UID, after, attempt, benchmark, condition, exited, pod, report, spec, world
+
+TWO_PODS = {"counts": [2], "perPod": 1}
+GANG = Ending(reason=Reason.UNSCHEDULABLE, message="1 of 2 pods hold devices", consequence=Consequence.BACKS_OFF)
+
+
+def measured(trial: int = 0) -> AttemptState:
+    name = attempt(trial=trial).name
+    return attempt(exited(of=report(name)), trial=trial, job_ended=True)
+
+
+def starts(made: Decision) -> list[int]:
+    return [start.trial for start in made.starts]
+
+
+# Devices at once.
+
+
+@pytest.mark.parametrize(
+    ("limits", "bounds", "expected"),
+    [
+        ({"maxDevices": 7}, Bounds(), [0, 1, 2]),
+        ({"maxDevices": 6}, Bounds(), [0, 1]),
+        ({"maxDevices": 4}, Bounds(), [0, 1]),
+        ({}, Bounds(max_devices=6), [0, 1]),
+        ({"maxDevices": 6}, Bounds(max_devices=7), [0, 1]),
+        ({}, Bounds(), [0, 1, 2, 3]),
+    ],
+)
+def test_trials_side_by_side_hold_at_most_the_devices_that_are_allowed(
+    limits: dict[str, int], bounds: Bounds, expected: list[int]
+) -> None:
+    wanted = spec(devices={"counts": [1, 2, 4], "perPod": 1}, repeats={"min": 2}, parallelism=4, limits=limits)
+    at = world(benchmark(wanted))
+    assert starts(decide(replace(at, defaults=replace(at.defaults, bounds=bounds)))) == expected
+
+
+def test_nobody_overtakes_a_trial_that_waits_for_devices() -> None:
+    wanted = spec(
+        devices={"counts": [1, 2, 4], "perPod": 1}, repeats={"min": 2}, parallelism=4, limits={"maxDevices": 6}
+    )
+    at = world(benchmark(wanted))
+    at = after(decide(at), at, attempt(pod()), attempt(pod(0), pod(1), trial=1), seconds=10)
+    at = after(decide(at), at, measured(), attempt(pod(0), pod(1), trial=1), seconds=10)
+    at = after(decide(at), at, measured(), attempt(pod(0), pod(1), trial=1))
+    at = after(decide(at), at, attempt(pod(0), pod(1), trial=1))
+    assert starts(decide(at)) == [2], "4 + 2 fit; the trials of 1 and 2 devices behind it wait"
+
+
+def test_devices_that_the_administrator_no_longer_allows_are_skipped_and_named() -> None:
+    at = world(benchmark(spec()))
+    at = after(decide(at), at, attempt(pod()), seconds=10)
+    made = decide(replace(at, defaults=replace(at.defaults, bounds=Bounds(max_devices=1))))
+    assert [row.phase for row in made.status.trials] == [TrialPhase.RUNNING, TrialPhase.FAILED]
+    assert "the administrator allows at once (bounds.maxDevices) is 1 now" in made.status.trials[1].message
+
+
+# Back-off.
+
+
+def live(wanted: Spec | None = None, **changes: Any) -> tuple[TrialRow, World]:
+    """A Trial one of whose pods holds a device while the other finds no node."""
+    at = world(benchmark(wanted or spec(devices=TWO_PODS)))
+    half = attempt(pod(), pod(1, scheduled_at=None, started_at=None, unschedulable="0/2"), **changes)
+    at = after(decide(at), at, half, seconds=300)
+    return at.benchmark.status.trials[0], at
+
+
+def backed_off(wanted: Spec | None = None, lasting: float = 0) -> tuple[Decision, World]:
+    """It gave its devices back, which took that long."""
+    row, at = live(wanted)
+    stopping = concluded(row, GANG, at)
+    status = at.benchmark.status.model_copy(update={"trials": (stopping, *at.benchmark.status.trials[1:])})
+    made = Decision(status)
+    at = after(made, at, seconds=lasting)
+    return decide(at), at
+
+
+def test_a_trial_gives_its_devices_back_and_that_counts_as_no_failure() -> None:
+    row, at = live()
+    stopping = concluded(row, GANG, at)
+    assert (stopping.phase, stopping.failures, stopping.waiting_since) == (TrialPhase.STOPPING, 0, row.queued_at)
+    assert stopping.not_before == at.now + delay(UID, row)
+
+
+@pytest.mark.parametrize("lasting", [0, 30, 4_000])
+def test_it_is_tried_again_a_while_after_its_devices_are_free(lasting: float) -> None:
+    made, at = backed_off(lasting=lasting)
+    row = made.status.trials[0]
+    assert (row.phase, row.not_before, made.starts) == (TrialPhase.PENDING, at.now + delay(UID, row), ())
+    at = after(made, at)
+    wait = delay(UID, row)
+    assert decide(at).look_again == wait
+    assert decide(replace(at, now=at.now + wait - timedelta(seconds=1))).status == at.benchmark.status
+    again = decide(replace(at, now=at.now + wait))
+    assert [start.attempt for start in again.starts] == [2]
+    row = again.status.trials[0]
+    assert (row.not_before, row.waiting_since) == (None, made.status.trials[0].waiting_since)
+
+
+def test_nobody_overtakes_a_trial_that_backs_off() -> None:
+    made, at = backed_off(spec(devices={"counts": [2, 4], "perPod": 1}, repeats={"min": 2}))
+    assert made.starts == ()
+    assert decide(after(made, at)).starts == ()
+
+
+def test_delays_grow_and_stay_below_their_cap() -> None:
+    row = TrialRow(trial=0, point="devices=2", devices=2, repeat=0)
+    waits = [delay(UID, row.model_copy(update={"attempt": number})).total_seconds() for number in range(1, 12)]
+    usual = [min(LONGEST_SECONDS, FIRST_SECONDS * 2**number) for number in range(11)]
+    assert all(half / 2 <= wait <= half * 1.5 for wait, half in zip(waits, usual, strict=True))
+    assert delay(UID, row.model_copy(update={"attempt": 5, "failures": 4})).total_seconds() <= FIRST_SECONDS * 1.5
+
+
+def test_two_benchmarks_wait_for_different_times() -> None:
+    row = TrialRow(trial=0, point="devices=2", devices=2, repeat=0, attempt=4)
+    waits = {delay(f"{number:08x}-0000-4000-8000-000000000000", row) for number in range(20)}
+    assert len(waits) > 12
+
+
+def test_the_whole_waiting_is_bounded_from_the_first_attempt_on() -> None:
+    made, at = backed_off(spec(devices=TWO_PODS, limits={"queuedSeconds": 400}))
+    at = after(made, at, seconds=25)
+    bound, homeless = pod(scheduled_at=at.now, started_at=None), pod(1, scheduled_at=None, started_at=None)
+    half = attempt(bound, homeless, number=2, created_at=at.now)
+    at = after(decide(at), at, half, seconds=10)
+    at = after(decide(at), at, half)
+    assert decide(at).look_again == timedelta(seconds=400 - 335)
+    at = replace(at, now=at.now + timedelta(seconds=65))
+    made = decide(at)
+    row = made.status.trials[0]
+    assert (row.phase, row.reason, row.scope) == (TrialPhase.FAILED, "Unschedulable", Scope.POINT)
+    assert "within limits.queuedSeconds, 400 s" in row.message
+    assert decide(after(made, at, half)).status.phase is Phase.FAILED
+
+
+def test_patience_ends_during_the_back_off_as_well() -> None:
+    made, at = backed_off(spec(devices=TWO_PODS, limits={"queuedSeconds": 303}))
+    at = after(made, at)
+    assert decide(at).look_again == timedelta(seconds=3)
+    made = decide(replace(at, now=at.now + timedelta(seconds=3)))
+    assert (made.status.trials[0].phase, made.status.trials[0].reason) == (TrialPhase.FAILED, "Unschedulable")
+
+
+def test_what_got_its_nodes_starts_waiting_anew() -> None:
+    made, at = backed_off()
+    at = after(made, at, seconds=25)
+    both = attempt(pod(0), pod(1), number=2)
+    at = after(decide(at), at, both, seconds=5)
+    assert decide(at).status.trials[0].waiting_since is None
+
+
+def test_a_suspended_trial_does_not_wait() -> None:
+    made, at = backed_off(spec(devices=TWO_PODS, limits={"queuedSeconds": 400}))
+    at = after(made, at, suspend=True)
+    made = decide(at)
+    row = made.status.trials[0]
+    assert (row.phase, row.waiting_since, row.not_before) == (TrialPhase.PENDING, None, None)
+    at = after(made, at, seconds=9_000)
+    assert (decide(at).status, decide(at).look_again) == (at.benchmark.status, None)
+    assert starts(decide(after(made, at, suspend=False))) == [0]
+
+
+def test_limits_may_give_a_waiting_trial_more_patience() -> None:
+    made, at = backed_off(spec(devices=TWO_PODS, limits={"queuedSeconds": 303}))
+    at = after(made, at, seconds=3, limits=Limits.model_validate({"queuedSeconds": 9_000}))
+    assert decide(at).status.trials[0].phase is TrialPhase.PENDING
+
+
+# Across Benchmarks.
+
+
+def crowded(others: int, most: int, wanted: Spec | None = None) -> World:
+    at = world(benchmark(wanted))
+    bounds = Bounds(concurrent_trials=most)
+    return replace(at, defaults=replace(at.defaults, bounds=bounds), others_running=others)
+
+
+@pytest.mark.parametrize(
+    ("others", "most", "parallelism", "expected"),
+    [(0, 1, 3, [0]), (1, 1, 1, []), (1, 3, 3, [0, 1]), (5, 3, 1, []), (0, 9, 2, [0, 1])],
+)
+def test_as_many_trials_run_at_once_as_the_administrator_allows(
+    others: int, most: int, parallelism: int, expected: list[int]
+) -> None:
+    made = decide(crowded(others, most, spec(repeats={"min": 2}, parallelism=parallelism)))
+    assert starts(made) == expected
+
+
+def test_waiting_for_others_is_said_polled_and_silent() -> None:
+    at = crowded(1, 1)
+    made = decide(at)
+    running = next(one for one in made.status.conditions if one.type == "Running")
+    assert (running.status, running.reason) == ("False", "WaitsForOtherBenchmarks")
+    assert "administrator" in running.message
+    at = after(made, at, seconds=60)
+    again = decide(at)
+    assert (again.status, again.notices) == (at.benchmark.status, ())
+    assert again.look_again == timedelta(seconds=5)
+    freed = decide(replace(at, others_running=0))
+    assert starts(freed) == [0]
+    assert condition(freed.status, "Running") == "True"
+
+
+def test_a_suspended_benchmark_waits_for_nobody() -> None:
+    made = decide(crowded(1, 1, spec(suspend=True)))
+    running = next(one for one in made.status.conditions if one.type == "Running")
+    assert running.reason == "Waiting"
+    assert decide(after(made, crowded(1, 1, spec(suspend=True)))).look_again is None

@@ -1,0 +1,54 @@
+"""What becomes of a row whose job the cluster refuses to create? One refusal a row."""
+
+from typing import Any
+
+import pytest
+
+from sdbench.api.status import Reason, Scope, TrialPhase, TrialRow
+from sdbench.core.trial.create_errors import Kind, refused
+from unit.core.worlds import NOON, benchmark, world
+
+RIGHT = '403: pytorchjobs.kubeflow.org is forbidden: User "operator" cannot create resource "pytorchjobs"'
+QUOTA = '403: pytorchjobs.kubeflow.org "x" is forbidden: exceeded quota: jobs, requested: count/pytorchjobs=1'
+NAMED_QUOTA = '403: pytorchjobs.kubeflow.org "quota-0a1b2-0-1" is forbidden: unknown team'
+QUOTA_WEBHOOK = '403: admission webhook "gpu-quota.policies.example" denied the request: team has exceeded quota: 8'
+NEW_QUOTA = '403: pytorchjobs.kubeflow.org "x" is forbidden: status unknown for quota: jobs, resources: count'
+WEBHOOK = '403: admission webhook "policies.example" denied the request: no team label'
+POLICY = "422: ValidatingAdmissionPolicy 'teams' with binding 'teams' denied request: no team label"
+INVALID = '422: PyTorchJob.kubeflow.org "x" is invalid: spec.runPolicy.backoffLimit: Invalid value'
+DOWN = '500: failed calling webhook "validator.pytorchjob.training-operator.kubeflow.org": connection refused'
+
+REFUSALS: list[tuple[str, Kind, str, Reason | None, Scope | None]] = [
+    ("no right", Kind.FORBIDDEN, RIGHT, None, None),
+    ("a quota of objects", Kind.FORBIDDEN, QUOTA, None, None),
+    ("a quota that is new", Kind.FORBIDDEN, NEW_QUOTA, None, None),
+    ("a job that is called quota", Kind.FORBIDDEN, NAMED_QUOTA, Reason.PODS_FORBIDDEN, Scope.POINT),
+    ("a webhook that is called quota", Kind.FORBIDDEN, QUOTA_WEBHOOK, Reason.PODS_FORBIDDEN, Scope.POINT),
+    ("a webhook's policy", Kind.FORBIDDEN, WEBHOOK, Reason.PODS_FORBIDDEN, Scope.POINT),
+    ("an admission policy", Kind.INVALID, POLICY, Reason.PODS_FORBIDDEN, Scope.POINT),
+    ("another CRD", Kind.INVALID, INVALID, Reason.CONFIG_INVALID, Scope.SWEEP),
+    ("a webhook that is down", Kind.UNANSWERED, DOWN, None, None),
+]
+
+
+def row(**changes: Any) -> TrialRow:
+    begun = {"phase": TrialPhase.STARTING, "attempt": 1, "job": "tiny-0a1b2-0-1", "queued_at": NOON, **changes}
+    return TrialRow(trial=0, point="devices=1", devices=1, repeat=0, **begun)
+
+
+@pytest.mark.parametrize(("kind", "said", "reason", "scope"), [r[1:] for r in REFUSALS], ids=[r[0] for r in REFUSALS])
+def test_a_refusal_shows_at_once_and_only_what_will_not_pass_is_given_up(
+    kind: Kind, said: str, reason: Reason | None, scope: Scope | None
+) -> None:
+    early = refused(row(), kind, said, world(benchmark(), seconds=59))
+    assert (early.phase, early.reason) == (TrialPhase.STARTING, None)
+    assert said in early.message
+    late = refused(early, kind, said, world(benchmark(), seconds=60))
+    assert late.phase is (TrialPhase.STARTING if reason is None else TrialPhase.FAILED)
+    assert (late.reason, late.scope) == (reason, scope)
+    assert said in late.message
+
+
+def test_the_same_refusal_again_changes_nothing() -> None:
+    once = refused(row(), Kind.FORBIDDEN, WEBHOOK, world(benchmark(), seconds=1))
+    assert refused(once, Kind.FORBIDDEN, WEBHOOK, world(benchmark(), seconds=9)) == once

@@ -1,0 +1,434 @@
+"""What follows when an Attempt does not end well, or a person changes their mind? Situations in the middle."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from sdbench.api.spec import Spec
+from sdbench.api.status import Phase, Reason, Scope, TrialPhase
+from sdbench.core.decide import decide
+from sdbench.core.snapshot import AttemptState, Decision, PodState, World
+from unit.core.worlds import NOON, after, attempt, benchmark, condition, exited, failure, pod, report, spec, world
+
+ONE = {"counts": [1], "perPod": 1}
+NAME = "tiny-0a1b2-0-1"
+
+
+def running(asked: Spec, seconds: float = 10) -> tuple[Decision, World]:
+    """The first Trial runs, and its status is stored."""
+    at = world(benchmark(asked))
+    at = after(decide(at), at, attempt(pod()), seconds=seconds)
+    made = decide(at)
+    return made, at
+
+
+def broken(code: int, number: int = 1, trial: int = 0) -> AttemptState:
+    name = attempt(trial=trial, number=number).name
+    return attempt(exited(0, code, of=failure(name, code, "it broke")), trial=trial, number=number, job_ended=True)
+
+
+def torn_down(made: Decision, at: World, state: AttemptState) -> tuple[Decision, World]:
+    """The Attempt's end is stored, its job is stopped and gone, and that was looked at."""
+    at = after(made, at, state)
+    made = decide(at)
+    assert [stop.name for stop in made.stops] == [state.name]
+    at = after(made, at, seconds=1)
+    return decide(at), at
+
+
+def ended(asked: Spec, code: int) -> tuple[Decision, World]:
+    """The first Trial's Attempt has ended badly and is torn down."""
+    made, at = running(asked)
+    at = after(made, at, broken(code), seconds=5)
+    return torn_down(decide(at), at, broken(code))
+
+
+def phases(made: Decision) -> list[str]:
+    return [f"{row.phase}:{row.reason or ''}" for row in made.status.trials]
+
+
+def test_a_lost_peer_is_tried_again_when_its_devices_are_free() -> None:
+    made, at = running(spec(devices=ONE))
+    at = after(made, at, broken(69), seconds=5)
+    made = decide(at)
+    row = made.status.trials[0]
+    assert (row.phase, row.reason, row.failures) == (TrialPhase.STOPPING, Reason.PEER_LOST, 1)
+    assert (made.starts, made.stops) == ((), ()), "the end is stored before anything is removed"
+
+    made, at = torn_down(made, at, broken(69))
+    row = made.status.trials[0]
+    assert (row.phase, row.attempt, row.job) == (TrialPhase.STARTING, 2, "tiny-0a1b2-0-2")
+    assert [start.name for start in made.starts] == ["tiny-0a1b2-0-2"]
+    assert made.status.spent_device_seconds == 16, "from scheduled to released"
+    assert [notice.reason for notice in made.notices] == ["AttemptStarted"]
+
+
+def test_a_terminating_pod_keeps_the_next_attempt_waiting() -> None:
+    made, at = running(spec(devices=ONE))
+    at = after(made, at, broken(69), seconds=5)
+    made = decide(at)
+    going = attempt(pod(deleting=True), job_uid=None)
+    at = after(made, at, going)
+    made = decide(at)
+    assert phases(made) == ["Stopping:PeerLost"]
+    assert (made.starts, made.stops) == ((), ())
+    assert made.look_again is not None
+
+
+def test_retries_are_counted_and_end() -> None:
+    made, at = ended(spec(devices=ONE, retries=1), 69)
+    at = after(made, at, broken(69, number=2), seconds=5)
+    made = decide(at)
+    row = made.status.trials[0]
+    assert (row.phase, row.reason, row.scope, row.failures) == (TrialPhase.FAILED, Reason.PEER_LOST, Scope.TRIAL, 2)
+    assert row.message.startswith("After 2 failed attempts: A rank lost its peers")
+    assert made.status.phase is Phase.FAILED
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        (65, ["Failed:DataMissing", "Failed:Skipped", "Failed:Skipped", "Failed:Skipped"]),
+        (67, ["Failed:OutOfMemoryDevice", "Starting:", "Failed:Skipped", "Pending:"]),
+        (70, ["Failed:Crashed", "Starting:", "Failed:Skipped", "Pending:"]),
+        (71, ["Starting:Stalled", "Pending:", "Pending:", "Pending:"]),
+    ],
+)
+def test_a_cause_ends_the_sweep_or_its_point_or_only_the_attempt(code: int, expected: list[str]) -> None:
+    made, _ = ended(spec(repeats={"min": 2}), code)
+    assert phases(made) == expected
+
+
+def test_a_failed_sweep_says_why_in_one_sentence() -> None:
+    made, at = ended(spec(devices=ONE, data={"remote": "s3://bucket/none"}), 65)
+    assert (made.status.phase, condition(made.status, "Failed")) == (Phase.FAILED, "True")
+    failed = next(one for one in made.status.conditions if one.type == "Failed")
+    assert failed.reason == "DataMissing"
+    assert "s3://bucket/none" in failed.message
+    assert condition(made.status, "Stalled") == "True"
+    assert condition(made.status, "CleanedUp") == "True"
+    assert decide(after(made, at)).status == made.status
+
+
+def test_partly_measured_is_complete_and_says_so() -> None:
+    made, at = running(spec())
+    done = attempt(exited(of=report(NAME)), job_ended=True)
+    at = after(made, at, done, seconds=5)
+    made, at = torn_down(decide(at), at, done)
+    at = after(made, at, broken(67, trial=1), seconds=5)
+    made = decide(at)
+    assert phases(made) == ["Succeeded:Measured", "Failed:OutOfMemoryDevice"]
+    complete = next(one for one in made.status.conditions if one.type == "Complete")
+    assert (made.status.phase, complete.reason) == (Phase.SUCCEEDED, "PartlyMeasured")
+    assert "1 of 2 points are measured; devices=2: OutOfMemoryDevice" in complete.message
+
+
+def test_suspension_voids_the_attempt_and_resumption_starts_another_uncounted() -> None:
+    made, at = running(spec(devices=ONE))
+    at = after(made, at, attempt(pod()), suspend=True)
+    made = decide(at)
+    assert phases(made) == ["Stopping:Suspended"]
+    assert (made.status.phase, condition(made.status, "Suspended")) == (Phase.SUSPENDED, "False")
+    made, at = torn_down(made, at, attempt(pod()))
+    assert phases(made) == ["Pending:Suspended"]
+    assert condition(made.status, "Suspended") == "True"
+    at = after(made, at, seconds=100)
+    made = decide(at)
+    assert (made.status, made.look_again) == (at.benchmark.status, None), "suspended is silent"
+    at = after(made, at, suspend=False)
+    made = decide(at)
+    assert [start.attempt for start in made.starts] == [2]
+    assert made.status.trials[0].failures == 0
+
+
+def test_a_benchmark_suspended_from_birth_shows_its_plan_and_starts_nothing() -> None:
+    made = decide(world(benchmark(spec(suspend=True, repeats={"min": 3}))))
+    assert made.status.plan is not None
+    assert (made.status.plan.trials, made.status.plan.points, made.status.plan.largest_devices) == (6, 2, 2)
+    assert (made.status.phase, made.starts) == (Phase.SUSPENDED, ())
+
+
+def test_a_result_that_comes_with_the_suspension_is_kept() -> None:
+    made, at = running(spec(devices=ONE))
+    at = after(made, at, attempt(exited(of=report(NAME))), suspend=True)
+    assert phases(decide(at)) == ["Succeeded:Measured"]
+
+
+def test_cancelling_stops_what_runs_and_keeps_what_was_measured() -> None:
+    made, at = running(spec())
+    done = attempt(exited(of=report(NAME)), job_ended=True)
+    at = after(made, at, done, seconds=5)
+    made, at = torn_down(decide(at), at, done)
+    second = attempt(pod(0), pod(1), trial=1)
+    at = after(made, at, second, cancel=True)
+    made = decide(at)
+    assert phases(made) == ["Succeeded:Measured", "Failed:Cancelled"]
+    complete = next(one for one in made.status.conditions if one.type == "Complete")
+    assert complete.reason == "Cancelled"
+    made, _ = torn_down(made, at, second)
+    assert condition(made.status, "CleanedUp") == "True"
+
+
+def test_cancelled_before_anything_was_measured_is_failed() -> None:
+    made = decide(world(benchmark(spec(cancel=True))))
+    assert phases(made) == ["Failed:Cancelled", "Failed:Cancelled"]
+    failed = next(one for one in made.status.conditions if one.type == "Failed")
+    assert (made.status.phase, failed.reason, made.starts) == (Phase.FAILED, "Cancelled", ())
+
+
+def test_cancelling_what_is_complete_changes_nothing_but_the_generation() -> None:
+    made, at = running(spec(devices=ONE))
+    done = attempt(exited(of=report(NAME)), job_ended=True)
+    at = after(made, at, done, seconds=5)
+    made, at = torn_down(decide(at), at, done)
+    at = after(made, at, cancel=True)
+    metadata = at.benchmark.metadata.model_copy(update={"generation": 2})
+    at = replace(at, benchmark=at.benchmark.model_copy(update={"metadata": metadata}))
+    again = decide(at).status
+    assert again.observed_generation == 2
+    assert {one.observed_generation for one in again.conditions} == {2}
+    assert [one.last_transition_time for one in again.conditions] == [
+        one.last_transition_time for one in made.status.conditions
+    ]
+    assert again.trials == made.status.trials
+
+
+def test_a_deleted_benchmark_is_left_to_garbage_collection() -> None:
+    made, at = running(spec())
+    gone = benchmark(spec(), made.status, deletionTimestamp=at.now)
+    made = decide(world(gone, attempt(pod())))
+    assert (made.starts, made.stops, made.notices, made.look_again) == ((), (), (), None)
+    assert made.status == gone.status
+
+
+def test_parallelism_bounds_what_runs_at_once() -> None:
+    made = decide(world(benchmark(spec(repeats={"min": 2}, parallelism=3))))
+    assert [start.trial for start in made.starts] == [0, 1, 2]
+
+
+def test_a_stray_pod_of_a_namesake_keeps_everything_waiting() -> None:
+    stray = replace(attempt(pod()), name="tiny-ffff0-0-1")
+    made = decide(world(benchmark(spec()), stray))
+    assert (made.starts, made.stops) == ((), ())
+    assert made.look_again is not None
+    freed = decide(world(benchmark(spec())))
+    assert len(freed.starts) == 1
+
+
+def test_an_older_attempt_that_was_created_late_is_stopped() -> None:
+    made, at = ended(spec(devices=ONE), 69)
+    assert made.status.trials[0].attempt == 2
+    at = after(made, at, attempt(pod(), number=1), attempt(pod(), number=2))
+    made = decide(at)
+    assert [stop.name for stop in made.stops] == [NAME]
+
+
+def test_attempts_that_a_lost_status_does_not_know_are_stopped_and_their_names_not_used_again() -> None:
+    at = world(benchmark(spec(devices=ONE)), attempt(pod(), number=3))
+    made = decide(at)
+    assert (made.starts, made.stops) == ((), ())
+    made, _ = torn_down(made, at, attempt(pod(), number=3))
+    assert [start.name for start in made.starts] == ["tiny-0a1b2-0-4"]
+
+
+def test_a_strangers_object_is_left_alone_and_another_name_is_tried() -> None:
+    at = world(benchmark(spec(devices=ONE)))
+    foreign = attempt(foreign=True, planned=0)
+    at = after(decide(at), at, foreign)
+    made = decide(at)
+    assert made.stops == ()
+    assert made.status.trials[0].failures == 1
+    assert [start.name for start in made.starts] == ["tiny-0a1b2-0-2"]
+    assert decide(after(made, at, foreign)).stops == ()
+
+
+def test_a_job_that_was_seen_and_is_gone_is_never_run_again_under_its_name() -> None:
+    made, at = running(spec(devices=ONE))
+    made = decide(after(made, at))
+    assert made.status.trials[0].failures == 1
+    assert [start.name for start in made.starts] == ["tiny-0a1b2-0-2"]
+
+
+def test_a_job_that_was_made_anew_by_somebody_else_is_not_ours_to_count() -> None:
+    made, at = running(spec(devices=ONE))
+    other = attempt(exited(of=report(NAME)), job_uid="another")
+    at = after(made, at, other)
+    made = decide(at)
+    assert phases(made) == ["Stopping:JobVanished"]
+    assert [stop.job_uid for stop in decide(after(made, at, other)).stops] == ["another"]
+
+
+def test_a_result_is_void_if_a_pod_was_replaced_since_all_were_seen() -> None:
+    asked = spec(devices={"counts": [2], "perPod": 1})
+    at = world(benchmark(asked))
+    at = after(decide(at), at, attempt(pod(0), pod(1)))
+    made = decide(at)
+    late = NOON + timedelta(seconds=9)
+    done = (exited(0, of=report(NAME)), replace(exited(1), uid="another", scheduled_at=late))
+    ended = decide(after(made, at, attempt(*done)))
+    assert phases(ended) == ["Stopping:Interrupted"]
+    assert ended.status.trials[0].message.startswith("Pod pod-1 was replaced")
+
+
+def test_a_job_that_cannot_be_created_is_given_up() -> None:
+    at = world(benchmark(spec(devices=ONE, limits={"queuedSeconds": 60})))
+    at = after(decide(at), at, seconds=60)
+    assert phases(decide(at)) == ["Failed:DeadlineExceeded"]
+
+
+def test_a_teardown_that_takes_too_long_names_pod_node_and_command() -> None:
+    made, at = running(spec(devices=ONE))
+    at = after(made, at, broken(67))
+    at = after(decide(at), at, attempt(pod(deleting=True), job_uid=None), seconds=299)
+    assert decide(at).look_again == timedelta(seconds=1)
+    at = replace(at, now=at.now + timedelta(seconds=1))
+    made = decide(at)
+    cleaned = next(one for one in made.status.conditions if one.type == "CleanedUp")
+    assert cleaned.reason == "TeardownOverdue"
+    assert "pod-0 on node-0" in cleaned.message
+    assert "kubectl taint nodes node-0" in cleaned.message
+    assert "TeardownOverdue" in [notice.reason for notice in made.notices]
+    assert decide(after(made, at, *at.attempts)).notices == ()
+
+
+def test_lower_limits_skip_what_they_no_longer_allow() -> None:
+    asked = spec(devices={"counts": [1, 2, 4], "perPod": 1})
+    made, at = running(asked)
+    limits = asked.limits.model_copy(update={"max_devices": 2})
+    made = decide(after(made, at, attempt(pod()), limits=limits))
+    assert phases(made) == ["Running:", "Pending:", "Failed:Skipped"]
+
+
+def test_a_refused_question_fails_with_the_sentence_and_may_be_asked_again() -> None:
+    at = world(benchmark(spec(limits={"maxDevices": 1})))
+    made = decide(at)
+    accepted = next(one for one in made.status.conditions if one.type == "Accepted")
+    assert (accepted.status, accepted.reason) == ("False", "PlanRefused")
+    assert accepted.message == "spec.devices.counts: 2 devices are more than limits.maxDevices, 1"
+    assert (made.status.phase, condition(made.status, "Stalled")) == (Phase.FAILED, "True")
+    assert (made.starts, made.look_again is None) == ((), False)
+    at = after(made, at)
+    again = decide(at)
+    assert (again.status, again.notices, again.look_again) == (at.benchmark.status, (), None)
+    made = decide(after(made, at, limits=spec().limits))
+    assert (condition(made.status, "Accepted"), condition(made.status, "Failed")) == ("True", None)
+    assert len(made.starts) == 1
+
+
+def test_the_image_is_pinned_at_acceptance() -> None:
+    made, at = running(spec())
+    at = replace(at, defaults=replace(at.defaults, image="registry.example/trainer:2"))
+    done = attempt(exited(of=report(NAME)))
+    made, _ = torn_down(decide(after(made, at, done)), at, done)
+    assert [start.image for start in made.starts] == ["registry.example/trainer:1"]
+
+
+def test_without_any_image_the_question_is_refused() -> None:
+    at = world(benchmark(spec()))
+    made = decide(replace(at, defaults=replace(at.defaults, image="")))
+    assert "spec.image" in made.status.conditions[0].message
+
+
+WAITING: list[tuple[str, PodState, str]] = [
+    ("an image", pod(started_at=None, waiting_reason="ImagePullBackOff"), "cannot be pulled"),
+    ("a node", pod(scheduled_at=None, started_at=None, unschedulable="0/3"), "finds no node"),
+]
+
+
+@pytest.mark.parametrize(("state", "said"), [w[1:] for w in WAITING], ids=[w[0] for w in WAITING])
+def test_what_is_in_the_way_shows_from_the_first_moment(state: PodState, said: str) -> None:
+    at = world(benchmark(spec(devices=ONE)))
+    at = after(decide(at), at, attempt(state))
+    made = decide(at)
+    assert said in made.status.trials[0].message
+    at = after(made, at, attempt(state), seconds=3)
+    assert decide(at).status == at.benchmark.status, "waiting is silent"
+    at = after(made, at, attempt(pod()), seconds=3)
+    assert decide(at).status.trials[0].message == ""
+
+
+DUE: list[tuple[str, dict[str, Any], AttemptState, float, timedelta]] = [
+    ("the end of the run", {"totalSeconds": 500}, attempt(pod()), 100, timedelta(seconds=402)),
+    ("the start", {"startSeconds": 60}, attempt(pod(started_at=None)), 10, timedelta(seconds=50)),
+    ("a node", {"queuedSeconds": 90}, attempt(planned=1), 10, timedelta(seconds=80)),
+    (
+        "a missing Secret",
+        {},
+        attempt(pod(started_at=None, waiting_reason="InvalidImageName")),
+        4,
+        timedelta(seconds=16),
+    ),
+]
+
+
+@pytest.mark.parametrize(("limits", "state", "seconds", "wait"), [d[1:] for d in DUE], ids=[d[0] for d in DUE])
+def test_the_next_look_is_when_a_deadline_falls(
+    limits: dict[str, Any], state: AttemptState, seconds: float, wait: timedelta
+) -> None:
+    at = world(benchmark(spec(devices=ONE, limits=limits)))
+    at = after(decide(at), at, state, seconds=seconds)
+    made = decide(at)
+    made = decide(after(made, at, state))
+    assert made.look_again == wait
+
+
+def test_cancelling_what_is_suspended_ends_it_and_keeps_what_was_measured() -> None:
+    made, at = running(spec(devices=ONE, repeats={"min": 2}))
+    done = attempt(exited(of=report(NAME)), job_ended=True)
+    at = after(made, at, done, seconds=5, suspend=True)
+    made, at = torn_down(decide(at), at, done)
+    assert phases(made) == ["Succeeded:Measured", "Pending:"]
+    assert condition(made.status, "Suspended") == "True"
+    made = decide(after(made, at, cancel=True))
+    assert phases(made) == ["Succeeded:Measured", "Failed:Cancelled"]
+    assert (condition(made.status, "Suspended"), condition(made.status, "CleanedUp")) == ("False", "True")
+    assert made.status.phase is Phase.SUCCEEDED
+
+
+def test_suspending_what_has_ended_does_nothing_but_follow_the_generation() -> None:
+    made, at = running(spec(devices=ONE))
+    done = attempt(exited(of=report(NAME)), job_ended=True)
+    at = after(made, at, done, seconds=5)
+    made, at = torn_down(decide(at), at, done)
+    at = after(made, at, suspend=True)
+    metadata = at.benchmark.metadata.model_copy(update={"generation": 2})
+    again = decide(replace(at, benchmark=at.benchmark.model_copy(update={"metadata": metadata})))
+    same = {"observed_generation", "conditions"}
+    assert again.status.observed_generation == 2
+    assert again.status.model_dump(exclude=same) == made.status.model_dump(exclude=same)
+    assert [one.status for one in again.status.conditions] == [one.status for one in made.status.conditions]
+    assert (again.starts, again.stops, again.notices) == ((), (), ())
+
+
+def test_suspend_toggled_before_anything_was_torn_down_voids_one_attempt_and_starts_one() -> None:
+    made, at = running(spec(devices=ONE))
+    at = after(made, at, attempt(pod()), suspend=True)
+    at = after(decide(at), at, attempt(pod()), suspend=False)
+    made = decide(at)
+    assert (phases(made), [stop.name for stop in made.stops]) == (["Stopping:Suspended"], [NAME])
+    at = after(made, at, attempt(pod(deleting=True), job_uid=None), suspend=True)
+    at = after(decide(at), at, suspend=False, seconds=1)
+    made = decide(at)
+    assert [start.attempt for start in made.starts] == [2]
+    assert made.status.trials[0].failures == 0
+
+
+def test_suspend_toggled_between_two_looks_leaves_the_attempt_alone() -> None:
+    made, at = running(spec(devices=ONE))
+    at = after(made, at, attempt(pod()), suspend=True)
+    at = replace(at, benchmark=at.benchmark.model_copy(update={"spec": spec(devices=ONE)}))
+    made = decide(at)
+    assert (phases(made), made.stops) == (["Running:"], ())
+
+
+def test_a_gang_that_is_merely_being_scheduled_is_no_news() -> None:
+    asked = spec(devices={"counts": [2], "perPod": 1})
+    begun = decide(world(benchmark(asked))).status
+    bound, coming = pod(0, started_at=None), pod(1, scheduled_at=None, started_at=None, node=None)
+    made = decide(world(benchmark(asked, begun), attempt(bound, coming)))
+    assert made.status.trials[0].message == ""
+    homeless = pod(1, scheduled_at=None, started_at=None, node=None, unschedulable="0/3 nodes")
+    made = decide(world(benchmark(asked, begun), attempt(bound, homeless)))
+    assert made.status.trials[0].message.startswith("Pod pod-1 finds no node")

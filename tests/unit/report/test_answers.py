@@ -1,0 +1,260 @@
+"""Are the numbers and sentences of an answer those of its status?"""
+
+import json
+from decimal import Decimal
+from typing import Any, Literal
+
+import pytest
+
+from page import sample
+from sdbench.api.benchmark import Benchmark
+from sdbench.api.spec_gate import Gate
+from sdbench.api.spec_projection import Projection
+from sdbench.api.status import Phase, Status
+from sdbench.api.status_gate import FindingRow, GateRow, Limit, Verdict
+from sdbench.report.answers import complete, headline, images, number, percent, spent, state
+from sdbench.report.scaling_lines import law_sentences
+from sdbench.report.written import text
+
+MEANING = "At 256 devices 38 % of a step is the constant, which no device shortens."
+TABLE = f"""\
+a100-scaling  Measured: 6 of 6 Points are measured.
+Devices       Images/s  Per device  Efficiency    Days  Device-hours     Cost  Data wait      CV
+────────────────────────────────────────────────────────────────────────────────────────────────
+      8    128.2 ± 1.1       16.02     100.0 %  258.83        49,696   99,392      1.2 %  0.21 %
+     16    254.0 ± 1.1       15.88      99.1 %  130.63        50,166  100,332      1.2 %  0.11 %
+     32    485.7 ± 1.1       15.18      94.7 %   68.33        52,470  104,940      1.2 %  0.06 %
+     64    912.2 ± 1.1       14.25      88.9 %   36.38        55,875  111,750      1.2 %  0.03 %
+    128  1,618.4 ± 1.1       12.64      78.9 %   20.50        62,987  125,974      1.2 %  0.02 %
+    256  2,589.4 ± 1.1       10.11      63.1 %   12.83        78,735  157,470      1.2 %  0.01 %
+step = 0.0609 s × images per device + 0.302 s, within 0.5 % over 6 counts. {MEANING}
+256 devices train 2,589.4 images/s: a full training on 2.867 billion images would take 12.83 days and cost 157,470.
+The benchmark itself took 336.00 device-hours and cost 672.00.
+"""
+
+
+def lines(benchmark: Benchmark) -> list[str]:
+    return [line.rstrip() for line in text(benchmark, "table").splitlines()]
+
+
+def test_the_table_has_the_shape_of_the_seeds() -> None:
+    assert lines(sample.complete()) == TABLE.splitlines()
+
+
+def test_every_note_stands_once_below_the_table_and_its_number_beside_each_point_that_it_is_of() -> None:
+    said = lines(sample.noted())
+    assert [line.split()[-1] for line in said[3:9]] == ["1", "2", "3", "4", "–", "5"]
+    assert said[6].endswith("1, 4")
+    notes = [line for line in said if line.startswith("Note ")]
+    assert notes[0].startswith("Note 1: 2 of 3 repeats were disturbed: ")
+    assert (
+        notes[1]
+        == f"Note 2: The repeats ran on different things and cannot be compared: device (A100 / {sample.HOSTILE})."
+    )
+    assert notes[2] == (
+        "Note 3: The batch does not divide: asked 2048, runs 2016: 21 on each device, in 6 microbatches, the last of 1."
+    )
+    assert notes[3].startswith("Note 4: 1 unreadable sample was replaced by others.")
+    assert notes[4].startswith("Note 5: 1,200 unreadable samples were replaced by others.")
+
+
+def test_points_that_ran_on_different_devices_or_images_are_told_apart() -> None:
+    whole = sample.complete()
+    (one,) = whole.status.environments
+    other = one.model_copy(update={"device": "H100", "image_id": "sha256:f"})
+    status = whole.status.model_copy(update={"environments": (one, other)})
+    notes = [line for line in lines(whole.model_copy(update={"status": status})) if line.startswith("Note: ")]
+    assert len(notes) == 2
+    assert "(NVIDIA A100-SXM4-40GB / H100)" in notes[0]
+    assert "the same image" in notes[1]
+    assert not [line for line in lines(whole) if line.startswith("Note: ")]
+
+
+def test_utilisation_is_shown_where_it_is_known() -> None:
+    said = lines(sample.noted())
+    assert "MFU" in said[1]
+    assert "35.1 %" in said[4]
+    assert "MFU" not in lines(sample.complete())[1]
+
+
+def test_without_repeats_there_is_no_spread() -> None:
+    assert "CV" not in lines(sample.partly())[1]
+
+
+NEGATIVE = {"constant_seconds": "-0.01", "seconds_per_image": "0.5"}
+LAWS = [
+    ("a constant longer than the step", {"constant_seconds": "9"}, "+ 9 s, within 0.5 % over 6 counts."),
+    ("a negative constant", NEGATIVE, "step = 0.5 s × images per device − 0.01 s, within 0.5 % over 6 counts."),
+]
+
+
+@pytest.mark.parametrize(("changes", "said"), [row[1:] for row in LAWS], ids=[row[0] for row in LAWS])
+def test_a_law_without_a_meaning_is_told_without_one(changes: dict[str, str], said: str) -> None:
+    whole = sample.complete()
+    odd = tuple(law.model_copy(update=changes) for law in whole.status.laws)
+    (sentence,) = law_sentences(whole.model_copy(update={"status": whole.status.model_copy(update={"laws": odd})}))
+    assert sentence.endswith(said)
+
+
+def test_a_benchmark_that_cost_nothing_yet_says_nothing_of_it() -> None:
+    assert spent(sample.benchmark(Status())) == ""
+
+
+def test_what_was_not_measured_stands_below_the_table_with_its_reason() -> None:
+    said = lines(sample.partly("Lower [bold]deviceMicrobatchSize[/]."))
+    assert "Trial 2 (devices=32, repeat 0): OutOfMemoryDevice. Lower [bold]deviceMicrobatchSize[/]." in said, (
+        "the sentence is text, not markup"
+    )
+    assert said[0] == "partly  PartlyMeasured: 2 of 3 Points are measured."
+
+
+def test_nothing_measured_yet_is_said() -> None:
+    begun = sample.benchmark(Status(phase=Phase.RUNNING, trials=(sample.trial(0, 8),)))
+    assert headline(begun) == "Nothing was measured yet."
+    assert state(begun) == "Running: 1 of 1 Points are measured."
+    assert "Devices" not in text(begun, "table")
+
+
+def test_a_free_device_has_no_cost() -> None:
+    paid = sample.complete()
+    devices = paid.spec.devices.model_copy(update={"hourly_price": Decimal(0)})
+    free = paid.model_copy(update={"spec": paid.spec.model_copy(update={"devices": devices})})
+    assert "cost" not in headline(free)
+    assert "99,392" not in text(free, "table")
+
+
+def test_a_sweep_tells_its_points_apart() -> None:
+    swept = sample.complete()
+    rows = tuple(row.model_copy(update={"point": f"{row.point},seed=3"}) for row in swept.status.points)
+    swept = swept.model_copy(update={"status": swept.status.model_copy(update={"points": rows})})
+    assert "seed=3" in text(swept, "table")
+
+
+def test_no_cell_is_cut_however_long_the_labels_are() -> None:
+    whole = sample.complete()
+    label = "devices=8,deviceMicrobatchSize=4,ema.enabled=false,ema.smoothing=0.9999,window.warmupBatches=20"
+    points = tuple(point.model_copy(update={"point": label}) for point in whole.status.points)
+    shown = text(whole.model_copy(update={"status": whole.status.model_copy(update={"points": points})}), "table")
+    assert "…" not in shown
+    assert shown.count("window.warmupBatches=20") == len(points)
+
+
+def test_json_keeps_the_decimal_strings_and_the_reasons() -> None:
+    document = json.loads(text(sample.partly(), "json"))
+    assert document["complete"] is False
+    assert document["points"][0]["imagesPerSecond"] == "128.2"
+    assert document["points"][0]["notes"] == []
+    assert [row["reason"] for row in document["unmeasured"]] == ["OutOfMemoryDevice"]
+    whole = json.loads(text(sample.complete(), "json"))
+    assert (whole["complete"], whole["spentDeviceSeconds"], whole["spentCost"]) == (True, 1_209_600, "672")
+    assert whole["laws"][0]["constantSeconds"].startswith("0.30")
+    assert "asked 2048, runs 2016" in json.loads(text(sample.noted(), "json"))["points"][2]["notes"][0]
+
+
+def test_only_a_benchmark_with_every_point_is_complete() -> None:
+    assert complete(sample.complete())
+    assert not complete(sample.partly())
+    assert not complete(sample.benchmark(Status()))
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [("0.12345", "0.123"), ("9.876", "9.88"), ("128.2", "128.2"), ("9999.96", "10,000.0"), ("49696.65", "49,697")],
+)
+def test_a_number_shows_about_four_digits(value: str, shown: str) -> None:
+    assert number(Decimal(value)) == shown
+
+
+def test_an_efficiency_above_one_is_not_clamped() -> None:
+    assert percent(Decimal("1.034")) == "103.4 %"
+
+
+@pytest.mark.parametrize(
+    ("count", "said"), [(2_867_200_000, "2.867 billion"), (1_000_000, "1 million"), (12_345, "12,345")]
+)
+def test_images_are_counted_as_a_person_says_it(count: int, said: str) -> None:
+    assert images(count) == said
+
+
+def gated(verdict: GateRow | None) -> Benchmark:
+    """The whole answer with a gate, and this verdict."""
+    whole = sample.complete()
+    gate = Gate.model_validate({"minScalingEfficiency": "0.60", "maxDays": "20", "devices": [256]})
+    spec = whole.spec.model_copy(update={"gate": gate})
+    return whole.model_copy(update={"spec": spec, "status": whole.status.model_copy(update={"gate": verdict})})
+
+
+FINDING = FindingRow(
+    limit=Limit.DAYS,
+    point="devices=256",
+    verdict=Verdict.FAIL,
+    value="12.83",
+    bound="10",
+    message="Days of devices=256 is 12.83: the gate asks for at most <10>",
+)
+
+
+def test_the_verdict_stands_below_the_answer_with_what_did_not_pass() -> None:
+    passed = gated(GateRow(verdict=Verdict.PASS, passed=2, message="Every limit holds: 2 findings"))
+    assert lines(passed)[-1] == "Gate: Pass (2 passed, 0 failed, 0 lack data). Every limit holds: 2 findings"
+    failed = gated(GateRow(verdict=Verdict.FAIL, passed=1, failed=18, findings=(FINDING,)))
+    assert lines(failed)[-3:] == [
+        "Gate: Fail (1 passed, 18 failed, 0 lack data)",
+        "  Fail: Days of devices=256 is 12.83: the gate asks for at most <10>",
+        "  and 17 more findings that did not pass.",
+    ]
+    assert lines(gated(None))[-1] == "Gate: not judged yet."
+    assert not [line for line in lines(sample.complete()) if "Gate" in line]
+
+
+def test_the_verdict_is_in_the_document_and_on_the_page() -> None:
+    failed = gated(GateRow(verdict=Verdict.FAIL, failed=1, findings=(FINDING,)))
+    assert json.loads(text(failed, "json"))["gate"]["findings"] == [FINDING.document()]
+    assert json.loads(text(sample.complete(), "json"))["gate"] is None
+    page = text(failed, "html")
+    assert "Asked for at 256 devices: ScalingEfficiency at least 0.60, Days at most 20." in page
+    assert "the gate asks for at most &lt;10&gt;" in page
+    assert "<h2>Gate</h2>" not in text(sample.complete(), "html")
+
+
+STAGES = Projection.model_validate(
+    {
+        "stages": [
+            {"images": 1_500_000_000, "imageSize": 256, "benchmark": "small"},
+            {"images": 5_000_000, "imageSize": 512},
+        ]
+    }
+)
+
+
+def staged(**changes: Any) -> Benchmark:
+    """The whole answer extended in two stages, with changed Points."""
+    whole = sample.complete()
+    points = tuple(point.model_copy(update=changes) for point in whole.status.points)
+    return whole.model_copy(
+        update={
+            "spec": whole.spec.model_copy(update={"projection": STAGES}),
+            "status": whole.status.model_copy(update={"points": points}),
+        }
+    )
+
+
+@pytest.mark.parametrize("form", ["table", "html"])
+def test_the_answer_says_to_what_it_is_extended(form: Literal["table", "html"]) -> None:
+    said = "1.505 billion images (1.5 billion at 256 px, then 5 million at 512 px)"
+    assert said in text(staged(), form)
+    assert "2.867 billion images" in text(sample.complete(), form)
+
+
+def test_an_unknown_projection_is_a_dash_and_a_sentence() -> None:
+    why = "The rate of stage 1 (256 px) is unknown: Benchmark small does not exist"
+    unknown = staged(days=None, device_hours=None, cost=None, unprojected=why)
+    said = lines(unknown)
+    assert said.count(why) == 1, "once, though every Point has it"
+    assert "how long a full training on 1.505 billion images" in said[said.index(why) - 1]
+    assert said[3].split()[6:10] == ["%", "–", "–", "–"]
+    assert why in text(unknown, "html")
+    document = json.loads(text(unknown, "json"))
+    assert document["points"][0]["unprojected"] == why
+    assert "days" not in document["points"][0]
+    assert (document["projectionImages"], len(document["projectionStages"])) == (1_505_000_000, 2)

@@ -1,0 +1,81 @@
+"""Does every awkward photograph become an upright RGB picture of 8 bits, or get a reason?"""
+
+from io import BytesIO
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import awkward
+from sdbench_trainer.data.decode import EXIF_ORIENTATION, Unusable, plain, rgb, upright_jpeg
+
+PHOTOGRAPHS = awkward.photographs()
+
+
+def stored(name: str) -> Image.Image:
+    return Image.open(BytesIO(upright_jpeg(PHOTOGRAPHS[name])))
+
+
+def converted(name: str) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    return np.asarray(rgb(Image.open(BytesIO(PHOTOGRAPHS[name]))))
+
+
+def test_every_photograph_has_a_documented_end() -> None:
+    assert awkward.CONVERTED.keys() | awkward.LEFT_OUT.keys() == PHOTOGRAPHS.keys()
+    assert not awkward.CONVERTED.keys() & awkward.LEFT_OUT.keys()
+
+
+@pytest.mark.parametrize("name", awkward.CONVERTED)
+def test_a_photograph_that_can_be_read_becomes_an_upright_jpeg(name: str) -> None:
+    image = stored(name)
+    assert plain(image)
+    assert image.size == awkward.CONVERTED[name]
+    assert image.getexif().get(EXIF_ORIENTATION, 1) == 1
+
+
+@pytest.mark.parametrize("name", awkward.LEFT_OUT)
+def test_a_photograph_that_cannot_be_read_has_a_reason(name: str) -> None:
+    with pytest.raises(Unusable) as unusable:
+        upright_jpeg(PHOTOGRAPHS[name])
+    assert unusable.value.fault.reason == awkward.LEFT_OUT[name]
+    assert unusable.value.fault.detail
+
+
+@pytest.mark.parametrize("name", ["grey.jpg", "panorama.jpg", "LOUD.JPG"])
+def test_an_upright_jpeg_keeps_its_bytes(name: str) -> None:
+    assert upright_jpeg(PHOTOGRAPHS[name]) == PHOTOGRAPHS[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "colour"),
+    [
+        ("alpha.png", (255, 255, 255)),
+        ("grey-alpha.png", (255, 255, 255)),
+        ("palette.png", (255, 255, 255)),
+        ("sixteen.png", (78, 78, 78)),
+        ("sixteen.tif", (78, 78, 78)),
+        ("float.tif", (128, 128, 128)),
+        ("bits.png", (255, 255, 255)),
+        ("animated.gif", (255, 0, 0)),
+        ("animated.webp", (255, 0, 0)),
+    ],
+)
+def test_the_colours_are_those_that_a_person_sees(name: str, colour: tuple[int, int, int]) -> None:
+    assert converted(name)[20, 20].tolist() == list(colour)
+
+
+def test_a_turned_picture_is_turned_back() -> None:
+    upright = np.asarray(Image.open(BytesIO(PHOTOGRAPHS["named-jpg.jpg"])))
+    assert np.array_equal(converted("rotated.png"), np.rot90(upright))
+
+
+@pytest.mark.parametrize("values", [[[-5, 0], [5, 15]], [[0, 0], [70_000, 140_000]]])
+def test_wider_numbers_are_spread_over_their_own_range(values: list[list[int]]) -> None:
+    out = BytesIO()
+    Image.fromarray(np.array(values, dtype=np.int32)).save(out, "TIFF")
+    found = np.asarray(rgb(Image.open(out)))[..., 0]
+    assert (found.min(), found.max()) == (0, 255)
+
+
+def test_a_picture_of_one_wide_number_is_not_divided_by_nothing() -> None:
+    assert np.asarray(rgb(Image.fromarray(np.full((2, 2), -3, dtype=np.int32)))).max() == 0

@@ -1,0 +1,103 @@
+"""Do ranks that do not meet say so themselves, on time? Torch, whose exceptions may come late, is not asked to wait."""
+
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from threading import Event, Thread
+from typing import Any
+
+import pytest
+from torch.distributed import TCPStore  # type: ignore[attr-defined]
+
+from sdbench_trainer import distributed
+from sdbench_trainer.config import TrainerConfig
+from sdbench_trainer.distributed import Place, meet
+from sdbench_trainer.errors import RendezvousTimeout
+from sdbench_trainer.heartbeat import Pulse
+from sdbench_trainer.pod.topology import free_port
+from sdbench_trainer.run import RunConfig, Watchdog
+
+LIMIT = 5
+RUN = RunConfig(
+    attempt="a-00000-0-1",
+    devices=2,
+    watchdog=Watchdog(rendezvous_seconds=LIMIT),
+    trainer=TrainerConfig.model_validate({"precision": "fp32"}),
+)
+
+
+class UnaskedStore:
+    """A TCPStore that nobody may connect."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        raise AssertionError("torch was asked to wait")
+
+
+class UnawaitedStore(TCPStore):
+    """A real TCPStore in which nobody may wait."""
+
+    def wait(self, *_: Any) -> None:
+        raise AssertionError("torch was asked to wait")
+
+
+@pytest.fixture
+def address(monkeypatch: pytest.MonkeyPatch) -> tuple[str, int]:
+    port = free_port()
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    monkeypatch.setenv("MASTER_PORT", str(port))
+    return "127.0.0.1", port
+
+
+def test_a_rank_that_does_not_reach_the_master_says_so_before_torch_is_asked(
+    address: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(distributed, "TCPStore", UnaskedStore)
+    with pytest.raises(RendezvousTimeout, match=f"Rank 0 was not reached at 127.0.0.1:{address[1]} within 5 s: Conn"):
+        meet(RUN, Place(rank=1, world=2), Pulse(None, 0))
+
+
+def test_a_name_that_takes_for_ever_to_be_resolved_does_not_make_the_rank_late(
+    address: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(distributed, "TCPStore", UnaskedStore)
+    monkeypatch.setattr(socket, "create_connection", lambda *_: Event().wait())
+    began = time.monotonic()
+    with pytest.raises(RendezvousTimeout, match="within 5 s: no answer"):
+        meet(RUN, Place(rank=1, world=2), Pulse(None, 0))
+    assert time.monotonic() - began < 30
+
+
+def test_the_master_names_the_ranks_that_did_not_come_without_waiting_in_torch(
+    address: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(distributed, "TCPStore", UnawaitedStore)
+    place = Place(rank=0, world=2, start_seconds=1)
+    with pytest.raises(RendezvousTimeout, match=r"Not all of 2 ranks came within 6 s; not there: 1\."):
+        meet(RUN, place, Pulse(None, 0))
+
+
+def test_a_rank_finds_a_master_that_starts_later(address: tuple[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    joined: list[Any] = []
+    monkeypatch.setattr("torch.distributed.init_process_group", lambda *_, **facts: joined.append(facts["rank"]))
+    with _master_after(1.0, *address):
+        meet(RUN, Place(rank=1, world=2), Pulse(None, 0))
+    assert joined == [1]
+
+
+@contextmanager
+def _master_after(seconds: float, address: str, port: int) -> Iterator[None]:
+    stores: list[TCPStore] = []
+
+    def serve() -> None:
+        time.sleep(seconds)
+        stores.append(TCPStore(address, port, 2, True, timeout=timedelta(seconds=30), wait_for_workers=False))
+        stores[0].set("here/0", "")
+
+    thread = Thread(target=serve)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()

@@ -1,0 +1,27 @@
+"""Is a mixture of devices told so that a person sees which rank is the odd one?"""
+
+import pytest
+
+from sdbench_trainer.same_device import difference
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        (["A100"], None),
+        (["A100", "A100"], None),
+        (
+            ["A100", "A100", "H100"],
+            "The ranks have different devices: 2 of 3 have A100, first rank 0; 1 of 3 have H100, first rank 2.",
+        ),
+        (
+            ["a", "b", "c", "d", "e"],
+            "The ranks have different devices: 1 of 5 have a, first rank 0; 1 of 5 have b, first rank 1; "
+            "1 of 5 have c, first rank 2; 1 of 5 have d, first rank 3.",
+        ),
+    ],
+)
+def test_the_sentence_names_each_kind_how_many_have_it_and_its_first_rank(
+    names: list[str], sentence: str | None
+) -> None:
+    assert difference(names) == sentence

@@ -1,0 +1,1 @@
+"""Reads what is trained on: MDS shards or synthetic images, decoded, cropped and tokenized."""

@@ -1,0 +1,271 @@
+"""Where do batches come from? From streamed MDS shards of photographs or of latents.
+
+A batch of B holds image uint8 [B, S, S, 3] or moments fp16 [B, 8, S/8, S/8], tokens int64 [B, 77] and draw int64 [B],
+see `model.Batch`, and under REPLACED how many samples could not be read: `loader.TimedLoader` takes that off. Pixels
+stay uint8 until they are on the device.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from streaming import StreamingDataLoader, StreamingDataset
+from tokenizers import Tokenizer  # type: ignore[import-untyped]
+
+from sdbench_trainer.config import Encoding, TrainerConfig
+from sdbench_trainer.data.crop import of_picture, square, squared
+from sdbench_trainer.data.decode import Unusable, rgb
+from sdbench_trainer.data.index import index_in, unfit
+from sdbench_trainer.data.tokenizer import CONTEXT, token_ids
+from sdbench_trainer.errors import ConfigInvalid, DataMissing
+from sdbench_trainer.model.noise import draw_seed
+from sdbench_trainer.model.stable_diffusion import Batch
+from sdbench_trainer.parent_death import die_with_parent
+from sdbench_trainer.run import Source, unfit_for_pods
+
+CANONICAL_NODES = 64
+DOWNLOAD_SECONDS = 60
+REPLACED = "replaced"
+TRIES = 8
+"""Samples that are looked at in place of one that cannot be read, before a grey one is made up."""
+GREY = 128
+LATENTS_AHEAD = 16_384
+"""Latents that Streaming prepares ahead, where all may be kept: it wakes up some 140 times a second to prepare more,
+and a reader of latents takes hundreds in that time."""
+
+GIBIBYTE = 1 << 30
+MOMENTS = 8
+Make = Callable[..., "Shards"]
+UNREADABLE = (Unusable, ValueError, IndexError, KeyError, TypeError)
+"""What a damaged sample raises while it is taken out of its shard and decoded."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which part of each global batch one rank takes."""
+
+    image_size: int
+    per_device: int
+    rank: int
+    world: int
+    seed: int
+
+
+class Shards(StreamingDataset, ABC):  # type: ignore[misc]
+    """The samples of MDS shards. One that cannot be read is replaced by the next that can, the same on every run."""
+
+    def __init__(self, seed: int, **settings: Any) -> None:
+        super().__init__(shuffle_seed=seed, **settings)
+        self.seed = seed
+        self._background: str | None = None
+
+    @abstractmethod
+    def taken(self, sample: dict[str, Any]) -> dict[str, Any]:
+        """What a batch needs of a sample. Raises one of UNREADABLE."""
+
+    @abstractmethod
+    def made_up(self) -> dict[str, Any]:
+        """What stands for a sample where nothing can be read."""
+
+    def _read(self, at: int) -> dict[str, Any] | None:
+        try:
+            return self.taken(super().__getitem__(at))
+        except UNREADABLE:
+            return None
+        except (OSError, RuntimeError) as error:
+            raise DataMissing(f"The shard with sample {at} cannot be had: {error}") from error
+
+    def __getitem__(self, at: int) -> dict[str, Any]:
+        """One sample; `draw` depends on the seed, the epoch and the sample's place in the shards."""
+        draw = draw_seed(self.seed, self.next_epoch, at)
+        found = self._read(at)
+        if found is not None:
+            return {**found, "draw": draw, REPLACED: 0}
+        others = (self._read((at + step) % self.num_samples) for step in range(1, TRIES))
+        other = next((sample for sample in others if sample is not None), None)
+        return {**(other or self.made_up()), "draw": draw, REPLACED: 1}
+
+    def on_exception(self, future: "Future[Any]") -> None:
+        """Keep what went wrong with a download, which Streaming only logs."""
+        error = future.exception()
+        if error is not None:
+            self._background = " ".join(str(error).split()) or type(error).__name__
+        super().on_exception(future)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """The samples of this rank and worker. Raises DataMissing where Streaming would end the epoch early."""
+        yield from super().__iter__()
+        if self._background is not None:
+            raise DataMissing(f"A shard cannot be fetched: {self._background}")
+
+
+class ShardedImages(Shards):
+    """The images of MDS shards with columns image (bytes) and caption (str)."""
+
+    def __init__(self, image_size: int, seed: int, **settings: Any) -> None:
+        super().__init__(seed, **settings)
+        self.image_size = image_size
+
+    def taken(self, sample: dict[str, Any]) -> dict[str, Any]:
+        """image uint8 [S, S, 3] and caption str. Raises one of UNREADABLE."""
+        image, caption = sample["image"], sample["caption"]
+        if isinstance(image, Image.Image):
+            return {"image": square(of_picture(rgb(image)), self.image_size), "caption": caption}
+        return {"image": squared(image, self.image_size), "caption": caption}
+
+    def made_up(self) -> dict[str, Any]:
+        """Grey, without a caption."""
+        side = self.image_size
+        return {"image": torch.full((side, side, 3), GREY, dtype=torch.uint8), "caption": ""}
+
+
+class ShardedLatents(Shards):
+    """The latents of MDS shards with columns moments (fp16) and tokens (uint16), both as raw bytes."""
+
+    def __init__(self, image_size: int, seed: int, empty_tokens: bytes, **settings: Any) -> None:
+        super().__init__(seed, **settings)
+        self.size_bytes = MOMENTS * (image_size // 8) ** 2 * 2
+        self.empty_tokens = empty_tokens
+
+    def taken(self, sample: dict[str, Any]) -> dict[str, Any]:
+        """The sample as it is; a batch is joined at once. Raises one of UNREADABLE."""
+        if len(sample["moments"]) != self.size_bytes or len(sample["tokens"]) != CONTEXT * 2:
+            raise ValueError("the moments or the tokens have another size")
+        return sample
+
+    def made_up(self) -> dict[str, Any]:
+        """Zeros: the grey of a latent space, with little variance; without a caption."""
+        return {"moments": bytes(self.size_bytes), "tokens": self.empty_tokens}
+
+
+def _common(samples: list[dict[str, Any]]) -> dict[str, Any]:
+    """What all batches have."""
+    return {
+        "draw": torch.tensor([sample["draw"] for sample in samples]),
+        REPLACED: sum(sample[REPLACED] for sample in samples),
+    }
+
+
+def collated(samples: list[dict[str, Any]], tokenizer: Tokenizer) -> Batch:
+    """One batch of images; captions are tokenised together, which is several times faster."""
+    return {
+        "image": torch.stack([sample["image"] for sample in samples]),
+        "tokens": torch.tensor(token_ids(tokenizer, [sample["caption"] for sample in samples])),
+        **_common(samples),
+    }
+
+
+def collated_latents(samples: list[dict[str, Any]], side: int) -> Batch:
+    """One batch of latents [B, 8, side, side], out of bytes that are joined once."""
+    moments = bytearray().join([sample["moments"] for sample in samples])
+    tokens = np.frombuffer(b"".join([sample["tokens"] for sample in samples]), np.uint16).astype(np.int64)
+    return {
+        "moments": torch.frombuffer(moments, dtype=torch.float16).view(len(samples), MOMENTS, side, side),
+        "tokens": torch.from_numpy(tokens).view(len(samples), CONTEXT),
+        **_common(samples),
+    }
+
+
+def canonical_nodes(config: TrainerConfig, nodes: int) -> int:
+    """How Streaming divides the shards: the same for all usual node counts, so that they see the same batches.
+
+    Raises ConfigInvalid for a number that does not fit the nodes.
+    """
+    if unfit := unfit_for_pods(config, nodes):
+        raise ConfigInvalid(f"trainer.{unfit.field}: {unfit.sentence}.")
+    fits = CANONICAL_NODES % nodes == 0 or nodes % CANONICAL_NODES == 0
+    return config.loader.canonical_nodes or (CANONICAL_NODES if fits else nodes)
+
+
+def samples_ahead(config: TrainerConfig) -> int | None:
+    """Samples that are prepared ahead; None: Streaming's own 8 batches."""
+    knobs = config.loader
+    roomy = config.encoding is Encoding.PRECOMPUTED and knobs.cache_limit_gibibytes is None
+    return knobs.predownload_samples or (LATENTS_AHEAD if roomy else None)
+
+
+def _opened(make: Make, source: Source, share: Share, config: TrainerConfig, nodes: int, cache: Path) -> Shards:
+    """The dataset. Raises DataMissing, ConfigInvalid."""
+    knobs = config.loader
+    limit = knobs.cache_limit_gibibytes if source.remote else None
+    try:
+        return make(
+            remote=source.remote,
+            local=str(cache) if source.remote else source.local,
+            shuffle=True,
+            batch_size=share.per_device,
+            num_canonical_nodes=canonical_nodes(config, nodes),
+            predownload=samples_ahead(config),
+            cache_limit=None if limit is None else limit * GIBIBYTE,
+            download_timeout=DOWNLOAD_SECONDS,
+        )
+    except ConfigInvalid:
+        raise
+    except Exception as error:
+        if "cache limit" in str(error).lower():
+            raise ConfigInvalid(
+                f"loader.cacheLimitGibibytes {limit} is too little for these shards: {error}"
+            ) from error
+        raise DataMissing(f"No shards at {source.remote or source.local}: {error}") from error
+
+
+def _require_enough(dataset: Shards, place: str | None, share: Share) -> None:
+    wanted, parts = share.per_device * share.world, dataset.num_canonical_nodes
+    if dataset.size < wanted:
+        raise DataMissing(f"The shards at {place} hold {dataset.size} images, fewer than one global batch of {wanted}.")
+    if dataset.size < parts:
+        raise DataMissing(
+            f"The shards at {place} hold {dataset.size} images; at least {parts} are needed (loader.canonicalNodes)."
+        )
+
+
+def _require_fit(index: Path, place: str | None, config: TrainerConfig) -> None:
+    try:
+        reason = unfit(index_in(index), config)
+    except ValueError as error:
+        raise DataMissing(f"No shards at {place}: {error}.") from error
+    if reason is not None:
+        raise ConfigInvalid(f"The run cannot train from the shards at {place}: {reason}.")
+
+
+def shard_loader(
+    source: Source,
+    share: Share,
+    config: TrainerConfig,
+    tokenizer: Tokenizer,
+    *,
+    nodes: int,
+    cache: Path,
+    pinned: bool = False,
+) -> Any:
+    """A loader over the source's shards, remote ones kept in the cache folder. Raises DataMissing, ConfigInvalid."""
+    place, knobs = source.remote or source.local, config.loader
+    make: Make
+    collate: Callable[[list[dict[str, Any]]], Batch]
+    if config.encoding is Encoding.PRECOMPUTED:
+        empty = np.array(token_ids(tokenizer, [""])[0], np.uint16).tobytes()
+        make = partial(ShardedLatents, share.image_size, share.seed, empty)
+        collate = partial(collated_latents, side=share.image_size // 8)
+    else:
+        make = partial(ShardedImages, share.image_size, share.seed)
+        collate = partial(collated, tokenizer=tokenizer)
+    dataset = _opened(make, source, share, config, nodes, cache)
+    _require_fit(Path(dataset.streams[0].local) / "index.json", place, config)
+    _require_enough(dataset, place, share)
+    workers: dict[str, Any] = {"num_workers": knobs.workers}
+    if knobs.workers:
+        workers |= {
+            "prefetch_factor": knobs.prefetch_batches,
+            "persistent_workers": True,
+            "worker_init_fn": die_with_parent,
+        }
+    return StreamingDataLoader(
+        dataset, batch_size=share.per_device, drop_last=True, collate_fn=collate, pin_memory=pinned, **workers
+    )

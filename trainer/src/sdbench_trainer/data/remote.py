@@ -1,0 +1,94 @@
+"""Can the shards be reached? Asks for the index once, before anything waits for it, and answers with a sentence.
+
+Streaming by itself retries an unreachable server for minutes and names only the object.
+"""
+
+import importlib.util
+from typing import Any
+from urllib.parse import urlparse
+
+from sdbench_trainer.errors import ConfigInvalid, DataMissing
+from sdbench_trainer.run import Source
+
+CONNECT_SECONDS = 5
+READ_SECONDS = 15
+
+SCHEMES = {
+    "s3": "boto3",
+    "gs": "google.cloud.storage",
+    "oci": "oci",
+    "azure": "azure.storage.blob",
+    "azure-dl": "azure.storage.filedatalake",
+    "hf": "huggingface_hub",
+}
+"""Remotes that Streaming reads, with the module that each needs."""
+
+_CAUSES = {
+    "NoSuchBucket": "the bucket does not exist",
+    "NoSuchKey": "there is no index.json under it; build shards with `sdbench-trainer shards build`",
+    "404": "there is no bucket or no index.json there; build shards with `sdbench-trainer shards build`",
+    "403": "access is denied; check the credentials",
+    "AccessDenied": "access is denied; check the credentials",
+    "InvalidAccessKeyId": "the access key is unknown; check the credentials",
+    "SignatureDoesNotMatch": "the secret key is wrong; check the credentials",
+}
+
+
+def _client(source: Source) -> Any:
+    from boto3.session import Session
+    from botocore.config import Config
+
+    retries = {"total_max_attempts": 2, "mode": "standard"}
+    config = Config(connect_timeout=CONNECT_SECONDS, read_timeout=READ_SECONDS, retries=retries)
+    return Session().client("s3", config=config, endpoint_url=source.endpoint, region_name=source.region)
+
+
+def _cause(error: Exception, endpoint: str | None) -> str:
+    from botocore.exceptions import ClientError, NoCredentialsError, SSLError
+
+    if isinstance(error, ClientError):
+        code = str(error.response["Error"]["Code"])
+        return _CAUSES.get(code, f"the server answers {code}: {error.response['Error'].get('Message', '')}")
+    if isinstance(error, NoCredentialsError):
+        return "there are no credentials; name their Secret in spec.data.credentialsSecret"
+    if isinstance(error, SSLError):
+        return "the server's certificate is not trusted; its authority is not in the CA bundle (trainer.caBundle)"
+    return f"the server {endpoint or 'of the remote'} does not answer ({type(error).__name__})"
+
+
+def _installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def require_scheme(remote: str) -> None:
+    """Raise ConfigInvalid, saying what to do, unless this installation can read such remotes."""
+    scheme = urlparse(remote).scheme
+    if scheme not in SCHEMES:
+        known = ", ".join(f"{name}://" for name in SCHEMES)
+        raise ConfigInvalid(f"data.remote {remote} begins with none of {known}.")
+    if not _installed(SCHEMES[scheme]):
+        package = SCHEMES[scheme].replace(".", "-")
+        raise ConfigInvalid(
+            f"{scheme}:// needs the Python package {package}, which the trainer's image lacks; build one that has it."
+        )
+
+
+def require_index(source: Source) -> None:
+    """Raise DataMissing, naming the remote, unless its index can be read; ConfigInvalid if it cannot be meant.
+
+    Only s3:// is asked before Streaming does.
+    """
+    if source.remote is None:
+        return
+    require_scheme(source.remote)
+    if not source.remote.startswith("s3://"):
+        return
+    address = urlparse(source.remote)
+    key = "/".join(part for part in (address.path.strip("/"), "index.json") if part)
+    try:
+        _client(source).get_object(Bucket=address.netloc, Key=key)["Body"].read()
+    except Exception as error:
+        raise DataMissing(f"No shards at {source.remote}: {_cause(error, source.endpoint)}.") from error

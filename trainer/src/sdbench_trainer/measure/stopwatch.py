@@ -1,0 +1,173 @@
+"""How fast was the window? Pure: fed with the times of step ends and pauses, it knows nothing of Composer.
+
+           warm-up                       window                      done
+    ──┬───┬───┬───┬───╂───┬───┬─(pause)─┬───┬───┬───╂──►   each mark is the end of a step
+                    opened                        closed
+
+A step lasts from the end of the step before it to its own end, without the pauses in between. Waiting for data and
+starting an epoch are part of it; evaluation and checkpoints are pauses. docs/measurement.md has every formula.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from itertools import pairwise
+from statistics import fmean, median
+
+from sdbench_trainer.config import Window
+from sdbench_trainer.errors import LossNotFinite, WindowIncomplete
+from sdbench_trainer.measure.host_load import Span, worst_load
+from sdbench_trainer.report import Measurement, StepSeconds
+
+BLOCKS = 10
+"""Parts of the window whose mean steps are kept, so that a person sees where it was slow."""
+
+
+class WindowState(IntEnum):
+    """Where the run is; the value is that of the metric sdbench_window_state."""
+
+    WARM_UP = 0
+    MEASURING = 1
+    COMPLETE = 2
+
+
+@dataclass
+class Stopwatch:
+    """Follows a run from step to step. All ranks open and close it at the same step."""
+
+    window: Window
+    state: WindowState = WindowState.WARM_UP
+    steps: list[float] = field(default_factory=list)
+    """Seconds of each measured step."""
+    warmup_steps: int = 0
+    _last_end: float = 0.0
+    _paused: float = 0.0
+    _pause_began: float | None = None
+
+    def opens(self, trained_seconds: float) -> bool:
+        """Whether the step that ends now is the last of the warm-up; `trained_seconds` is the same on all ranks."""
+        if self.state is not WindowState.WARM_UP or self.warmup_steps + 1 < self.window.warmup_batches:
+            return False
+        return trained_seconds >= self.window.warmup_seconds
+
+    def closes(self) -> bool:
+        """Whether the step that ends now is the last of the window."""
+        return self.state is WindowState.MEASURING and len(self.steps) + 1 == self.window.batches
+
+    def start(self, now: float) -> None:
+        """The first step begins."""
+        self._last_end = now
+
+    def step_ended(self, now: float, trained_seconds: float) -> float:
+        """Note the end of a step, measured or not; its seconds without pauses."""
+        seconds = now - self._last_end - self._paused
+        self._last_end, self._paused = now, 0.0
+        if self.state is WindowState.MEASURING:
+            self.state = WindowState.COMPLETE if self.closes() else self.state
+            self.steps.append(seconds)
+        elif self.state is WindowState.WARM_UP:
+            self.state = WindowState.MEASURING if self.opens(trained_seconds) else self.state
+            self.warmup_steps += 1
+        return seconds
+
+    def pause(self, now: float) -> None:
+        """Stop counting, until `resume`."""
+        if self._pause_began is None:
+            self._pause_began = now
+
+    def resume(self, now: float) -> None:
+        """Go on counting; without a pause, nothing happens."""
+        if self._pause_began is not None:
+            self._paused += now - self._pause_began
+            self._pause_began = None
+
+
+@dataclass(frozen=True)
+class RankWindow:
+    """What one rank saw of the window."""
+
+    wait_seconds: float
+    """Waited in its own loader."""
+    forward_seconds: float
+    """From the start of each forward pass to the start of its backward pass: before any rank waits for another."""
+    host_memory_peak_bytes: int
+    """Of the rank's process, in its whole life."""
+    device_memory_peak_bytes: int | None = None
+    """In the window."""
+    cpu: Span | None = None
+    """CPU time of its host and its session; None where it cannot be read."""
+    replaced_samples: int = 0
+    """Unreadable samples of the whole run, each replaced by another."""
+
+
+def finite(loss: float, when: str) -> float:
+    """The loss itself; raises LossNotFinite, which says when it was seen."""
+    if not math.isfinite(loss):
+        raise LossNotFinite(f"The loss is {loss} {when}.")
+    return loss
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value below which `share` of the values lie, linear between neighbours."""
+    ordered = sorted(values)
+    place = share * (len(ordered) - 1)
+    low = math.floor(place)
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
+
+
+def drift_ratio(steps: Sequence[float]) -> float:
+    """Mean step of the last third over that of the first, minus 1; a third has at least one step."""
+    third = max(1, len(steps) // 3)
+    return fmean(steps[-third:]) / fmean(steps[:third]) - 1.0
+
+
+def rank_skew_ratio(ranks: Sequence[RankWindow]) -> float:
+    """Own work before the first collective: the slowest rank over the median one."""
+    own = [rank.wait_seconds + rank.forward_seconds for rank in ranks]
+    middle = median(own)
+    return max(own) / middle if middle > 0 else 1.0
+
+
+def block_means(steps: Sequence[float]) -> tuple[float, ...]:
+    """Mean step of up to BLOCKS consecutive parts, whose lengths differ by at most one step."""
+    parts = min(BLOCKS, len(steps))
+    edges = [len(steps) * part // parts for part in range(parts + 1)]
+    return tuple(fmean(steps[begin:end]) for begin, end in pairwise(edges))
+
+
+def measurement(
+    window: Window, steps: Sequence[float], global_batch_size: int, ranks: Sequence[RankWindow], loss: float
+) -> Measurement:
+    """The result of a complete window: its steps on rank 0, in seconds, and what each rank saw.
+
+    Raises WindowIncomplete if steps are missing, LossNotFinite if the last loss is no number.
+    """
+    if len(steps) != window.batches:
+        raise WindowIncomplete(f"The training ended after {len(steps)} of {window.batches} batches of its window.")
+    seconds = math.fsum(steps)
+    images = len(steps) * global_batch_size
+    waits = [rank.wait_seconds / seconds for rank in ranks]
+    device_peaks = [rank.device_memory_peak_bytes for rank in ranks if rank.device_memory_peak_bytes is not None]
+    load = worst_load([rank.cpu for rank in ranks])
+    return Measurement(
+        batches=len(steps),
+        images=images,
+        seconds=seconds,
+        images_per_second=images / seconds,
+        median_images_per_second=global_batch_size / median(steps),
+        step_seconds=StepSeconds(p5=percentile(steps, 0.05), p50=median(steps), p95=percentile(steps, 0.95)),
+        drift_ratio=drift_ratio(steps),
+        rank_skew_ratio=rank_skew_ratio(ranks),
+        data_wait_ratio_max=max(waits),
+        data_wait_ratio_mean=fmean(waits),
+        host_memory_peak_bytes=max(rank.host_memory_peak_bytes for rank in ranks),
+        device_memory_peak_bytes=max(device_peaks, default=None),
+        loss=finite(loss, "at the end of the window"),
+        foreign_cpu_ratio=load.foreign if load else None,
+        steal_ratio=load.steal if load else None,
+        disturbed=load is not None and load.taken > float(window.max_foreign_cpu_ratio),
+        replaced_samples=sum(rank.replaced_samples for rank in ranks),
+        block_step_seconds=block_means(steps),
+    )

@@ -1,0 +1,1 @@
+"""Builds what is trained: Stable Diffusion, its noise, the moving average and the optimizations."""

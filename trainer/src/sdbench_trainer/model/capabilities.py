@@ -1,0 +1,88 @@
+"""What can this rank's device do, and which knob is too much for it? Asked before anything is built."""
+
+import importlib
+from dataclasses import dataclass
+
+import torch
+
+from sdbench_trainer.config import Attention, FrozenPrecision, Precision, TrainerConfig
+from sdbench_trainer.errors import ConfigInvalid
+from sdbench_trainer.run import Unfit
+
+
+@dataclass(frozen=True)
+class Abilities:
+    """What a device and its machine can do, as far as the knobs ask for it."""
+
+    device: str
+    """Its name, for sentences."""
+    bf16: bool = True
+    """Whether it computes in bf16 without emulation."""
+    xformers: bool = True
+    """Whether xformers' attention runs on it."""
+    compiler: str | None = None
+    """What torch.compile misses, if anything."""
+
+
+def unfit(config: TrainerConfig, abilities: Abilities) -> Unfit | None:
+    """The first knob that the device cannot honour."""
+    if config.precision is Precision.AMP_BF16 and not abilities.bf16:
+        return Unfit("precision", f"{abilities.device} has no bf16; use amp_fp16 or fp32")
+    if config.frozen_precision is FrozenPrecision.BF16 and not abilities.bf16:
+        return Unfit("frozenPrecision", f"{abilities.device} has no bf16; use fp16 or fp32")
+    if config.attention is Attention.XFORMERS and not abilities.xformers:
+        return Unfit("attention", f"xformers does not run on {abilities.device} in this image; use sdpa")
+    if config.compile and abilities.compiler is not None:
+        return Unfit("compile", f"torch.compile needs {abilities.compiler}, which this image lacks; leave it off")
+    return None
+
+
+def _xformers_runs(device: torch.device) -> bool:
+    """Whether it can be imported and its kernels are there for this device."""
+    try:
+        operations = importlib.import_module("xformers.ops")
+        query = torch.zeros(1, 2, 40, device=device)
+        operations.memory_efficient_attention(query, query, query)
+    except (ImportError, OSError, NotImplementedError, RuntimeError, ValueError):
+        return False
+    return True
+
+
+def _imports(module: str) -> bool:
+    try:
+        importlib.import_module(module)
+    except (ImportError, OSError):
+        return False
+    return True
+
+
+def _missing_for_compile(device: torch.device) -> str | None:
+    """torch.compile writes C++ for CPUs; for GPUs it writes Triton, which compiles a launcher in C."""
+    from torch._inductor.cpp_builder import get_cpp_compiler
+    from torch._inductor.exc import InvalidCxxCompiler
+
+    if device.type == "cuda" and not _imports("triton"):
+        return "Triton"
+    try:
+        get_cpp_compiler()
+    except InvalidCxxCompiler:
+        return "a C++ compiler (g++)"
+    return None
+
+
+def abilities_of(device: torch.device, config: TrainerConfig) -> Abilities:
+    """Look at what the knobs ask for, and at nothing else: xformers and the compiler take seconds to import."""
+    cuda = device.type == "cuda"
+    return Abilities(
+        device=torch.cuda.get_device_name(device) if cuda else "a CPU",
+        bf16=torch.cuda.is_bf16_supported(including_emulation=False) if cuda else True,
+        xformers=_xformers_runs(device) if config.attention is Attention.XFORMERS else True,
+        compiler=_missing_for_compile(device) if config.compile else None,
+    )
+
+
+def require_abilities(config: TrainerConfig, device: torch.device) -> None:
+    """Refuse what the device cannot honour. Raises ConfigInvalid."""
+    found = unfit(config, abilities_of(device, config))
+    if found is not None:
+        raise ConfigInvalid(f"trainer.{found.field}: {found.sentence}.")
