@@ -16,7 +16,7 @@ from benchmarks.cases.all import CASES
 from benchmarks.machine import load_between, this_machine
 from benchmarks.page import line
 from benchmarks.results import RESULTS, CaseResult, earlier, write
-from sdbench_trainer.measure.host_load import reading
+from sdbench_trainer.measure.host_load import read_cpu
 
 
 def measured(case: Case, quick: bool) -> CaseResult:
@@ -26,9 +26,9 @@ def measured(case: Case, quick: bool) -> CaseResult:
         print(f"  {case.name}: {words}", file=sys.stderr, flush=True)
 
     with tempfile.TemporaryDirectory(prefix="sdbench-") as folder:
-        before, began = reading(), time.monotonic()
+        before, began = read_cpu(), time.monotonic()
         answer = case.answer(Setting(quick, Path(folder), news))
-        seconds, load = time.monotonic() - began, load_between(before, reading())
+        seconds, load = time.monotonic() - began, load_between(before, read_cpu())
     return CaseResult(
         name=case.name,
         title=case.title,

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from sdbench_trainer.config import Boundary
-from sdbench_trainer.measure.host_load import Reading, span, worst_load
+from sdbench_trainer.measure.host_load import CpuReading, cpu_delta, worst_load
 
 
 class Machine(Boundary):
@@ -29,9 +29,9 @@ class Load(Boundary):
     steal_ratio: float
 
 
-def load_between(before: Reading | None, after: Reading | None) -> Load | None:
+def load_between(before: CpuReading | None, after: CpuReading | None) -> Load | None:
     """Who used the machine; None where /proc does not say."""
-    taken = worst_load([span(before, after)])
+    taken = worst_load([cpu_delta(before, after)])
     return None if taken is None else Load(foreign_cpu_ratio=round(taken.foreign, 4), steal_ratio=round(taken.steal, 4))
 
 

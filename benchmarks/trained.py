@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 
-from sdbench_trainer.distributed import Place
-from sdbench_trainer.heartbeat import Beats, Pulse
-from sdbench_trainer.model.effective_config import Inspection
+from sdbench_trainer.distributed import RankPlace
+from sdbench_trainer.heartbeat import Heartbeats, HeartbeatWriter
+from sdbench_trainer.model.effective_config import EffectiveConfig
 from sdbench_trainer.run import RunConfig
-from sdbench_trainer.train import Parts, parts_of
+from sdbench_trainer.train import Parts, build_parts
 
 SMOOTHING = 0.99
 TINY: Mapping[str, Any] = {
@@ -30,12 +30,12 @@ def tiny_run(batch: int = 8, **trainer: Any) -> RunConfig:
 
 def fresh_parts(run: RunConfig) -> Parts:
     """Model, loader, optimiser and algorithms as the trainer makes them."""
-    parts, inspection = parts_of(run, Place(), torch.device("cpu")), Inspection(run.trainer, run.devices)
+    parts, inspection = build_parts(run, RankPlace(), torch.device("cpu")), EffectiveConfig(run.trainer, run.devices)
     return replace(parts, algorithms=(*parts.algorithms, inspection))
 
 
-def beating(folder: Path) -> Pulse:
+def beating(folder: Path) -> HeartbeatWriter:
     """A pulse that writes where a watchdog could read."""
     file = folder / "beats"
-    Beats(file, ranks=1, now=0.0)
-    return Pulse(file, 0)
+    Heartbeats(file, ranks=1, now=0.0)
+    return HeartbeatWriter(file, 0)

@@ -18,7 +18,7 @@ from sdbench.core.attempt.reasons import STORIES
 from sdbench.core.attempt.root_cause import CODES
 from sdbench.core.trial.create_errors import REFUSED_SECONDS
 from sdbench.core.trial.retention import MOST
-from sdbench_trainer.measure.metrics import METRICS, Kind
+from sdbench_trainer.measure.metrics import METRICS, MetricType
 from sdbench_trainer.report import ExitCode
 
 FOLDER = Path(__file__).parent
@@ -183,7 +183,7 @@ def series_table(defined: Iterable[definitions.Series]) -> str:
 def trainer_table() -> str:
     """Of rank 0; what Prometheus calls an info metric is exposed as a gauge."""
     return metric_table(
-        (one.name, "gauge" if one.kind is Kind.INFO else one.kind.value, one.labels, one.text) for one in METRICS
+        (one.name, "gauge" if one.kind is MetricType.INFO else one.kind.value, one.labels, one.text) for one in METRICS
     )
 
 

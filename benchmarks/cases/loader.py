@@ -14,8 +14,8 @@ from benchmarks.comparison import estimate, interleaved, times_faster
 from benchmarks.plain import photographs as plain
 from benchmarks.results import Finding, at_least, at_most, finding
 from benchmarks.trained import tiny_run
-from sdbench_trainer.distributed import Place
-from sdbench_trainer.run import Source
+from sdbench_trainer.distributed import RankPlace
+from sdbench_trainer.run import DataSource
 from sdbench_trainer.train import images
 
 GAIN = 2.0
@@ -31,7 +31,7 @@ SIZES = (256, 512)
 def our_loader(folder: Path, image_size: int, **trainer: Any) -> Any:
     """The loader that the trainer makes for shards in a folder."""
     run = tiny_run(BATCH, imageSize=image_size, **trainer)
-    return images(run.model_copy(update={"source": Source(local=str(folder))}), Place())
+    return images(run.model_copy(update={"source": DataSource(local=str(folder))}), RankPlace())
 
 
 def seconds_a_sample(loader: Any, samples: int) -> float:

@@ -11,7 +11,7 @@ from benchmarks.case import Answer, Case, Setting
 from benchmarks.comparison import estimate
 from benchmarks.results import at_most, finding
 from benchmarks.trained import beating, fresh_parts, tiny_run
-from sdbench_trainer.measure.callback import Watch
+from sdbench_trainer.measure.callback import WindowCallback
 from sdbench_trainer.measure.metrics import Telemetry
 from sdbench_trainer.measure.stopwatch import percentile
 from sdbench_trainer.train import fit
@@ -28,11 +28,11 @@ def timed_events(seconds: list[float]) -> Iterator[None]:
 
     Hooks that the watch leaves empty are Composer's cost, which the case `framework` has.
     """
-    original = Watch.run_event
-    own = {event for event in Event if getattr(Watch, event.value) is not getattr(Callback, event.value)}
+    original = WindowCallback.run_event
+    own = {event for event in Event if getattr(WindowCallback, event.value) is not getattr(Callback, event.value)}
     spent = 0.0
 
-    def run_event(self: Watch, event: Event, state: Any, logger: Any) -> None:
+    def run_event(self: WindowCallback, event: Event, state: Any, logger: Any) -> None:
         nonlocal spent
         began = time.perf_counter()
         original(self, event, state, logger)
@@ -41,11 +41,11 @@ def timed_events(seconds: list[float]) -> Iterator[None]:
             seconds.append(spent)
             spent = 0.0
 
-    Watch.run_event = run_event
+    WindowCallback.run_event = run_event
     try:
         yield
     finally:
-        Watch.run_event = original
+        WindowCallback.run_event = original
 
 
 def answer(setting: Setting) -> Answer:

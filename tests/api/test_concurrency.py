@@ -11,8 +11,8 @@ from harness.control_plane.components import ControlPlane
 from sdbench.controller.apiserver.client import connected
 from sdbench.controller.apiserver.cluster import Cluster, Key
 from sdbench.controller.apiserver.errors import Unavailable
-from sdbench.controller.cache import Board
-from sdbench.controller.concurrency import Neighbours
+from sdbench.controller.cache import BenchmarkCache
+from sdbench.controller.concurrency import ConcurrencyGate
 from sdbench.controller.reconcile import Pass, reconcile
 from sdbench.core.snapshot import Bounds, Defaults
 from testkit.operators.operator_process import IMAGE, apply, condition, read
@@ -33,13 +33,13 @@ class Crowd:
 
     async def passes(self, rounds: int) -> None:
         async with connected(lambda call, code: None) as transport:
-            cluster, board = Cluster(transport), Board()
-            neighbours = Neighbours(board)
+            cluster, board = Cluster(transport), BenchmarkCache()
+            neighbours = ConcurrencyGate(board)
             neighbours.listed()
             for _ in range(rounds):
                 await asyncio.gather(*(self._pass(cluster, key, neighbours) for key in self.keys))
 
-    async def _pass(self, cluster: Cluster, key: Key, neighbours: Neighbours) -> Pass:
+    async def _pass(self, cluster: Cluster, key: Key, neighbours: ConcurrencyGate) -> Pass:
         """One that succeeds: an API server with a new CRD says for a moment that it is busy."""
         while True:
             try:

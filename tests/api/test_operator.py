@@ -78,13 +78,13 @@ def test_repeats_that_are_not_needed_are_left_out_and_the_law_of_a_step_is_store
         place.wait_for("Complete")
         status = place.wait_for("CleanedUp")["status"]
     assert [row["phase"] for row in status["trials"]] == ["Succeeded"] * 6 + ["Skipped"] * 6
-    assert {row["reason"] for row in status["trials"][6:]} == {"TightEnough"}
+    assert {row["reason"] for row in status["trials"][6:]} == {"Converged"}
     assert len(player.jobs) == 6
     assert [(row["repeats"], row["medianCoefficientOfVariation"]) for row in status["points"]] == [(2, "0")] * 3
-    (law,) = status["laws"]
-    assert law["counts"] == [1, 2, 4]
-    assert float(law["secondsPerImage"]) > 0
-    assert "TightEnough" in place.reasons()
+    (fit,) = status["scalingFits"]
+    assert fit["counts"] == [1, 2, 4]
+    assert float(fit["secondsPerImage"]) > 0
+    assert "Converged" in place.reasons()
     line = place.plane.kubectl("get", "sdb", "tiny", "-n", place.namespace, "--no-headers").split()
     assert line[:4] == ["tiny", "Succeeded", "12/12", "4"]
 

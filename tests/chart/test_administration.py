@@ -28,7 +28,7 @@ def arguments(helm: Helm, values: dict[str, Any]) -> list[str]:
 def options(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> Options:
     """How the real command understands them."""
     ran: list[Options] = []
-    monkeypatch.setattr(operator, "run", ran.append)
+    monkeypatch.setattr(operator, "run_operator", ran.append)
     done = CliRunner().invoke(app, arguments)
     assert done.exit_code == 0, done.output
     return ran[0]

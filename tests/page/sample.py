@@ -20,7 +20,7 @@ from sdbench.api.status import (
     TrialRow,
 )
 from sdbench.api.status_resolved import Resolved
-from sdbench.core.measure.step_fit import laws
+from sdbench.core.measure.step_fit import scaling_fits
 from sdbench_trainer.config import TrainerConfig
 
 SEED = (
@@ -58,7 +58,7 @@ def point(devices: int, rate: str, days: str, hours: str, cost: str, interval: s
         data_wait_ratio_max=Decimal("0.012"),
         host_memory_peak_bytes=9_000_000_000,
         device_memory_peak_bytes=31_000_000_000,
-        asked_global_batch_size=BATCH,
+        requested_global_batch_size=BATCH,
         global_batch_size=BATCH,
         per_device=BATCH // devices,
         device_microbatch_size=4,
@@ -117,7 +117,7 @@ def complete() -> Benchmark:
         resolved=Resolved(image="registry.example/sdbench-trainer:0.1.0", operator_version="0.1.0"),
         trials=tuple(trial(index, row[0]) for index, row in enumerate(SEED)),
         points=points,
-        laws=laws(points),
+        scaling_fits=scaling_fits(points),
         spent_device_seconds=1_209_600,
         spent_cost=Decimal(672),
         environments=(
@@ -145,7 +145,7 @@ def noted() -> Benchmark:
     changes: tuple[dict[str, Any], ...] = (
         {"disturbed_repeats": 2},
         {"mixed": f"device (A100 / {HOSTILE})", "mfu_ratio": Decimal("0.3512")},
-        {"asked_global_batch_size": 2048, "global_batch_size": 2016, "per_device": 21, "microbatches": 6},
+        {"requested_global_batch_size": 2048, "global_batch_size": 2016, "per_device": 21, "microbatches": 6},
         {"disturbed_repeats": 2, "replaced_samples": 1},
         {},
         {"replaced_samples": 1200},

@@ -24,7 +24,7 @@ class Heard:
     """What a page asked for and complained of."""
 
     requests: list[str] = field(default_factory=list)
-    complaints: list[str] = field(default_factory=list)
+    warnings_about: list[str] = field(default_factory=list)
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +42,8 @@ def opened(browser: Browser, benchmark: Benchmark, folder: Path, size: dict[str,
     file.write_text(page(benchmark), encoding="utf-8")
     shown = browser.new_page(viewport={"width": size["width"], "height": size["height"]})
     shown.on("request", lambda request: heard.requests.append(request.url))
-    shown.on("console", lambda message: heard.complaints.append(message.text))
-    shown.on("pageerror", lambda error: heard.complaints.append(str(error)))
+    shown.on("console", lambda message: heard.warnings_about.append(message.text))
+    shown.on("pageerror", lambda error: heard.warnings_about.append(str(error)))
     shown.goto(file.as_uri())
     if benchmark.status.points:
         shown.wait_for_selector("#efficiency .scatterlayer .points path")
@@ -60,7 +60,7 @@ def test_the_table_and_both_plots_are_there(browser: Browser, tmp_path: Path) ->
     assert shown.locator("#efficiency .points path").count() == len(sample.SEED)
     assert "12.83 days" in shown.locator(".headline").inner_text()
     assert "NVIDIA A100-SXM4-40GB" in shown.locator("dl").last.inner_text()
-    assert heard.complaints == []
+    assert heard.warnings_about == []
     shown.close()
 
 
@@ -77,7 +77,7 @@ def test_what_was_not_measured_is_told_and_hostile_texts_do_nothing(browser: Bro
     row = shown.locator("table.missing tbody tr td").all_inner_texts()
     assert row == ["devices=32", "0", "OutOfMemoryDevice", sample.HOSTILE]
     assert shown.evaluate("window.hostile") is None
-    assert heard.complaints == []
+    assert heard.warnings_about == []
     shown.close()
 
 

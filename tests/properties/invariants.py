@@ -5,7 +5,7 @@ from statistics import fmean, stdev
 
 from sdbench.api.spec import Spec
 from sdbench.api.status import Reason, Status, TrialPhase, TrialRow
-from sdbench.core.snapshot import World
+from sdbench.core.snapshot import Snapshot
 from sdbench.core.trial.row import LIVE, TERMINAL
 
 UNCOUNTED = {Reason.SUSPENDED, Reason.PREEMPTED, Reason.UNSCHEDULABLE}
@@ -14,16 +14,16 @@ UNCOUNTED = {Reason.SUSPENDED, Reason.PREEMPTED, Reason.UNSCHEDULABLE}
 SECONDS_PER_HOUR = 3_600
 
 
-def check_change(before: Status, after: Status, world: World) -> None:
+def check_change(before: Status, after: Status, snapshot: Snapshot) -> None:
     """Everything that holds between a stored status and the next."""
-    spec = world.benchmark.spec
+    spec = snapshot.benchmark.spec
     check_terminal_rows_are_sticky(before, after)
     check_spared(before, after, spec)
     check_failures(before, after, spec)
     check_spent(before, after)
-    assert world.backend or before.trials == after.trials, "judged without having looked"
-    check_started(before, after, world)
-    check_budget(before, after, world)
+    assert snapshot.backend or before.trials == after.trials, "judged without having looked"
+    check_started(before, after, snapshot)
+    check_budget(before, after, snapshot)
 
 
 def check_terminal_rows_are_sticky(before: Status, after: Status) -> None:
@@ -64,9 +64,9 @@ def check_spent(before: Status, after: Status) -> None:
     assert after.spent_device_seconds - before.spent_device_seconds >= int(least), "an Attempt was not charged"
 
 
-def check_started(before: Status, after: Status, world: World) -> None:
+def check_started(before: Status, after: Status, snapshot: Snapshot) -> None:
     """Rows that have just been started: each had its turn."""
-    spec, bounds = world.benchmark.spec, world.defaults.bounds
+    spec, bounds = snapshot.benchmark.spec, snapshot.defaults.bounds
     live = [row for row in after.trials if row.phase in LIVE]
     fresh = [row for row in live if row.attempt > _known(before, row).attempt]
     if not fresh:
@@ -76,25 +76,25 @@ def check_started(before: Status, after: Status, world: World) -> None:
     assert len(live) <= spec.parallelism
     assert sum(row.devices for row in live) <= min(spec.limits.max_devices, bounds.max_devices or 10**9), "maxDevices"
     if bounds.concurrent_trials is not None:
-        assert world.others_running + len(live) <= bounds.concurrent_trials, "more Trials than all may run"
+        assert snapshot.others_running + len(live) <= bounds.concurrent_trials, "more Trials than all may run"
     for row in fresh:
         earliest = _known(before, row).not_before
-        assert earliest is None or world.now >= earliest, "started before its back-off was over"
+        assert earliest is None or snapshot.now >= earliest, "started before its back-off was over"
     waiting = [row.trial for row in after.trials if row.phase is TrialPhase.PENDING]
     assert not waiting or max(row.trial for row in fresh) < min(waiting), "a Trial has overtaken another"
 
 
-def check_budget(before: Status, after: Status, world: World) -> None:
+def check_budget(before: Status, after: Status, snapshot: Snapshot) -> None:
     """While a Trial is wanted, something is left; one that was started now could be paid.
 
     Where PyTorchJobs are not served nothing is known of what runs, and nothing could be stopped.
     """
-    budget = allowed_device_seconds(world)
+    budget = allowed_device_seconds(snapshot)
     live = [row for row in after.trials if row.phase in LIVE]
-    if budget is None or not live or not world.backend:
+    if budget is None or not live or not snapshot.backend:
         return
     held = [row for row in after.trials if row.job and row.released_at is None]
-    left = budget - after.spent_device_seconds - sum(_cost(row, world.now) for row in held)
+    left = budget - after.spent_device_seconds - sum(_cost(row, snapshot.now) for row in held)
     assert left > 0, "a Trial goes on though the budget is used up"
     for row in live:
         if row.attempt > _known(before, row).attempt:
@@ -102,9 +102,9 @@ def check_budget(before: Status, after: Status, world: World) -> None:
             assert max(known, default=0) <= left, "a Trial was started that cannot be paid"
 
 
-def allowed_device_seconds(world: World) -> float | None:
+def allowed_device_seconds(snapshot: Snapshot) -> float | None:
     """The smaller of the author's and the administrator's bound."""
-    asked, allowed = world.benchmark.spec.limits.device_hours, world.defaults.bounds.device_hours
+    asked, allowed = snapshot.benchmark.spec.limits.device_hours, snapshot.defaults.bounds.device_hours
     return min((float(hours) * SECONDS_PER_HOUR for hours in (asked, allowed) if hours is not None), default=None)
 
 

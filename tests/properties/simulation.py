@@ -12,7 +12,17 @@ from properties.invariants import check_change, check_counted
 from sdbench.api.spec import Spec
 from sdbench.api.status import Status, TrialPhase
 from sdbench.core.decide import decide
-from sdbench.core.snapshot import AttemptState, Bounds, Complaint, Decision, PodExit, PodState, Start, Stop, World
+from sdbench.core.snapshot import (
+    AttemptState,
+    Bounds,
+    CreateJob,
+    Decision,
+    DeleteJob,
+    PodExit,
+    PodState,
+    Snapshot,
+    WarningEvent,
+)
 from sdbench.core.trial.row import LIVE, TERMINAL
 from sdbench_trainer.report import Report
 from unit.core.worlds import DEFAULTS, NOON, UID, benchmark, failure, report
@@ -24,11 +34,11 @@ MOST_KEPT = 8
 class Job:
     """A job and its pods, as the cluster has them."""
 
-    start: Start
+    start: CreateJob
     uid: str | None
     created_at: datetime
     pods: list[PodState] = field(default_factory=list)
-    complaints: list[Complaint] = field(default_factory=list)
+    warnings_about: list[WarningEvent] = field(default_factory=list)
     touched: bool = False
     """Somebody or something has interfered, so that its result need not count."""
     suspended: bool = False
@@ -48,7 +58,7 @@ class Job:
             suspended=self.suspended,
             queue="night" if self.suspended else "",
             pods=tuple(self.pods),
-            complaints=tuple(self.complaints),
+            warnings_about=tuple(self.warnings_about),
         )
 
     @property
@@ -57,10 +67,10 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Snapshot:
-    """What a decider has read: the World, and the version of the Benchmark in it."""
+class Reading:
+    """What a decider has read: the Snapshot, and the version of the Benchmark in it."""
 
-    world: World
+    snapshot: Snapshot
     version: int
 
 
@@ -83,7 +93,7 @@ class Cluster:
         """PyTorchJobs are served."""
         self.queued = False
         """A queue holds jobs that are made now."""
-        self.expired = False
+        self.delete_self = False
         """The Benchmark has deleted itself."""
         self.rates: dict[float, str] = {}
         """Every rate that was ever reported, with the Attempt that did."""
@@ -94,18 +104,18 @@ class Cluster:
         self.mixed: set[str] = set()
         """Attempts one of whose pods was replaced after all of them had been seen."""
 
-    def snapshot(self) -> Snapshot:
+    def read(self) -> Reading:
         of = benchmark(self.spec, self.status, generation=self.generation, uid=self.uid)
         attempts = tuple(job.state() for job in self.jobs.values()) if self.backend else ()
         defaults = replace(DEFAULTS, bounds=self.bounds)
-        world = World(of, attempts, defaults, self.now, backend=self.backend, others_running=self.others)
-        return Snapshot(world, self.version)
+        snapshot = Snapshot(of, attempts, defaults, self.now, backend=self.backend, others_running=self.others)
+        return Reading(snapshot, self.version)
 
-    def stored(self, made: Decision, seen: Snapshot) -> bool:
+    def stored(self, made: Decision, seen: Reading) -> bool:
         """PUT: whether the status was taken. Every decision is checked, also one that changes nothing."""
-        if seen.version != self.version or self.expired:
+        if seen.version != self.version or self.delete_self:
             return False
-        check_change(self.status, made.status, seen.world)
+        check_change(self.status, made.status, seen.snapshot)
         if made.status != self.status:
             self.status = Status.model_validate(made.status.document())
             assert self.status == made.status, "a status must survive being stored"
@@ -121,23 +131,23 @@ class Cluster:
         Nothing is started then of a Benchmark that has changed; stops name a uid, and need no such care.
         """
         overtaken = stored_as not in (None, self.version)
-        acts: list[Start | Stop] = [*(() if overtaken else made.starts), *made.stops]
+        acts: list[CreateJob | DeleteJob] = [*(() if overtaken else made.jobs_to_create), *made.jobs_to_delete]
         for act in acts[:most]:
             for _ in range(times):
                 self.done(act)
-        if made.expired and (most is None or most > len(acts)):
+        if made.delete_self and (most is None or most > len(acts)):
             self.expire()
 
-    def done(self, act: Start | Stop) -> None:
+    def done(self, act: CreateJob | DeleteJob) -> None:
         """POST or DELETE, as the API server would answer."""
-        if self.backend and isinstance(act, Start):
+        if self.backend and isinstance(act, CreateJob):
             self._created(act)
-        elif self.backend and isinstance(act, Stop):
+        elif self.backend and isinstance(act, DeleteJob):
             self._deleted(act)
         self.check()
 
-    def _created(self, start: Start) -> None:
-        if start.name not in self.jobs and not self.expired:
+    def _created(self, start: CreateJob) -> None:
+        if start.name not in self.jobs and not self.delete_self:
             assert start.name not in self.known, "a name is used again"
             job = Job(start, self.fresh("job"), self.now, suspended=self.queued)
             self.jobs[start.name] = job
@@ -156,7 +166,7 @@ class Cluster:
             job.suspended = job.touched = True
             job.pods = [replace(pod, deleting=True) for pod in job.pods if pod.holds_devices]
 
-    def _deleted(self, stop: Stop) -> None:
+    def _deleted(self, stop: DeleteJob) -> None:
         job = self.jobs.get(stop.name)
         if job is None or job.uid != stop.job_uid:
             return
@@ -175,7 +185,7 @@ class Cluster:
         rows = self.status.trials
         assert all(row.phase in TERMINAL for row in rows), "deleted before its end"
         assert not any(job.holds_devices for job in self.jobs.values()), "deleted while it holds devices"
-        self.expired = True
+        self.delete_self = True
         for job in list(self.jobs.values()):
             self.delete(job)
 
@@ -238,10 +248,10 @@ class Cluster:
         job.pods = [] if job.uid is None else [pod for pod in job.pods if not pod.deleting]
         self.swept(job)
 
-    def owed(self, world: World) -> dict[int, float]:
+    def owed(self, snapshot: Snapshot) -> dict[int, float]:
         """Which Trials' rows must take which rate from this World: complete, undisturbed, and still wanted."""
         owed: dict[int, float] = {}
-        for row in world.benchmark.status.trials if world.backend else ():
+        for row in snapshot.benchmark.status.trials if snapshot.backend else ():
             job = self.jobs.get(row.job or "")
             if row.phase in LIVE and job is not None and job.uid is not None and not job.touched:
                 reports = [pod.report for pod in job.pods if pod.exit is not None and pod.index == 0]
@@ -251,10 +261,10 @@ class Cluster:
 
     def reconciled(self, crash_after: int | None = None) -> Decision:
         """One pass of an operator that may die after any number of acts; the PUT is the first."""
-        seen = self.snapshot()
-        owed = self.owed(seen.world)
-        made = decide(seen.world)
-        self.check_silence(seen.world, made)
+        seen = self.read()
+        owed = self.owed(seen.snapshot)
+        made = decide(seen.snapshot)
+        self.check_silence(seen.snapshot, made)
         if crash_after != 0 and self.stored(made, seen):
             for trial, rate in owed.items():
                 check_counted(self.status.trials[trial], rate)
@@ -262,19 +272,19 @@ class Cluster:
         self.check()
         return made
 
-    def check_silence(self, world: World, made: Decision) -> None:
+    def check_silence(self, snapshot: Snapshot, made: Decision) -> None:
         """A Decision on a status that is finished and clean changes nothing; only what is kept to look at may go."""
-        stored = world.benchmark.status
+        stored = snapshot.benchmark.status
         finished = stored.trials and all(row.phase in TERMINAL for row in stored.trials)
         released = all(row.job is None or row.released_at is not None for row in stored.trials)
         kept = [job for job in self.jobs.values() if job.uid is not None and job.ended_at is not None]
         clean = len(kept) == len(self.jobs) and not any(job.holds_devices for job in kept)
         if finished and released and clean and stored.observed_generation == self.generation:
             assert made.status == stored
-            assert (made.starts, made.notices) == ((), ())
-            assert kept or not made.stops
+            assert (made.jobs_to_create, made.events) == ((), ())
+            assert kept or not made.jobs_to_delete
             waits = kept or self.spec.ttl_seconds_after_finished is not None
-            assert waits or made.look_again is None
+            assert waits or made.requeue_after is None
 
     def check(self) -> None:
         """What holds at every moment."""

@@ -34,13 +34,13 @@ class Crowd(RuleBasedStateMachine):
         self.all = [Cluster(wanted, Bounds(concurrent_trials=most), uid) for uid in UIDS]
 
     def known(self) -> list[Benchmark]:
-        return [one.snapshot().world.benchmark for one in self.all]
+        return [one.read().snapshot.benchmark for one in self.all]
 
     def passed(self, number: int, crash_after: int | None = None) -> timedelta | None:
         """A pass in its turn."""
         cluster = self.all[number]
-        cluster.others = others_running(cluster.snapshot().world.benchmark, self.known())
-        return cluster.reconciled(crash_after).look_again
+        cluster.others = others_running(cluster.read().snapshot.benchmark, self.known())
+        return cluster.reconciled(crash_after).requeue_after
 
     @rule(number=which)
     def an_operator_passes(self, number: int) -> None:

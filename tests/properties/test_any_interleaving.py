@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from properties.depth import INTERLEAVINGS
-from properties.simulation import Cluster, Job, Snapshot
+from properties.simulation import Cluster, Job, Reading
 from sdbench.api.spec import Retention
 from sdbench.core.decide import decide
-from sdbench.core.snapshot import Bounds, Complaint, Decision, PodExit
+from sdbench.core.snapshot import Bounds, Decision, PodExit, WarningEvent
 from sdbench.core.trial.row import TERMINAL
 from unit.core.worlds import spec
 
@@ -70,7 +70,7 @@ class Interleaving(RuleBasedStateMachine):
         many = {"min": least, "max": least + more, "targetCoefficientOfVariation": spread}
         how = {"parallelism": parallelism, "repeats": many, "retries": retries, "sweep": sweep}
         self.cluster = Cluster(spec(**how, **ends, limits=limits), bounds)
-        self.old: Snapshot | None = None
+        self.old: Reading | None = None
         self.put_off: tuple[Decision, int] | None = None
         """What somebody has stored, as which version, and not carried out yet."""
 
@@ -96,20 +96,20 @@ class Interleaving(RuleBasedStateMachine):
 
     @rule()
     def somebody_reads_the_world(self) -> None:
-        self.old = self.cluster.snapshot()
+        self.old = self.cluster.read()
 
     @precondition(lambda self: self.old is not None)
     @rule()
     def a_slow_operator_decides_on_what_it_read(self) -> None:
         assert self.old is not None
-        made = decide(self.old.world)
+        made = decide(self.old.snapshot)
         if self.cluster.stored(made, self.old):
             self.cluster.carried_out(made)
 
     @rule(first=st.booleans())
     def two_operators_decide_on_one_world(self, first: bool) -> None:
-        seen = self.cluster.snapshot()
-        one, other = decide(seen.world), decide(seen.world)
+        seen = self.cluster.read()
+        one, other = decide(seen.snapshot), decide(seen.snapshot)
         assert one == other
         twice = sum([self.cluster.stored(made, seen) for made in (one, other)])
         for _ in range(twice if first else 1):
@@ -117,8 +117,8 @@ class Interleaving(RuleBasedStateMachine):
 
     @rule()
     def an_operator_stores_its_decision_and_is_frozen(self) -> None:
-        seen = self.cluster.snapshot()
-        made = decide(seen.world)
+        seen = self.cluster.read()
+        made = decide(seen.snapshot)
         if self.cluster.stored(made, seen):
             self.put_off = made, self.cluster.version
 
@@ -235,7 +235,7 @@ class Interleaving(RuleBasedStateMachine):
             job.pods.pop()
             why = "exceeded quota: gpus" if quota else 'violates PodSecurity "restricted:latest"'
             said = f'pods "x" is forbidden: {why}'
-            job.complaints.append(Complaint(job.start.name, "FailedCreatePod", said))
+            job.warnings_about.append(WarningEvent(job.start.name, "FailedCreatePod", said))
             job.touched = True
 
     @precondition(jobs_exist)
@@ -295,18 +295,18 @@ class Interleaving(RuleBasedStateMachine):
             self.respecified(suspend=False)
         for _ in range(PASSES):
             made = self.cluster.reconciled()
-            if made.look_again is None or self.cluster.expired:
+            if made.requeue_after is None or self.cluster.delete_self:
                 break
-            self.cluster.carried_on(made.look_again)
+            self.cluster.carried_on(made.requeue_after)
         rows = self.cluster.status.trials
         assert rows or not self.cluster.status.resolved
         assert all(row.phase in TERMINAL for row in rows)
         assert all(row.job is None or row.released_at is not None for row in rows)
         assert not any(job.state().holds_devices for job in self.cluster.jobs.values())
-        assert self.cluster.expired or self.cluster.spec.ttl_seconds_after_finished is None
+        assert self.cluster.delete_self or self.cluster.spec.ttl_seconds_after_finished is None
         version = self.cluster.version
         self.cluster.now += timedelta(days=30)
-        assert self.cluster.expired or self.cluster.reconciled().look_again is None
+        assert self.cluster.delete_self or self.cluster.reconciled().requeue_after is None
         assert self.cluster.version == version, "finished means silent"
 
 

@@ -80,19 +80,19 @@ def always(answer: Any) -> Callable[..., Any]:
     return lambda *_: answer
 
 
-def counting(row: Any, end: Any, world: Any, concluded: Any = row.concluded) -> Any:
-    made = concluded(row, end, world)
+def counting(row: Any, end: Any, snapshot: Any, concluded: Any = row.concluded) -> Any:
+    made = concluded(row, end, snapshot)
     return made.model_copy(update={"failures": made.failures + 1})
 
 
 BROKEN: list[tuple[str, Walk, Any, str, Any]] = [
-    ("the budget is used up", beyond_the_budget, decide, "used_up", always(None)),
-    ("started before its back-off", half_a_gang, backoff, "waits", always(False)),
+    ("the budget is used up", beyond_the_budget, decide, "exhausted", always(None)),
+    ("started before its back-off", half_a_gang, backoff, "is_backing_off", always(False)),
     ("is counted as a failure", half_a_gang, row, "concluded", counting),
     ("more Trials than all may run", others_run, next_trials, "_taken_by_others", always(False)),
     ("maxDevices", side_by_side, next_trials, "_fits", always(True)),
     ("not charged", to_the_end, decide, "device_seconds", always(0)),
-    ("more Attempts than", one_pod_lingers, next_trials, "in_the_way", always(False)),
+    ("more Attempts than", one_pod_lingers, next_trials, "teardown_pending", always(False)),
 ]
 
 

@@ -148,7 +148,7 @@ def report(run: RunConfig, rate: float) -> Report:
         attempt=run.attempt,
         measurement=steady(run, rate),
         batch=BatchTruth(
-            asked_global_batch_size=batch.asked,
+            requested_global_batch_size=batch.asked,
             global_batch_size=batch.run,
             per_device=batch.per_device,
             microbatches=batch.microbatches,

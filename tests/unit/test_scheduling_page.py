@@ -9,7 +9,7 @@ import yaml
 
 from sdbench.api.reserved import ALLOWED, DOMAINS, RESERVED_NAMES
 from sdbench.api.spec_scheduling import Scheduling
-from sdbench.controller.options import presets
+from sdbench.controller.options import read_presets
 from sdbench.core.plan.validate import accepted
 from unit.controller.shapes import ROOT, benchmark
 
@@ -41,4 +41,4 @@ def test_the_question_of_the_page_can_be_asked() -> None:
 def test_the_presets_of_the_page_are_taken(tmp_path: Path) -> None:
     file = tmp_path / "presets.yaml"
     file.write_text(yaml.safe_dump(example("presets")))
-    assert list(presets(file)) == ["infiniband"]
+    assert list(read_presets(file)) == ["infiniband"]

@@ -13,9 +13,9 @@ from sdbench.api.status import Status, TrialPhase, TrialRow
 from sdbench.api.status_resolved import Resolved
 from sdbench.core.decide import decide
 from sdbench.core.plan.grid import Trial, trials
-from sdbench.core.snapshot import AttemptState, PodState, World
+from sdbench.core.snapshot import AttemptState, PodState, Snapshot
 from sdbench.core.status.size_limit import LIMIT_BYTES, written_bytes
-from sdbench.core.trial.row import planned
+from sdbench.core.trial.row import planned_row
 from sdbench_trainer.report import Environment, Measurement, Report, ReportError, StepSeconds, message, report_in
 from testkit.server.answers import Asking
 from testkit.server.questions import question
@@ -108,7 +108,7 @@ def ended(trial: Trial, uid: str, leaves: Leaves) -> tuple[TrialRow, AttemptStat
     image_id = f"registry.example/{'i' * 60}@sha256:{trial.index:064x}"
     pod: PodState = replace(exited(0, code, said=left, of=report), image_id=image_id)
     state = AttemptState(name, trial.index, 1, uid, NOON, 1, job_ended=True, pods=(pod,))
-    return planned(trial).model_copy(update=known), state
+    return planned_row(trial).model_copy(update=known), state
 
 
 def answer(benchmark: Benchmark, leaves: Leaves) -> Status:
@@ -117,7 +117,7 @@ def answer(benchmark: Benchmark, leaves: Leaves) -> Status:
     resolved = Resolved(image="registry.example/trainer:1", operator_version="1")
     running = Status(trials=tuple(row for row, _ in both), resolved=resolved)
     seen = benchmark.model_copy(update={"status": running})
-    return decide(World(seen, tuple(state for _, state in both), DEFAULTS, NOON)).status
+    return decide(Snapshot(seen, tuple(state for _, state in both), DEFAULTS, NOON)).status
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_the_answer_of_512_trials_is_stored_and_decided_again_as_it_is(
 def decided_again(benchmark: Benchmark, status: Status) -> dict[str, Any]:
     """The next status, once the pods are gone."""
     stored = Status.model_validate(status.document())
-    return decide(World(benchmark.model_copy(update={"status": stored}), (), DEFAULTS, NOON)).status.document()
+    return decide(Snapshot(benchmark.model_copy(update={"status": stored}), (), DEFAULTS, NOON)).status.document()
 
 
 def decided_twice(benchmark: Benchmark, status: Status) -> dict[str, Any]:

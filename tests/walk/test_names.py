@@ -35,7 +35,7 @@ def test_the_longest_names_of_jobs_and_pods_are_taken(asking: Asking) -> None:
     stored = asking.create(question(name, devices=GPUS, trainer={"globalBatchSize": 64}))
     assert stored.taken
     benchmark = Benchmark.model_validate(stored.document)
-    (start, *_) = decided(benchmark).starts
+    (start, *_) = decided(benchmark).jobs_to_create
     job = pytorchjob(benchmark, start)
     longest = attempt_name(name, benchmark.metadata.uid, PLAN_LIMIT - 1, ATTEMPTS)
     pod = f"{longest}-worker-{MOST_PODS - 2}"
@@ -77,7 +77,7 @@ def _told(asking: Asking, path: tuple[str, str], text: str, place: tuple[str, ..
     if not answer.taken:
         return Told(text, None)
     benchmark = Benchmark.model_validate(answer.document)
-    (start, *_) = decided(benchmark).starts
+    (start, *_) = decided(benchmark).jobs_to_create
     job = pytorchjob(benchmark, start)
     assert list(literal_flaws(job)) == []
     arrived = run_of(job["spec"]["pytorchReplicaSpecs"]["Master"]["template"]["spec"]["containers"][0]).document()
@@ -97,7 +97,7 @@ def _annotated(asking: Asking, text: str) -> Told:
     if not answer.taken:
         return Told(text, None)
     benchmark = Benchmark.model_validate(answer.document)
-    (start, *_) = decided(benchmark).starts
+    (start, *_) = decided(benchmark).jobs_to_create
     template = pytorchjob(benchmark, start)["spec"]["pytorchReplicaSpecs"]["Master"]["template"]
     return Told(text, template["metadata"]["annotations"][KEY])
 
@@ -112,7 +112,7 @@ def test_no_field_takes_a_dollar_into_an_environment(asking: Asking, place: Plac
         answer = asking.create(placed(question(), WHOLE, place.path, text))
         if answer.taken:
             benchmark = Benchmark.model_validate(answer.document)
-            jobs = [pytorchjob(benchmark, start) for start in decided(benchmark).starts]
+            jobs = [pytorchjob(benchmark, start) for start in decided(benchmark).jobs_to_create]
             assert [flaw for job in jobs for flaw in literal_flaws(job)] == []
         else:
             assert any(path.startswith(written(place.path)) for path in answer.fields)

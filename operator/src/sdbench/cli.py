@@ -62,7 +62,7 @@ def problems_said(file: Path | str, unreachable: int = FAILED) -> Iterator[None]
     """A file that asks nothing answerable ends the command with its problems, not with a traceback."""
     from sdbench.core.plan.grid import PlanRefused
     from sdbench.local.documents import InvalidFile
-    from sdbench.local.preflight import Refused
+    from sdbench.local.preflight import LocalRunRefused
     from sdbench.report.cluster_reader import NotRead
 
     try:
@@ -71,7 +71,7 @@ def problems_said(file: Path | str, unreachable: int = FAILED) -> Iterator[None]
         fail(INVALID, *(f"{file}: {problem}" for problem in error.problems))
     except PlanRefused as error:
         fail(INVALID, f"{file}: {error}")
-    except Refused as error:
+    except LocalRunRefused as error:
         fail(INVALID, str(error))
     except NotRead as error:
         fail(unreachable, str(error))
@@ -112,7 +112,7 @@ def run(
 
     Ctrl-C stops cleanly: what was measured is kept, and --resume continues.
     """
-    from sdbench.local.command import Wishes, answered, failure_lines
+    from sdbench.local.command import RunOptions, failure_lines, run_file
     from sdbench.report.answers import complete
     from sdbench.report.gate_lines import passed
     from sdbench.report.table import show
@@ -123,7 +123,7 @@ def run(
         fail(INVALID, "--resume and --overwrite exclude each other.")
     console = Console()
     with problems_said(file):
-        answer = answered(file, Wishes(shards, results, overwrite, resume, baseline), console)
+        answer = run_file(file, RunOptions(shards, results, overwrite, resume, baseline), console)
     console.print()
     show(answer.benchmark, console)
     console.print(f"Stored in {answer.results.document}", markup=False, highlight=False, soft_wrap=True)
@@ -182,8 +182,8 @@ def report(
     from sdbench.report import written
 
     with problems_said(source):
-        benchmark = sources.benchmark(source, namespace)
-    text = written.text(benchmark, form.value)
+        benchmark = sources.stored_benchmark(source, namespace)
+    text = written.rendered(benchmark, form.value)
     if output is None:
         typer.echo(text, nl=False)
         return
@@ -216,8 +216,8 @@ def gate(
     from sdbench.report.gate_lines import gate_document, gate_lines, passed
 
     with problems_said(source, unreachable=INVALID):
-        answer = sources.benchmark(source, namespace)
-        others = partial(sources.reference, source=source, namespace=namespace)
+        answer = sources.stored_benchmark(source, namespace)
+        others = partial(sources.stored_reference, source=source, namespace=namespace)
         benchmark = judged_again(answer, baseline, max_regression, others)
     text = gate_document(benchmark) if form is NumberFormat.JSON else "\n".join(gate_lines(benchmark))
     typer.echo(text)
@@ -278,14 +278,14 @@ def operator(
 ) -> None:
     """Run the operator: what the chart's Deployment starts."""
     from sdbench.controller import options
-    from sdbench.controller.operator import Options, run
+    from sdbench.controller.operator import Options, run_operator
 
     try:
-        bounds = options.bounds(max_devices, max_device_hours, max_concurrent_trials)
-        defined, fixed = options.presets(presets), options.workload(workload)
+        bounds = options.parsed_bounds(max_devices, max_device_hours, max_concurrent_trials)
+        defined, fixed = options.read_presets(presets), options.read_workload(workload)
     except options.WrongOption as error:
         fail(INVALID, str(error))
-    run(Options(default_image, tuple(namespace or ()), port, bounds, defined, fixed))
+    run_operator(Options(default_image, tuple(namespace or ()), port, bounds, defined, fixed))
 
 
 if __name__ == "__main__":

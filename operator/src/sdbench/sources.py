@@ -9,19 +9,19 @@ from sdbench.local.documents import only_benchmark
 from sdbench.report import cluster_reader
 
 
-def benchmark(source: str, namespace: str | None) -> Benchmark:
+def stored_benchmark(source: str, namespace: str | None) -> Benchmark:
     """What is meant: what exists, or has a dot or a slash, is a file. Raises InvalidFile or NotRead."""
     file = _file(source)
-    return only_benchmark(file) if file is not None else cluster_reader.benchmark(source, namespace)
+    return only_benchmark(file) if file is not None else cluster_reader.read_benchmark(source, namespace)
 
 
-def reference(name: str, source: str, namespace: str | None) -> Reference:
+def stored_reference(name: str, source: str, namespace: str | None) -> Reference:
     """Another Benchmark of this name, where the one that is meant lies: in the cluster, or the folder of results."""
     file = _file(source)
     if file is not None:
-        return named_results.reference(name, file.absolute().parent.parent)
+        return named_results.reference_in(name, file.absolute().parent.parent)
     try:
-        return Reference(name, cluster_reader.benchmark(name, namespace))
+        return Reference(name, cluster_reader.read_benchmark(name, namespace))
     except cluster_reader.NotRead as error:
         return Reference(name, absence=f"cannot be read: {error}")
 

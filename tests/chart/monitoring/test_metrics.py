@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from chart.support.promtool import complaints
+from chart.support.promtool import warnings_about
 from harness.ports import free_ports
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.status import Reason, TrialPhase
@@ -84,17 +84,17 @@ def everything() -> tuple[Benchmark, ...]:
 
 
 def test_promtool_has_nothing_against_what_the_trainer_serves(trainer_text: bytes) -> None:
-    assert complaints(trainer_text) == set()
+    assert warnings_about(trainer_text) == set()
 
 
 def test_promtool_has_nothing_against_what_the_operator_serves_but_the_units_of_a_projection(
     operator_text: bytes,
 ) -> None:
-    assert complaints(operator_text) == PROJECTIONS
+    assert warnings_about(operator_text) == PROJECTIONS
 
 
 def test_promtool_complains_of_a_counter_that_is_not_called_one() -> None:
-    assert complaints(b"# HELP sdbench_images Images.\n# TYPE sdbench_images counter\nsdbench_images 1\n")
+    assert warnings_about(b"# HELP sdbench_images Images.\n# TYPE sdbench_images counter\nsdbench_images 1\n")
 
 
 @pytest.mark.parametrize(("text", "table"), [("trainer_text", of_trainer), ("operator_text", of_operator)])
@@ -116,8 +116,8 @@ def test_the_documentation_lists_what_is_served() -> None:
     assert rows == [*of_trainer(), *of_operator()]
 
 
-def _exposed(kind: metrics.Kind) -> str:
-    return "gauge" if kind is metrics.Kind.INFO else kind.value
+def _exposed(kind: metrics.MetricType) -> str:
+    return "gauge" if kind is metrics.MetricType.INFO else kind.value
 
 
 def _scraped(port: int) -> bytes:

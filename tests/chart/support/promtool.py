@@ -17,7 +17,7 @@ def checked_rules(folder: Path, groups: Sequence[Mapping[str, Any]]) -> str:
     return _content(["check", "rules", "--lint=all", "--lint-fatal", str(_rules(folder, groups))])
 
 
-def complaints(exposition: bytes) -> set[str]:
+def warnings_about(exposition: bytes) -> set[str]:
     """What `promtool check metrics` finds wrong with the text of a /metrics, by line."""
     done = subprocess.run(["promtool", "check", "metrics"], input=exposition, capture_output=True)
     assert done.returncode in (0, 3), done.stderr.decode()

@@ -131,7 +131,7 @@ async def opened(plane: ControlPlane, folder: Path) -> AsyncIterator[Grounds]:
 
 async def _account(api: Api) -> None:
     """The operators' ServiceAccount and its rights, which count where they are bound."""
-    role = {"metadata": {"name": ROLE}, "rules": rbac.rules(rbac.rights())}
+    role = {"metadata": {"name": ROLE}, "rules": rbac.rbac_rules(rbac.rights())}
     for path, body in (
         ("api/v1/namespaces", {"metadata": {"name": OPERATORS}}),
         (f"api/v1/namespaces/{OPERATORS}/serviceaccounts", {"metadata": {"name": ACCOUNT}}),

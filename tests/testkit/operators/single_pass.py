@@ -12,8 +12,8 @@ from sdbench.api.status import TrialRow
 from sdbench.controller.apiserver.client import Document, Transport
 from sdbench.controller.apiserver.cluster import Cluster, Key
 from sdbench.controller.apiserver.errors import NotServed, Unavailable
-from sdbench.controller.cache import Board
-from sdbench.controller.concurrency import Neighbours
+from sdbench.controller.cache import BenchmarkCache
+from sdbench.controller.concurrency import ConcurrencyGate
 from sdbench.controller.reconcile import reconcile
 from sdbench.core.snapshot import Defaults
 from testkit.operators.operator_process import IMAGE
@@ -57,7 +57,7 @@ async def _served(cluster: Cluster, key: Key) -> bool:
 
 async def row_after(cluster: Cluster, namespace: str) -> TrialRow:
     """The first Trial's row after one pass."""
-    await reconcile(cluster, Defaults(IMAGE, "0"), Key(namespace, NAME), Neighbours(Board()))
+    await reconcile(cluster, Defaults(IMAGE, "0"), Key(namespace, NAME), ConcurrencyGate(BenchmarkCache()))
     return await stored_row(cluster, namespace)
 
 

@@ -19,7 +19,7 @@ from sdbench.api.benchmark import Benchmark
 from sdbench.api.status import ConditionType, Status
 from sdbench.controller.job.pytorchjob import pytorchjob
 from sdbench.core.decide import decide
-from sdbench.core.snapshot import AttemptState, Decision, Defaults, PodState, World
+from sdbench.core.snapshot import AttemptState, Decision, Defaults, PodState, Snapshot
 from sdbench_trainer.run import RUN_VARIABLE, RunConfig
 from testkit.schema.mutations import ABSENT, Mutation, written
 from testkit.server.answers import Answer, Asking
@@ -75,7 +75,7 @@ class Consequences:
         condition = next(one for one in decision.status.conditions if one.type is ConditionType.ACCEPTED)
         if condition.status != "True":
             return "" if condition.message.startswith(("spec", "status")) else f"refused unnamed: {condition.message}"
-        jobs = [pytorchjob(benchmark, start) for start in decision.starts]
+        jobs = [pytorchjob(benchmark, start) for start in decision.jobs_to_create]
         return next((flaw for job in jobs for flaw in self._job_flaws(job)), "")
 
     def _job_flaws(self, job: dict[str, Any]) -> Iterator[str]:
@@ -137,13 +137,13 @@ def forget_run(container: dict[str, Any]) -> None:
 def decided(benchmark: Benchmark) -> Decision:
     """The operator's first decision, and that it can make the next one when all pods run, and when much is overdue."""
     now = datetime.now(UTC)
-    world = World(benchmark, (), DEFAULTS, now)
-    first = decide(world)
+    snapshot = Snapshot(benchmark, (), DEFAULTS, now)
+    first = decide(snapshot)
     stored = Status.model_validate(first.status.document())
-    running = tuple(_running(start.name, start.trial, start.pods, now) for start in first.starts)
+    running = tuple(_running(start.name, start.trial, start.pods, now) for start in first.jobs_to_create)
     for later in (timedelta(seconds=2), timedelta(days=400)):
         seen = benchmark.model_copy(update={"status": stored})
-        decide(replace(world, benchmark=seen, attempts=running, now=now + later))
+        decide(replace(snapshot, benchmark=seen, attempts=running, now=now + later))
     return first
 
 

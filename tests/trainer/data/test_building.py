@@ -20,7 +20,7 @@ from sdbench_trainer.data.crop import squared
 from sdbench_trainer.data.index import index_in
 from sdbench_trainer.data.mds import REPLACED, Share, shard_loader
 from sdbench_trainer.data.tokenizer import clip_tokenizer
-from sdbench_trainer.run import Source
+from sdbench_trainer.run import DataSource
 from sdbench_trainer.shards import building, items
 from sdbench_trainer.shards.building import LEFT_OUT, Order, build_order
 from sdbench_trainer.shards.checking import check
@@ -203,7 +203,12 @@ def test_awkward_photographs_are_converted_or_named_and_what_was_written_is_trai
     knobs = {"model": "tiny", "imageSize": 64, "precision": "fp32", "encoding": encoding, "globalBatchSize": 8}
     config = TrainerConfig.model_validate({**knobs, "loader": {"workers": 1}})
     loader = shard_loader(
-        Source(local=str(out)), Share(64, 8, 0, 1, 17), config, clip_tokenizer(), nodes=1, cache=out.parent / "cache"
+        DataSource(local=str(out)),
+        Share(64, 8, 0, 1, 17),
+        config,
+        clip_tokenizer(),
+        nodes=1,
+        cache=out.parent / "cache",
     )
     batches = list(loader)
     assert sum(len(batch["draw"]) for batch in batches) >= built.written

@@ -21,7 +21,7 @@ from sdbench_trainer.data.timed_loader import TimedLoader
 from sdbench_trainer.data.tokenizer import clip_tokenizer
 from sdbench_trainer.errors import ConfigInvalid, DataMissing
 from sdbench_trainer.model.stable_diffusion import Batch
-from sdbench_trainer.run import Source
+from sdbench_trainer.run import DataSource
 from sdbench_trainer.shards.building import Order, build, build_order
 from sdbench_trainer.shards.checking import check
 from sdbench_trainer.shards.encoders import Jpegs
@@ -39,7 +39,7 @@ def test_a_batch_of_photographs_is_uint8_with_tokens_and_draws(
     shards: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     cache = tmp_path_factory.mktemp("cache")
-    loader = shard_loader(Source(local=str(shards)), share(), config(), clip_tokenizer(), nodes=1, cache=cache)
+    loader = shard_loader(DataSource(local=str(shards)), share(), config(), clip_tokenizer(), nodes=1, cache=cache)
     first, second = islice(iter(loader), 2)
     assert (first["image"].dtype, tuple(first["image"].shape)) == (torch.uint8, (4, 64, 64, 3))
     assert (first["tokens"].dtype, tuple(first["tokens"].shape)) == (torch.int64, (4, 77))
@@ -53,7 +53,7 @@ def test_shards_with_fewer_images_than_a_global_batch_are_refused_with_both_numb
     cache = tmp_path_factory.mktemp("cache")
     with pytest.raises(DataMissing, match=r"hold \d+ images, fewer than one global batch of 4096"):
         shard_loader(
-            Source(local=str(shards)), share(per_device=4096), config(), clip_tokenizer(), nodes=1, cache=cache
+            DataSource(local=str(shards)), share(per_device=4096), config(), clip_tokenizer(), nodes=1, cache=cache
         )
 
 
@@ -67,14 +67,19 @@ def test_shards_with_too_few_images_to_be_divided_are_refused(
     build(folder, folder / "shards", overwrite=False)
     with pytest.raises(DataMissing, match="hold 10 images; at least 64 are needed"):
         shard_loader(
-            Source(local=str(folder / "shards")), share(), config(), clip_tokenizer(), nodes=1, cache=folder / "cache"
+            DataSource(local=str(folder / "shards")),
+            share(),
+            config(),
+            clip_tokenizer(),
+            nodes=1,
+            cache=folder / "cache",
         )
 
 
 def test_a_folder_without_shards_is_named(tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("empty")
     with pytest.raises(DataMissing, match=f"No shards at {folder}"):
-        shard_loader(Source(local=str(folder)), share(), config(), clip_tokenizer(), nodes=1, cache=folder)
+        shard_loader(DataSource(local=str(folder)), share(), config(), clip_tokenizer(), nodes=1, cache=folder)
 
 
 def test_the_picture_keeps_its_aspect_and_loses_its_edges() -> None:
@@ -96,7 +101,7 @@ def test_downscaling_is_antialiased_as_pillow_does_it(pictures: Path) -> None:
     assert (found.int() - wanted.int()).abs().max() <= 2
 
 
-def taken(loader: SyntheticImages, steps: int) -> list[Batch]:
+def batches_of(loader: SyntheticImages, steps: int) -> list[Batch]:
     return list(islice(iter(loader), steps))
 
 
@@ -106,14 +111,14 @@ def joined(batches: list[Batch], name: str) -> Tensor:
 
 def test_synthetic_images_are_the_same_on_any_number_of_ranks() -> None:
     tokenizer = clip_tokenizer()
-    alone = taken(SyntheticImages(share(per_device=48), tokenizer), 3)
-    ranks = [taken(SyntheticImages(share(rank, 2, 24), tokenizer), 3) for rank in (0, 1)]
+    alone = batches_of(SyntheticImages(share(per_device=48), tokenizer), 3)
+    ranks = [batches_of(SyntheticImages(share(rank, 2, 24), tokenizer), 3) for rank in (0, 1)]
     for step in range(3):
         for name in ("image", "tokens", "draw"):
             assert torch.equal(alone[step][name], joined([rank[step] for rank in ranks], name))
     assert len(set(joined(alone, "draw").tolist())) == 3 * 48
     assert torch.equal(
-        alone[0]["image"][0], taken(SyntheticImages(share(per_device=POOL), tokenizer), 2)[1]["image"][0]
+        alone[0]["image"][0], batches_of(SyntheticImages(share(per_device=POOL), tokenizer), 2)[1]["image"][0]
     )
 
 
@@ -159,7 +164,12 @@ def test_images_larger_than_the_shards_hold_are_refused(
     build_order(Order(str(pictures), folder / "shards", encoder=Jpegs(32)))
     with pytest.raises(ConfigInvalid, match="their images are 32 pixels wide, and imageSize is 64"):
         shard_loader(
-            Source(local=str(folder / "shards")), share(), config(), clip_tokenizer(), nodes=1, cache=folder / "cache"
+            DataSource(local=str(folder / "shards")),
+            share(),
+            config(),
+            clip_tokenizer(),
+            nodes=1,
+            cache=folder / "cache",
         )
 
 
@@ -182,26 +192,26 @@ def test_the_wrapper_answers_as_what_it_wraps() -> None:
 
 
 @pytest.fixture
-def remote(s3: S3, shards: Path, monkeypatch: pytest.MonkeyPatch) -> Source:
+def remote(s3: S3, shards: Path, monkeypatch: pytest.MonkeyPatch) -> DataSource:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", s3.access_key)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", s3.secret_key)
     monkeypatch.setenv("S3_ENDPOINT_URL", s3.endpoint)
     shutil.copytree(shards, s3.folder / "data" / "photographs", dirs_exist_ok=True)
-    return Source(remote="s3://data/photographs", endpoint=s3.endpoint, region="here")
+    return DataSource(remote="s3://data/photographs", endpoint=s3.endpoint, region="here")
 
 
-def test_an_index_that_is_there_is_found(remote: Source) -> None:
+def test_an_index_that_is_there_is_found(remote: DataSource) -> None:
     require_index(remote)
     require_index(remote.model_copy(update={"remote": "s3://data/photographs/"}))
 
 
 @pytest.mark.parametrize("place", ["s3://nowhere/photographs", "s3://data/empty", "s3://data"])
-def test_an_index_that_is_not_there_is_named_with_its_place(remote: Source, place: str) -> None:
+def test_an_index_that_is_not_there_is_named_with_its_place(remote: DataSource, place: str) -> None:
     with pytest.raises(DataMissing, match=f"^No shards at {place}: "):
         require_index(remote.model_copy(update={"remote": place}))
 
 
-def test_the_knobs_of_the_loader_reach_streaming(remote: Source, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_the_knobs_of_the_loader_reach_streaming(remote: DataSource, tmp_path_factory: pytest.TempPathFactory) -> None:
     knobs = {"canonicalNodes": 2, "predownloadSamples": 12, "cacheLimitGibibytes": 1}
     loader = shard_loader(
         remote, share(), config(loader=knobs), clip_tokenizer(), nodes=1, cache=tmp_path_factory.mktemp("cache") / "c"
@@ -215,12 +225,12 @@ def test_a_limit_of_the_cache_never_removes_shards_of_this_machine(
 ) -> None:
     knobs = config(loader={"cacheLimitGibibytes": 1})
     cache = tmp_path_factory.mktemp("cache")
-    loader = shard_loader(Source(local=str(shards)), share(), knobs, clip_tokenizer(), nodes=1, cache=cache)
+    loader = shard_loader(DataSource(local=str(shards)), share(), knobs, clip_tokenizer(), nodes=1, cache=cache)
     assert loader.dataset.cache_limit is None
 
 
 def test_a_cache_too_small_for_the_shards_is_a_wrong_configuration(
-    remote: Source, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+    remote: DataSource, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     monkeypatch.setattr(mds, "GIBIBYTE", 1 << 20)
     with pytest.raises(ConfigInvalid, match=r"^loader.cacheLimitGibibytes 1 is too little for"):
@@ -244,7 +254,7 @@ def test_a_cache_too_small_for_the_shards_is_a_wrong_configuration(
 )
 def test_a_remote_that_cannot_be_read_here_is_refused(remote_place: str, words: str) -> None:
     with pytest.raises(ConfigInvalid, match=words):
-        require_index(Source(remote=remote_place))
+        require_index(DataSource(remote=remote_place))
 
 
 @pytest.mark.parametrize("scheme", ["s3", "gs", "azure", "azure-dl", "hf"])
@@ -252,18 +262,18 @@ def test_remotes_whose_packages_are_here_are_known(scheme: str) -> None:
     require_scheme(f"{scheme}://bucket/shards")
 
 
-def test_remote_shards_are_checked_as_those_of_a_folder(remote: Source, shards: Path) -> None:
+def test_remote_shards_are_checked_as_those_of_a_folder(remote: DataSource, shards: Path) -> None:
     assert remote.remote is not None
     assert check(remote.remote) == check(str(shards))
 
 
-def test_wrong_credentials_are_called_so(remote: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_credentials_are_called_so(remote: DataSource, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     with pytest.raises(DataMissing, match="check the credentials"):
         require_index(remote)
 
 
-def test_a_server_that_is_down_is_named(remote: Source) -> None:
+def test_a_server_that_is_down_is_named(remote: DataSource) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         endpoint = f"http://127.0.0.1:{taken.getsockname()[1]}"

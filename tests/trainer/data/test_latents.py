@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from sdbench_trainer.config import Encoding, FrozenPrecision, Model
-from sdbench_trainer.distributed import Place
+from sdbench_trainer.distributed import RankPlace
 from sdbench_trainer.errors import ConfigInvalid
 from sdbench_trainer.model.noise import draws
 from sdbench_trainer.model.stable_diffusion import Batch
@@ -19,7 +19,7 @@ from sdbench_trainer.report import ExitCode
 from sdbench_trainer.run import RunConfig
 from sdbench_trainer.shards.building import Order, build_order
 from sdbench_trainer.shards.encoders import Latents
-from sdbench_trainer.train import images, parts_of
+from sdbench_trainer.train import build_parts, images
 from trainer.launching import launched, run_config
 
 BATCHES = 20
@@ -51,7 +51,7 @@ class Seen:
 
 
 def seen(folder: Path | None, encoding: Encoding, scratch: Path) -> Seen:
-    parts = parts_of(RunConfig.model_validate(config(folder, encoding)), Place(scratch=scratch), CPU)
+    parts = build_parts(RunConfig.model_validate(config(folder, encoding)), RankPlace(scratch=scratch), CPU)
     model: Any = parts.model
     noisy: list[Tensor] = []
     model.unet.register_forward_pre_hook(lambda _, arguments: noisy.append(arguments[0]))
@@ -118,4 +118,4 @@ def test_latents_of_something_else_are_refused(
 ) -> None:
     run = RunConfig.model_validate(config(latents, **{"encoding": Encoding.PRECOMPUTED, **knobs}))
     with pytest.raises(ConfigInvalid, match=words):
-        images(run, Place(scratch=tmp_path_factory.mktemp("scratch")))
+        images(run, RankPlace(scratch=tmp_path_factory.mktemp("scratch")))

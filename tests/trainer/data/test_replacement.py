@@ -26,7 +26,7 @@ from sdbench_trainer.data.timed_loader import TimedLoader
 from sdbench_trainer.data.tokenizer import clip_tokenizer
 from sdbench_trainer.errors import ConfigInvalid, DataMissing
 from sdbench_trainer.report import ExitCode
-from sdbench_trainer.run import Source
+from sdbench_trainer.run import DataSource
 from sdbench_trainer.shards.checking import check
 from trainer.launching import Ended, launched, run_config
 
@@ -100,7 +100,7 @@ def test_latents_of_nobody_are_refused(folder: Path) -> None:
     config = TrainerConfig.model_validate({"model": "tiny", "imageSize": 64, "encoding": "precomputed"})
     with pytest.raises(ConfigInvalid, match="do not say which model and seed"):
         shard_loader(
-            Source(local=str(latents(folder, [8] * 70))),
+            DataSource(local=str(latents(folder, [8] * 70))),
             Share(64, 4, 0, 1, 7),
             config,
             clip_tokenizer(),
@@ -117,7 +117,7 @@ def test_the_count_travels_with_the_batches_and_does_not_reach_the_trainer(
     config = TrainerConfig.model_validate(
         {"model": "tiny", "imageSize": 64, "loader": {"workers": workers, "canonicalNodes": 1}}
     )
-    source = Source(local=str(images(folder, contents)))
+    source = DataSource(local=str(images(folder, contents)))
     inner = shard_loader(source, Share(64, 8, 0, 1, 7), config, clip_tokenizer(), nodes=1, cache=folder)
     loader = TimedLoader(inner)
     batches = list(loader)
@@ -201,7 +201,7 @@ def test_shards_with_other_columns_are_refused(
     folder: Path, columns: dict[str, str], values: dict[str, Any], words: str
 ) -> None:
     config = TrainerConfig.model_validate({"model": "tiny", "imageSize": 64})
-    source = Source(local=str(write(folder, [values] * 70, columns)))
+    source = DataSource(local=str(write(folder, [values] * 70, columns)))
     with pytest.raises(ConfigInvalid, match=words):
         shard_loader(source, Share(64, 4, 0, 1, 7), config, clip_tokenizer(), nodes=1, cache=folder)
 
@@ -213,7 +213,7 @@ def test_shards_of_others_with_decoded_images_are_read(folder: Path, jpegs: list
 
     opened: Callable[[bytes], Image.Image] = lambda content: Image.open(BytesIO(content)).convert("RGB")  # noqa: E731
     samples = [{"image": opened(jpeg), "caption": "x"} for jpeg in jpegs[:70]]
-    source = Source(local=str(write(folder, samples, {"image": "pil", "caption": "str"})))
+    source = DataSource(local=str(write(folder, samples, {"image": "pil", "caption": "str"})))
     config = TrainerConfig.model_validate({"model": "tiny", "imageSize": 64})
     loader = shard_loader(source, Share(64, 4, 0, 1, 7), config, clip_tokenizer(), nodes=1, cache=folder)
     assert all(batch[REPLACED] == 0 for batch in islice(loader, 5))

@@ -15,7 +15,7 @@ from harness.control_plane.certificates import Authority
 from harness.runs import new_run
 from sdbench.controller.job.pod_defaults import CA_VARIABLES
 from sdbench_trainer.pod.topology import source_variables
-from sdbench_trainer.run import Source
+from sdbench_trainer.run import DataSource
 
 HOST = "127.0.0.1"
 
@@ -50,7 +50,7 @@ def store(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[St
 
 def ran(program: str, store: Store, local: Path, trusted: Path | None) -> subprocess.CompletedProcess[str]:
     """A program in a process with the variables of a rank; `trusted` is the CA bundle, if there is one."""
-    source = Source(remote="s3://bucket/photographs", endpoint=store.server.endpoint, region="here")
+    source = DataSource(remote="s3://bucket/photographs", endpoint=store.server.endpoint, region="here")
     keys = {"AWS_ACCESS_KEY_ID": store.server.access_key, "AWS_SECRET_ACCESS_KEY": store.server.secret_key}
     environment = {name: value for name, value in os.environ.items() if name not in CA_VARIABLES}
     environment |= source_variables(source) | keys

@@ -11,7 +11,7 @@ from composer.models import ComposerModel
 from torch import Tensor, nn
 
 from sdbench_trainer.errors import LossNotFinite, WindowIncomplete
-from sdbench_trainer.heartbeat import Pulse
+from sdbench_trainer.heartbeat import HeartbeatWriter
 from sdbench_trainer.run import RunConfig
 from sdbench_trainer.train import Parts, batch_truth, fit, microbatch
 from trainer.launching import run_config
@@ -58,7 +58,7 @@ def parts(good: int = 10**9) -> Parts:
 
 def test_training_ends_with_the_last_step_of_the_window() -> None:
     made = parts()
-    result = fit(run(window={"warmupBatches": 4, "batches": 7}), made, Pulse(None, 0), None)
+    result = fit(run(window={"warmupBatches": 4, "batches": 7}), made, HeartbeatWriter(None, 0), None)
     assert result.batches == 7
     assert result.images == 28
     assert made.model.passes == 11
@@ -68,26 +68,26 @@ def test_training_ends_with_the_last_step_of_the_window() -> None:
 def test_microbatches_are_parts_of_one_step() -> None:
     made = parts()
     window = {"warmupBatches": 1, "batches": 2}
-    result = fit(run(window=window, deviceMicrobatchSize=2), made, Pulse(None, 0), None)
+    result = fit(run(window=window, deviceMicrobatchSize=2), made, HeartbeatWriter(None, 0), None)
     assert (result.batches, result.images, made.model.passes) == (2, 8, 6)
 
 
 def test_the_window_waits_for_the_seconds_of_warm_up() -> None:
     made = parts()
     window = {"warmupBatches": 1, "warmupSeconds": 1, "batches": 2}
-    result = fit(run(window=window), made, Pulse(None, 0), None)
+    result = fit(run(window=window), made, HeartbeatWriter(None, 0), None)
     assert result.batches == 2
     assert made.model.passes > 10
 
 
 def test_a_loss_that_is_no_number_ends_the_run_and_names_the_step() -> None:
     with pytest.raises(LossNotFinite, match="The loss is nan after step 3"):
-        fit(run(window={"warmupBatches": 1, "batches": 7}), parts(good=2), Pulse(None, 0), None)
+        fit(run(window={"warmupBatches": 1, "batches": 7}), parts(good=2), HeartbeatWriter(None, 0), None)
 
 
 def test_a_loss_that_is_no_number_in_the_last_step_of_the_window_makes_no_measurement() -> None:
     with pytest.raises(LossNotFinite, match="The loss is nan after step 8"):
-        fit(run(window={"warmupBatches": 1, "batches": 7}), parts(good=7), Pulse(None, 0), None)
+        fit(run(window={"warmupBatches": 1, "batches": 7}), parts(good=7), HeartbeatWriter(None, 0), None)
 
 
 class Early(Algorithm):  # type: ignore[misc]
@@ -107,12 +107,12 @@ class Early(Algorithm):  # type: ignore[misc]
 def test_a_training_that_ends_before_its_window_makes_no_measurement(batch: int) -> None:
     made = replace(parts(), algorithms=(Early(batch),))
     with pytest.raises(WindowIncomplete, match="ended before its window was complete"):
-        fit(run(window={"warmupBatches": 1, "batches": 7}), made, Pulse(None, 0), None)
+        fit(run(window={"warmupBatches": 1, "batches": 7}), made, HeartbeatWriter(None, 0), None)
 
 
 def test_the_load_of_the_host_is_witnessed() -> None:
     config = run(window={"warmupBatches": 1, "batches": 400, "maxForeignCpuRatio": "1"})
-    result = fit(config, parts(), Pulse(None, 0), None)
+    result = fit(config, parts(), HeartbeatWriter(None, 0), None)
     assert result.foreign_cpu_ratio is not None
     assert result.steal_ratio is not None
     assert 0 <= result.foreign_cpu_ratio + result.steal_ratio <= 1

@@ -7,10 +7,10 @@ import torch
 
 from sdbench_trainer.config import TrainerConfig
 from sdbench_trainer.errors import ConfigInvalid
-from sdbench_trainer.model.capabilities import Abilities, abilities_of, require_abilities, unfit
+from sdbench_trainer.model.capabilities import Capabilities, capabilities_of, require_capabilities, unsupported
 from trainer.launching import launched, run_config
 
-T4 = Abilities("Tesla T4", bf16=False)
+T4 = Capabilities("Tesla T4", bf16=False)
 CPU = torch.device("cpu")
 
 
@@ -23,15 +23,15 @@ def config(**knobs: Any) -> TrainerConfig:
     [
         ({"precision": "amp_bf16"}, T4, "precision", "Tesla T4 has no bf16; use amp_fp16 or fp32"),
         ({"frozenPrecision": "bf16"}, T4, "frozenPrecision", "Tesla T4 has no bf16; use fp16 or fp32"),
-        ({"attention": "xformers"}, Abilities("NVIDIA L4", xformers=False), "attention", "xformers does not run on"),
-        ({"compile": True}, Abilities("a CPU", compiler="a C++ compiler (g++)"), "compile", "needs a C++ compiler"),
-        ({"compile": True}, Abilities("NVIDIA L4", compiler="Triton"), "compile", "needs Triton, which this image"),
+        ({"attention": "xformers"}, Capabilities("NVIDIA L4", xformers=False), "attention", "xformers does not run on"),
+        ({"compile": True}, Capabilities("a CPU", compiler="a C++ compiler (g++)"), "compile", "needs a C++ compiler"),
+        ({"compile": True}, Capabilities("NVIDIA L4", compiler="Triton"), "compile", "needs Triton, which this image"),
     ],
 )
 def test_what_a_device_lacks_is_refused_by_name(
-    knobs: dict[str, Any], abilities: Abilities, field: str, words: str
+    knobs: dict[str, Any], abilities: Capabilities, field: str, words: str
 ) -> None:
-    found = unfit(config(**knobs), abilities)
+    found = unsupported(config(**knobs), abilities)
     assert found is not None
     assert found.field == field
     assert words in found.sentence
@@ -48,15 +48,15 @@ def test_what_a_device_lacks_is_refused_by_name(
     ],
 )
 def test_what_is_not_asked_for_may_be_lacking(knobs: dict[str, Any]) -> None:
-    nothing = Abilities("Tesla T4", bf16=False, xformers=False, compiler="Triton")
-    assert unfit(config(**knobs), nothing) is None
+    nothing = Capabilities("Tesla T4", bf16=False, xformers=False, compiler="Triton")
+    assert unsupported(config(**knobs), nothing) is None
 
 
 def test_xformers_does_not_run_on_a_cpu() -> None:
     asked = config(attention="xformers")
-    assert abilities_of(CPU, asked) == Abilities("a CPU", xformers=False)
+    assert capabilities_of(CPU, asked) == Capabilities("a CPU", xformers=False)
     with pytest.raises(ConfigInvalid, match=r"trainer\.attention: xformers does not run on a CPU"):
-        require_abilities(asked, CPU)
+        require_capabilities(asked, CPU)
 
 
 def test_a_launch_without_a_compiler_exits_64_with_a_sentence() -> None:

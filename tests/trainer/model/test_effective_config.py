@@ -10,7 +10,7 @@ from diffusers.models.attention_processor import AttnProcessor
 from sdbench_trainer.config import TrainerConfig
 from sdbench_trainer.data.tokenizer import clip_tokenizer, token_ids
 from sdbench_trainer.errors import ConfigInvalid
-from sdbench_trainer.model.effective_config import asked, built, require_as_asked, trained
+from sdbench_trainer.model.effective_config import built_config, observed_config, requested_config, require_as_asked
 from sdbench_trainer.model.ema import ExponentialMovingAverage
 from sdbench_trainer.model.optimizations import adamw
 from sdbench_trainer.model.stable_diffusion import stable_diffusion
@@ -39,9 +39,9 @@ def config(**knobs: Any) -> TrainerConfig:
     ],
 )
 def test_what_was_built_as_asked_passes(knobs: dict[str, Any]) -> None:
-    found = built(state(config(**knobs)))
+    found = built_config(state(config(**knobs)))
     assert len(found) == 8
-    require_as_asked(found, asked(config(**knobs), devices=1))
+    require_as_asked(found, requested_config(config(**knobs), devices=1))
 
 
 def _other_attention(seen: Any) -> None:
@@ -83,24 +83,24 @@ def test_what_came_out_otherwise_is_refused(change: Any, sentence: str) -> None:
     seen = state(config())
     change(seen)
     with pytest.raises(ConfigInvalid) as refused:
-        require_as_asked(built(seen), asked(config(), devices=1))
+        require_as_asked(built_config(seen), requested_config(config(), devices=1))
     assert str(refused.value) == sentence
 
 
 @pytest.mark.parametrize(("devices", "kind"), [(2, "ddp"), (1, "fsdp2")])
 def test_a_model_that_is_not_shared_is_refused_where_it_should_be(devices: int, kind: str) -> None:
     with pytest.raises(ConfigInvalid, match=f"trainer.dataParallel: {kind} was asked for, and single came out"):
-        require_as_asked(built(state(config())), asked(config(dataParallel=kind), devices))
+        require_as_asked(built_config(state(config())), requested_config(config(dataParallel=kind), devices))
 
 
 def test_the_number_format_is_that_of_the_unets_output() -> None:
     seen = state(config(precision="amp_fp16"))
     seen.outputs = (torch.zeros(1, dtype=torch.float16), torch.zeros(1))
-    assert trained(seen) == {"precision": "amp_fp16", "compile": "false"}
+    assert observed_config(seen) == {"precision": "amp_fp16", "compile": "false"}
 
 
 def test_a_unet_of_which_nothing_was_compiled_is_not_compiled() -> None:
     seen = state(config(compile=True))
     seen.outputs = (torch.zeros(1), torch.zeros(1))
     with pytest.raises(ConfigInvalid, match=r"trainer\.compile: true was asked for, and false came out"):
-        require_as_asked(trained(seen), asked(config(compile=True), devices=1))
+        require_as_asked(observed_config(seen), requested_config(config(compile=True), devices=1))

@@ -16,8 +16,8 @@ from sdbench_trainer.model.stable_diffusion import (
     alphas_cumulated,
     moments,
     networks_on_meta,
-    picked,
     pixels,
+    sample_posterior,
     stable_diffusion,
 )
 
@@ -154,7 +154,7 @@ def test_the_latents_are_those_of_diffusers_with_the_same_weights(model: StableD
     theirs = DiagonalGaussianDistribution(wanted)
     noise = torch.randn(4, 4, 8, 8, generator=torch.Generator().manual_seed(3))
     assert torch.allclose(found, wanted, atol=1e-6)
-    assert torch.allclose(picked(found, noise), theirs.mean + theirs.std * noise, atol=1e-6)
+    assert torch.allclose(sample_posterior(found, noise), theirs.mean + theirs.std * noise, atol=1e-6)
 
 
 def precomputed(model: StableDiffusion, images: Batch) -> Batch:

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from sdbench_trainer.heartbeat import Phase
+from sdbench_trainer.heartbeat import RankPhase
 from sdbench_trainer.report import ExitCode
 from sdbench_trainer.run import START_VARIABLE
 from trainer.launching import alive, launched, launching, run_config, stub
@@ -117,7 +117,7 @@ def test_a_rank_that_stops_stepping_exits_71_and_says_where_it_stands() -> None:
     assert ended.report is not None
     assert ended.report.error is not None
     assert (ended.report.error.rank, ended.report.error.where) == (1, "training")
-    assert ended.report.error.progress == (Phase.TRAINING, 5, 0)
+    assert ended.report.error.progress == (RankPhase.TRAINING, 5, 0)
     assert "in sleep_for_ever" in ended.tail
     assert "No step after step 5 for 5 s." in ended.tail
 

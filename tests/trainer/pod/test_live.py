@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from sdbench_trainer.config import TrainerConfig
-from sdbench_trainer.heartbeat import Phase
+from sdbench_trainer.heartbeat import RankPhase
 from sdbench_trainer.measure.flops import flops_per_image
 from sdbench_trainer.report import ExitCode
 from trainer.launching import PROGRAMS, Launch, free_port, launched, launching, pod, run_config
@@ -88,7 +88,7 @@ def test_of_two_pods_that_hang_each_tells_how_far_it_came_and_the_one_in_its_for
         ended = [one.ended() for one in (master, worker)]
     assert [one.code for one in ended] == [ExitCode.STALLED] * 2, ended
     places = [one.report.error.progress for one in ended if one.report is not None and one.report.error is not None]
-    assert places == [(Phase.TRAINING, 5, 2), (Phase.TRAINING, 5, 1)]
+    assert places == [(RankPhase.TRAINING, 5, 2), (RankPhase.TRAINING, 5, 1)]
 
 
 IMPATIENT = {"rendezvousSeconds": 5, "firstStepSeconds": 300, "stallSeconds": 300}

@@ -12,26 +12,26 @@ import torch
 import torch.distributed as dist
 
 from sdbench_trainer import train
-from sdbench_trainer.distributed import Place, meet
-from sdbench_trainer.heartbeat import Phase, Pulse
+from sdbench_trainer.distributed import RankPlace, meet
+from sdbench_trainer.heartbeat import HeartbeatWriter, RankPhase
 from sdbench_trainer.report import Report
 from sdbench_trainer.run import RunConfig
 
 
-def unequal(run: RunConfig, place: Place, pulse: Pulse) -> Report:
+def unequal(run: RunConfig, place: RankPlace, pulse: HeartbeatWriter) -> Report:
     meet(run, place, pulse)
-    pulse.enter(Phase.SETTING_UP)
+    pulse.enter(RankPhase.SETTING_UP)
     odd = place.rank == 1
     time.sleep(float(odd))
     dist.all_reduce(torch.ones(4 if odd else 8))
     return Report(attempt=run.attempt)
 
 
-def mixed(run: RunConfig, place: Place, pulse: Pulse) -> Report:
+def mixed(run: RunConfig, place: RankPlace, pulse: HeartbeatWriter) -> Report:
     name = "NVIDIA H100" if place.rank == 1 else "NVIDIA A100"
     with patch.object(train, "device_name", lambda run: name):
-        return train.trained(run, place, pulse)
+        return train.train_rank(run, place, pulse)
 
 
 if __name__ == "__main__":
-    train.main(mixed if sys.argv[1] == "devices" else unequal)
+    train.run_rank(mixed if sys.argv[1] == "devices" else unequal)

@@ -4,8 +4,8 @@ import time
 from typing import Any
 
 from sdbench_trainer import train
-from sdbench_trainer.distributed import Place
-from sdbench_trainer.heartbeat import Pulse
+from sdbench_trainer.distributed import RankPlace
+from sdbench_trainer.heartbeat import HeartbeatWriter
 from sdbench_trainer.model.stable_diffusion import StableDiffusion
 from sdbench_trainer.report import Report
 from sdbench_trainer.run import RunConfig
@@ -23,11 +23,11 @@ def hanging(self: StableDiffusion, batch: Any) -> Any:
     return forward(self, batch)
 
 
-def trained(run: RunConfig, place: Place, pulse: Pulse) -> Report:
+def trained(run: RunConfig, place: RankPlace, pulse: HeartbeatWriter) -> Report:
     if place.rank == place.world - 1:
         StableDiffusion.forward = hanging  # type: ignore[method-assign]
-    return train.trained(run, place, pulse)
+    return train.train_rank(run, place, pulse)
 
 
 if __name__ == "__main__":
-    train.main(trained)
+    train.run_rank(trained)

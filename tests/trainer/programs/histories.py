@@ -23,15 +23,15 @@ from torch.distributed.tensor import DTensor
 
 from sdbench_trainer.config import Ema, Encoding, TrainerConfig
 from sdbench_trainer.data.tokenizer import clip_tokenizer, token_ids
-from sdbench_trainer.distributed import Place, device_of, meet
-from sdbench_trainer.heartbeat import Phase, Pulse
-from sdbench_trainer.model.effective_config import Inspection
+from sdbench_trainer.distributed import RankPlace, device_of, meet
+from sdbench_trainer.heartbeat import HeartbeatWriter, RankPhase
+from sdbench_trainer.model.effective_config import EffectiveConfig
 from sdbench_trainer.model.ema import ExponentialMovingAverage
 from sdbench_trainer.model.noise import draw_seed
 from sdbench_trainer.model.stable_diffusion import Batch, image_encoder, moments
 from sdbench_trainer.report import Report
 from sdbench_trainer.run import RunConfig
-from sdbench_trainer.train import Parts, batch_truth, fit, main, parts_of
+from sdbench_trainer.train import Parts, batch_truth, build_parts, fit, run_rank
 
 CPU = torch.device("cpu")
 Named = dict[str, Tensor]
@@ -84,7 +84,7 @@ def closed_form(weights: list[Named], ema: Ema) -> Named:
 class Fixed:
     """This rank's share of the same batches in every case, from a step on."""
 
-    def __init__(self, config: TrainerConfig, place: Place, first: int) -> None:
+    def __init__(self, config: TrainerConfig, place: RankPlace, first: int) -> None:
         self.batch_size = config.global_batch_size // place.world
         self._encoder: Any = None
         if config.encoding is Encoding.PRECOMPUTED:
@@ -119,9 +119,11 @@ def near(found: Named, wanted: Named, tolerance: float, what: str) -> None:
         assert difference <= tolerance, f"{what}: {name} differs by {difference}"
 
 
-def history(run: RunConfig, place: Place, pulse: Pulse, first: int, **settings: Any) -> tuple[Diary, Inspection]:
-    diary, inspection = Diary(), Inspection(run.trainer, run.devices)
-    made = parts_of(run, place, device_of(run, place))
+def history(
+    run: RunConfig, place: RankPlace, pulse: HeartbeatWriter, first: int, **settings: Any
+) -> tuple[Diary, EffectiveConfig]:
+    diary, inspection = Diary(), EffectiveConfig(run.trainer, run.devices)
+    made = build_parts(run, place, device_of(run, place))
     parts: Parts = replace(
         made,
         loader=Fixed(run.trainer, place, first),
@@ -140,7 +142,12 @@ def ending_after(run: RunConfig, trainer: dict[str, Any], steps: int) -> RunConf
 
 
 def resumed(
-    case: dict[str, Any], run: RunConfig, place: Place, pulse: Pulse, straight: Diary, saved: dict[str, Any]
+    case: dict[str, Any],
+    run: RunConfig,
+    place: RankPlace,
+    pulse: HeartbeatWriter,
+    straight: Diary,
+    saved: dict[str, Any],
 ) -> None:
     """Go on at half way from what the straight run saved, and compare."""
     half = case["steps"] // 2
@@ -154,7 +161,7 @@ def resumed(
     near(again.average, straight.average, 0.0, "average at the end")
 
 
-def checked(case: dict[str, Any], run: RunConfig, place: Place, pulse: Pulse) -> None:
+def checked(case: dict[str, Any], run: RunConfig, place: RankPlace, pulse: HeartbeatWriter) -> None:
     asked = ending_after(run, case["trainer"], case["steps"])
     saved: dict[str, Any] = {}
     if case.get("resume"):
@@ -175,13 +182,13 @@ def checked(case: dict[str, Any], run: RunConfig, place: Place, pulse: Pulse) ->
     print("history", json.dumps(found))
 
 
-def histories(run: RunConfig, place: Place, pulse: Pulse) -> Report:
+def histories(run: RunConfig, place: RankPlace, pulse: HeartbeatWriter) -> Report:
     meet(run, place, pulse)
-    pulse.enter(Phase.SETTING_UP)
+    pulse.enter(RankPhase.SETTING_UP)
     for argument in sys.argv[1:]:
         checked({"steps": 10, "trainer": {}, **json.loads(argument)}, run, place, pulse)
     return Report(attempt=run.attempt, batch=batch_truth(run))
 
 
 if __name__ == "__main__":
-    main(histories)
+    run_rank(histories)

@@ -10,13 +10,13 @@ from typing import Any
 from composer.core import Algorithm, Event, State
 from composer.loggers import Logger
 
-from sdbench_trainer.distributed import Place, device_of, meet
-from sdbench_trainer.heartbeat import Phase, Pulse
+from sdbench_trainer.distributed import RankPlace, device_of, meet
+from sdbench_trainer.heartbeat import HeartbeatWriter, RankPhase
 from sdbench_trainer.measure.environment import environment
 from sdbench_trainer.model.stable_diffusion import Batch
 from sdbench_trainer.report import Report
 from sdbench_trainer.run import RunConfig
-from sdbench_trainer.train import batch_truth, fit, main, parts_of
+from sdbench_trainer.train import batch_truth, build_parts, fit, run_rank
 
 
 class Diary(Algorithm):  # type: ignore[misc]
@@ -43,15 +43,15 @@ class Shown:
             yield batch
 
 
-def losses(run: RunConfig, place: Place, pulse: Pulse) -> Report:
+def losses(run: RunConfig, place: RankPlace, pulse: HeartbeatWriter) -> Report:
     device = device_of(run, place)
     meet(run, place, pulse)
-    pulse.enter(Phase.SETTING_UP)
-    parts = parts_of(run, place, device)
+    pulse.enter(RankPhase.SETTING_UP)
+    parts = build_parts(run, place, device)
     shown = replace(parts, loader=Shown(parts.loader), algorithms=(*parts.algorithms, Diary()))
     measured = fit(run, shown, pulse, None)
     return Report(attempt=run.attempt, measurement=measured, batch=batch_truth(run), environment=environment(run))
 
 
 if __name__ == "__main__":
-    main(losses)
+    run_rank(losses)

@@ -19,13 +19,13 @@ from composer.loggers import Logger
 from composer.models import ComposerModel
 from torch import Tensor, nn
 
-from sdbench_trainer.distributed import Place, meet
-from sdbench_trainer.heartbeat import Phase, Pulse
+from sdbench_trainer.distributed import RankPlace, meet
+from sdbench_trainer.heartbeat import HeartbeatWriter, RankPhase
 from sdbench_trainer.measure.environment import environment
 from sdbench_trainer.model.ema import ExponentialMovingAverage
 from sdbench_trainer.report import Report
 from sdbench_trainer.run import RunConfig
-from sdbench_trainer.train import Parts, batch_truth, fit, main
+from sdbench_trainer.train import Parts, batch_truth, fit, run_rank
 
 EPOCH_BATCHES = 17
 SLOW_WARMUP = 2.0
@@ -143,9 +143,9 @@ class Evaluated:
         return iter([{"x": torch.ones(1, 4)}] * 2)
 
 
-def paced(run: RunConfig, place: Place, pulse: Pulse) -> Report:
+def paced(run: RunConfig, place: RankPlace, pulse: HeartbeatWriter) -> Report:
     meet(run, place, pulse)
-    pulse.enter(Phase.SETTING_UP)
+    pulse.enter(RankPhase.SETTING_UP)
     pacer = Pacer(float(sys.argv[1]), run.trainer.window.warmup_batches)
     slow = f"slow={place.rank}" in sys.argv
     loader = Loader(pacer, batch_truth(run).per_device, LOADER_SECONDS if slow else 0.0)
@@ -168,4 +168,4 @@ def paced(run: RunConfig, place: Place, pulse: Pulse) -> Report:
 
 
 if __name__ == "__main__":
-    main(paced)
+    run_rank(paced)

@@ -20,11 +20,11 @@ import sys
 import time
 from pathlib import Path
 
-from sdbench_trainer.heartbeat import Phase, Pulse
+from sdbench_trainer.heartbeat import HeartbeatWriter, RankPhase
 
 RANK = int(os.environ["RANK"])
 SCRATCH = Path(os.environ["SDBENCH_SCRATCH"])
-PULSE = Pulse(SCRATCH / "beats", int(os.environ["LOCAL_RANK"]))
+PULSE = HeartbeatWriter(SCRATCH / "beats", int(os.environ["LOCAL_RANK"]))
 
 
 def sleep_for_ever() -> None:
@@ -33,7 +33,7 @@ def sleep_for_ever() -> None:
 
 
 def beat(steps: int) -> None:
-    PULSE.enter(Phase.TRAINING)
+    PULSE.enter(RankPhase.TRAINING)
     for _ in range(steps):
         PULSE.step()
         time.sleep(0.01)
@@ -41,7 +41,7 @@ def beat(steps: int) -> None:
 
 def result() -> None:
     document = json.loads(os.environ["SDBENCH_RUN"])
-    batch = {"askedGlobalBatchSize": 4, "globalBatchSize": 4, "perDevice": 4, "microbatches": 1}
+    batch = {"requestedGlobalBatchSize": 4, "globalBatchSize": 4, "perDevice": 4, "microbatches": 1}
     (SCRATCH / f"outcome-{os.environ['LOCAL_RANK']}.json").write_text(
         json.dumps({"attempt": document["attempt"], "batch": batch})
     )
@@ -63,10 +63,10 @@ def behave(behaviour: str) -> None:
         beat(5)
         sleep_for_ever()
     elif word == "rendezvous":
-        PULSE.enter(Phase.RENDEZVOUS)
+        PULSE.enter(RankPhase.RENDEZVOUS)
         sleep_for_ever()
     elif word == "gather":
-        PULSE.enter(Phase.GATHERING)
+        PULSE.enter(RankPhase.GATHERING)
         sleep_for_ever()
     elif word == "ignore-term":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -20,7 +20,7 @@ from benchmarks.results import (
     finding,
     write,
 )
-from sdbench_trainer.measure.host_load import Reading, machine_in
+from sdbench_trainer.measure.host_load import CpuReading, cpu_times_in
 
 ROOT = Path(__file__).resolve().parents[3]
 MACHINE = Machine(
@@ -101,8 +101,8 @@ def test_results_come_back_as_they_were_written(tmp_path: Path) -> None:
 
 
 def test_the_load_is_what_neither_idled_nor_was_ours() -> None:
-    before = Reading("host", machine_in("cpu  100 0 50 800 50 0 0 0 0 0\n"), own=100)
-    after = Reading("host", machine_in("cpu  200 10 80 1000 60 5 5 40 77 0\n"), own=190)
+    before = CpuReading("host", cpu_times_in("cpu  100 0 50 800 50 0 0 0 0 0\n"), own=100)
+    after = CpuReading("host", cpu_times_in("cpu  200 10 80 1000 60 5 5 40 77 0\n"), own=190)
     assert load_between(before, after) == Load(foreign_cpu_ratio=0.15, steal_ratio=0.1)
 
 

@@ -8,8 +8,8 @@ import yaml
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.status_resolved import Resolved
 from sdbench.api.workload import Workload
-from sdbench.core.snapshot import Start
-from sdbench_trainer.run import RunConfig, Source
+from sdbench.core.snapshot import CreateJob
+from sdbench_trainer.run import DataSource, RunConfig
 
 ROOT = Path(__file__).resolve().parents[3]
 UID = "40d0bd1c-ef32-46c2-8e89-71bd2091d715"
@@ -24,16 +24,16 @@ def benchmark(**spec: Any) -> Benchmark:
     return Benchmark.model_validate(document)
 
 
-def start(one: Benchmark, pods: int = 1, devices_per_pod: int = 1, remote: str | None = "s3://b/shards") -> Start:
+def start(one: Benchmark, pods: int = 1, devices_per_pod: int = 1, remote: str | None = "s3://b/shards") -> CreateJob:
     """The first Attempt at the first Trial."""
     run = RunConfig(
         attempt="tiny-40d0b-0-1",
         devices=pods * devices_per_pod,
         accelerator=one.spec.devices.resource is not None,
-        source=Source(remote=remote),
+        source=DataSource(remote=remote),
         trainer=one.spec.trainer,
     )
-    return Start("tiny-40d0b-0-1", 0, 1, "registry.example/trainer:1", run, pods, devices_per_pod)
+    return CreateJob("tiny-40d0b-0-1", 0, 1, "registry.example/trainer:1", run, pods, devices_per_pod)
 
 
 def fixed(one: Benchmark, given: Workload) -> Benchmark:

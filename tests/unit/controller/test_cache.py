@@ -9,7 +9,7 @@ from sdbench.api.benchmark import Benchmark, Metadata
 from sdbench.api.spec import Retention
 from sdbench.api.status import Condition, ConditionStatus, ConditionType, Status, TrialPhase, TrialRow
 from sdbench.controller.apiserver.cluster import Key, key_of
-from sdbench.controller.cache import Board, over, settled
+from sdbench.controller.cache import BenchmarkCache, is_over, is_settled
 from unit.controller.shapes import benchmark
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
@@ -39,7 +39,7 @@ def with_row(phase: TrialPhase, attempt: int, keep_seconds: int = 60) -> Benchma
 
 
 def test_what_a_full_list_does_not_name_is_gone() -> None:
-    board = Board()
+    board = BenchmarkCache()
     board.put(benchmark())
     board.listing()
     board.replace(())
@@ -47,7 +47,7 @@ def test_what_a_full_list_does_not_name_is_gone() -> None:
 
 
 def test_a_full_list_does_not_undo_what_passes_found_while_it_was_made() -> None:
-    board, old, new = Board(), with_status(), with_status(*DONE, version="8")
+    board, old, new = BenchmarkCache(), with_status(), with_status(*DONE, version="8")
     gone = old.model_copy(update={"metadata": old.metadata.model_copy(update={"name": "gone"})})
     board.listing()
     board.put(new)
@@ -57,7 +57,7 @@ def test_a_full_list_does_not_undo_what_passes_found_while_it_was_made() -> None
 
 
 def test_nothing_is_settled_before_the_operator_has_seen_it() -> None:
-    assert not settled(benchmark())
+    assert not is_settled(benchmark())
     assert key_of(benchmark()) == Key("lab", "tiny")
 
 
@@ -79,18 +79,18 @@ def test_nothing_is_settled_before_the_operator_has_seen_it() -> None:
     ],
 )
 def test_what_may_still_change_by_itself_is_worth_a_look(of: Benchmark, worth: bool) -> None:
-    assert Board().worth_a_look(of) is worth
+    assert BenchmarkCache().worth_a_look(of) is worth
 
 
 def test_an_end_with_a_date_is_worth_one_look_which_says_when_to_look_again() -> None:
-    board, of = Board(), with_status(*DONE, ttl_seconds_after_finished=60)
+    board, of = BenchmarkCache(), with_status(*DONE, ttl_seconds_after_finished=60)
     board.put(of)
     assert not board.worth_a_look(of)
     assert board.worth_a_look(with_status(*DONE, ttl_seconds_after_finished=60, version="8"))
 
 
 def test_what_has_not_changed_is_not_read_again() -> None:
-    board, of = Board(), with_status()
+    board, of = BenchmarkCache(), with_status()
     board.put(of)
     same = {"namespace": "lab", "name": "tiny", "uid": of.metadata.uid, "resourceVersion": "7"}
     assert board.unchanged(same) is of
@@ -99,7 +99,7 @@ def test_what_has_not_changed_is_not_read_again() -> None:
 
 
 def test_what_cannot_be_read_is_told_again_only_when_it_has_changed() -> None:
-    board, metadata = Board(), with_status().metadata
+    board, metadata = BenchmarkCache(), with_status().metadata
     board.leave_alone(metadata)
     assert board.left_alone(metadata)
     assert not board.left_alone(Metadata(name="tiny", namespace="lab", uid=metadata.uid, resource_version="8"))
@@ -113,15 +113,15 @@ def test_an_unread_benchmark_is_over_when_it_ended_was_cleaned_up_and_has_not_ch
     conditions: tuple[Condition, ...], generation: int, surely: bool
 ) -> None:
     status = Status(observed_generation=1, conditions=conditions).document()
-    assert over({"metadata": {"generation": generation}, "status": status}) is surely
-    assert not over({"metadata": {"generation": generation}})
+    assert is_over({"metadata": {"generation": generation}, "status": status}) is surely
+    assert not is_over({"metadata": {"generation": generation}})
 
 
 def test_a_refused_question_is_looked_at_once_by_each_operator() -> None:
     refused = condition(ConditionType.ACCEPTED, False, "PlanRefused")
     of = with_status(refused, condition(ConditionType.FAILED), condition(ConditionType.CLEANED_UP))
-    board = Board()
-    assert settled(of)
+    board = BenchmarkCache()
+    assert is_settled(of)
     assert board.worth_a_look(of)
     board.put(of)
     assert not board.worth_a_look(of)

@@ -15,11 +15,11 @@ from sdbench.cli import app
 from sdbench.controller import operator
 from sdbench.controller.job.pytorchjob import pytorchjob
 from sdbench.controller.operator import Options
-from sdbench.controller.options import OWN_NAMES, OWN_PREFIXES, WrongOption, bounds, presets, workload
+from sdbench.controller.options import OWN_NAMES, OWN_PREFIXES, WrongOption, parsed_bounds, read_presets, read_workload
 from sdbench.core.snapshot import Bounds
 from sdbench_trainer.pod import topology
 from sdbench_trainer.pod.topology import Topology
-from sdbench_trainer.run import RUN_VARIABLE, Source
+from sdbench_trainer.run import RUN_VARIABLE, DataSource
 from unit.controller.shapes import benchmark, fixed, start
 
 
@@ -35,12 +35,12 @@ FABRIC = {"environment": {"NCCL_IB_HCA": "mlx5"}, "resources": {"rdma/hca": "1"}
 
 def test_presets_are_read_by_name(tmp_path: Path) -> None:
     expected = {"rdma": Preset.model_validate(FABRIC), "plain": Preset()}
-    assert presets(written(tmp_path, {"rdma": FABRIC, "plain": {}})) == expected
+    assert read_presets(written(tmp_path, {"rdma": FABRIC, "plain": {}})) == expected
 
 
 @pytest.mark.parametrize("text", ["", "{}"])
 def test_a_file_may_define_none(tmp_path: Path, text: str) -> None:
-    assert presets(written(tmp_path, text)) == presets(None) == {}
+    assert read_presets(written(tmp_path, text)) == read_presets(None) == {}
 
 
 WRONG = [
@@ -65,14 +65,14 @@ WRONG = [
 def test_a_wrong_preset_is_refused_with_its_path(tmp_path: Path, content: Any, said: str) -> None:
     file = written(tmp_path, content)
     with pytest.raises(WrongOption) as refused:
-        presets(file)
+        read_presets(file)
     assert str(refused.value).startswith(f"{file}: ")
     assert said in str(refused.value)
 
 
 def test_an_absent_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(WrongOption, match="the presets cannot be read"):
-        presets(tmp_path / "absent")
+        read_presets(tmp_path / "absent")
 
 
 def test_no_preset_can_set_what_we_set(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_no_preset_can_set_what_we_set(tmp_path: Path) -> None:
     ours = {
         RUN_VARIABLE,
         *topology.credential_variables(credentials),
-        *topology.source_variables(Source(endpoint="http://x", region="eu")),
+        *topology.source_variables(DataSource(endpoint="http://x", region="eu")),
         *topology.rank_variables(Topology(2, 0, 1, "x", 1), 0, tmp_path, tmp_path),
         *(one["name"] for one in _container(pytorchjob(one, start(one)))["env"]),
     }
@@ -105,14 +105,14 @@ FIXED = {
 
 
 def test_a_workload_is_read_as_it_is_written(tmp_path: Path) -> None:
-    found = workload(written(tmp_path, FIXED))
+    found = read_workload(written(tmp_path, FIXED))
     assert found == Workload.model_validate(FIXED)
     assert found.document() == FIXED
 
 
 @pytest.mark.parametrize("content", ["", {}, {"imagePullSecrets": []}])
 def test_a_workload_may_fix_nothing(tmp_path: Path, content: Any) -> None:
-    assert workload(written(tmp_path, content)) is workload(None) is None
+    assert read_workload(written(tmp_path, content)) is read_workload(None) is None
 
 
 WRONG_WORKLOADS = [
@@ -134,26 +134,26 @@ WRONG_WORKLOADS = [
 def test_a_wrong_workload_is_refused_with_its_path(tmp_path: Path, content: Any, said: str) -> None:
     file = written(tmp_path, content)
     with pytest.raises(WrongOption) as refused:
-        workload(file)
+        read_workload(file)
     assert str(refused.value).startswith(f"{file}: ")
     assert said in str(refused.value)
     assert "secret@" not in str(refused.value)
 
 
 def test_bounds_are_what_was_given_and_otherwise_none() -> None:
-    assert bounds(None, None, None) == Bounds()
-    assert bounds(8, "0.5", 2) == Bounds(8, Decimal("0.5"), 2)
+    assert parsed_bounds(None, None, None) == Bounds()
+    assert parsed_bounds(8, "0.5", 2) == Bounds(8, Decimal("0.5"), 2)
 
 
 @pytest.mark.parametrize("hours", ["many", "0", "-1", "NaN", "Infinity", ""])
 def test_hours_that_are_none_are_refused(hours: str) -> None:
     with pytest.raises(WrongOption, match="--max-device-hours"):
-        bounds(None, hours, None)
+        parsed_bounds(None, hours, None)
 
 
 def test_the_command_hands_them_to_the_operator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[Options] = []
-    monkeypatch.setattr(operator, "run", ran.append)
+    monkeypatch.setattr(operator, "run_operator", ran.append)
     file, other = written(tmp_path, {"rdma": FABRIC}), tmp_path / "workload.json"
     other.write_text(json.dumps(FIXED))
     options = ("--max-devices", "64", "--max-device-hours", "500", "--max-concurrent-trials", "2", "--presets", file)
@@ -168,7 +168,7 @@ def test_the_command_hands_them_to_the_operator(tmp_path: Path, monkeypatch: pyt
 
 def test_the_command_refuses_a_wrong_preset_and_starts_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[Options] = []
-    monkeypatch.setattr(operator, "run", ran.append)
+    monkeypatch.setattr(operator, "run_operator", ran.append)
     file = written(tmp_path, {"rdma": {"environment": {"RANK": "0"}}})
     done = CliRunner().invoke(app, ["operator", "--default-image", "x", "--presets", str(file)])
     assert (done.exit_code, ran) == (2, [])
@@ -179,7 +179,7 @@ def test_the_command_refuses_a_wrong_workload_and_starts_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ran: list[Options] = []
-    monkeypatch.setattr(operator, "run", ran.append)
+    monkeypatch.setattr(operator, "run_operator", ran.append)
     file = written(tmp_path, {"proxies": {}})
     done = CliRunner().invoke(app, ["operator", "--default-image", "x", "--workload", str(file)])
     assert (done.exit_code, ran) == (2, [])

@@ -11,8 +11,8 @@ from sdbench.controller.apiserver import errors, rbac, requests
 from sdbench.controller.apiserver.clock import ServerClock
 from sdbench.controller.apiserver.cluster import key_of
 from sdbench.controller.apiserver.errors import error_in
-from sdbench.controller.cache import Board
-from sdbench.controller.liveness import LIST_LIMIT, PASS_LIMIT, TRY_LIMIT, Pulse
+from sdbench.controller.cache import BenchmarkCache
+from sdbench.controller.liveness import LIST_LIMIT, PASS_LIMIT, TRY_LIMIT, Liveness
 from sdbench.controller.metrics import definitions
 from sdbench.controller.metrics.collector import OperatorSeries
 from unit.controller.shapes import benchmark
@@ -107,17 +107,17 @@ def test_the_operator_is_ill_when_work_waits_or_nothing_is_listed_but_not_when_t
     quiet: float, silence: float, age: float, overdue: float, word: str
 ) -> None:
     now = 10_000.0
-    said = Pulse(last_pass=now - quiet, next_try=now - silence, last_list=now - age).complaint(now, overdue)
+    said = Liveness(last_pass=now - quiet, next_try=now - silence, last_list=now - age).complaint(now, overdue)
     assert word in said
     assert bool(said) == bool(word)
 
 
 def test_the_rules_in_the_chart_are_up_to_date() -> None:
-    assert (ROOT / "charts/sdbench/files/rules.yaml").read_text() == rbac.text(), "run make generate"
+    assert (ROOT / "charts/sdbench/files/rules.yaml").read_text() == rbac.rbac_yaml(), "run make generate"
 
 
 def test_nothing_of_secrets_and_no_wildcard_is_asked_for() -> None:
-    asked = rbac.rules(rbac.rights())
+    asked = rbac.rbac_rules(rbac.rights())
     assert not any("secrets" in rule["resources"] or "*" in str(rule) for rule in asked)
     assert all("patch" not in rule["verbs"] for rule in asked)
 
@@ -128,7 +128,7 @@ def test_every_call_is_in_the_table_that_makes_the_rights() -> None:
 
 
 def test_series_are_served_while_their_benchmark_exists() -> None:
-    board = Board()
+    board = BenchmarkCache()
     one = benchmark().model_copy(update={"status": Status(spent_device_seconds=7)})
     board.put(one)
     served = OperatorSeries(board.benchmarks, lambda: 3)

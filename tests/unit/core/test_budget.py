@@ -11,8 +11,8 @@ from sdbench.api.spec import Limits, Spec
 from sdbench.api.status import Phase, Status, TrialPhase
 from sdbench.core.decide import decide
 from sdbench.core.plan.caps import budget, devices_at_once
-from sdbench.core.snapshot import AttemptState, Bounds, Decision, World
-from unit.core.worlds import NOON, after, attempt, benchmark, condition, exited, pod, report, spec, world
+from sdbench.core.snapshot import AttemptState, Bounds, Decision, Snapshot
+from unit.core.worlds import NOON, after, attempt, benchmark, condition, exited, pod, report, snapshot, spec
 
 EIGHT = {"counts": [8], "perPod": 8, "hourlyPrice": "2"}
 HOUR = 3_600
@@ -37,15 +37,15 @@ def said(status: Status, name: str) -> tuple[str, str]:
     return found.reason, found.message
 
 
-def first_is_over(wanted: Spec, seconds: float, bounds: Bounds = Bounds()) -> tuple[Decision, World]:  # noqa: B008
+def first_is_over(wanted: Spec, seconds: float, bounds: Bounds = Bounds()) -> tuple[Decision, Snapshot]:  # noqa: B008
     """The first Trial was measured, and its devices were held for that long, from noon on."""
-    at = world(benchmark(wanted))
+    at = snapshot(benchmark(wanted))
     at = replace(at, defaults=replace(at.defaults, bounds=bounds))
     at = after(decide(at), at, attempt(pod()), seconds=10)
     at = after(decide(at), at, measured(), seconds=seconds - 11)
     at = after(decide(at), at, measured())
     made = decide(at)
-    assert [stop.name for stop in made.stops] == [measured().name]
+    assert [stop.name for stop in made.jobs_to_delete] == [measured().name]
     at = after(made, at, seconds=1)
     return decide(at), at
 
@@ -92,17 +92,17 @@ def test_a_plan_that_cannot_fit_is_refused_and_names_the_bound(
     limits: dict[str, str], bounds: Bounds, sentence: str
 ) -> None:
     wanted = asked(limits, trainer={"window": {"warmupBatches": 1, "warmupSeconds": 60, "batches": 4}})
-    at = world(benchmark(wanted))
+    at = snapshot(benchmark(wanted))
     made = decide(replace(at, defaults=replace(at.defaults, bounds=bounds)))
     assert said(made.status, "Accepted")[0] == "PlanRefused"
     assert sentence in said(made.status, "Accepted")[1]
-    assert made.starts == ()
+    assert made.jobs_to_create == ()
 
 
 def test_the_certain_minimum_is_of_the_repeats_that_are_measured_in_any_case() -> None:
     more = {"min": 2, "max": 9, "targetCoefficientOfVariation": "0.02"}
     wanted = asked({"deviceHours": "0.267"}, repeats=more, trainer={"window": {"warmupSeconds": 60, "batches": 4}})
-    made = decide(world(benchmark(wanted)))
+    made = decide(snapshot(benchmark(wanted)))
     assert condition(made.status, "Accepted") == "True"
     assert made.status.plan is not None
     assert made.status.plan.least_device_hours == Decimal("0.267")
@@ -110,14 +110,14 @@ def test_the_certain_minimum_is_of_the_repeats_that_are_measured_in_any_case() -
 
 
 def test_a_cost_without_a_price_is_refused() -> None:
-    made = decide(world(benchmark(asked({"cost": "10"}, devices={"counts": [8], "perPod": 8}))))
+    made = decide(snapshot(benchmark(asked({"cost": "10"}, devices={"counts": [8], "perPod": 8}))))
     assert "spec.limits.cost: set devices.hourlyPrice" in said(made.status, "Accepted")[1]
 
 
 def test_a_trial_that_no_longer_fits_what_is_left_is_not_started() -> None:
     made, at = first_is_over(asked({"deviceHours": "1.5"}), seconds=400)
     assert phases(made) == ["Succeeded:Measured", "Failed:BudgetExceeded"]
-    assert (made.starts, made.status.spent_device_seconds) == ((), 8 * 400)
+    assert (made.jobs_to_create, made.status.spent_device_seconds) == ((), 8 * 400)
     row = made.status.trials[1]
     assert "0.611 device-hours are left of 1.500 device-hours, limits.deviceHours; this trial needs 0.8" in row.message
     reason, message = said(made.status, "Complete")
@@ -125,13 +125,13 @@ def test_a_trial_that_no_longer_fits_what_is_left_is_not_started() -> None:
     assert message.startswith("1 of 1 points are measured: 0.611 device-hours are left")
     assert condition(made.status, "CleanedUp") == "True"
     at = after(made, at)
-    assert (decide(at).status, decide(at).look_again) == (made.status, None)
+    assert (decide(at).status, decide(at).requeue_after) == (made.status, None)
 
 
 @pytest.mark.parametrize("hours", ["1.778", "99"])
 def test_a_trial_that_fits_is_started(hours: str) -> None:
     made, _ = first_is_over(asked({"deviceHours": hours}), seconds=400)
-    assert [start.trial for start in made.starts] == [1]
+    assert [start.trial for start in made.jobs_to_create] == [1]
 
 
 def test_the_administrators_hours_stop_as_the_authors_do() -> None:
@@ -141,20 +141,20 @@ def test_the_administrators_hours_stop_as_the_authors_do() -> None:
 
 
 def test_a_running_attempt_is_stopped_at_the_very_moment() -> None:
-    at = world(benchmark(asked({"deviceHours": "1"})))
+    at = snapshot(benchmark(asked({"deviceHours": "1"})))
     at = after(decide(at), at, attempt(pod()), seconds=10)
     at = after(decide(at), at, attempt(pod()))
-    assert decide(at).look_again == timedelta(seconds=HOUR / 8 - 10)
+    assert decide(at).requeue_after == timedelta(seconds=HOUR / 8 - 10)
     at = replace(at, now=NOON + timedelta(seconds=HOUR / 8 - 1))
     assert decide(at).status == at.benchmark.status
     at = replace(at, now=NOON + timedelta(seconds=HOUR / 8))
     made = decide(at)
     assert phases(made) == ["Failed:BudgetExceeded", "Failed:BudgetExceeded"]
     assert "The budget of 1.000 device-hours, limits.deviceHours, is used up" in made.status.trials[0].message
-    assert made.stops == (), "the end is stored before anything is removed"
+    assert made.jobs_to_delete == (), "the end is stored before anything is removed"
     at = after(made, at, attempt(pod()), seconds=1)
     made = decide(at)
-    assert [stop.reason for stop in made.stops] == ["BudgetExceeded"]
+    assert [stop.reason for stop in made.jobs_to_delete] == ["BudgetExceeded"]
     at = after(made, at, seconds=2)
     made = decide(at)
     assert (made.status.phase, said(made.status, "Failed")[0]) == (Phase.FAILED, "BudgetExceeded")
@@ -164,20 +164,20 @@ def test_a_running_attempt_is_stopped_at_the_very_moment() -> None:
 
 @pytest.mark.parametrize("limit", ["deviceHours", "cost"])
 def test_a_budget_that_no_date_can_tell_the_end_of_is_taken(limit: str) -> None:
-    at = world(benchmark(asked({limit: "9" * 21})))
+    at = snapshot(benchmark(asked({limit: "9" * 21})))
     at = after(decide(at), at, attempt(pod()), seconds=10)
     assert [row.phase for row in decide(at).status.trials][:1] == [TrialPhase.RUNNING]
 
 
 def test_a_result_that_comes_as_the_budget_ends_is_kept() -> None:
-    at = world(benchmark(asked({"deviceHours": "1"})))
+    at = snapshot(benchmark(asked({"deviceHours": "1"})))
     at = after(decide(at), at, attempt(pod()), seconds=10)
     at = after(decide(at), at, measured(), seconds=HOUR)
     assert phases(decide(at)) == ["Succeeded:Measured", "Failed:BudgetExceeded"]
 
 
 def test_what_was_spent_survives_a_restart_and_a_raised_limit_lets_it_go_on() -> None:
-    at = world(benchmark(asked({"deviceHours": "1"})))
+    at = snapshot(benchmark(asked({"deviceHours": "1"})))
     at = after(decide(at), at, attempt(pod()), seconds=10)
     at = after(decide(at), at, attempt(pod()), seconds=300)
     raised = Limits.model_validate({"deviceHours": "3"})
@@ -185,7 +185,7 @@ def test_what_was_spent_survives_a_restart_and_a_raised_limit_lets_it_go_on() ->
     made = decide(at)
     assert phases(made)[0] == "Running:"
     at = after(made, at, attempt(pod()))
-    assert decide(at).look_again == timedelta(seconds=3 * HOUR / 8 - 610)
+    assert decide(at).requeue_after == timedelta(seconds=3 * HOUR / 8 - 610)
 
 
 def test_a_limit_that_is_lowered_later_is_a_brake_and_no_refusal() -> None:
@@ -199,21 +199,21 @@ def test_a_limit_that_is_lowered_later_is_a_brake_and_no_refusal() -> None:
 
 def test_beside_running_trials_only_those_start_that_can_be_paid_together() -> None:
     wanted = asked({"deviceHours": "2.5"}, repeats={"min": 4}, parallelism=2)
-    at = world(benchmark(wanted))
+    at = snapshot(benchmark(wanted))
     made = decide(at)
-    assert [start.trial for start in made.starts] == [0, 1], "nothing is known yet of what they cost"
+    assert [start.trial for start in made.jobs_to_create] == [0, 1], "nothing is known yet of what they cost"
     at = after(made, at, attempt(pod()), attempt(pod(), trial=1), seconds=10)
     at = after(decide(at), at, measured(), attempt(pod(), trial=1), seconds=389)
     at = after(decide(at), at, measured(), attempt(pod(), trial=1))
     at = after(decide(at), at, attempt(pod(), trial=1), seconds=1)
     made = decide(at)
     assert phases(made) == ["Succeeded:Measured", "Running:", "Pending:", "Pending:"], "0.722 are left, 0.889 needed"
-    assert made.starts == ()
+    assert made.jobs_to_create == ()
     at = after(made, at, measured(trial=1), seconds=1)
     at = after(decide(at), at, measured(trial=1))
     made = decide(after(decide(at), at))
     assert phases(made)[2:] == ["Failed:BudgetExceeded", "Failed:BudgetExceeded"]
-    assert [notice.reason for notice in made.notices].count("BudgetExceeded") == 1, "hundreds are said in one sentence"
+    assert [notice.reason for notice in made.events].count("BudgetExceeded") == 1, "hundreds are said in one sentence"
 
 
 def test_nothing_is_given_up_while_suspended() -> None:
@@ -226,14 +226,14 @@ def test_nothing_is_given_up_while_suspended() -> None:
     made = decide(at)
     assert phases(made) == ["Succeeded:Measured", "Pending:Suspended"]
     raised = after(made, at, suspend=False, limits=Limits.model_validate({"deviceHours": "9"}))
-    assert [start.trial for start in decide(raised).starts] == [1]
+    assert [start.trial for start in decide(raised).jobs_to_create] == [1]
     resumed = after(made, at, suspend=False)
     assert phases(decide(resumed))[1] == "Failed:BudgetExceeded"
 
 
 def test_pods_that_held_devices_while_others_found_none_are_charged() -> None:
     wanted = spec(devices={"counts": [16], "perPod": 8}, trainer={"globalBatchSize": 16})
-    at = world(benchmark(wanted))
+    at = snapshot(benchmark(wanted))
     half = attempt(pod(), pod(1, scheduled_at=None, started_at=None, unschedulable="0/2 nodes"))
     at = after(decide(at), at, half, seconds=100)
     at = after(decide(at), at, half, suspend=True)
@@ -247,10 +247,10 @@ def test_pods_that_held_devices_while_others_found_none_are_charged() -> None:
 def test_half_a_gang_uses_the_budget_up_as_well() -> None:
     limits = {"deviceHours": "1", "gangSeconds": 3_000}
     wanted = spec(devices={"counts": [16], "perPod": 8}, trainer={"globalBatchSize": 16}, limits=limits)
-    at = world(benchmark(wanted))
+    at = snapshot(benchmark(wanted))
     half = attempt(pod(), pod(1, scheduled_at=None, started_at=None, unschedulable="0/2 nodes"))
     at = after(decide(at), at, half, seconds=100)
     at = after(decide(at), at, half)
-    assert decide(at).look_again == timedelta(seconds=350)
+    assert decide(at).requeue_after == timedelta(seconds=350)
     at = replace(at, now=NOON + timedelta(seconds=450))
     assert phases(decide(at)) == ["Failed:BudgetExceeded"]

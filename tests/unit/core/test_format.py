@@ -11,12 +11,12 @@ from sdbench.api.status import EnvironmentRow, Reason, RowMeasurement, Scope, St
 from sdbench.core.decide import decide
 from sdbench.core.format import bounded, decimal, moment, signed
 from sdbench.core.measure.points import point_rows
-from sdbench.core.measure.step_fit import laws
+from sdbench.core.measure.step_fit import scaling_fits
 from sdbench.core.plan.grid import plan
-from sdbench.core.trial.row import planned, row_measurement
+from sdbench.core.trial.row import planned_row, row_measurement
 from sdbench_trainer.config import DECIMAL_PATTERN
 from sdbench_trainer.report import BatchTruth, StepSeconds
-from unit.core.worlds import NOON, benchmark, report, spec, world
+from unit.core.worlds import NOON, benchmark, report, snapshot, spec
 
 ROW_BYTES = 1_500
 ETCD_BYTES = 1_500_000
@@ -64,14 +64,14 @@ def longest() -> RowMeasurement:
     odd: dict[str, Any] = dict.fromkeys((*ratios, "steal_ratio"), 0.123456789)
     steps = StepSeconds(p5=1.123456789, p50=1.123456789, p95=1.123456789)
     found = report("any", 123456.123456789, **odd, step_seconds=steps, device_memory_peak_bytes=10**11).measurement
-    told = BatchTruth(asked_global_batch_size=1_048_576, global_batch_size=1_048_576, per_device=4, microbatches=64)
+    told = BatchTruth(requested_global_batch_size=1_048_576, global_batch_size=1_048_576, per_device=4, microbatches=64)
     assert found is not None
     more = {"drift_ratio": -0.0123456789, "loss": 0.123456789, "disturbed": True, "replaced_samples": 10**6}
     return row_measurement(found.model_copy(update=more), told)
 
 
 def test_a_full_row_is_small_enough_for_512_of_them() -> None:
-    row = planned(plan(spec())[0]).model_copy(
+    row = planned_row(plan(spec())[0]).model_copy(
         update={
             "point": "p" * 128,
             "phase": TrialPhase.FAILED,
@@ -98,7 +98,7 @@ def test_the_largest_status_fits_etcd() -> None:
         "learningRate": [f"0.{index:022d}" for index in range(1, 17)],
     }
     asked = spec(devices=devices, sweep=wide, trainer={"globalBatchSize": 720_720, "deviceMicrobatchSize": 1})
-    made = decide(world(benchmark(asked))).status
+    made = decide(snapshot(benchmark(asked))).status
     seen = {
         **dict.fromkeys(("config_hash", "driver", "nccl"), "v" * 12),
         "image_id": "i" * 160,
@@ -121,7 +121,7 @@ def test_the_largest_status_fits_etcd() -> None:
     }
     rows = tuple(row.model_copy(update={**ended, "environment": row.trial}) for row in made.trials)
     points = point_rows(rows, plan(asked), asked, environments=environments)
-    answer = {"trials": rows, "environments": environments, "points": points, "laws": laws(points)}
+    answer = {"trials": rows, "environments": environments, "points": points, "scaling_fits": scaling_fits(points)}
     whole = made.model_copy(update=answer)
-    assert (len(whole.points), len(whole.laws)) == (512, 32)
+    assert (len(whole.points), len(whole.scaling_fits)) == (512, 32)
     assert len(json.dumps(whole.document(), separators=(",", ":"))) <= ETCD_BYTES

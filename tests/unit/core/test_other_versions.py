@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from sdbench.api.benchmark import Benchmark
 from sdbench.core.decide import decide
-from unit.core.worlds import after, attempt, benchmark, pod, world
+from unit.core.worlds import after, attempt, benchmark, pod, snapshot
 
 NEWER = {"fromTheFuture": {"kept": [1, 2]}}
 
@@ -18,11 +18,11 @@ def read_again(of: Benchmark, status: dict[str, Any]) -> Benchmark:
 
 
 def test_fields_of_a_newer_version_stay_where_they_stand_while_the_work_goes_on() -> None:
-    at = world(benchmark())
+    at = snapshot(benchmark())
     status = decide(at).status.document()
     status |= NEWER
     status["trials"][0] |= NEWER
-    at = world(read_again(at.benchmark, status), attempt(pod()), seconds=10)
+    at = snapshot(read_again(at.benchmark, status), attempt(pod()), seconds=10)
     made = decide(at)
     shown = made.status.document()
     assert shown["trials"][0]["phase"] == "Running"
@@ -31,20 +31,20 @@ def test_fields_of_a_newer_version_stay_where_they_stand_while_the_work_goes_on(
 
 
 def test_a_finished_answer_of_a_newer_version_is_not_written_again() -> None:
-    at = world(benchmark())
+    at = snapshot(benchmark())
     made = decide(at)
     at = after(made, at, seconds=1)
     cancelled = at.benchmark.model_copy(update={"spec": at.benchmark.spec.model_copy(update={"cancel": True})})
-    over = decide(world(cancelled, seconds=2)).status
-    finished = decide(world(cancelled.model_copy(update={"status": over}), seconds=3)).status.document()
+    over = decide(snapshot(cancelled, seconds=2)).status
+    finished = decide(snapshot(cancelled.model_copy(update={"status": over}), seconds=3)).status.document()
     finished |= NEWER
     finished["trials"][1] |= NEWER
-    again = decide(world(read_again(cancelled, finished), seconds=1_000)).status
+    again = decide(snapshot(read_again(cancelled, finished), seconds=1_000)).status
     assert again.document() == finished
 
 
 def test_a_phase_or_a_reason_that_is_not_known_cannot_be_read() -> None:
-    at = world(benchmark())
+    at = snapshot(benchmark())
     for part in ({"phase": "Paused"}, {"reason": "StruckByLightning"}):
         status = decide(at).status.document()
         status["trials"][0] |= part

@@ -8,7 +8,7 @@ from sdbench.api.benchmark import Benchmark, Metadata
 from sdbench.api.names import API_VERSION, KIND, attempt_name
 from sdbench.api.spec import Spec
 from sdbench.api.status import Status
-from sdbench.core.snapshot import AttemptState, Decision, Defaults, PodExit, PodState, World
+from sdbench.core.snapshot import AttemptState, Decision, Defaults, PodExit, PodState, Snapshot
 from sdbench_trainer.report import BatchTruth, Environment, Measurement, Report, ReportError, StepSeconds
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
@@ -43,11 +43,13 @@ def benchmark(asked: Spec | None = None, status: Status | None = None, **metadat
     )
 
 
-def world(of: Benchmark, *attempts: AttemptState, seconds: float = 0) -> World:
-    return World(of, attempts, DEFAULTS, NOON + timedelta(seconds=seconds))
+def snapshot(of: Benchmark, *attempts: AttemptState, seconds: float = 0) -> Snapshot:
+    return Snapshot(of, attempts, DEFAULTS, NOON + timedelta(seconds=seconds))
 
 
-def after(made: Decision, before: World, *attempts: AttemptState, seconds: float = 0, **spec_changes: Any) -> World:
+def after(
+    made: Decision, before: Snapshot, *attempts: AttemptState, seconds: float = 0, **spec_changes: Any
+) -> Snapshot:
     """The World once the Decision's status was stored and read again."""
     stored = Status.model_validate(made.status.document())
     changes: dict[str, Any] = {"status": stored}
@@ -75,7 +77,9 @@ def report(attempt: str, images_per_second: float = 100.0, batch: int = 8, **cha
     whole = {
         "attempt": attempt,
         "measurement": measured.model_copy(update=changes),
-        "batch": BatchTruth(asked_global_batch_size=batch, global_batch_size=batch, per_device=batch, microbatches=1),
+        "batch": BatchTruth(
+            requested_global_batch_size=batch, global_batch_size=batch, per_device=batch, microbatches=1
+        ),
         "environment": Environment(config_hash="abc", device="cpu", device_count=1, versions={"torch": "2.7.0"}),
     }
     return Report.model_validate({key: value for key, value in whole.items() if value is not None})

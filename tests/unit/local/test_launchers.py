@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from sdbench.core.snapshot import AttemptState, Start
+from sdbench.core.snapshot import AttemptState, CreateJob
 from sdbench.local import launchers
 from sdbench.local.launcher_state import attempt_state
-from sdbench.local.launchers import Workshop, launcher_environment
+from sdbench.local.launchers import ProcessPool, launcher_environment
 from sdbench_trainer.config import Precision, TrainerConfig
 from sdbench_trainer.report import Report, ReportError, message
 from sdbench_trainer.run import RunConfig
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
-START = Start(
+START = CreateJob(
     "tiny-00000-0-1",
     0,
     1,
@@ -37,16 +37,16 @@ PROGRAMS = {
 }
 
 
-def begun(folder: Path, monkeypatch: pytest.MonkeyPatch, program: str) -> Workshop:
+def begun(folder: Path, monkeypatch: pytest.MonkeyPatch, program: str) -> ProcessPool:
     """A workshop with one launcher that runs this program."""
     monkeypatch.setattr(launchers, "_LAUNCHER", (sys.executable, "-c", PROGRAMS[program]))
-    workshop = Workshop(folder, {"PYTHONPATH": ":".join(sys.path)})
+    workshop = ProcessPool(folder, {"PYTHONPATH": ":".join(sys.path)})
     workshop.begin(START, NOW)
     workshop.begin(START, NOW)
     return workshop
 
 
-def ended(workshop: Workshop) -> AttemptState:
+def ended(workshop: ProcessPool) -> AttemptState:
     """The Attempt once its process has ended."""
     (launcher,) = workshop.launchers
     deadline = time.monotonic() + 60
@@ -55,7 +55,7 @@ def ended(workshop: Workshop) -> AttemptState:
     return attempt_state(launcher)
 
 
-def up(workshop: Workshop) -> None:
+def up(workshop: ProcessPool) -> None:
     """Return when the program has said that it is up."""
     (launcher,) = workshop.launchers
     deadline = time.monotonic() + 60

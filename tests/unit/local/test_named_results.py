@@ -8,8 +8,8 @@ import pytest
 
 from sdbench.core.snapshot import Reference
 from sdbench.local.documents import stored
-from sdbench.local.named_results import missing, references
-from sdbench.local.preflight import Refused
+from sdbench.local.named_results import references, unusable_references
+from sdbench.local.preflight import LocalRunRefused
 from unit.core.gate.gates import answer, asked, row
 from unit.core.worlds import benchmark
 
@@ -40,7 +40,7 @@ def test_each_is_looked_for_in_the_folder_of_its_name(results: Path) -> None:
 
 
 def test_what_is_missing_is_said_before_hours_are_spent(results: Path) -> None:
-    assert list(missing(tuple(found(results).values()))) == [
+    assert list(unusable_references(tuple(found(results).values()))) == [
         f"Benchmark small does not exist: there is no {results / 'small' / 'benchmark.json'}. What the spec compares "
         "with it will not be known."
     ]
@@ -74,10 +74,10 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.mark.parametrize(("changes", "said"), WRONG.values(), ids=WRONG.keys())
 def test_a_file_that_takes_no_place_is_refused(results: Path, changes: dict[str, Any], said: str) -> None:
-    with pytest.raises(Refused, match=said):
+    with pytest.raises(LocalRunRefused, match=said):
         found(results, results / "old" / "benchmark.json", **changes)
 
 
 def test_a_named_file_that_holds_no_benchmark_is_refused(results: Path) -> None:
-    with pytest.raises(Refused, match=r"absent\.json: it cannot be read"):
+    with pytest.raises(LocalRunRefused, match=r"absent\.json: it cannot be read"):
         found(results, results / "absent.json")

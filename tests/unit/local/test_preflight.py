@@ -8,9 +8,9 @@ from page import sample
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.spec import Data, Devices, Limits, Retention, Spec
 from sdbench.api.status import Status
-from sdbench.local.preflight import Refused, local_folder, on_this_machine, read_in_place, warnings
+from sdbench.local.preflight import LocalRunRefused, local_folder, on_this_machine, read_in_place, warnings
 from sdbench_trainer.config import TrainerConfig
-from sdbench_trainer.run import Source
+from sdbench_trainer.run import DataSource
 
 
 def asked(**changes: object) -> Benchmark:
@@ -29,7 +29,7 @@ def gpus(resource: str) -> Devices:
 )
 def test_more_gpus_than_there_are_are_refused(monkeypatch: pytest.MonkeyPatch, visible: str, sentence: str) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    with pytest.raises(Refused, match=sentence):
+    with pytest.raises(LocalRunRefused, match=sentence):
         on_this_machine(asked(devices=gpus("nvidia.com/gpu")), None)
 
 
@@ -39,17 +39,17 @@ def test_enough_gpus_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_devices_that_cannot_be_counted_are_refused() -> None:
-    with pytest.raises(Refused, match=r"not amd\.com/gpu"):
+    with pytest.raises(LocalRunRefused, match=r"not amd\.com/gpu"):
         on_this_machine(asked(devices=gpus("amd.com/gpu")), None)
 
 
 def test_a_claim_needs_local_shards() -> None:
-    with pytest.raises(Refused, match=r"spec\.data\.claim exists in a cluster only"):
+    with pytest.raises(LocalRunRefused, match=r"spec\.data\.claim exists in a cluster only"):
         on_this_machine(asked(data=Data(claim="shards")), None)
 
 
 def test_a_folder_without_shards_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(Refused, match="holds no shards"):
+    with pytest.raises(LocalRunRefused, match="holds no shards"):
         on_this_machine(asked(), tmp_path)
 
 
@@ -68,7 +68,7 @@ def test_limits_hold_here_as_in_a_cluster() -> None:
 
 @pytest.mark.parametrize("field", ["suspend", "cancel"])
 def test_a_question_that_wants_not_to_run_is_refused(field: str) -> None:
-    with pytest.raises(Refused, match=f"spec.{field} is true"):
+    with pytest.raises(LocalRunRefused, match=f"spec.{field} is true"):
         on_this_machine(asked(**{field: True}), None)
 
 
@@ -80,11 +80,11 @@ def test_local_shards_replace_the_data_and_are_read_in_place(tmp_path: Path, nam
     data = on_this_machine(asked(data=Data(remote="s3://bucket/shards")), folder).spec.data
     assert Data.model_validate(data.document()) == data, "the stored question is valid"
     assert local_folder(data.remote) == folder.resolve()
-    assert read_in_place(Source(remote=data.remote)) == Source(local=str(folder.resolve()))
+    assert read_in_place(DataSource(remote=data.remote)) == DataSource(local=str(folder.resolve()))
 
 
 def test_remote_shards_stay_remote() -> None:
-    source = Source(remote="s3://bucket/shards", endpoint="http://s3:9000")
+    source = DataSource(remote="s3://bucket/shards", endpoint="http://s3:9000")
     assert read_in_place(source) == source
 
 

@@ -7,11 +7,11 @@ from rich.console import Console
 
 from page import sample
 from sdbench.api.status import Reason, Status, TrialPhase
-from sdbench.core.snapshot import Start
+from sdbench.core.snapshot import CreateJob
 from sdbench.core.trial.row import row_measurement
-from sdbench.local.display import Lines, watch_on
+from sdbench.local.display import Lines, display_on
 from sdbench.local.live_metrics import Reading, WindowState, reading, reading_in
-from sdbench.local.progress import Step, Window, ending
+from sdbench.local.progress import Step, WindowProgress, outcome_line
 from sdbench_trainer.config import Precision, TrainerConfig
 from sdbench_trainer.config import Window as Asked
 from sdbench_trainer.report import Report
@@ -28,10 +28,10 @@ sdbench_window_state {state}
 """
 
 
-def start() -> Start:
+def start() -> CreateJob:
     """An Attempt with batches of 8, 3 for the warm-up and 10 measured."""
     trainer = TrainerConfig(global_batch_size=8, precision=Precision.FP32, window=Asked(warmup_batches=3, batches=10))
-    return Start("tiny-00000-0-1", 0, 1, "local", RunConfig(attempt="a", devices=1, trainer=trainer), 1, 1)
+    return CreateJob("tiny-00000-0-1", 0, 1, "local", RunConfig(attempt="a", devices=1, trainer=trainer), 1, 1)
 
 
 @pytest.mark.parametrize("state", list(WindowState))
@@ -49,7 +49,7 @@ def test_a_port_where_nobody_serves_is_no_reading() -> None:
 
 
 def test_a_window_counts_its_batches_from_its_opening() -> None:
-    window = Window(start())
+    window = WindowProgress(start())
     told = [
         (None, Step("starting")),
         (Reading(WindowState.WARMING_UP, 16, 0.0), Step("warm-up", 2, 3)),
@@ -65,20 +65,20 @@ def test_a_window_counts_its_batches_from_its_opening() -> None:
 ENDINGS = [
     (report("any", 12.5), TrialPhase.SUCCEEDED, "12.50 images/s"),
     (report("any", 12.5, disturbed=True), TrialPhase.SUCCEEDED, "12.50 images/s, but others disturbed it"),
-    (None, TrialPhase.SKIPPED, "TightEnough: 2 repeats are enough"),
+    (None, TrialPhase.SKIPPED, "Converged: 2 repeats are enough"),
 ]
 
 
 @pytest.mark.parametrize(("left", "phase", "said"), ENDINGS, ids=["measured", "disturbed", "not needed"])
 def test_an_ended_trial_is_told_in_a_line_with_a_mark(left: Report | None, phase: TrialPhase, said: str) -> None:
     measured = row_measurement(left.measurement) if left is not None and left.measurement is not None else None
-    row = sample.trial(0, 8, Reason.TIGHT_ENOUGH, "2 repeats are enough")
+    row = sample.trial(0, 8, Reason.CONVERGED, "2 repeats are enough")
     row = row.model_copy(update={"phase": phase, "measurement": measured})
-    assert ending(row) == said
+    assert outcome_line(row) == said
     of = sample.benchmark(Status(trials=(row,)))
     for terminal in (False, True):
         paper = StringIO()
-        with watch_on(Console(file=paper, width=200, force_terminal=terminal)) as watch:
+        with display_on(Console(file=paper, width=200, force_terminal=terminal)) as watch:
             watch.show(of, {})
         assert f"Trial 0 devices=8: {said}" in paper.getvalue()
 

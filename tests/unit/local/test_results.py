@@ -6,7 +6,7 @@ import pytest
 
 from page import sample
 from sdbench.api.spec import Limits, Repeats
-from sdbench.local.preflight import Refused
+from sdbench.local.preflight import LocalRunRefused
 from sdbench.local.results import Results
 
 
@@ -21,7 +21,7 @@ def results(tmp_path: Path) -> Results:
 
 
 def test_a_fresh_run_is_refused_where_there_is_an_answer(results: Results) -> None:
-    with pytest.raises(Refused, match="add --resume to continue it, --overwrite to start anew"):
+    with pytest.raises(LocalRunRefused, match="add --resume to continue it, --overwrite to start anew"):
         results.fresh(sample.complete(), overwrite=False)
     assert results.document.exists()
 
@@ -48,7 +48,7 @@ def test_limits_may_change_before_a_run_is_resumed(results: Results) -> None:
 def test_another_question_cannot_resume_a_run(results: Results) -> None:
     old = sample.partly()
     other = old.model_copy(update={"spec": old.spec.model_copy(update={"repeats": Repeats(min=7)})})
-    with pytest.raises(Refused, match="answers another spec"):
+    with pytest.raises(LocalRunRefused, match="answers another spec"):
         results.resumed(other)
 
 
@@ -60,7 +60,7 @@ def test_two_runs_never_share_a_folder(tmp_path: Path) -> None:
     folder = tmp_path / "tiny"
     with (
         Results(folder).held(),
-        pytest.raises(Refused, match="Another sdbench run"),
+        pytest.raises(LocalRunRefused, match="Another sdbench run"),
         Results(folder).held(),
     ):
         pass

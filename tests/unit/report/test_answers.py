@@ -13,8 +13,8 @@ from sdbench.api.spec_projection import Projection
 from sdbench.api.status import Phase, Status
 from sdbench.api.status_gate import FindingRow, GateRow, Limit, Verdict
 from sdbench.report.answers import complete, headline, images, number, percent, spent, state
-from sdbench.report.scaling_lines import law_sentences
-from sdbench.report.written import text
+from sdbench.report.scaling_lines import scaling_fit_sentences
+from sdbench.report.written import rendered
 
 MEANING = "At 256 devices 38 % of a step is the constant, which no device shortens."
 TABLE = f"""\
@@ -34,7 +34,7 @@ The benchmark itself took 336.00 device-hours and cost 672.00.
 
 
 def lines(benchmark: Benchmark) -> list[str]:
-    return [line.rstrip() for line in text(benchmark, "table").splitlines()]
+    return [line.rstrip() for line in rendered(benchmark, "table").splitlines()]
 
 
 def test_the_table_has_the_shape_of_the_seeds() -> None:
@@ -91,8 +91,10 @@ LAWS = [
 @pytest.mark.parametrize(("changes", "said"), [row[1:] for row in LAWS], ids=[row[0] for row in LAWS])
 def test_a_law_without_a_meaning_is_told_without_one(changes: dict[str, str], said: str) -> None:
     whole = sample.complete()
-    odd = tuple(law.model_copy(update=changes) for law in whole.status.laws)
-    (sentence,) = law_sentences(whole.model_copy(update={"status": whole.status.model_copy(update={"laws": odd})}))
+    odd = tuple(fit.model_copy(update=changes) for fit in whole.status.scaling_fits)
+    (sentence,) = scaling_fit_sentences(
+        whole.model_copy(update={"status": whole.status.model_copy(update={"scaling_fits": odd})})
+    )
     assert sentence.endswith(said)
 
 
@@ -112,7 +114,7 @@ def test_nothing_measured_yet_is_said() -> None:
     begun = sample.benchmark(Status(phase=Phase.RUNNING, trials=(sample.trial(0, 8),)))
     assert headline(begun) == "Nothing was measured yet."
     assert state(begun) == "Running: 1 of 1 Points are measured."
-    assert "Devices" not in text(begun, "table")
+    assert "Devices" not in rendered(begun, "table")
 
 
 def test_a_free_device_has_no_cost() -> None:
@@ -120,35 +122,35 @@ def test_a_free_device_has_no_cost() -> None:
     devices = paid.spec.devices.model_copy(update={"hourly_price": Decimal(0)})
     free = paid.model_copy(update={"spec": paid.spec.model_copy(update={"devices": devices})})
     assert "cost" not in headline(free)
-    assert "99,392" not in text(free, "table")
+    assert "99,392" not in rendered(free, "table")
 
 
 def test_a_sweep_tells_its_points_apart() -> None:
     swept = sample.complete()
     rows = tuple(row.model_copy(update={"point": f"{row.point},seed=3"}) for row in swept.status.points)
     swept = swept.model_copy(update={"status": swept.status.model_copy(update={"points": rows})})
-    assert "seed=3" in text(swept, "table")
+    assert "seed=3" in rendered(swept, "table")
 
 
 def test_no_cell_is_cut_however_long_the_labels_are() -> None:
     whole = sample.complete()
     label = "devices=8,deviceMicrobatchSize=4,ema.enabled=false,ema.smoothing=0.9999,window.warmupBatches=20"
     points = tuple(point.model_copy(update={"point": label}) for point in whole.status.points)
-    shown = text(whole.model_copy(update={"status": whole.status.model_copy(update={"points": points})}), "table")
+    shown = rendered(whole.model_copy(update={"status": whole.status.model_copy(update={"points": points})}), "table")
     assert "…" not in shown
     assert shown.count("window.warmupBatches=20") == len(points)
 
 
 def test_json_keeps_the_decimal_strings_and_the_reasons() -> None:
-    document = json.loads(text(sample.partly(), "json"))
+    document = json.loads(rendered(sample.partly(), "json"))
     assert document["complete"] is False
     assert document["points"][0]["imagesPerSecond"] == "128.2"
     assert document["points"][0]["notes"] == []
     assert [row["reason"] for row in document["unmeasured"]] == ["OutOfMemoryDevice"]
-    whole = json.loads(text(sample.complete(), "json"))
+    whole = json.loads(rendered(sample.complete(), "json"))
     assert (whole["complete"], whole["spentDeviceSeconds"], whole["spentCost"]) == (True, 1_209_600, "672")
-    assert whole["laws"][0]["constantSeconds"].startswith("0.30")
-    assert "asked 2048, runs 2016" in json.loads(text(sample.noted(), "json"))["points"][2]["notes"][0]
+    assert whole["scalingFits"][0]["constantSeconds"].startswith("0.30")
+    assert "asked 2048, runs 2016" in json.loads(rendered(sample.noted(), "json"))["points"][2]["notes"][0]
 
 
 def test_only_a_benchmark_with_every_point_is_complete() -> None:
@@ -209,12 +211,12 @@ def test_the_verdict_stands_below_the_answer_with_what_did_not_pass() -> None:
 
 def test_the_verdict_is_in_the_document_and_on_the_page() -> None:
     failed = gated(GateRow(verdict=Verdict.FAIL, failed=1, findings=(FINDING,)))
-    assert json.loads(text(failed, "json"))["gate"]["findings"] == [FINDING.document()]
-    assert json.loads(text(sample.complete(), "json"))["gate"] is None
-    page = text(failed, "html")
+    assert json.loads(rendered(failed, "json"))["gate"]["findings"] == [FINDING.document()]
+    assert json.loads(rendered(sample.complete(), "json"))["gate"] is None
+    page = rendered(failed, "html")
     assert "Asked for at 256 devices: ScalingEfficiency at least 0.60, Days at most 20." in page
     assert "the gate asks for at most &lt;10&gt;" in page
-    assert "<h2>Gate</h2>" not in text(sample.complete(), "html")
+    assert "<h2>Gate</h2>" not in rendered(sample.complete(), "html")
 
 
 STAGES = Projection.model_validate(
@@ -242,19 +244,19 @@ def staged(**changes: Any) -> Benchmark:
 @pytest.mark.parametrize("form", ["table", "html"])
 def test_the_answer_says_to_what_it_is_extended(form: Literal["table", "html"]) -> None:
     said = "1.505 billion images (1.5 billion at 256 px, then 5 million at 512 px)"
-    assert said in text(staged(), form)
-    assert "2.867 billion images" in text(sample.complete(), form)
+    assert said in rendered(staged(), form)
+    assert "2.867 billion images" in rendered(sample.complete(), form)
 
 
 def test_an_unknown_projection_is_a_dash_and_a_sentence() -> None:
     why = "The rate of stage 1 (256 px) is unknown: Benchmark small does not exist"
-    unknown = staged(days=None, device_hours=None, cost=None, unprojected=why)
+    unknown = staged(days=None, device_hours=None, cost=None, projection_message=why)
     said = lines(unknown)
     assert said.count(why) == 1, "once, though every Point has it"
     assert "how long a full training on 1.505 billion images" in said[said.index(why) - 1]
     assert said[3].split()[6:10] == ["%", "–", "–", "–"]
-    assert why in text(unknown, "html")
-    document = json.loads(text(unknown, "json"))
-    assert document["points"][0]["unprojected"] == why
+    assert why in rendered(unknown, "html")
+    document = json.loads(rendered(unknown, "json"))
+    assert document["points"][0]["projectionMessage"] == why
     assert "days" not in document["points"][0]
     assert (document["projectionImages"], len(document["projectionStages"])) == (1_505_000_000, 2)

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 import awkward
-from sdbench_trainer.data.decode import EXIF_ORIENTATION, Unusable, plain, rgb, upright_jpeg
+from sdbench_trainer.data.decode import EXIF_ORIENTATION, UnusableImage, plain, rgb, upright_jpeg
 
 PHOTOGRAPHS = awkward.photographs()
 
@@ -35,7 +35,7 @@ def test_a_photograph_that_can_be_read_becomes_an_upright_jpeg(name: str) -> Non
 
 @pytest.mark.parametrize("name", awkward.LEFT_OUT)
 def test_a_photograph_that_cannot_be_read_has_a_reason(name: str) -> None:
-    with pytest.raises(Unusable) as unusable:
+    with pytest.raises(UnusableImage) as unusable:
         upright_jpeg(PHOTOGRAPHS[name])
     assert unusable.value.fault.reason == awkward.LEFT_OUT[name]
     assert unusable.value.fault.detail

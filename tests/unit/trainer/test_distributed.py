@@ -13,9 +13,9 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from sdbench_trainer import distributed
 from sdbench_trainer.config import TrainerConfig
-from sdbench_trainer.distributed import Place, meet
+from sdbench_trainer.distributed import RankPlace, meet
 from sdbench_trainer.errors import RendezvousTimeout
-from sdbench_trainer.heartbeat import Pulse
+from sdbench_trainer.heartbeat import HeartbeatWriter
 from sdbench_trainer.pod.topology import free_port
 from sdbench_trainer.run import RunConfig, Watchdog
 
@@ -55,7 +55,7 @@ def test_a_rank_that_does_not_reach_the_master_says_so_before_torch_is_asked(
 ) -> None:
     monkeypatch.setattr(distributed, "TCPStore", UnaskedStore)
     with pytest.raises(RendezvousTimeout, match=f"Rank 0 was not reached at 127.0.0.1:{address[1]} within 5 s: Conn"):
-        meet(RUN, Place(rank=1, world=2), Pulse(None, 0))
+        meet(RUN, RankPlace(rank=1, world=2), HeartbeatWriter(None, 0))
 
 
 def test_a_name_that_takes_for_ever_to_be_resolved_does_not_make_the_rank_late(
@@ -65,7 +65,7 @@ def test_a_name_that_takes_for_ever_to_be_resolved_does_not_make_the_rank_late(
     monkeypatch.setattr(socket, "create_connection", lambda *_: Event().wait())
     began = time.monotonic()
     with pytest.raises(RendezvousTimeout, match="within 5 s: no answer"):
-        meet(RUN, Place(rank=1, world=2), Pulse(None, 0))
+        meet(RUN, RankPlace(rank=1, world=2), HeartbeatWriter(None, 0))
     assert time.monotonic() - began < 30
 
 
@@ -73,16 +73,16 @@ def test_the_master_names_the_ranks_that_did_not_come_without_waiting_in_torch(
     address: tuple[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(distributed, "TCPStore", UnawaitedStore)
-    place = Place(rank=0, world=2, start_seconds=1)
+    place = RankPlace(rank=0, world=2, start_seconds=1)
     with pytest.raises(RendezvousTimeout, match=r"Not all of 2 ranks came within 6 s; not there: 1\."):
-        meet(RUN, place, Pulse(None, 0))
+        meet(RUN, place, HeartbeatWriter(None, 0))
 
 
 def test_a_rank_finds_a_master_that_starts_later(address: tuple[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
     joined: list[Any] = []
     monkeypatch.setattr("torch.distributed.init_process_group", lambda *_, **facts: joined.append(facts["rank"]))
     with _master_after(1.0, *address):
-        meet(RUN, Place(rank=1, world=2), Pulse(None, 0))
+        meet(RUN, RankPlace(rank=1, world=2), HeartbeatWriter(None, 0))
     assert joined == [1]
 
 

@@ -4,7 +4,7 @@ import errno
 
 import pytest
 
-from sdbench_trainer.errors import DataMissing, LossNotFinite, MixedDevices, aborted_code, exit_code, sentence
+from sdbench_trainer.errors import DataMissing, LossNotFinite, MixedDevices, aborted_code, error_sentence, exit_code
 from sdbench_trainer.report import ExitCode
 
 
@@ -93,10 +93,10 @@ def test_a_known_cause_is_found_under_what_it_led_to() -> None:
     with pytest.raises(ValueError, match="gave up") as raised:
         gave_up()
     assert exit_code(raised.value) == ExitCode.DATA_MISSING
-    assert sentence(raised.value) == "No shards at s3://b."
+    assert error_sentence(raised.value) == "No shards at s3://b."
 
 
 def test_a_bug_is_told_by_the_end_of_its_traceback() -> None:
-    told = sentence(KeyError("x" * 5_000))
+    told = error_sentence(KeyError("x" * 5_000))
     assert len(told) <= 1_200
     assert told.endswith("x'")

@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 
 from sdbench_trainer.measure.host_load import (
-    Load,
-    Machine,
-    Reading,
-    Span,
-    machine_in,
-    reading,
-    span,
+    CpuDelta,
+    CpuReading,
+    CpuTimes,
+    HostLoad,
+    cpu_delta,
+    cpu_times_in,
+    read_cpu,
     ticks_in,
     worst_load,
 )
@@ -49,13 +49,13 @@ def proc(folder: Path, stat: str, *processes: str) -> Path:
 
 
 def test_busy_leaves_out_idle_waiting_and_steal_and_counts_guests_once() -> None:
-    assert machine_in(STAT) == Machine(busy=1333, stolen=80, total=5913)
+    assert cpu_times_in(STAT) == CpuTimes(busy=1333, stolen=80, total=5913)
 
 
 @pytest.mark.parametrize("text", ["", "cpu", "cpu 1 2 3", "cpu0 1 2 3 4 5 6 7 8", "cpu a b c d e f g h", "intr 1\n"])
 def test_a_text_that_is_no_proc_stat_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"values to unpack|invalid literal|does not begin"):
-        machine_in(text)
+        cpu_times_in(text)
 
 
 @pytest.mark.parametrize("name", ["python", "a b c", ") S 1 9 9 (", "((", "7 (x)"])
@@ -67,39 +67,39 @@ def test_a_reading_sums_the_processes_of_this_session_only(tmp_path: Path) -> No
     texts = [process(10, (5, 5, 0, 0)), process(11, (7, 0, 1, 0)), process(17, (99,) * 4), process(20, (99,) * 4)]
     folder = proc(tmp_path, STAT, *texts)
     (folder / "13").mkdir()
-    assert reading(folder, session_of) == Reading(HOST, Machine(1333, 80, 5913), own=18)
+    assert read_cpu(folder, session_of) == CpuReading(HOST, CpuTimes(1333, 80, 5913), own=18)
 
 
 @pytest.mark.parametrize("broken", ["stat", "10/stat"])
 def test_what_is_no_text_of_proc_is_no_reading(tmp_path: Path, broken: str) -> None:
     folder = proc(tmp_path, STAT, process(10, (5, 5, 0, 0)))
     (folder / broken).write_text("nonsense")
-    assert reading(folder, session_of) is None
+    assert read_cpu(folder, session_of) is None
 
 
 @pytest.mark.parametrize("missing", ["stat", "sys/kernel/random/boot_id"])
 def test_without_the_texts_of_a_host_there_is_no_reading(tmp_path: Path, missing: str) -> None:
     folder = proc(tmp_path, STAT, process(10, (5, 5, 0, 0)))
     (folder / missing).unlink()
-    assert reading(folder, session_of) is None
+    assert read_cpu(folder, session_of) is None
 
 
 def test_this_machine_can_be_read_and_this_process_is_found() -> None:
-    before = reading()
-    while (after := reading()) is not None and before is not None and after.own - before.own < 3:
+    before = read_cpu()
+    while (after := read_cpu()) is not None and before is not None and after.own - before.own < 3:
         sum(range(100_000))
-    passed = span(before, after)
+    passed = cpu_delta(before, after)
     assert passed is not None
     assert passed.total > 0
     assert passed.own >= 3
 
 
-def at(busy: int, stolen: int, total: int, own: int, host: str = HOST) -> Reading:
-    return Reading(host, Machine(busy, stolen, total), own)
+def at(busy: int, stolen: int, total: int, own: int, host: str = HOST) -> CpuReading:
+    return CpuReading(host, CpuTimes(busy, stolen, total), own)
 
 
 def test_a_span_is_the_difference_of_two_readings() -> None:
-    assert span(at(100, 5, 1000, 40), at(180, 6, 1200, 90)) == Span(HOST, busy=80, stolen=1, total=200, own=50)
+    assert cpu_delta(at(100, 5, 1000, 40), at(180, 6, 1200, 90)) == CpuDelta(HOST, busy=80, stolen=1, total=200, own=50)
 
 
 @pytest.mark.parametrize(
@@ -114,37 +114,45 @@ def test_a_span_is_the_difference_of_two_readings() -> None:
     ids=["no opening", "no closing", "neither", "no time passed", "a kernel that counts nothing"],
 )
 def test_a_span_without_both_readings_and_time_between_them_is_unknown(
-    opening: Reading | None, closing: Reading | None
+    opening: CpuReading | None, closing: CpuReading | None
 ) -> None:
-    assert span(opening, closing) is None
+    assert cpu_delta(opening, closing) is None
 
 
 def test_a_loader_process_that_ended_unreaped_is_a_stranger_and_never_negative() -> None:
-    passed = span(at(100, 0, 1000, 500), at(300, 0, 1400, 100))
-    assert passed == Span(HOST, busy=200, stolen=0, total=400, own=0)
+    passed = cpu_delta(at(100, 0, 1000, 500), at(300, 0, 1400, 100))
+    assert passed == CpuDelta(HOST, busy=200, stolen=0, total=400, own=0)
 
 
-SITUATIONS: list[tuple[str, list[Span | None], Load | None]] = [
+SITUATIONS: list[tuple[str, list[CpuDelta | None], HostLoad | None]] = [
     ("nobody can read", [None, None], None),
-    ("alone", [Span("a", 100, 0, 200, 100)], Load(0.0, 0.0)),
-    ("a stranger", [Span("a", 100, 0, 200, 80)], Load(0.1, 0.0)),
-    ("a hypervisor", [Span("a", 100, 30, 200, 100)], Load(0.0, 0.15)),
-    ("two ranks of one host are no strangers", [Span("a", 100, 0, 200, 60), Span("a", 101, 0, 200, 40)], Load(0, 0)),
-    ("two ranks and a stranger", [Span("a", 120, 0, 200, 60), Span("a", 121, 0, 200, 40)], Load(0.1, 0.0)),
-    ("the worst host counts", [Span("a", 100, 0, 200, 100), Span("b", 100, 2, 200, 50)], Load(0.25, 0.01)),
-    ("the worst of both together", [Span("a", 120, 0, 200, 100), Span("b", 100, 40, 200, 100)], Load(0.0, 0.2)),
+    ("alone", [CpuDelta("a", 100, 0, 200, 100)], HostLoad(0.0, 0.0)),
+    ("a stranger", [CpuDelta("a", 100, 0, 200, 80)], HostLoad(0.1, 0.0)),
+    ("a hypervisor", [CpuDelta("a", 100, 30, 200, 100)], HostLoad(0.0, 0.15)),
+    (
+        "two ranks of one host are no strangers",
+        [CpuDelta("a", 100, 0, 200, 60), CpuDelta("a", 101, 0, 200, 40)],
+        HostLoad(0, 0),
+    ),
+    ("two ranks and a stranger", [CpuDelta("a", 120, 0, 200, 60), CpuDelta("a", 121, 0, 200, 40)], HostLoad(0.1, 0.0)),
+    ("the worst host counts", [CpuDelta("a", 100, 0, 200, 100), CpuDelta("b", 100, 2, 200, 50)], HostLoad(0.25, 0.01)),
+    (
+        "the worst of both together",
+        [CpuDelta("a", 120, 0, 200, 100), CpuDelta("b", 100, 40, 200, 100)],
+        HostLoad(0.0, 0.2),
+    ),
     (
         "ranks of hosts in any order",
-        [Span("b", 9, 0, 10, 4), Span("a", 5, 0, 10, 5), Span("b", 9, 0, 10, 5)],
-        Load(0, 0),
+        [CpuDelta("b", 9, 0, 10, 4), CpuDelta("a", 5, 0, 10, 5), CpuDelta("b", 9, 0, 10, 5)],
+        HostLoad(0, 0),
     ),
-    ("ticks that were counted to a process first", [Span("a", 100, 0, 200, 103)], Load(0.0, 0.0)),
-    ("what one host says while another is mute", [None, Span("b", 100, 0, 200, 50)], Load(0.25, 0.0)),
+    ("ticks that were counted to a process first", [CpuDelta("a", 100, 0, 200, 103)], HostLoad(0.0, 0.0)),
+    ("what one host says while another is mute", [None, CpuDelta("b", 100, 0, 200, 50)], HostLoad(0.25, 0.0)),
 ]
 
 
 @pytest.mark.parametrize(("spans", "expected"), [row[1:] for row in SITUATIONS], ids=[row[0] for row in SITUATIONS])
-def test_the_load_is_that_of_the_most_disturbed_host(spans: list[Span | None], expected: Load | None) -> None:
+def test_the_load_is_that_of_the_most_disturbed_host(spans: list[CpuDelta | None], expected: HostLoad | None) -> None:
     found = worst_load(spans)
     assert (found is None) == (expected is None)
     if found is not None and expected is not None:

@@ -3,7 +3,7 @@
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from sdbench_trainer.measure.metrics import BUCKETS, METRICS, NOTED_STEPS, Kind, Telemetry
+from sdbench_trainer.measure.metrics import BUCKETS, METRICS, NOTED_STEPS, MetricType, Telemetry
 from sdbench_trainer.measure.stopwatch import WindowState
 
 MEBIBYTE = 2**20
@@ -41,7 +41,7 @@ def test_what_is_served_is_what_the_table_names() -> None:
 def test_the_labels_are_those_of_the_table() -> None:
     families = list(known().registry.collect())
     labels = {family.name: {tuple(sample.labels) for sample in family.samples} for family in families}
-    histogram = {metric.name for metric in METRICS if metric.kind is Kind.HISTOGRAM}
+    histogram = {metric.name for metric in METRICS if metric.kind is MetricType.HISTOGRAM}
     expected = {metric.name.removesuffix("_total"): {metric.labels} for metric in METRICS}
     assert {name: found - ({("le",)} if name in histogram else set()) for name, found in labels.items()} == expected
 

@@ -49,7 +49,9 @@ def full() -> Report:
             replaced_samples=10**12,
             block_step_seconds=(SMALL,) * 10,
         ),
-        batch=BatchTruth(asked_global_batch_size=2**20, global_batch_size=2**20, per_device=2**16, microbatches=2**14),
+        batch=BatchTruth(
+            requested_global_batch_size=2**20, global_batch_size=2**20, per_device=2**16, microbatches=2**14
+        ),
         environment=Environment(
             config_hash="0" * 12,
             device="N" * 80,

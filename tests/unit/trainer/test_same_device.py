@@ -2,7 +2,7 @@
 
 import pytest
 
-from sdbench_trainer.same_device import difference
+from sdbench_trainer.same_device import device_mismatch
 
 
 @pytest.mark.parametrize(
@@ -24,4 +24,4 @@ from sdbench_trainer.same_device import difference
 def test_the_sentence_names_each_kind_how_many_have_it_and_its_first_rank(
     names: list[str], sentence: str | None
 ) -> None:
-    assert difference(names) == sentence
+    assert device_mismatch(names) == sentence

@@ -10,10 +10,10 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from sdbench_trainer.data.decode import Reason
+from sdbench_trainer.data.decode import SkipReason
 from sdbench_trainer.shards.items import Columns, LeftOut, Photograph, Rows, ShardsRefused, read
 from sdbench_trainer.shards.parquets import read_rows
-from sdbench_trainer.shards.sources import Format, Source, source_at
+from sdbench_trainer.shards.sources import Format, PhotoSource, source_at
 from sdbench_trainer.shards.tars import expanded
 
 
@@ -39,19 +39,19 @@ def tar(path: Path, members: Mapping[str, str | bytes], mode: str = "w") -> Path
     return path
 
 
-def everything(source: Source) -> list[Photograph | LeftOut]:
+def everything(source: PhotoSource) -> list[Photograph | LeftOut]:
     found: list[Photograph | LeftOut] = []
     for content in source.contents():
         found += read_rows(content) if isinstance(content, Rows) else map(read, content)
     return found
 
 
-def captions(source: Source) -> dict[str, str]:
+def captions(source: PhotoSource) -> dict[str, str]:
     """Caption by content; every photograph holds its own name in these tests."""
     return {one.content.decode(): one.caption for one in everything(source) if isinstance(one, Photograph)}
 
 
-def left_out(source: Source) -> dict[str, Reason]:
+def left_out(source: PhotoSource) -> dict[str, SkipReason]:
     return {Path(one.name).name: one.reason for one in everything(source) if isinstance(one, LeftOut)}
 
 
@@ -77,9 +77,9 @@ def test_a_folder_is_searched_in_order_and_what_is_no_image_is_counted(folder: P
     assert captions(source) == {"b": "two words", "c": "first", "d": "", "a": "loud"}
     assert list(captions(source)) == ["b", "c", "d", "a"]
     assert left_out(source) == {
-        "notes.md": Reason.OTHER_FILE,
-        "lonely.txt": Reason.CAPTION_WITHOUT_IMAGE,
-        "film.mp4": Reason.OTHER_FILE,
+        "notes.md": SkipReason.OTHER_FILE,
+        "lonely.txt": SkipReason.CAPTION_WITHOUT_IMAGE,
+        "film.mp4": SkipReason.OTHER_FILE,
     }
     assert captions(source_at(str(folder), Columns(caption="prompt")))["c"] == "other"
 
@@ -113,11 +113,11 @@ def test_rows_that_name_no_file_are_told(folder: Path) -> None:
     source = source_at(str(folder / "t.jsonl"), Columns())
     assert list(captions(source)) == ["a"]
     assert [one.reason for one in everything(source) if isinstance(one, LeftOut)] == [
-        Reason.BAD_ROW,
-        Reason.NO_IMAGE,
-        Reason.FILE_UNREADABLE,
-        Reason.BAD_ROW,
-        Reason.NO_IMAGE,
+        SkipReason.BAD_ROW,
+        SkipReason.NO_IMAGE,
+        SkipReason.FILE_UNREADABLE,
+        SkipReason.BAD_ROW,
+        SkipReason.NO_IMAGE,
     ]
 
 
@@ -136,7 +136,7 @@ def test_parquet_of_img2dataset_holds_bytes_and_failed_rows(folder: Path, image:
     rows(folder / "00001.parquet", {"key": ["3"], "caption": ["z"], "status": ["success"], image: [b"d"]})
     source = source_at(str(folder), Columns())
     assert (source.format, captions(source)) == (Format.PARQUET, {"a": "x", "c": "", "d": "z"})
-    assert left_out(source) == {"1": Reason.NO_IMAGE}
+    assert left_out(source) == {"1": SkipReason.NO_IMAGE}
 
 
 def test_parquet_of_hugging_face_holds_structs_and_own_columns_are_named(folder: Path) -> None:
@@ -171,7 +171,7 @@ def test_tars_hold_samples_by_key(folder: Path) -> None:
     rows(folder / "00000.parquet", {"key": ["0"], "caption": ["x"]})
     source = source_at(str(folder), Columns())
     assert (source.format, captions(source)) == (Format.WEBDATASET, {"a": "x", "b": "", "c": "y"})
-    assert left_out(source) == {"3": Reason.NO_IMAGE}
+    assert left_out(source) == {"3": SkipReason.NO_IMAGE}
     assert captions(source_at(f"{folder}/{{00000..00001}}.tar", Columns())) == captions(source)
     assert list(captions(source_at(str(folder / "00001.tar"), Columns()))) == ["c"]
 

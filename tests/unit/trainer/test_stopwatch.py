@@ -10,7 +10,7 @@ import pytest
 
 from sdbench_trainer.config import Window
 from sdbench_trainer.errors import LossNotFinite, WindowIncomplete
-from sdbench_trainer.measure.host_load import Span
+from sdbench_trainer.measure.host_load import CpuDelta
 from sdbench_trainer.measure.stopwatch import (
     RankWindow,
     Stopwatch,
@@ -301,7 +301,7 @@ def test_blocks_are_as_equal_as_whole_steps_allow(steps: list[float], expected: 
 def test_a_window_is_disturbed_when_strangers_and_the_hypervisor_take_more_than_allowed(
     own: int, stolen: int, limit: str, disturbed: bool
 ) -> None:
-    rank = replace(ALONE, cpu=Span("here", busy=500, stolen=stolen, total=1000, own=own))
+    rank = replace(ALONE, cpu=CpuDelta("here", busy=500, stolen=stolen, total=1000, own=own))
     result = measured([0.5] * 4, [rank], foreign=limit)
     assert result.foreign_cpu_ratio == exactly((500 - own) / 1000)
     assert result.steal_ratio == exactly(stolen / 1000)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sdbench_trainer.pod.topology import (
-    Refused,
+    LaunchRefused,
     Topology,
     credential_variables,
     default_variables,
@@ -16,7 +16,7 @@ from sdbench_trainer.pod.topology import (
     source_variables,
     topology_in,
 )
-from sdbench_trainer.run import START_VARIABLE, RunConfig, Source
+from sdbench_trainer.run import START_VARIABLE, DataSource, RunConfig
 
 TRAINER = {"model": "tiny", "imageSize": 64, "globalBatchSize": 8, "precision": "fp32"}
 JOB = {"PET_NNODES": "2", "PET_NPROC_PER_NODE": "4", "PET_NODE_RANK": "1", "PET_MASTER_ADDR": "job-master-0"}
@@ -63,7 +63,7 @@ def test_one_node_meets_on_itself_at_a_free_port() -> None:
     ],
 )
 def test_pods_that_do_not_fit_are_refused(given: dict[str, str], devices: int, words: list[str]) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(LaunchRefused) as refused:
         topology_in(given, devices)
     assert all(word in str(refused.value) for word in words)
 
@@ -81,7 +81,7 @@ def test_pods_that_do_not_fit_are_refused(given: dict[str, str], devices: int, w
     ],
 )
 def test_a_configuration_is_refused_with_the_path_of_its_field(given: dict[str, str], words: list[str]) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(LaunchRefused) as refused:
         run_in(given)
     assert all(word in str(refused.value) for word in words), str(refused.value)
 
@@ -110,8 +110,8 @@ def test_the_files_of_a_secret_become_variables(tmp_path_factory: pytest.TempPat
 
 
 def test_an_own_s3_server_is_named_to_streaming_and_to_boto() -> None:
-    assert source_variables(Source()) == {"HF_HUB_OFFLINE": "1"}
-    assert source_variables(Source(remote="hf://datasets/a/b"))["HF_HUB_OFFLINE"] == "0"
-    variables = source_variables(Source(remote="s3://b", endpoint="http://s3:80", region="here"))
+    assert source_variables(DataSource()) == {"HF_HUB_OFFLINE": "1"}
+    assert source_variables(DataSource(remote="hf://datasets/a/b"))["HF_HUB_OFFLINE"] == "0"
+    variables = source_variables(DataSource(remote="s3://b", endpoint="http://s3:80", region="here"))
     assert variables["S3_ENDPOINT_URL"] == variables["AWS_ENDPOINT_URL_S3"] == "http://s3:80"
     assert variables["AWS_REGION"] == variables["AWS_DEFAULT_REGION"] == "here"

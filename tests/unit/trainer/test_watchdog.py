@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sdbench_trainer.heartbeat import RECENT_STEPS, Beat, Beats, Phase, Pulse
-from sdbench_trainer.pod.watchdog import PEER_SECONDS, End, code_of, culprit, stall_limit, verdict
+from sdbench_trainer.heartbeat import RECENT_STEPS, Heartbeat, Heartbeats, HeartbeatWriter, RankPhase
+from sdbench_trainer.pod.watchdog import PEER_SECONDS, RankExit, code_of, find_stall, first_failure, stall_limit
 from sdbench_trainer.report import ExitCode
 from sdbench_trainer.run import Watchdog
 
@@ -58,105 +58,110 @@ def test_only_an_aborted_rank_is_judged_by_its_last_words() -> None:
     ],
 )
 def test_who_names_a_cause_goes_before_who_only_suffered_from_it(codes: dict[int, int], blamed: int) -> None:
-    ends = [End(rank, code, 0.0) for rank, code in codes.items()]
-    found = culprit(ends, now=0.1, running=0)
+    ends = [RankExit(rank, code, 0.0) for rank, code in codes.items()]
+    found = first_failure(ends, now=0.1, running=0)
     assert found is not None
     assert found.rank == blamed
 
 
 @pytest.mark.parametrize("code", [ExitCode.PEER_LOST, ExitCode.COLLECTIVE_ERROR, ExitCode.BUG])
 def test_a_rank_that_may_only_have_followed_another_is_not_believed_at_once(code: ExitCode) -> None:
-    ends = [End(0, code, 100.0)]
-    assert culprit(ends, now=100.5, running=1) is None
-    assert culprit([*ends, End(1, 137, 101.0)], now=101.0, running=0) == End(1, 137, 101.0)
-    assert culprit(ends, now=100.0 + PEER_SECONDS, running=1) == ends[0]
+    ends = [RankExit(0, code, 100.0)]
+    assert first_failure(ends, now=100.5, running=1) is None
+    assert first_failure([*ends, RankExit(1, 137, 101.0)], now=101.0, running=0) == RankExit(1, 137, 101.0)
+    assert first_failure(ends, now=100.0 + PEER_SECONDS, running=1) == ends[0]
 
 
 def test_without_an_end_nobody_is_to_blame() -> None:
-    assert culprit([], now=0.0, running=2) is None
+    assert first_failure([], now=0.0, running=2) is None
 
 
-def beat(phase: Phase, at: float, steps: int = 0, median_step: float = 0.0) -> Beat:
-    return Beat(phase, steps, 0.0, at, median_step)
+def beat(phase: RankPhase, at: float, steps: int = 0, median_step: float = 0.0) -> Heartbeat:
+    return Heartbeat(phase, steps, 0.0, at, median_step)
 
 
 @pytest.mark.parametrize(
     ("silent", "seconds", "code"),
     [
-        (beat(Phase.RENDEZVOUS, 0.0), 24.0, None),
-        (beat(Phase.RENDEZVOUS, 0.0), 26.0, ExitCode.RENDEZVOUS_TIMEOUT),
-        (beat(Phase.GATHERING, 0.0), 124.0, None),
-        (beat(Phase.GATHERING, 0.0), 126.0, ExitCode.RENDEZVOUS_TIMEOUT),
-        (beat(Phase.SETTING_UP, 0.0), 29.0, None),
-        (beat(Phase.SETTING_UP, 0.0), 31.0, ExitCode.STALLED),
-        (beat(Phase.TRAINING, 0.0), 31.0, ExitCode.STALLED),
-        (beat(Phase.TRAINING, 0.0, steps=5, median_step=0.1), 59.0, None),
-        (beat(Phase.TRAINING, 0.0, steps=5, median_step=0.1), 61.0, ExitCode.STALLED),
-        (beat(Phase.TRAINING, 0.0, steps=5, median_step=2.0), 199.0, None),
-        (beat(Phase.TRAINING, 0.0, steps=5, median_step=2.0), 201.0, ExitCode.STALLED),
-        (beat(Phase.FINISHING, 0.0, steps=5), 599.0, None),
+        (beat(RankPhase.RENDEZVOUS, 0.0), 24.0, None),
+        (beat(RankPhase.RENDEZVOUS, 0.0), 26.0, ExitCode.RENDEZVOUS_TIMEOUT),
+        (beat(RankPhase.GATHERING, 0.0), 124.0, None),
+        (beat(RankPhase.GATHERING, 0.0), 126.0, ExitCode.RENDEZVOUS_TIMEOUT),
+        (beat(RankPhase.SETTING_UP, 0.0), 29.0, None),
+        (beat(RankPhase.SETTING_UP, 0.0), 31.0, ExitCode.STALLED),
+        (beat(RankPhase.TRAINING, 0.0), 31.0, ExitCode.STALLED),
+        (beat(RankPhase.TRAINING, 0.0, steps=5, median_step=0.1), 59.0, None),
+        (beat(RankPhase.TRAINING, 0.0, steps=5, median_step=0.1), 61.0, ExitCode.STALLED),
+        (beat(RankPhase.TRAINING, 0.0, steps=5, median_step=2.0), 199.0, None),
+        (beat(RankPhase.TRAINING, 0.0, steps=5, median_step=2.0), 201.0, ExitCode.STALLED),
+        (beat(RankPhase.FINISHING, 0.0, steps=5), 599.0, None),
     ],
 )
-def test_silence_beyond_the_limit_of_the_phase_is_death(silent: Beat, seconds: float, code: ExitCode | None) -> None:
-    found = verdict([silent, None], LIMITS, now=seconds, start_seconds=100)
+def test_silence_beyond_the_limit_of_the_phase_is_death(
+    silent: Heartbeat, seconds: float, code: ExitCode | None
+) -> None:
+    found = find_stall([silent, None], LIMITS, now=seconds, start_seconds=100)
     assert (found.code if found else None) == code
 
 
 def test_a_stall_is_many_median_steps_bounded_by_the_limit() -> None:
-    assert stall_limit(beat(Phase.TRAINING, 0.0, 5, 100.0), LIMITS) == 600
-    assert stall_limit(beat(Phase.TRAINING, 0.0, 5, 0.001), Watchdog(stall_seconds=10)) == 10
+    assert stall_limit(beat(RankPhase.TRAINING, 0.0, 5, 100.0), LIMITS) == 600
+    assert stall_limit(beat(RankPhase.TRAINING, 0.0, 5, 0.001), Watchdog(stall_seconds=10)) == 10
 
 
 def test_of_several_silent_ranks_the_one_furthest_behind_is_named() -> None:
-    beats = [beat(Phase.TRAINING, 0.0, steps=7), beat(Phase.TRAINING, 0.5, steps=6)]
-    found = verdict(beats, LIMITS, now=10_000.0)
+    beats = [beat(RankPhase.TRAINING, 0.0, steps=7), beat(RankPhase.TRAINING, 0.5, steps=6)]
+    found = find_stall(beats, LIMITS, now=10_000.0)
     assert found is not None
     assert found.local_rank == 1
     assert "step 6" in found.sentence
 
 
 def test_of_ranks_that_hang_in_the_same_step_the_one_that_the_others_wait_for_is_named() -> None:
-    waits, hangs = Beat(Phase.TRAINING, 7, 0.0, 0.0, 0.1, marks=2), Beat(Phase.TRAINING, 7, 0.0, 0.5, 0.1, marks=1)
-    found = verdict([waits, hangs], LIMITS, now=10_000.0)
+    waits, hangs = (
+        Heartbeat(RankPhase.TRAINING, 7, 0.0, 0.0, 0.1, marks=2),
+        Heartbeat(RankPhase.TRAINING, 7, 0.0, 0.5, 0.1, marks=1),
+    )
+    found = find_stall([waits, hangs], LIMITS, now=10_000.0)
     assert found is not None
-    assert (found.local_rank, found.beat.progress) == (1, (Phase.TRAINING, 7, 1))
+    assert (found.local_rank, found.beat.progress) == (1, (RankPhase.TRAINING, 7, 1))
 
 
 def test_a_mark_counts_within_its_step_and_is_no_sign_of_life(tmp_path: Path) -> None:
-    beats, pulse = Beats(tmp_path / "beats", 2, now=1.0), Pulse(tmp_path / "beats", 1)
-    pulse.enter(Phase.SETTING_UP)
+    beats, pulse = Heartbeats(tmp_path / "beats", 2, now=1.0), HeartbeatWriter(tmp_path / "beats", 1)
+    pulse.enter(RankPhase.SETTING_UP)
     before = beats.of(1)
     pulse.mark()
     pulse.mark()
     assert beats.of(1) == replace(before, marks=2)
     pulse.step()
-    assert beats.of(1).progress == (Phase.SETTING_UP, 1, 0)
+    assert beats.of(1).progress == (RankPhase.SETTING_UP, 1, 0)
     pulse.mark()
-    assert (beats.of(1).progress, beats.of(0).progress) == ((Phase.SETTING_UP, 1, 1), (Phase.STARTING, 0, 0))
+    assert (beats.of(1).progress, beats.of(0).progress) == ((RankPhase.SETTING_UP, 1, 1), (RankPhase.STARTING, 0, 0))
 
 
 def test_what_a_rank_beats_is_what_pid_1_reads(tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("beats") / "beats"
-    beats = Beats(path, 2, now=1.0)
-    assert beats.of(1) == Beat(Phase.STARTING, 0, 0.0, 1.0, 0.0)
-    pulse = Pulse(path, 1)
-    pulse.enter(Phase.SETTING_UP)
+    beats = Heartbeats(path, 2, now=1.0)
+    assert beats.of(1) == Heartbeat(RankPhase.STARTING, 0, 0.0, 1.0, 0.0)
+    pulse = HeartbeatWriter(path, 1)
+    pulse.enter(RankPhase.SETTING_UP)
     began = beats.of(1).at
-    pulse.enter(Phase.TRAINING)
-    assert beats.of(1) == Beat(Phase.TRAINING, 0, 0.0, began, 0.0)
+    pulse.enter(RankPhase.TRAINING)
+    assert beats.of(1) == Heartbeat(RankPhase.TRAINING, 0, 0.0, began, 0.0)
     pulse.step()
     pulse.step()
     seen = beats.of(1)
     assert seen.steps == 2
     assert began <= seen.first_step_at <= seen.at
     assert seen.median_step == pytest.approx(seen.at - seen.first_step_at)
-    assert beats.of(0).phase is Phase.STARTING
+    assert beats.of(0).phase is RankPhase.STARTING
 
 
 def test_the_median_step_is_that_of_the_last_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = [*[1.0] * 40, *[2.0] * (RECENT_STEPS // 2 + 1)]
     moments = accumulate([100.0, *seconds])
-    beats, pulse = Beats(tmp_path / "beats", 1, now=1.0), Pulse(tmp_path / "beats", 0)
+    beats, pulse = Heartbeats(tmp_path / "beats", 1, now=1.0), HeartbeatWriter(tmp_path / "beats", 0)
     monkeypatch.setattr("sdbench_trainer.heartbeat.time.monotonic", lambda: next(moments))
     medians = []
     for _ in range(len(seconds) + 1):

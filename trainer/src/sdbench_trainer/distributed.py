@@ -14,7 +14,7 @@ import torch.distributed as dist
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from sdbench_trainer.errors import ConfigInvalid, RendezvousTimeout
-from sdbench_trainer.heartbeat import Phase, Pulse
+from sdbench_trainer.heartbeat import HeartbeatWriter, RankPhase
 from sdbench_trainer.pod.topology import SCRATCH_VARIABLE
 from sdbench_trainer.run import START_VARIABLE, RunConfig
 
@@ -25,7 +25,7 @@ POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
-class Place:
+class RankPlace:
     """One rank's place among all of them."""
 
     rank: int = 0
@@ -42,10 +42,10 @@ class Place:
         return self.world // self.local_world
 
 
-def place_in(environment: Mapping[str, str]) -> Place:
+def rank_place_in(environment: Mapping[str, str]) -> RankPlace:
     """The place that RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE and START_VARIABLE tell."""
     scratch = environment.get(SCRATCH_VARIABLE)
-    return Place(
+    return RankPlace(
         rank=int(environment.get("RANK", "0")),
         world=int(environment.get("WORLD_SIZE", "1")),
         local_rank=int(environment.get("LOCAL_RANK", "0")),
@@ -55,7 +55,7 @@ def place_in(environment: Mapping[str, str]) -> Place:
     )
 
 
-def device_of(run: RunConfig, place: Place) -> torch.device:
+def device_of(run: RunConfig, place: RankPlace) -> torch.device:
     """The device that this rank owns."""
     if not run.accelerator:
         return torch.device("cpu")
@@ -65,7 +65,7 @@ def device_of(run: RunConfig, place: Place) -> torch.device:
     return torch.device("cuda", place.local_rank)
 
 
-def meet(run: RunConfig, place: Place, pulse: Pulse) -> None:
+def meet(run: RunConfig, place: RankPlace, pulse: HeartbeatWriter) -> None:
     """Find the master, wait until all ranks are there, and join them. Raises RendezvousTimeout.
 
     The master runs by then: the training-operator starts the others when it does. They may come much later.
@@ -73,12 +73,12 @@ def meet(run: RunConfig, place: Place, pulse: Pulse) -> None:
     Torch is given nothing to time out on. Where it symbolises C++ frames slowly, its exceptions come seconds after
     their timeout, when PID 1 has ended the run already and the sentence about who is missing is lost.
     """
-    pulse.enter(Phase.RENDEZVOUS)
+    pulse.enter(RankPhase.RENDEZVOUS)
     if place.world == 1:
         return
     seconds = run.watchdog.rendezvous_seconds
     store = _store_of_the_master(place, seconds)
-    pulse.enter(Phase.GATHERING)
+    pulse.enter(RankPhase.GATHERING)
     _gather(store, place, place.start_seconds + seconds)
     longest = max(run.watchdog.first_step_seconds, run.watchdog.stall_seconds)
     dist.init_process_group(
@@ -90,7 +90,7 @@ def meet(run: RunConfig, place: Place, pulse: Pulse) -> None:
     )
 
 
-def _store_of_the_master(place: Place, seconds: int) -> TCPStore:
+def _store_of_the_master(place: RankPlace, seconds: int) -> TCPStore:
     """The store that rank 0 serves, within these seconds."""
     address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     began, master = time.monotonic(), place.rank == 0
@@ -130,7 +130,7 @@ def _reach(address: str, port: int, seconds: int) -> None:
         raise RendezvousTimeout(f"Rank 0 {_unreached(address, port, seconds)}: {failures[-1]}.")
 
 
-def _gather(store: TCPStore, place: Place, seconds: int) -> None:
+def _gather(store: TCPStore, place: RankPlace, seconds: int) -> None:
     """Wait until every rank has said that it is there. Raises RendezvousTimeout as soon as the seconds are over."""
     deadline = time.monotonic() + seconds
     here = [f"here/{rank}" for rank in range(place.world)]

@@ -133,7 +133,7 @@ def exit_code(error: BaseException) -> ExitCode:
     return next((code for code in codes if code is not None), ExitCode.BUG)
 
 
-def sentence(error: BaseException) -> str:
+def error_sentence(error: BaseException) -> str:
     """What a person is told: a known failure's own sentence, else the end of the traceback."""
     for link in chain(error):
         if isinstance(link, RunFailure):

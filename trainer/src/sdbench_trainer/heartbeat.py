@@ -21,7 +21,7 @@ DOUBLES = RECENT + RECENT_STEPS
 BYTES = 8 * DOUBLES
 
 
-class Phase(IntEnum):
+class RankPhase(IntEnum):
     """What a rank is doing."""
 
     STARTING = 0
@@ -32,21 +32,21 @@ class Phase(IntEnum):
     FINISHING = 5
 
 
-DOING = {
-    Phase.STARTING: "starting",
-    Phase.RENDEZVOUS: "looking for the master",
-    Phase.GATHERING: "waiting for the other ranks",
-    Phase.SETTING_UP: "preparing data and model",
-    Phase.TRAINING: "training",
-    Phase.FINISHING: "finishing",
+PHASE_WORDS = {
+    RankPhase.STARTING: "starting",
+    RankPhase.RENDEZVOUS: "looking for the master",
+    RankPhase.GATHERING: "waiting for the other ranks",
+    RankPhase.SETTING_UP: "preparing data and model",
+    RankPhase.TRAINING: "training",
+    RankPhase.FINISHING: "finishing",
 }
 
 
 @dataclass(frozen=True)
-class Beat:
+class Heartbeat:
     """The last sign of life of one rank; times in seconds of CLOCK_MONOTONIC, 0 for never."""
 
-    phase: Phase
+    phase: RankPhase
     steps: int
     first_step_at: float
     at: float
@@ -59,38 +59,38 @@ class Beat:
         return int(self.phase), self.steps, self.marks
 
 
-class Beats:
+class Heartbeats:
     """The shared file, as PID 1 sees it."""
 
     def __init__(self, path: Path, ranks: int, now: float) -> None:
-        record = (float(Phase.STARTING), 0.0, 0.0, 0.0, now, *[0.0] * RECENT_STEPS)
+        record = (float(RankPhase.STARTING), 0.0, 0.0, 0.0, now, *[0.0] * RECENT_STEPS)
         path.write_bytes(struct.pack(f"={DOUBLES}d", *record) * ranks)
         with path.open("r+b") as file:
             self._memory = mmap.mmap(file.fileno(), 0)
 
-    def of(self, local_rank: int) -> Beat:
+    def of(self, local_rank: int) -> Heartbeat:
         """The last beat of a rank."""
         phase, count, marks, first, at, *recent = struct.unpack_from(f"={DOUBLES}d", self._memory, local_rank * BYTES)
         steps = int(count)
         known = recent[: max(0, steps - 1)]
-        return Beat(Phase(int(phase)), steps, first, at, median(known) if known else 0.0, int(marks))
+        return Heartbeat(RankPhase(int(phase)), steps, first, at, median(known) if known else 0.0, int(marks))
 
 
-class Pulse:
+class HeartbeatWriter:
     """The shared file, as a rank writes it. Without a path it writes nowhere."""
 
     def __init__(self, path: Path | None, local_rank: int) -> None:
         self._record = memoryview(bytearray(BYTES)).cast("d")
-        self.phase, self._steps, self._last = Phase.STARTING, 0, 0.0
+        self.phase, self._steps, self._last = RankPhase.STARTING, 0, 0.0
         if path is not None:
             with path.open("r+b") as file:
                 memory = memoryview(mmap.mmap(file.fileno(), 0))
             self._record = memory[local_rank * BYTES : (local_rank + 1) * BYTES].cast("d")
 
-    def enter(self, phase: Phase) -> None:
+    def enter(self, phase: RankPhase) -> None:
         """Say what begins now. Entering the training is no progress: its first step is still to come."""
         self.phase = phase
-        self._last = self._last if phase is Phase.TRAINING else time.monotonic()
+        self._last = self._last if phase is RankPhase.TRAINING else time.monotonic()
         self._record[PHASE], self._record[AT] = float(phase), self._last
 
     def mark(self) -> None:

@@ -18,13 +18,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sdbench_trainer.heartbeat import Beats, Phase
+from sdbench_trainer.heartbeat import Heartbeats, RankPhase
 from sdbench_trainer.pod import shm_cleanup
 from sdbench_trainer.pod.exit_report import failure_of, refusal, result_of, stalled, stopped
 from sdbench_trainer.pod.ranks import Rank, reap, say, started
 from sdbench_trainer.pod.topology import (
     SCRATCH_VARIABLE,
-    Refused,
+    LaunchRefused,
     Topology,
     credential_variables,
     default_variables,
@@ -33,7 +33,7 @@ from sdbench_trainer.pod.topology import (
     source_variables,
     topology_in,
 )
-from sdbench_trainer.pod.watchdog import End, Verdict, code_of, culprit, verdict
+from sdbench_trainer.pod.watchdog import RankExit, Stall, code_of, find_stall, first_failure
 from sdbench_trainer.report import Report, message
 from sdbench_trainer.run import CREDENTIALS_FOLDER, RunConfig
 
@@ -65,9 +65,9 @@ class Pod:
     run: RunConfig
     topology: Topology
     ranks: list[Rank]
-    beats: Beats
+    beats: Heartbeats
     scratch: Path
-    ends: list[End] = field(default_factory=list)
+    ends: list[RankExit] = field(default_factory=list)
     stop_signal: signal.Signals | None = None
     news_at: float = 0.0
 
@@ -82,7 +82,7 @@ class Pod:
             self.stop_signal = signal.Signals(heard.si_signo)
         for rank in reap(self.ranks):
             if rank.status:
-                self.ends.append(End(rank.number, code_of(rank.status, rank.last_words()), time.monotonic()))
+                self.ends.append(RankExit(rank.number, code_of(rank.status, rank.last_words()), time.monotonic()))
 
     def stop(self) -> None:
         """End all ranks: politely, and after a grace by force."""
@@ -109,7 +109,7 @@ class Pod:
         """From time to time, one line on how far the run is."""
         now = time.monotonic()
         beat = self.beats.of(0)
-        if beat.phase is Phase.TRAINING and beat.median_step and now >= self.news_at:
+        if beat.phase is RankPhase.TRAINING and beat.median_step and now >= self.news_at:
             self.news_at = now + NEWS_SECONDS
             say(f"launch: step {beat.steps}, {beat.median_step:.3f} s a step")
 
@@ -138,7 +138,7 @@ def rank_environment(run: RunConfig, topology: Topology, local_rank: int, folder
 
 def pod(run: RunConfig, topology: Topology, folders: Folders, command: Sequence[str]) -> Pod:
     """All ranks of this pod, started."""
-    beats = Beats(folders.scratch / "beats", topology.per_node, time.monotonic())
+    beats = Heartbeats(folders.scratch / "beats", topology.per_node, time.monotonic())
     ranks = [
         started(command, topology.first_rank + number, rank_environment(run, topology, number, folders))
         for number in range(topology.per_node)
@@ -148,36 +148,36 @@ def pod(run: RunConfig, topology: Topology, folders: Folders, command: Sequence[
     return Pod(run, topology, ranks, beats, folders.scratch)
 
 
-def first_cause(running: Pod) -> End | Verdict | signal.Signals | None:
+def first_cause(running: Pod) -> RankExit | Stall | signal.Signals | None:
     """Watch until all ranks have ended well (None), or until it is known why they will not."""
     while running.running():
         running.hear()
         now = time.monotonic()
         if running.stop_signal is not None:
             return running.stop_signal
-        if found := culprit(running.ends, now=now, running=len(running.running())):
+        if found := first_failure(running.ends, now=now, running=len(running.running())):
             return found
         beats = [running.beats.of(number) for number in range(len(running.ranks))]
         alive = [beat if rank.status is None else None for beat, rank in zip(beats, running.ranks, strict=True)]
-        if not running.ends and (late := verdict(alive, running.run.watchdog, now, running.topology.start_seconds)):
+        if not running.ends and (late := find_stall(alive, running.run.watchdog, now, running.topology.start_seconds)):
             return late
         running.news()
-    return culprit(running.ends, now=time.monotonic(), running=0)
+    return first_failure(running.ends, now=time.monotonic(), running=0)
 
 
-def report_of(running: Pod, began: float) -> Report | None:
+def pod_report(running: Pod, began: float) -> Report | None:
     """Watch the pod to its end; None where another pod has the result."""
     cause = first_cause(running)
-    if isinstance(cause, Verdict):
+    if isinstance(cause, Stall):
         running.dump()
     running.stop()
     first_step = running.beats.of(0).first_step_at
     seconds = first_step - began if first_step else None
     if cause is None:
         return result_of(running.run, running.topology, running.scratch, seconds)
-    if isinstance(cause, End):
+    if isinstance(cause, RankExit):
         error = failure_of(cause, running.ranks, running.topology, running.beats, running.scratch)
-    elif isinstance(cause, Verdict):
+    elif isinstance(cause, Stall):
         error = stalled(cause, running.ranks, running.topology)
     else:
         error = stopped(cause, running.topology, running.beats)
@@ -205,7 +205,7 @@ def run_folders() -> "Iterator[Folders]":
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def leave(report: Report) -> None:
+def write_report(report: Report) -> None:
     """Write the Report into the file that is there: a termination message cannot be replaced."""
     place = Path(os.environ.get(REPORT_VARIABLE, "/dev/termination-log"))
     try:
@@ -220,7 +220,7 @@ def launched(command: Sequence[str]) -> Report | None:
     try:
         run = run_in(os.environ)
         topology = topology_in(os.environ, run.devices)
-    except Refused as refused:
+    except LaunchRefused as refused:
         return refusal(str(refused))
     if os.getpid() == 1:
         shm_cleanup.remove_all()
@@ -228,10 +228,10 @@ def launched(command: Sequence[str]) -> Report | None:
         shm_cleanup.remove_unused()
     say(f"launch: {run.attempt}: {topology.per_node} of {run.devices} ranks here")
     with run_folders() as folders:
-        return report_of(pod(run, topology, folders, command), began)
+        return pod_report(pod(run, topology, folders, command), began)
 
 
-def main() -> None:
+def run_pod() -> None:
     """Run to the end, leave the Report, and exit with the code of the first cause."""
     arguments = sys.argv[1:]
     command = arguments[arguments.index("--") + 1 :] if "--" in arguments else list(TRAINER)
@@ -239,7 +239,7 @@ def main() -> None:
     report = launched(command)
     error = report.error if report else None
     if report:
-        leave(report)
+        write_report(report)
     if error:
         last = error.tail.splitlines()[-1] if error.tail else ""
         say(f"launch: exit {error.code}, {error.where}: {last}")
@@ -247,4 +247,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_pod()

@@ -79,7 +79,7 @@ class Measurement(Boundary):
 class BatchTruth(Boundary):
     """The batch that was really run."""
 
-    asked_global_batch_size: int
+    requested_global_batch_size: int
     global_batch_size: int
     per_device: int
     microbatches: int

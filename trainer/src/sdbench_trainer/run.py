@@ -32,7 +32,7 @@ STALL_FLOOR_SECONDS = 60
 """How long a step may take at least before a run is called dead, however short its steps are, unless less is asked."""
 
 
-class Source(Boundary):
+class DataSource(Boundary):
     """Where one run's shards are; without remote and local the images are synthetic."""
 
     remote: str | None = None
@@ -55,7 +55,7 @@ class RunConfig(Boundary):
     attempt: str
     devices: int = Field(ge=1)
     accelerator: bool = False
-    source: Source = Source()
+    source: DataSource = DataSource()
     watchdog: Watchdog = Watchdog()
     peak_teraflops: DecimalString | None = None
     """Dense peak of one device at the run's precision; None: as the trainer's table has it."""
@@ -64,7 +64,7 @@ class RunConfig(Boundary):
     @model_validator(mode="after")
     def _can_be_run(self) -> "RunConfig":
         division(self.trainer, self.devices)
-        unfit = unfit_together(self.trainer) or (None if self.accelerator else unfit_for_cpu(self.trainer))
+        unfit = unsupported_together(self.trainer) or (None if self.accelerator else unsupported_for_cpu(self.trainer))
         if unfit is not None:
             raise ValueError(f"trainer.{unfit.field}: {unfit.sentence}")
         return self
@@ -103,40 +103,40 @@ def division(config: TrainerConfig, devices: int) -> Division:
 
 
 @dataclass(frozen=True)
-class Unfit:
+class Unsupported:
     """A knob that cannot be honoured: its dotted name in spec.trainer, and a sentence."""
 
     field: str
     sentence: str
 
 
-def unfit_together(config: TrainerConfig) -> Unfit | None:
+def unsupported_together(config: TrainerConfig) -> Unsupported | None:
     """The first knob that no device can honour beside another."""
     if config.data_parallel is not DataParallel.FSDP2:
         return None
     if config.automatic_microbatch:
-        return Unfit("automaticMicrobatch", "Composer tries microbatches with ddp only; set deviceMicrobatchSize")
+        return Unsupported("automaticMicrobatch", "Composer tries microbatches with ddp only; set deviceMicrobatchSize")
     if config.channels_last:
-        return Unfit("channelsLast", "FSDP2 shards weights of the usual layout only; use ddp, or leave it off")
+        return Unsupported("channelsLast", "FSDP2 shards weights of the usual layout only; use ddp, or leave it off")
     return None
 
 
-def unfit_for_pods(config: TrainerConfig, pods: int) -> Unfit | None:
+def unsupported_for_pods(config: TrainerConfig, pods: int) -> Unsupported | None:
     """The first knob that this number of pods cannot honour."""
     asked = config.loader.canonical_nodes
     if asked is None or asked % pods == 0 or pods % asked == 0:
         return None
-    return Unfit(
+    return Unsupported(
         "loader.canonicalNodes", f"{asked} is neither a multiple nor a divisor of the {pods} pods; take {pods}"
     )
 
 
-def unfit_for_cpu(config: TrainerConfig) -> Unfit | None:
+def unsupported_for_cpu(config: TrainerConfig) -> Unsupported | None:
     """The first knob that only an accelerator can honour."""
     if config.precision is not Precision.FP32:
-        return Unfit("precision", f"{config.precision} needs an accelerator; a run on CPUs trains with fp32")
+        return Unsupported("precision", f"{config.precision} needs an accelerator; a run on CPUs trains with fp32")
     if config.attention is Attention.XFORMERS:
-        return Unfit("attention", "xformers needs an NVIDIA GPU; a run on CPUs uses sdpa")
+        return Unsupported("attention", "xformers needs an NVIDIA GPU; a run on CPUs uses sdpa")
     if config.automatic_microbatch:
-        return Unfit("automaticMicrobatch", "only a GPU's memory can be tried; set deviceMicrobatchSize")
+        return Unsupported("automaticMicrobatch", "only a GPU's memory can be tried; set deviceMicrobatchSize")
     return None

@@ -9,7 +9,7 @@ from sdbench_trainer.errors import MixedDevices
 SHOWN_KINDS = 4
 
 
-def difference(names: Sequence[str]) -> str | None:
+def device_mismatch(names: Sequence[str]) -> str | None:
     """A sentence that names the devices and who has them, by rank; None where all have the same."""
     kinds = list(dict.fromkeys(names))
     if len(kinds) < 2:
@@ -24,5 +24,5 @@ def require_same_device(name: str) -> None:
         return
     names: list[str | None] = [None] * dist.get_world_size()
     dist.all_gather_object(names, name)
-    if sentence := difference([str(name) for name in names]):
+    if sentence := device_mismatch([str(name) for name in names]):
         raise MixedDevices(sentence)

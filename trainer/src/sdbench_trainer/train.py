@@ -25,16 +25,16 @@ from sdbench_trainer.data.replaced import Replaced, planned_samples, require_few
 from sdbench_trainer.data.synthetic import SyntheticImages
 from sdbench_trainer.data.timed_loader import TimedLoader
 from sdbench_trainer.data.tokenizer import clip_tokenizer, token_ids
-from sdbench_trainer.distributed import Place, device_of, meet, place_in
-from sdbench_trainer.errors import WindowIncomplete, exit_code, sentence
-from sdbench_trainer.heartbeat import DOING, Phase, Pulse
-from sdbench_trainer.measure.callback import NEVER, Watch
+from sdbench_trainer.distributed import RankPlace, device_of, meet, rank_place_in
+from sdbench_trainer.errors import WindowIncomplete, error_sentence, exit_code
+from sdbench_trainer.heartbeat import PHASE_WORDS, HeartbeatWriter, RankPhase
+from sdbench_trainer.measure.callback import NEVER, WindowCallback
 from sdbench_trainer.measure.environment import device_name, environment, peak
 from sdbench_trainer.measure.flops import Arithmetic, flops_per_image
 from sdbench_trainer.measure.metrics import Telemetry, host_memory_peak_bytes, port, serve
 from sdbench_trainer.measure.stopwatch import RankWindow, measurement
-from sdbench_trainer.model.capabilities import require_abilities
-from sdbench_trainer.model.effective_config import Inspection
+from sdbench_trainer.model.capabilities import require_capabilities
+from sdbench_trainer.model.effective_config import EffectiveConfig
 from sdbench_trainer.model.ema import ExponentialMovingAverage
 from sdbench_trainer.model.optimizations import adamw, keep_compiled_below, parallelism
 from sdbench_trainer.model.stable_diffusion import stable_diffusion
@@ -60,14 +60,14 @@ def batch_truth(run: RunConfig, microbatch: int | None = None) -> BatchTruth:
     """How the global batch is divided; `microbatch`: the images that a device really took at once, where known."""
     divided = division(run.trainer, run.devices)
     return BatchTruth(
-        asked_global_batch_size=divided.asked,
+        requested_global_batch_size=divided.asked,
         global_batch_size=divided.run,
         per_device=divided.per_device,
         microbatches=-(-divided.per_device // (microbatch or divided.microbatch)),
     )
 
 
-def images(run: RunConfig, place: Place) -> Any:
+def images(run: RunConfig, place: RankPlace) -> Any:
     """This rank's loader. Raises DataMissing, ConfigInvalid."""
     share = Share(run.trainer.image_size, batch_truth(run).per_device, place.rank, place.world, run.trainer.seed)
     if run.source.remote is None and run.source.local is None:
@@ -86,10 +86,10 @@ def images(run: RunConfig, place: Place) -> Any:
     )
 
 
-def parts_of(run: RunConfig, place: Place, device: torch.device) -> Parts:
+def build_parts(run: RunConfig, place: RankPlace, device: torch.device) -> Parts:
     """The Stable Diffusion that the run asks for, with its data, optimiser and average."""
     config, ema = run.trainer, run.trainer.ema
-    require_abilities(config, device)
+    require_capabilities(config, device)
     keep_compiled_below(place.scratch or Path.cwd())
     loader = images(run, place)
     model = stable_diffusion(config, token_ids(clip_tokenizer(), [""])[0], device)
@@ -112,7 +112,7 @@ def _unsaid(*_: object) -> None:
     """Composer words a line for each event, callback and algorithm, and throws it away unless ENGINE_DEBUG is set."""
 
 
-def trainer_of(run: RunConfig, parts: Parts, loader: TimedLoader, watch: Watch) -> Trainer:
+def trainer_of(run: RunConfig, parts: Parts, loader: TimedLoader, watch: WindowCallback) -> Trainer:
     """Composer's Trainer with everything named that a benchmark must not leave to defaults."""
     composer.utils.collect_env.get_cpu_model = _no_subprocess
     trainer = Trainer(
@@ -137,7 +137,7 @@ def trainer_of(run: RunConfig, parts: Parts, loader: TimedLoader, watch: Watch) 
     return trainer
 
 
-def rank_window(watch: Watch, loader: TimedLoader) -> RankWindow:
+def rank_window(watch: WindowCallback, loader: TimedLoader) -> RankWindow:
     """This rank's part of the window. Raises WindowIncomplete."""
     if watch.seen is None:
         raise WindowIncomplete("The training ended before its window was complete.")
@@ -151,14 +151,14 @@ def rank_window(watch: Watch, loader: TimedLoader) -> RankWindow:
     )
 
 
-def fit(run: RunConfig, parts: Parts, pulse: Pulse, telemetry: Telemetry | None) -> Measurement:
+def fit(run: RunConfig, parts: Parts, pulse: HeartbeatWriter, telemetry: Telemetry | None) -> Measurement:
     """Train until the window is complete; the same Measurement on every rank, its steps those of rank 0."""
     size = batch_truth(run).global_batch_size
     loader = TimedLoader(parts.loader, Replaced(planned_samples(run.trainer, size), shared_store()))
-    watch = Watch(run.trainer.window, loader, size, pulse, telemetry)
+    watch = WindowCallback(run.trainer.window, loader, size, pulse, telemetry)
     trainer = trainer_of(run, parts, loader, watch)
     trainer.fit()
-    pulse.enter(Phase.FINISHING)
+    pulse.enter(RankPhase.FINISHING)
     ranks = dist.all_gather_object(rank_window(watch, loader))
     seen = [watch.seen]
     dist.broadcast_object_list(seen, src=0)
@@ -168,7 +168,7 @@ def fit(run: RunConfig, parts: Parts, pulse: Pulse, telemetry: Telemetry | None)
     return measurement(run.trainer.window, seen[0].steps, size, ranks, seen[0].loss)
 
 
-def report_of(run: RunConfig, result: Measurement, inspection: Inspection, counted: Arithmetic) -> Report:
+def rank0_report(run: RunConfig, result: Measurement, inspection: EffectiveConfig, counted: Arithmetic) -> Report:
     """What rank 0 leaves after its training; the arithmetic was counted before it."""
     return Report(
         attempt=run.attempt,
@@ -178,49 +178,51 @@ def report_of(run: RunConfig, result: Measurement, inspection: Inspection, count
     )
 
 
-def trained(run: RunConfig, place: Place, pulse: Pulse) -> Report:
+def train_rank(run: RunConfig, place: RankPlace, pulse: HeartbeatWriter) -> Report:
     """The whole run of one rank; rank 0 serves the metrics, and counts the arithmetic before anything is measured."""
     telemetry = Telemetry(run.trainer.model.value, device_memory=run.accelerator) if place.rank == 0 else None
     if telemetry is not None:
         serve(telemetry, port())
     device = device_of(run, place)
     meet(run, place, pulse)
-    pulse.enter(Phase.SETTING_UP)
+    pulse.enter(RankPhase.SETTING_UP)
     require_same_device(device_name(run))
     reproducibility.seed_all(run.trainer.seed)
-    parts, inspection = parts_of(run, place, device), Inspection(run.trainer, run.devices)
+    parts, inspection = build_parts(run, place, device), EffectiveConfig(run.trainer, run.devices)
     parts = replace(parts, algorithms=(*parts.algorithms, inspection))
     if telemetry is None:
         return Report(attempt=run.attempt, measurement=fit(run, parts, pulse, None))
     counted = Arithmetic(flops_per_image(run.trainer), run.devices, peak(run))
     telemetry.utilisation(counted.mfu_ratio)
-    return report_of(run, fit(run, parts, pulse, telemetry), inspection, counted)
+    return rank0_report(run, fit(run, parts, pulse, telemetry), inspection, counted)
 
 
-def failed(run: RunConfig, place: Place, pulse: Pulse, error: BaseException) -> Report:
+def failed(run: RunConfig, place: RankPlace, pulse: HeartbeatWriter, error: BaseException) -> Report:
     """What a rank leaves that could not train."""
-    cause = ReportError(code=exit_code(error), rank=place.rank, where=DOING[pulse.phase], tail=sentence(error))
+    cause = ReportError(
+        code=exit_code(error), rank=place.rank, where=PHASE_WORDS[pulse.phase], tail=error_sentence(error)
+    )
     return Report(attempt=run.attempt, error=cause)
 
 
-def leave(report: Report, place: Place) -> None:
+def leave_outcome(report: Report, place: RankPlace) -> None:
     """Put the outcome where PID 1 finds it."""
     if place.scratch is not None:
         (place.scratch / f"outcome-{place.local_rank}.json").write_text(report.model_dump_json(by_alias=True))
 
 
-def main(program: Any = trained) -> None:
+def run_rank(program: Any = train_rank) -> None:
     """Run one rank; the process ends with the exit code of its cause."""
     faulthandler.enable()
     faulthandler.register(signal.SIGUSR1, all_threads=True)
-    run, place = RunConfig.model_validate_json(os.environ[RUN_VARIABLE]), place_in(os.environ)
-    pulse = Pulse(place.scratch / "beats" if place.scratch else None, place.local_rank)
+    run, place = RunConfig.model_validate_json(os.environ[RUN_VARIABLE]), rank_place_in(os.environ)
+    pulse = HeartbeatWriter(place.scratch / "beats" if place.scratch else None, place.local_rank)
     try:
-        leave(program(run, place, pulse), place)
+        leave_outcome(program(run, place, pulse), place)
     except Exception as error:
         sys.excepthook(type(error), error, error.__traceback__)
         report = failed(run, place, pulse, error)
-        leave(report, place)
+        leave_outcome(report, place)
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(exit_code(error))
@@ -229,4 +231,4 @@ def main(program: Any = trained) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_rank()

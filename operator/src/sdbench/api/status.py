@@ -73,7 +73,7 @@ class Reason(StrEnum):
     PREEMPTED = "Preempted"
     EVICTED = "Evicted"
     NODE_LOST = "NodeLost"
-    JOB_VANISHED = "JobVanished"
+    JOB_DELETED = "JobDeleted"
     REPORT_LOST = "ReportLost"
     NAME_CONFLICT = "NameConflict"
     BACKEND_UNAVAILABLE = "BackendUnavailable"
@@ -81,7 +81,7 @@ class Reason(StrEnum):
     SUSPENDED = "Suspended"
     CANCELLED = "Cancelled"
     SKIPPED = "Skipped"
-    TIGHT_ENOUGH = "TightEnough"
+    CONVERGED = "Converged"
     UNKNOWN = "Unknown"
 
 
@@ -203,7 +203,7 @@ class PointRow(Answer):
     host_memory_peak_bytes: int
     device_memory_peak_bytes: int | None = None
     replaced_samples: int = Field(0, description="Unreadable samples in all repeats, each replaced by another.")
-    asked_global_batch_size: int = Field(description="Images in one step as asked; under Weak scaling, as grown.")
+    requested_global_batch_size: int = Field(description="Images in one step as asked; under Weak scaling, as grown.")
     global_batch_size: int = Field(description="Images in one step as run: perDevice x devices.")
     per_device: int = Field(description="Images in one step on each device.")
     device_microbatch_size: int
@@ -211,7 +211,9 @@ class PointRow(Answer):
     days: DecimalString | None = Field(None, description="Of the projected training; absent where unknown.")
     device_hours: DecimalString | None = None
     cost: DecimalString | None = None
-    unprojected: str | None = Field(None, max_length=512, description="Why days, deviceHours and cost are absent.")
+    projection_message: str | None = Field(
+        None, max_length=512, description="Why days, deviceHours and cost are absent."
+    )
 
 
 class EnvironmentRow(Answer):
@@ -229,17 +231,19 @@ class EnvironmentRow(Answer):
     peak_teraflops: DecimalString | None = Field(None, description="Dense peak of one device.")
 
 
-class LawRow(Answer):
+class ScalingFitRow(Answer):
     """step = secondsPerImage x images per device + constantSeconds, fitted to Points that differ in scale only.
 
     The constant is what no further device shortens: it bounds how far the training scales.
     """
 
-    knobs: str = Field(description="What a sweep varies beside the scale, as in the Points' labels; empty without one.")
+    parameters: str = Field(
+        description="What a sweep varies beside the scale, as in the Points' labels; empty without one."
+    )
     counts: tuple[int, ...] = Field(description="Device counts of the Points, three or more.")
     seconds_per_image: str = Field(description="Seconds of a step for each image on a device; may be negative.")
     constant_seconds: str = Field(description="Seconds of a step however few images a device has; may be negative.")
-    residual_seconds: DecimalString = Field(description="Root mean square of what the law misses, in seconds.")
+    residual_seconds: DecimalString = Field(description="Root mean square of what the fit misses, in seconds.")
     residual_ratio: DecimalString = Field(description="The same, each miss as a share of its step.")
 
 
@@ -283,7 +287,7 @@ class Status(Answer):
     summary: Summary | None = None
     trials: tuple[TrialRow, ...] = ()
     points: tuple[PointRow, ...] = ()
-    laws: tuple[LawRow, ...] = ()
+    scaling_fits: tuple[ScalingFitRow, ...] = ()
     environments: tuple[EnvironmentRow, ...] = ()
     gate: GateRow | None = None
     spent_device_seconds: int = Field(0, description="Device-seconds from scheduled to released, over all Attempts.")

@@ -6,10 +6,10 @@ from typing import Any
 from sdbench.api.benchmark import Benchmark, Metadata
 from sdbench.api.status import ConditionStatus, ConditionType, Reason
 from sdbench.controller.apiserver.cluster import Key, key_of
-from sdbench.core.trial.retention import leaves
+from sdbench.core.trial.retention import may_keep_a_job
 
 
-class Board:
+class BenchmarkCache:
     """Benchmarks by key; one that is gone is not on it."""
 
     def __init__(self) -> None:
@@ -62,8 +62,8 @@ class Board:
 
     def worth_a_look(self, benchmark: Benchmark) -> bool:
         """Whether something may have happened that no watch tells of."""
-        again = timed(benchmark) or refused(benchmark)
-        return not settled(benchmark) or (again and not self._was_passed(benchmark))
+        again = is_timed(benchmark) or is_not_accepted(benchmark)
+        return not is_settled(benchmark) or (again and not self._was_passed(benchmark))
 
     def _was_passed(self, benchmark: Benchmark) -> bool:
         """Whether a pass has seen it as it is now, and has said when to look again."""
@@ -75,7 +75,7 @@ def _version(metadata: Metadata) -> tuple[str, str]:
     return metadata.uid, metadata.resource_version
 
 
-def settled(benchmark: Benchmark) -> bool:
+def is_settled(benchmark: Benchmark) -> bool:
     """Whether nothing can happen any more unless the Benchmark is changed, or by the clock."""
     status = benchmark.status
     held = {condition.type for condition in status.conditions if condition.status is ConditionStatus.TRUE}
@@ -84,20 +84,20 @@ def settled(benchmark: Benchmark) -> bool:
     return ConditionType.CLEANED_UP in held and current and not without_backend
 
 
-def timed(benchmark: Benchmark) -> bool:
+def is_timed(benchmark: Benchmark) -> bool:
     """Whether it, or a job of it, is to be deleted some time after its end."""
     spec = benchmark.spec
-    keeps = spec.retention.failed_seconds > 0 and any(leaves(row) for row in benchmark.status.trials)
+    keeps = spec.retention.failed_seconds > 0 and any(may_keep_a_job(row) for row in benchmark.status.trials)
     return spec.ttl_seconds_after_finished is not None or keeps
 
 
-def refused(benchmark: Benchmark) -> bool:
+def is_not_accepted(benchmark: Benchmark) -> bool:
     """Whether it was not accepted: an operator with other presets or bounds may judge it otherwise."""
     conditions = benchmark.status.conditions
     return any(one.type is ConditionType.ACCEPTED and one.status is ConditionStatus.FALSE for one in conditions)
 
 
-def over(document: Mapping[str, Any]) -> bool:
+def is_over(document: Mapping[str, Any]) -> bool:
     """Whether an unread Benchmark is surely settled: it ended, is cleaned up and has not changed since."""
     status = document.get("status") or {}
     conditions = status.get("conditions") or ()

@@ -10,15 +10,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
-from sdbench.controller.cache import Board
+from sdbench.controller.cache import BenchmarkCache
 from sdbench.core.schedule.neighbours import others_running
-from sdbench.core.snapshot import World
+from sdbench.core.snapshot import Snapshot
 
 
-class Neighbours:
+class ConcurrencyGate:
     """The turns, and the World as it is during one. For one event loop."""
 
-    def __init__(self, board: Board) -> None:
+    def __init__(self, board: BenchmarkCache) -> None:
         self.board = board
         self._turn = asyncio.Lock()
         self._listed = asyncio.Event()
@@ -28,11 +28,11 @@ class Neighbours:
         self._listed.set()
 
     @asynccontextmanager
-    async def turn(self, world: World) -> AsyncIterator[World]:
+    async def turn(self, snapshot: Snapshot) -> AsyncIterator[Snapshot]:
         """The World with the others' Trials, for as long as nobody else decides; without a bound nobody waits."""
-        if world.defaults.bounds.concurrent_trials is None:
-            yield world
+        if snapshot.defaults.bounds.concurrent_trials is None:
+            yield snapshot
             return
         await self._listed.wait()
         async with self._turn:
-            yield replace(world, others_running=others_running(world.benchmark, self.board.benchmarks()))
+            yield replace(snapshot, others_running=others_running(snapshot.benchmark, self.board.benchmarks()))

@@ -14,7 +14,7 @@ be restarted, which delays the return; a client that has lost its way (a changed
 
 
 @dataclass
-class Pulse:
+class Liveness:
     """Monotonic moments of the last signs of life; at the start they are the start."""
 
     last_pass: float

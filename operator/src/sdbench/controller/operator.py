@@ -20,15 +20,15 @@ from sdbench.controller.apiserver.client import Document, connected
 from sdbench.controller.apiserver.cluster import Cluster, Key, Served, benchmark_in, key_of
 from sdbench.controller.apiserver.errors import ApiError, Conflict, Forbidden, Unreadable, patience
 from sdbench.controller.apiserver.requests import JOBS
-from sdbench.controller.cache import Board
-from sdbench.controller.concurrency import Neighbours
-from sdbench.controller.liveness import Pulse
+from sdbench.controller.cache import BenchmarkCache
+from sdbench.controller.concurrency import ConcurrencyGate
+from sdbench.controller.liveness import Liveness
 from sdbench.controller.metrics.collector import OperatorSeries
 from sdbench.controller.metrics.server import served
 from sdbench.controller.reconcile import reconcile
 from sdbench.controller.watch.kopf_runner import Watching
 from sdbench.controller.workqueue import WorkQueue
-from sdbench.core.snapshot import Bounds, Defaults, Notice
+from sdbench.core.snapshot import Bounds, Defaults, Event
 
 WORKERS = 8
 PROBE_SECONDS = 10.0
@@ -62,7 +62,7 @@ class Options:
     workload: Workload | None = None
 
 
-def run(options: Options) -> None:
+def run_operator(options: Options) -> None:
     """Run until SIGTERM or SIGINT."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     # kopf says for every event that it was handled.
@@ -92,9 +92,9 @@ class Operator:
             options.default_image, sdbench.__version__, options.bounds, options.presets, options.workload
         )
         self._queue: WorkQueue[Key] = WorkQueue(time.monotonic)
-        self._board = Board()
-        self._neighbours = Neighbours(self._board)
-        self._pulse = Pulse(last_pass=now, next_try=now, last_list=now)
+        self._board = BenchmarkCache()
+        self._neighbours = ConcurrencyGate(self._board)
+        self._pulse = Liveness(last_pass=now, next_try=now, last_list=now)
         self._known = Served()
         self._away = False
         self._trouble = ""
@@ -210,8 +210,8 @@ class Operator:
             self._overtaken(key)
             return
         self._queue.done(key)
-        if found.look_again is not None:
-            self._queue.add(key, found.look_again.total_seconds())
+        if found.requeue_after is not None:
+            self._queue.add(key, found.requeue_after.total_seconds())
 
     def _overtaken(self, key: Key) -> None:
         """Look again at once; but whoever changes a Benchmark for ever must not keep us busy for ever."""
@@ -224,7 +224,7 @@ class Operator:
             self._board.leave_alone(error.metadata)
             self.series.pass_failed(error)
             log.warning("%s/%s is left alone: %s", *key, error)
-            await cluster.tell(error.metadata, (Notice(True, "Unreadable", f"It is left alone: {error}"),))
+            await cluster.tell(error.metadata, (Event(True, "Unreadable", f"It is left alone: {error}"),))
         self._queue.done(key)
 
     def _failed(self, key: Key, error: Exception) -> None:

@@ -36,7 +36,7 @@ class WrongOption(ValueError):
     """An option that the operator cannot start with; the text says which and why."""
 
 
-def bounds(max_devices: int | None, device_hours: str | None, concurrent_trials: int | None) -> Bounds:
+def parsed_bounds(max_devices: int | None, device_hours: str | None, concurrent_trials: int | None) -> Bounds:
     """What every Benchmark is held to. Raises WrongOption."""
     return Bounds(max_devices, None if device_hours is None else _hours(device_hours), concurrent_trials)
 
@@ -51,7 +51,7 @@ def _hours(text: str) -> Decimal:
     return hours
 
 
-def presets(file: Path | None) -> Mapping[str, Preset]:
+def read_presets(file: Path | None) -> Mapping[str, Preset]:
     """The presets in a file of YAML or JSON, by name; without a file none. Raises WrongOption."""
     if file is None:
         return {}
@@ -63,7 +63,7 @@ def presets(file: Path | None) -> Mapping[str, Preset]:
     return found
 
 
-def workload(file: Path | None) -> Workload | None:
+def read_workload(file: Path | None) -> Workload | None:
     """What a file of YAML or JSON fixes in every training pod; None: nothing. Raises WrongOption."""
     if file is None:
         return None

@@ -25,13 +25,13 @@ from sdbench.controller.apiserver.errors import (
     Unreadable,
     WebhookFailed,
 )
-from sdbench.controller.concurrency import Neighbours
+from sdbench.controller.concurrency import ConcurrencyGate
 from sdbench.controller.job.pytorchjob import pytorchjob
 from sdbench.controller.observe import attempts
 from sdbench.core.decide import decide
-from sdbench.core.measure.references import awaited
-from sdbench.core.snapshot import AttemptState, Decision, Defaults, Notice, Reference, Start, World
-from sdbench.core.trial.create_errors import Kind, with_refusal
+from sdbench.core.measure.references import awaited_references
+from sdbench.core.snapshot import AttemptState, CreateJob, Decision, Defaults, Event, Reference, Snapshot
+from sdbench.core.trial.create_errors import CreateError, with_create_error
 
 SOON = timedelta(seconds=1)
 """After something was started or stopped: its effect is to be seen."""
@@ -42,7 +42,7 @@ STILL_TRUE_SECONDS = 5.0
 PODS_ASKED = 4
 """Most pods of one Attempt whose Events are read in one pass: they complain about the same."""
 
-KINDS = {Forbidden: Kind.FORBIDDEN, Invalid: Kind.INVALID, WebhookFailed: Kind.UNANSWERED}
+KINDS = {Forbidden: CreateError.FORBIDDEN, Invalid: CreateError.INVALID, WebhookFailed: CreateError.UNANSWERED}
 """The answers to a new job that its row tells."""
 
 log = logging.getLogger(__name__)
@@ -53,12 +53,12 @@ class Pass:
     """What a pass found and when the next one is due; without a Benchmark it is gone."""
 
     benchmark: Benchmark | None
-    look_again: timedelta | None = None
+    requeue_after: timedelta | None = None
     overtaken: bool = False
     """The Benchmark was changed meanwhile, so that not everything was done that was decided: look again at once."""
 
 
-async def reconcile(cluster: Cluster, defaults: Defaults, key: Key, neighbours: Neighbours) -> Pass:
+async def reconcile(cluster: Cluster, defaults: Defaults, key: Key, neighbours: ConcurrencyGate) -> Pass:
     """One pass over one Benchmark. Raises ApiError; it is then to be tried again."""
     try:
         benchmark = await cluster.benchmark(key)
@@ -69,34 +69,34 @@ async def reconcile(cluster: Cluster, defaults: Defaults, key: Key, neighbours: 
         return Pass(benchmark)
     attempts, others = await _attempts(cluster, benchmark, key), await _references(cluster, benchmark)
     backend = attempts is not None
-    world = World(benchmark, attempts or (), defaults, cluster.now(), others, backend=backend)
+    snapshot = Snapshot(benchmark, attempts or (), defaults, cluster.now(), others, backend=backend)
     try:
-        decision, shown = await _decided(cluster, world, neighbours)
+        decision, shown = await _decided(cluster, snapshot, neighbours)
     except (Conflict, NotFound):
         return Pass(benchmark, overtaken=True)
     try:
-        done = await _carry_out(cluster, shown, decision, world)
+        done = await _carry_out(cluster, shown, decision, snapshot)
     except ApiError:
-        await cluster.tell(shown.metadata, decision.notices)
+        await cluster.tell(shown.metadata, decision.events)
         raise
     # Last, as nothing waits for an Event, and each may take its time.
-    await cluster.tell(shown.metadata, decision.notices)
+    await cluster.tell(shown.metadata, decision.events)
     if not done:
         return Pass(shown, overtaken=True)
-    if decision.expired:
+    if decision.delete_self:
         log.info("%s/%s: deleting it, spec.ttlSecondsAfterFinished after its end", *key)
         if not await cluster.delete_benchmark(key, shown.metadata.uid):
             # Said of what was there a moment ago: it is looked whether that is true, or it would stay for ever.
             return Pass(shown, overtaken=True)
-    return Pass(shown, _next(world, decision))
+    return Pass(shown, _next(snapshot, decision))
 
 
-def _next(world: World, decision: Decision) -> timedelta | None:
+def _next(snapshot: Snapshot, decision: Decision) -> timedelta | None:
     """When to look again: what keeps pods from starting is said in Events, which are not watched."""
-    if decision.starts or decision.stops:
+    if decision.jobs_to_create or decision.jobs_to_delete:
         return SOON
-    wishes = [decision.look_again] if decision.look_again is not None else []
-    if any(attempts.starting(state) for state in world.attempts):
+    wishes = [decision.requeue_after] if decision.requeue_after is not None else []
+    if any(attempts.starting(state) for state in snapshot.attempts):
         wishes.append(attempts.PATIENCE)
     return min(wishes, default=None)
 
@@ -123,7 +123,7 @@ async def _attempts(cluster: Cluster, benchmark: Benchmark, key: Key) -> tuple[A
 async def _references(cluster: Cluster, benchmark: Benchmark) -> tuple[Reference, ...]:
     """The Benchmarks that this one is compared with, each as it is now."""
     namespace = benchmark.metadata.namespace
-    return tuple([await _reference(cluster, Key(namespace, name)) for name in awaited(benchmark)])
+    return tuple([await _reference(cluster, Key(namespace, name)) for name in awaited_references(benchmark)])
 
 
 async def _reference(cluster: Cluster, key: Key) -> Reference:
@@ -140,14 +140,14 @@ async def _with_complaints(cluster: Cluster, state: AttemptState, key: Key) -> A
         return state
     late = [pod.uid for pod in state.pods if pod.started_at is None][:PODS_ASKED]
     said = await cluster.warnings(key.namespace, (state.job_uid, *late))
-    return replace(state, complaints=tuple(one for events in said for one in attempts.complaints(events)))
+    return replace(state, warnings_about=tuple(one for events in said for one in attempts.warnings_about(events)))
 
 
-async def _decided(cluster: Cluster, world: World, neighbours: Neighbours) -> tuple[Decision, Benchmark]:
+async def _decided(cluster: Cluster, snapshot: Snapshot, neighbours: ConcurrencyGate) -> tuple[Decision, Benchmark]:
     """What is decided, and the Benchmark once that is stored. Raises Conflict and NotFound."""
-    async with neighbours.turn(world) as present:
+    async with neighbours.turn(snapshot) as present:
         decision = decide(present)
-        shown = await _stored(cluster, world.benchmark, decision)
+        shown = await _stored(cluster, snapshot.benchmark, decision)
         neighbours.board.put(shown)
     return decision, shown
 
@@ -158,33 +158,33 @@ async def _stored(cluster: Cluster, benchmark: Benchmark, decision: Decision) ->
     A status that is written as it was leaves no trace, but it is refused if this Benchmark was changed meanwhile: so
     a slow second operator never acts on what is no longer true.
     """
-    acts = decision.starts or decision.stops or decision.expired
+    acts = decision.jobs_to_create or decision.jobs_to_delete or decision.delete_self
     if acts or decision.status.document() != benchmark.status.document():
         return await cluster.store(benchmark, decision.status)
     return benchmark.model_copy(update={"status": decision.status})
 
 
-async def _carry_out(cluster: Cluster, benchmark: Benchmark, decision: Decision, world: World) -> bool:
+async def _carry_out(cluster: Cluster, benchmark: Benchmark, decision: Decision, snapshot: Snapshot) -> bool:
     """Stop, then start; whether the Benchmark has stayed as it was stored for as long as that took."""
     namespace = benchmark.metadata.namespace
-    for stop in decision.stops:
+    for stop in decision.jobs_to_delete:
         log.info("%s/%s: stopping %s: %s %s", namespace, benchmark.metadata.name, stop.name, stop.reason, stop.message)
         await cluster.delete_job(namespace, stop)
     refusal: ApiError | None = None
-    for start in decision.starts:
+    for start in decision.jobs_to_create:
         try:
             if not await _started(cluster, benchmark, start):
                 log.info("%s/%s was changed meanwhile, or may have been: %s waits", *key_of(benchmark), start.name)
                 return False
         except (Forbidden, Invalid, WebhookFailed) as error:
             refusal = error
-            benchmark = await _with_refusal(cluster, replace(world, benchmark=benchmark), start, error)
+            benchmark = await _with_refusal(cluster, replace(snapshot, benchmark=benchmark), start, error)
     if refusal is not None:
         raise refusal
     return True
 
 
-async def _started(cluster: Cluster, benchmark: Benchmark, start: Start) -> bool:
+async def _started(cluster: Cluster, benchmark: Benchmark, start: CreateJob) -> bool:
     """Whether the Attempt's job was created, or exists: it is judged when it is next seen. Not if this is outdated."""
     namespace, job = benchmark.metadata.namespace, pytorchjob(benchmark, start)
     asked = time.monotonic()
@@ -212,15 +212,15 @@ async def _as_stored(cluster: Cluster, benchmark: Benchmark) -> bool:
     return (metadata.uid, metadata.resource_version) == (known.uid, known.resource_version)
 
 
-async def _with_refusal(cluster: Cluster, world: World, start: Start, error: ApiError) -> Benchmark:
+async def _with_refusal(cluster: Cluster, snapshot: Snapshot, start: CreateJob, error: ApiError) -> Benchmark:
     """The Benchmark with the refusal in its row and among its Events, once for each sentence: it is tried again."""
-    told = with_refusal(world, start.trial, KINDS[type(error)], str(error))
-    if told == world.benchmark.status:
-        return world.benchmark
+    told = with_create_error(snapshot, start.trial, KINDS[type(error)], str(error))
+    if told == snapshot.benchmark.status:
+        return snapshot.benchmark
     try:
-        shown = await cluster.store(world.benchmark, told)
+        shown = await cluster.store(snapshot.benchmark, told)
     except (Conflict, NotFound):
-        return world.benchmark
+        return snapshot.benchmark
     sentence = told.trials[start.trial].message
-    await cluster.tell(shown.metadata, (Notice(warning=True, reason="JobRefused", message=sentence),))
+    await cluster.tell(shown.metadata, (Event(warning=True, reason="JobRefused", message=sentence),))
     return shown

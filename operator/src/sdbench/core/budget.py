@@ -16,10 +16,10 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from sdbench.api.status import Reason, TrialPhase, TrialRow
-from sdbench.core.attempt.diagnose import Ending, ended
+from sdbench.core.attempt.diagnose import Diagnosis, diagnosis
 from sdbench.core.plan.caps import Budget, budget
 from sdbench.core.plan.grid import Trial
-from sdbench.core.snapshot import World
+from sdbench.core.snapshot import Snapshot
 from sdbench.core.spent import SECONDS_PER_HOUR, device_seconds, running_cost, running_devices
 from sdbench.core.trial.row import LIVE, given_up, unreleased
 
@@ -30,7 +30,7 @@ KEPT = "what was measured is kept; ask for the rest in another benchmark"
 
 
 @dataclass(frozen=True)
-class Purse:
+class BudgetState:
     """The budget of a Benchmark at one moment."""
 
     budget: Budget
@@ -38,22 +38,26 @@ class Purse:
     """Device-seconds; may be negative."""
     needs: Mapping[int, Decimal]
     """By trial: the device-seconds that an Attempt at it should cost."""
-    world: World
+    snapshot: Snapshot
 
-    def pays(self, row: TrialRow, rows: tuple[TrialRow, ...]) -> bool:
+    def can_afford(self, row: TrialRow, rows: tuple[TrialRow, ...]) -> bool:
         """Whether another Attempt of the row fits beside those that run."""
-        running = [self.needs[other.trial] - running_cost(other, self.world) for other in rows if other.phase in LIVE]
+        running = [
+            self.needs[other.trial] - running_cost(other, self.snapshot) for other in rows if other.phase in LIVE
+        ]
         promised = sum((need for need in running if need > 0), Decimal(0))
         return self.left > 0 and self.needs[row.trial] <= self.left - promised
 
 
-def purse(rows: tuple[TrialRow, ...], spent: int, planned: tuple[Trial, ...], world: World) -> Purse | None:
+def budget_state(
+    rows: tuple[TrialRow, ...], spent: int, planned: tuple[Trial, ...], snapshot: Snapshot
+) -> BudgetState | None:
     """What is there; None without a bound."""
-    most = budget(world.benchmark.spec, world.defaults.bounds)
+    most = budget(snapshot.benchmark.spec, snapshot.defaults.bounds)
     if most is None:
         return None
-    running = sum((running_cost(row, world) for row in rows if unreleased(row)), Decimal(0))
-    return Purse(most, most.device_seconds - spent - running, _needs(rows, planned), world)
+    running = sum((running_cost(row, snapshot) for row in rows if unreleased(row)), Decimal(0))
+    return BudgetState(most, most.device_seconds - spent - running, _needs(rows, planned), snapshot)
 
 
 def _needs(rows: tuple[TrialRow, ...], planned: tuple[Trial, ...]) -> dict[int, Decimal]:
@@ -64,36 +68,38 @@ def _needs(rows: tuple[TrialRow, ...], planned: tuple[Trial, ...]) -> dict[int, 
     return {row.trial: Decimal(max(warmups[row.trial], dearest[row.point])) for row in rows}
 
 
-def used_up(found: Purse | None) -> Ending | None:
+def exhausted(found: BudgetState | None) -> Diagnosis | None:
     """Why nothing of the Benchmark goes on; None while something is left."""
     if found is None or found.left > 0:
         return None
     hours = _hours(found.budget.device_seconds)
-    return ended(Reason.BUDGET_EXCEEDED, f"The budget of {hours}, {found.budget.named}, is used up; {KEPT}")
+    return diagnosis(Reason.BUDGET_EXCEEDED, f"The budget of {hours}, {found.budget.named}, is used up; {KEPT}")
 
 
-def used_up_at(found: Purse | None, rows: tuple[TrialRow, ...]) -> datetime | None:
+def exhausted_at(found: BudgetState | None, rows: tuple[TrialRow, ...]) -> datetime | None:
     """When nothing will be left if everything goes on as it does now; None if nothing is consumed or left."""
     if found is None or found.left <= 0 or not any(row.phase in LIVE for row in rows):
         return None
-    devices = sum((running_devices(row, found.world) for row in rows if unreleased(row)), Decimal(0))
-    return found.world.now + timedelta(seconds=float(min(found.left / devices, FAR))) if devices else None
+    devices = sum((running_devices(row, found.snapshot) for row in rows if unreleased(row)), Decimal(0))
+    return found.snapshot.now + timedelta(seconds=float(min(found.left / devices, FAR))) if devices else None
 
 
-def without_the_unpayable(rows: tuple[TrialRow, ...], found: Purse | None, world: World) -> tuple[TrialRow, ...]:
+def give_up_unaffordable(
+    rows: tuple[TrialRow, ...], found: BudgetState | None, snapshot: Snapshot
+) -> tuple[TrialRow, ...]:
     """The rows, those given up that need more than is left, if nothing runs any more."""
     if found is None or any(unreleased(row) for row in rows):
         return rows
-    return tuple(_unless_paid(row, rows, found, world) for row in rows)
+    return tuple(_unless_paid(row, rows, found, snapshot) for row in rows)
 
 
-def _unless_paid(row: TrialRow, rows: tuple[TrialRow, ...], found: Purse, world: World) -> TrialRow:
-    if row.phase is not TrialPhase.PENDING or found.pays(row, rows):
+def _unless_paid(row: TrialRow, rows: tuple[TrialRow, ...], found: BudgetState, snapshot: Snapshot) -> TrialRow:
+    if row.phase is not TrialPhase.PENDING or found.can_afford(row, rows):
         return row
     left, needed = _hours(max(Decimal(0), found.left)), _hours(found.needs[row.trial])
     whole = f"{_hours(found.budget.device_seconds)}, {found.budget.named}"
-    end = ended(Reason.BUDGET_EXCEEDED, f"{left} are left of {whole}; this trial needs {needed}: {KEPT}")
-    return given_up(row, end, world)
+    end = diagnosis(Reason.BUDGET_EXCEEDED, f"{left} are left of {whole}; this trial needs {needed}: {KEPT}")
+    return given_up(row, end, snapshot)
 
 
 def _hours(seconds: Decimal) -> str:

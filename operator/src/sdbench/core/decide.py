@@ -25,33 +25,33 @@ from sdbench.api.status import (
 )
 from sdbench.api.status_gate import GateRow
 from sdbench.api.status_resolved import Resolved
-from sdbench.core.attempt.diagnose import ended
-from sdbench.core.budget import Purse, purse, used_up, used_up_at, without_the_unpayable
+from sdbench.core.attempt.diagnose import diagnosis
+from sdbench.core.budget import BudgetState, budget_state, exhausted, exhausted_at, give_up_unaffordable
 from sdbench.core.format import decimal
-from sdbench.core.gate.verdict import judged, unjudged
+from sdbench.core.gate.verdict import judge, unjudged
 from sdbench.core.measure.points import point_rows, summary
-from sdbench.core.measure.references import source
-from sdbench.core.measure.step_fit import laws
+from sdbench.core.measure.references import lookup
+from sdbench.core.measure.step_fit import scaling_fits
 from sdbench.core.plan.caps import devices_at_once
-from sdbench.core.plan.estimate import sentence, size
+from sdbench.core.plan.estimate import plan_sentence, plan_size
 from sdbench.core.plan.grid import PlanRefused, Trial, trials
-from sdbench.core.plan.presets import chosen
+from sdbench.core.plan.presets import chosen_preset
 from sdbench.core.plan.validate import accepted
-from sdbench.core.schedule.actions import look_again, starts, stops
-from sdbench.core.schedule.early_stop import without_the_needless
+from sdbench.core.schedule.actions import jobs_to_create, jobs_to_delete, requeue_after
+from sdbench.core.schedule.early_stop import skip_converged
 from sdbench.core.schedule.expiry import expires_at
-from sdbench.core.schedule.next_trials import waits_for_others, with_the_next
-from sdbench.core.snapshot import Decision, Start, World
+from sdbench.core.schedule.next_trials import blocked_by_concurrency_cap, start_next
+from sdbench.core.snapshot import CreateJob, Decision, Snapshot
 from sdbench.core.spent import Spent, device_seconds, running_cost
-from sdbench.core.status.backend import missing, unavailable
+from sdbench.core.status.backend import backend_missing, backend_unavailable
 from sdbench.core.status.conditions import dated, facts, refusal_facts
-from sdbench.core.status.events import notices
-from sdbench.core.status.size_limit import fitted
+from sdbench.core.status.events import events_of_change
+from sdbench.core.status.size_limit import within_size_limit
 from sdbench.core.trial import row as row_states
-from sdbench.core.trial.backoff import impatient
+from sdbench.core.trial.backoff import queue_timeout
 from sdbench.core.trial.outcome import Outcome, outcome
 from sdbench.core.trial.row import LIVE, TERMINAL, unreleased
-from sdbench.core.trial.teardown import held
+from sdbench.core.trial.teardown import row_holds_devices
 
 
 @dataclass(frozen=True)
@@ -63,58 +63,67 @@ class Ledger:
     spent_device_seconds: int
 
 
-def decide(world: World) -> Decision:
+def decide(snapshot: Snapshot) -> Decision:
     """The next step of a Benchmark."""
-    stored = world.benchmark.status
-    if world.benchmark.metadata.deletion_timestamp is not None:
+    stored = snapshot.benchmark.status
+    if snapshot.benchmark.metadata.deletion_timestamp is not None:
         return Decision(stored)
-    if missing(world):
-        return unavailable(world)
+    if backend_missing(snapshot):
+        return backend_unavailable(snapshot)
     try:
-        resolved, planned = _accepted(world)
+        resolved, planned = _accepted(snapshot)
     except PlanRefused as refusal:
-        return _refused(str(refusal), world)
-    ledger = _opened(planned, world)
-    ledger = _observed(ledger, planned, world)
-    ledger = _withdrawn(ledger, _purse(ledger, planned, world), world)
-    ledger = _released(ledger, world)
-    ledger = replace(ledger, rows=without_the_needless(ledger.rows, world))
-    ledger = _started(ledger, _purse(ledger, planned, world), world)
-    status = fitted(_status(ledger, resolved, planned, world))
-    return _decision(status, _purse(ledger, planned, world), world, starts(ledger.rows, planned, resolved.image, world))
-
-
-def _decision(status: Status, found: Purse | None, world: World, begun: tuple[Start, ...] = ()) -> Decision:
-    """What follows from the new status and the stored one, and when to look again."""
-    stored, spec, rows = world.benchmark.status, world.benchmark.spec, status.trials
-    changed, expiry = status != stored, expires_at(status, spec)
-    awaited = (expiry, used_up_at(found, rows))
-    return Decision(
-        status=status,
-        starts=begun,
-        stops=stops(stored.trials, world),
-        notices=notices(stored, status),
-        expired=not changed and expiry is not None and expiry <= world.now,
-        look_again=look_again(rows, changed, world, awaited, waits_for_others(rows, found, world)),
+        return _refused(str(refusal), snapshot)
+    ledger = _opened(planned, snapshot)
+    ledger = _observed(ledger, planned, snapshot)
+    ledger = _withdrawn(ledger, _purse(ledger, planned, snapshot), snapshot)
+    ledger = _released(ledger, snapshot)
+    ledger = replace(ledger, rows=skip_converged(ledger.rows, snapshot))
+    ledger = _started(ledger, _purse(ledger, planned, snapshot), snapshot)
+    status = within_size_limit(_status(ledger, resolved, planned, snapshot))
+    return _decision(
+        status,
+        _purse(ledger, planned, snapshot),
+        snapshot,
+        jobs_to_create(ledger.rows, planned, resolved.image, snapshot),
     )
 
 
-def _purse(ledger: Ledger, planned: tuple[Trial, ...], world: World) -> Purse | None:
-    return purse(ledger.rows, ledger.spent_device_seconds, planned, world)
+def _decision(
+    status: Status, found: BudgetState | None, snapshot: Snapshot, begun: tuple[CreateJob, ...] = ()
+) -> Decision:
+    """What follows from the new status and the stored one, and when to look again."""
+    stored, spec, rows = snapshot.benchmark.status, snapshot.benchmark.spec, status.trials
+    changed, expiry = status != stored, expires_at(status, spec)
+    awaited = (expiry, exhausted_at(found, rows))
+    return Decision(
+        status=status,
+        jobs_to_create=begun,
+        jobs_to_delete=jobs_to_delete(stored.trials, snapshot),
+        events=events_of_change(stored, status),
+        delete_self=not changed and expiry is not None and expiry <= snapshot.now,
+        requeue_after=requeue_after(
+            rows, changed, snapshot, awaited, blocked_by_concurrency_cap(rows, found, snapshot)
+        ),
+    )
 
 
-def _accepted(world: World) -> tuple[Resolved, tuple[Trial, ...]]:
+def _purse(ledger: Ledger, planned: tuple[Trial, ...], snapshot: Snapshot) -> BudgetState | None:
+    return budget_state(ledger.rows, ledger.spent_device_seconds, planned, snapshot)
+
+
+def _accepted(snapshot: Snapshot) -> tuple[Resolved, tuple[Trial, ...]]:
     """What was pinned at acceptance, or is pinned now, and the plan; raises PlanRefused."""
-    benchmark = world.benchmark
+    benchmark = snapshot.benchmark
     if benchmark.status.resolved is not None:
         return benchmark.status.resolved, _same_plan(trials(benchmark.spec), benchmark.status.trials)
-    image = benchmark.spec.image or world.defaults.image
+    image = benchmark.spec.image or snapshot.defaults.image
     if not image:
         raise PlanRefused("spec.image", "name the trainer's image; the operator has no default")
-    preset = chosen(benchmark.spec, world.defaults.presets)
-    version, workload = world.defaults.operator_version, world.defaults.workload
+    preset = chosen_preset(benchmark.spec, snapshot.defaults.presets)
+    version, workload = snapshot.defaults.operator_version, snapshot.defaults.workload
     pinned = Resolved(image=image, operator_version=version, preset=preset, workload=workload)
-    return pinned, accepted(benchmark, world.defaults.bounds)
+    return pinned, accepted(benchmark, snapshot.defaults.bounds)
 
 
 def _same_plan(planned: tuple[Trial, ...], rows: tuple[TrialRow, ...]) -> tuple[Trial, ...]:
@@ -124,14 +133,14 @@ def _same_plan(planned: tuple[Trial, ...], rows: tuple[TrialRow, ...]) -> tuple[
     return planned
 
 
-def _refused(sentence: str, world: World) -> Decision:
+def _refused(sentence: str, snapshot: Snapshot) -> Decision:
     """A question that cannot be asked. It may be asked again: limits may change."""
-    stored, generation = world.benchmark.status, world.benchmark.metadata.generation
-    end = ended(Reason.CONFIG_INVALID, sentence)
-    rows = tuple(row_states.given_up(row, end, world) for row in stored.trials)
-    ledger = _released(Ledger(rows, stored.environments, stored.spent_device_seconds), world)
-    verdict = stored.gate if outcome(stored.trials) is not None else _refused_gate(world)
-    said = refusal_facts(ledger.rows, sentence, verdict, world)
+    stored, generation = snapshot.benchmark.status, snapshot.benchmark.metadata.generation
+    end = diagnosis(Reason.CONFIG_INVALID, sentence)
+    rows = tuple(row_states.given_up(row, end, snapshot) for row in stored.trials)
+    ledger = _released(Ledger(rows, stored.environments, stored.spent_device_seconds), snapshot)
+    verdict = stored.gate if outcome(stored.trials) is not None else _refused_gate(snapshot)
+    said = refusal_facts(ledger.rows, sentence, verdict, snapshot)
     status = stored.model_copy(
         update={
             "observed_generation": generation,
@@ -139,30 +148,30 @@ def _refused(sentence: str, world: World) -> Decision:
             "trials": ledger.rows,
             "spent_device_seconds": ledger.spent_device_seconds,
             "gate": verdict,
-            "conditions": dated(said, stored.conditions, generation, world.now),
+            "conditions": dated(said, stored.conditions, generation, snapshot.now),
         }
     )
-    return _decision(status, None, world)
+    return _decision(status, None, snapshot)
 
 
-def _refused_gate(world: World) -> GateRow | None:
+def _refused_gate(snapshot: Snapshot) -> GateRow | None:
     """Not for good: the question may be asked again."""
-    return unjudged("The question was refused") if world.benchmark.spec.gate is not None else None
+    return unjudged("The question was refused") if snapshot.benchmark.spec.gate is not None else None
 
 
-def _opened(planned: tuple[Trial, ...], world: World) -> Ledger:
-    stored = world.benchmark.status
-    rows = stored.trials or tuple(row_states.planned(trial) for trial in planned)
+def _opened(planned: tuple[Trial, ...], snapshot: Snapshot) -> Ledger:
+    stored = snapshot.benchmark.status
+    rows = stored.trials or tuple(row_states.planned_row(trial) for trial in planned)
     return Ledger(rows, stored.environments, stored.spent_device_seconds)
 
 
-def _observed(ledger: Ledger, planned: tuple[Trial, ...], world: World) -> Ledger:
+def _observed(ledger: Ledger, planned: tuple[Trial, ...], snapshot: Snapshot) -> Ledger:
     """Step 1: each live row after a look at its Attempt, and what it was measured on."""
-    states = {state.name: state for state in world.attempts}
+    states = {state.name: state for state in snapshot.attempts}
     environments, rows = ledger.environments, []
     for row, trial in zip(ledger.rows, planned, strict=True):
         state = states.get(row.job or "")
-        seen, report = row_states.observed(row, state, trial, world)
+        seen, report = row_states.observed(row, state, trial, snapshot)
         found = row_states.environment(report, state) if report is not None else None
         if found is not None:
             environments = environments if found in environments else (*environments, found)
@@ -171,66 +180,68 @@ def _observed(ledger: Ledger, planned: tuple[Trial, ...], world: World) -> Ledge
     return replace(ledger, rows=tuple(rows), environments=environments)
 
 
-def _withdrawn(ledger: Ledger, found: Purse | None, world: World) -> Ledger:
+def _withdrawn(ledger: Ledger, found: BudgetState | None, snapshot: Snapshot) -> Ledger:
     """Step 2: rows that are no longer wanted. A result that has just come is kept."""
-    if world.benchmark.spec.cancel:
-        end = ended(Reason.CANCELLED, "Cancelled by spec.cancel")
-        return replace(ledger, rows=tuple(row_states.given_up(row, end, world) for row in ledger.rows))
+    if snapshot.benchmark.spec.cancel:
+        end = diagnosis(Reason.CANCELLED, "Cancelled by spec.cancel")
+        return replace(ledger, rows=tuple(row_states.given_up(row, end, snapshot) for row in ledger.rows))
     rows = ledger.rows
-    if world.benchmark.spec.suspend:
-        end = ended(Reason.SUSPENDED, "Suspended by spec.suspend")
-        rows = tuple(row_states.suspended(row, end, world) for row in rows)
-    elif nothing_left := used_up(found):
-        rows = tuple(row_states.given_up(row, nothing_left, world) for row in rows)
+    if snapshot.benchmark.spec.suspend:
+        end = diagnosis(Reason.SUSPENDED, "Suspended by spec.suspend")
+        rows = tuple(row_states.suspended(row, end, snapshot) for row in rows)
+    elif nothing_left := exhausted(found):
+        rows = tuple(row_states.given_up(row, nothing_left, snapshot) for row in rows)
     fatal = [row for row in rows if row.scope in {Scope.SWEEP, Scope.POINT}]
-    return replace(ledger, rows=tuple(_hopeful(row, fatal, world) for row in rows))
+    return replace(ledger, rows=tuple(_hopeful(row, fatal, snapshot) for row in rows))
 
 
-def _hopeful(row: TrialRow, fatal: list[TrialRow], world: World) -> TrialRow:
+def _hopeful(row: TrialRow, fatal: list[TrialRow], snapshot: Snapshot) -> TrialRow:
     """A row that waits for its turn, unless another's failure or a limit leaves it without a hope."""
     if row.phase not in {TrialPhase.PENDING, TrialPhase.STOPPING}:
         return row
-    allowed = devices_at_once(world.benchmark.spec, world.defaults.bounds)
+    allowed = devices_at_once(snapshot.benchmark.spec, snapshot.defaults.bounds)
     if row.devices > allowed.count:
-        return row_states.given_up(row, ended(Reason.SKIPPED, f"{allowed.named} is {allowed.count} now"), world)
-    if end := impatient(row, world):
-        return row_states.given_up(row, end, world)
+        return row_states.given_up(row, diagnosis(Reason.SKIPPED, f"{allowed.named} is {allowed.count} now"), snapshot)
+    if end := queue_timeout(row, snapshot):
+        return row_states.given_up(row, end, snapshot)
     for other in fatal:
         if other.scope is Scope.SWEEP or other.point == row.point:
             why = f"Trial {other.trial} ({other.point}) ended with {other.reason}"
-            return row_states.given_up(row, ended(Reason.SKIPPED, why), world)
+            return row_states.given_up(row, diagnosis(Reason.SKIPPED, why), snapshot)
     return row
 
 
-def _released(ledger: Ledger, world: World) -> Ledger:
+def _released(ledger: Ledger, snapshot: Snapshot) -> Ledger:
     """Step 3: rows whose devices are free now, and what they have cost."""
-    free = [unreleased(row) and row.phase not in LIVE and not held(row, world) for row in ledger.rows]
-    rows = tuple(row_states.released(row, world) if now else row for row, now in zip(ledger.rows, free, strict=True))
+    free = [unreleased(row) and row.phase not in LIVE and not row_holds_devices(row, snapshot) for row in ledger.rows]
+    rows = tuple(row_states.released(row, snapshot) if now else row for row, now in zip(ledger.rows, free, strict=True))
     freed = sum(device_seconds(row) for row, now in zip(rows, free, strict=True) if now)
-    return replace(ledger, rows=rows, spent_device_seconds=ledger.spent_device_seconds + freed + _partly(ledger, world))
+    return replace(
+        ledger, rows=rows, spent_device_seconds=ledger.spent_device_seconds + freed + _partly(ledger, snapshot)
+    )
 
 
-def _partly(ledger: Ledger, world: World) -> int:
+def _partly(ledger: Ledger, snapshot: Snapshot) -> int:
     """What Attempts cost that end now without ever having had all of their devices."""
-    live = {row.trial for row in world.benchmark.status.trials if row.phase in LIVE}
+    live = {row.trial for row in snapshot.benchmark.status.trials if row.phase in LIVE}
     over = [row for row in ledger.rows if row.trial in live and row.phase not in LIVE and row.scheduled_at is None]
-    return int(sum(running_cost(row, world) for row in over))
+    return int(sum(running_cost(row, snapshot) for row in over))
 
 
-def _started(ledger: Ledger, found: Purse | None, world: World) -> Ledger:
+def _started(ledger: Ledger, found: BudgetState | None, snapshot: Snapshot) -> Ledger:
     """Step 4: the next Trials; without a suspension, those that cannot be paid are given up."""
-    payable = ledger.rows if world.benchmark.spec.suspend else without_the_unpayable(ledger.rows, found, world)
-    return replace(ledger, rows=with_the_next(payable, found, world))
+    payable = ledger.rows if snapshot.benchmark.spec.suspend else give_up_unaffordable(ledger.rows, found, snapshot)
+    return replace(ledger, rows=start_next(payable, found, snapshot))
 
 
-def _status(ledger: Ledger, resolved: Resolved, planned: tuple[Trial, ...], world: World) -> Status:
+def _status(ledger: Ledger, resolved: Resolved, planned: tuple[Trial, ...], snapshot: Snapshot) -> Status:
     """Step 5: everything that follows from the rows."""
-    rows, benchmark = ledger.rows, world.benchmark
-    end, plan, found = outcome(rows), size(planned, benchmark.spec), _purse(ledger, planned, world)
-    points, verdict = _judged(ledger, planned, world)
+    rows, benchmark = ledger.rows, snapshot.benchmark
+    end, plan, found = outcome(rows), plan_size(planned, benchmark.spec), _purse(ledger, planned, snapshot)
+    points, verdict = _judged(ledger, planned, snapshot)
     spent = Spent(ledger.spent_device_seconds, benchmark.spec.devices.hourly_price)
-    described = sentence(plan, benchmark.spec, world.defaults.bounds)
-    standing = facts(rows, end, verdict, described, world, waits_for_others(rows, found, world))
+    described = plan_sentence(plan, benchmark.spec, snapshot.defaults.bounds)
+    standing = facts(rows, end, verdict, described, snapshot, blocked_by_concurrency_cap(rows, found, snapshot))
     return Status(
         observed_generation=benchmark.metadata.generation,
         phase=_phase(rows, end, benchmark.spec),
@@ -239,20 +250,22 @@ def _status(ledger: Ledger, resolved: Resolved, planned: tuple[Trial, ...], worl
         summary=summary(rows, points, spent, verdict),
         trials=rows,
         points=points,
-        laws=laws(points),
+        scaling_fits=scaling_fits(points),
         environments=ledger.environments,
         gate=verdict,
         spent_device_seconds=spent.device_seconds,
         spent_cost=decimal(spent.cost),
-        conditions=dated(standing, benchmark.status.conditions, benchmark.metadata.generation, world.now),
+        conditions=dated(standing, benchmark.status.conditions, benchmark.metadata.generation, snapshot.now),
         **(benchmark.status.model_extra or {}),
     )
 
 
-def _judged(ledger: Ledger, planned: tuple[Trial, ...], world: World) -> tuple[tuple[PointRow, ...], GateRow | None]:
+def _judged(
+    ledger: Ledger, planned: tuple[Trial, ...], snapshot: Snapshot
+) -> tuple[tuple[PointRow, ...], GateRow | None]:
     """Points and verdict; once everything has ended they stay, whatever becomes of the Benchmarks they refer to."""
-    stored, spec = world.benchmark.status, world.benchmark.spec
-    over, others = outcome(stored.trials) is not None, source(world.references)
+    stored, spec = snapshot.benchmark.status, snapshot.benchmark.spec
+    over, others = outcome(stored.trials) is not None, lookup(snapshot.references)
     points = (stored.points if over else ()) or point_rows(
         ledger.rows, planned, spec, others, environments=ledger.environments
     )
@@ -261,7 +274,7 @@ def _judged(ledger: Ledger, planned: tuple[Trial, ...], world: World) -> tuple[t
     if over and stored.gate is not None:
         return points, stored.gate
     answer = Status(trials=ledger.rows, points=points, environments=ledger.environments)
-    return points, judged(world.benchmark.model_copy(update={"status": answer}), spec.gate, planned, others)
+    return points, judge(snapshot.benchmark.model_copy(update={"status": answer}), spec.gate, planned, others)
 
 
 def _phase(rows: tuple[TrialRow, ...], end: Outcome | None, spec: Spec) -> Phase:

@@ -60,7 +60,7 @@ class PodState:
 
 
 @dataclass(frozen=True)
-class Complaint:
+class WarningEvent:
     """A warning Event about a job or a pod that is stuck."""
 
     about: str
@@ -99,7 +99,7 @@ class AttemptState:
     foreign: bool = False
     """An object of another owner has the Attempt's name."""
     pods: tuple[PodState, ...] = ()
-    complaints: tuple[Complaint, ...] = ()
+    warnings_about: tuple[WarningEvent, ...] = ()
 
     @property
     def holds_devices(self) -> bool:
@@ -143,7 +143,7 @@ class Defaults:
 
 
 @dataclass(frozen=True)
-class World:
+class Snapshot:
     """Everything that a decision may look at."""
 
     benchmark: Benchmark
@@ -158,7 +158,7 @@ class World:
 
 
 @dataclass(frozen=True)
-class Start:
+class CreateJob:
     """An Attempt that may be created now (again: creation is refused when it exists)."""
 
     name: str
@@ -171,7 +171,7 @@ class Start:
 
 
 @dataclass(frozen=True)
-class Stop:
+class DeleteJob:
     """An Attempt whose job must go, and why."""
 
     name: str
@@ -181,7 +181,7 @@ class Stop:
 
 
 @dataclass(frozen=True)
-class Notice:
+class Event:
     """Something that a person wants to read among the Events of the Benchmark."""
 
     warning: bool
@@ -194,10 +194,10 @@ class Decision:
     """What to show, start and stop. The status is stored before anything is started or stopped."""
 
     status: Status
-    starts: tuple[Start, ...] = ()
-    stops: tuple[Stop, ...] = ()
-    notices: tuple[Notice, ...] = ()
-    expired: bool = False
+    jobs_to_create: tuple[CreateJob, ...] = ()
+    jobs_to_delete: tuple[DeleteJob, ...] = ()
+    events: tuple[Event, ...] = ()
+    delete_self: bool = False
     """The Benchmark itself is to be deleted: spec.ttlSecondsAfterFinished."""
-    look_again: timedelta | None = None
+    requeue_after: timedelta | None = None
     """When to decide again even if nothing changes; None: nothing is awaited."""

@@ -10,7 +10,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from sdbench.api.status import TrialRow
-from sdbench.core.snapshot import AttemptState, World
+from sdbench.core.snapshot import AttemptState, Snapshot
 
 SECONDS_PER_HOUR = 3_600
 
@@ -38,18 +38,20 @@ def device_seconds(row: TrialRow) -> int:
     return int(_since(row.scheduled_at, row.released_at) * row.devices)
 
 
-def running_cost(row: TrialRow, world: World) -> Decimal:
+def running_cost(row: TrialRow, snapshot: Snapshot) -> Decimal:
     """What the row's Attempt, which is not released, has cost until now."""
     if row.scheduled_at is not None:
-        return _since(row.scheduled_at, world.now) * row.devices
-    return next((partly_held(state, row, world.now) for state in world.attempts if state.name == row.job), Decimal(0))
+        return _since(row.scheduled_at, snapshot.now) * row.devices
+    return next(
+        (partly_held(state, row, snapshot.now) for state in snapshot.attempts if state.name == row.job), Decimal(0)
+    )
 
 
-def running_devices(row: TrialRow, world: World) -> Decimal:
+def running_devices(row: TrialRow, snapshot: Snapshot) -> Decimal:
     """How many devices the row's Attempt, which is not released, is charged for at this moment."""
     if row.scheduled_at is not None:
         return Decimal(row.devices)
-    held = [state for state in world.attempts if state.name == row.job and not state.foreign]
+    held = [state for state in snapshot.attempts if state.name == row.job and not state.foreign]
     return sum((_of_pod(state, row) for state in held for pod in state.pods if pod.scheduled_at), Decimal(0))
 
 

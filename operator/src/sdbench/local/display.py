@@ -9,13 +9,13 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.status import TrialPhase, TrialRow
-from sdbench.local.progress import Step, ending, title
+from sdbench.local.progress import Step, outcome_line, title
 
 MARKS = {TrialPhase.SUCCEEDED: "[green]✓[/]", TrialPhase.FAILED: "[red]✗[/]", TrialPhase.SKIPPED: "–"}
 """What stands before the line of an ended Trial."""
 
 
-class Watch(Protocol):
+class Display(Protocol):
     """Is shown the present state, as often as there is one."""
 
     def __enter__(self) -> Self: ...
@@ -26,7 +26,7 @@ class Watch(Protocol):
         """The rows as they are stored, and how far the running Trials are."""
 
 
-def watch_on(console: Console) -> Watch:
+def display_on(console: Console) -> Display:
     """Bars where the console is a terminal, else lines."""
     return Bars(console) if console.is_terminal else Lines(console)
 
@@ -46,7 +46,7 @@ class Lines:
 
     def show(self, benchmark: Benchmark, steps: Mapping[int, Step]) -> None:
         for row in benchmark.status.trials:
-            said = ending(row) if row.phase in MARKS else _words(row, steps)
+            said = outcome_line(row) if row.phase in MARKS else _words(row, steps)
             if said and self._said.get(row.trial) != said:
                 self._said[row.trial] = said
                 self._console.print(f"{title(row, benchmark)}: {said}", markup=False, highlight=False, soft_wrap=True)
@@ -88,7 +88,7 @@ class Bars:
             if row.phase in MARKS and row.trial not in self._told:
                 self._told.add(row.trial)
                 self._progress.console.print(
-                    f"{MARKS[row.phase]} {escape(title(row, benchmark))}: {escape(ending(row))}",
+                    f"{MARKS[row.phase]} {escape(title(row, benchmark))}: {escape(outcome_line(row))}",
                     highlight=False,
                     soft_wrap=True,
                 )

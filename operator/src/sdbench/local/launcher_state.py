@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from sdbench.core.snapshot import AttemptState, PodExit, PodState
-from sdbench.local.launchers import Launcher
+from sdbench.local.launchers import AttemptProcess
 from sdbench_trainer.report import Report, report_in
 
 TAIL_LINES = 15
 
 
-def attempt_state(launcher: Launcher) -> AttemptState:
+def attempt_state(launcher: AttemptProcess) -> AttemptState:
     """The launcher as a job with one pod that was scheduled and started when it was created."""
     return AttemptState(
         name=launcher.start.name,
@@ -24,7 +24,7 @@ def attempt_state(launcher: Launcher) -> AttemptState:
     )
 
 
-def _pod(launcher: Launcher) -> PodState:
+def _pod(launcher: AttemptProcess) -> PodState:
     code = launcher.exit_code
     return PodState(
         name=launcher.start.name,
@@ -34,7 +34,7 @@ def _pod(launcher: Launcher) -> PodState:
         scheduled_at=launcher.created_at,
         started_at=launcher.created_at,
         deleting=launcher.stop_asked is not None,
-        exit=None if code is None else PodExit(code, "Completed" if code == 0 else "Error", tail(launcher.log)),
+        exit=None if code is None else PodExit(code, "Completed" if code == 0 else "Error", log_tail(launcher.log)),
         report=None if code is None else _report(launcher.report),
     )
 
@@ -46,7 +46,7 @@ def _report(path: Path) -> Report | None:
         return None
 
 
-def tail(log: Path, lines: int = TAIL_LINES) -> str:
+def log_tail(log: Path, lines: int = TAIL_LINES) -> str:
     """The last lines of a log; empty when there is none."""
     try:
         text = log.read_text(encoding="utf-8", errors="replace")

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from sdbench.core.snapshot import Start
+from sdbench.core.snapshot import CreateJob
 from sdbench_trainer.run import RUN_VARIABLE
 
 GRACE_SECONDS = 20.0
@@ -26,10 +26,10 @@ _LAUNCHER = (sys.executable, "-m", "sdbench_trainer.launch")
 
 
 @dataclass
-class Launcher:
+class AttemptProcess:
     """One Attempt's process, from its start until its devices are free."""
 
-    start: Start
+    start: CreateJob
     uid: str
     created_at: datetime
     process: subprocess.Popen[bytes]
@@ -54,20 +54,20 @@ class Launcher:
         return self.exit_code is None
 
 
-class Workshop:
+class ProcessPool:
     """The launchers of one local run; `folder` takes their logs and Reports."""
 
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
         self._folder = folder
         self._environment = environment
-        self._launchers: dict[str, Launcher] = {}
+        self._launchers: dict[str, AttemptProcess] = {}
 
     @property
-    def launchers(self) -> tuple[Launcher, ...]:
+    def launchers(self) -> tuple[AttemptProcess, ...]:
         """Those that were started and not yet stopped."""
         return tuple(self._launchers.values())
 
-    def begin(self, start: Start, now: datetime) -> None:
+    def begin(self, start: CreateJob, now: datetime) -> None:
         """Start an Attempt's launcher; an Attempt that exists is left as it is."""
         if start.name in self._launchers:
             return
@@ -87,7 +87,7 @@ class Workshop:
                 start_new_session=True,
             )
         uid = f"process-{process.pid}-{now:%Y%m%dT%H%M%S%f}"
-        self._launchers[start.name] = Launcher(start, uid, now, process, report, log, port)
+        self._launchers[start.name] = AttemptProcess(start, uid, now, process, report, log, port)
 
     def stop(self, name: str) -> None:
         """Ask a launcher to end; `sweep` forgets it when it has."""
@@ -119,7 +119,7 @@ class Workshop:
         self.sweep(patience=0.0)
 
 
-def launcher_environment(inherited: Mapping[str, str], start: Start, report: Path, port: int) -> dict[str, str]:
+def launcher_environment(inherited: Mapping[str, str], start: CreateJob, report: Path, port: int) -> dict[str, str]:
     """What a launcher is told: the pod's variables for one node that holds all devices."""
     return {
         **inherited,

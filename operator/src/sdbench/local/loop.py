@@ -16,14 +16,14 @@ from sdbench import __version__
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.status import ConditionStatus, ConditionType
 from sdbench.core.decide import decide
-from sdbench.core.snapshot import Decision, Defaults, Reference, World
-from sdbench.local.display import Watch
+from sdbench.core.snapshot import Decision, Defaults, Reference, Snapshot
+from sdbench.local.display import Display
 from sdbench.local.interruption import Interruption
 from sdbench.local.launcher_state import attempt_state
-from sdbench.local.launchers import Workshop
+from sdbench.local.launchers import ProcessPool
 from sdbench.local.live_metrics import reading
 from sdbench.local.preflight import read_in_place
-from sdbench.local.progress import Step, Window
+from sdbench.local.progress import Step, WindowProgress
 from sdbench.local.results import Results
 
 LOOK_SECONDS = 0.5
@@ -34,13 +34,13 @@ ENDINGS = (ConditionType.COMPLETE, ConditionType.FAILED)
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class RunContext:
     """What a run has beside its question."""
 
     results: Results
     environment: Mapping[str, str]
     clock: Callable[[], datetime]
-    watch: Watch
+    watch: Display
     interruption: Interruption
     references: tuple[Reference, ...] = ()
     """The Benchmarks that the question names, as they were when the run began."""
@@ -54,15 +54,15 @@ def begun(asked: Benchmark, uid: str, now: datetime) -> Benchmark:
     return asked.model_copy(update={"metadata": metadata})
 
 
-def run(benchmark: Benchmark, around: Surroundings) -> Benchmark:
+def run_locally(benchmark: Benchmark, around: RunContext) -> Benchmark:
     """Carry the question out until it is answered, cannot be, or a signal asks to stop. No process is left."""
-    workshop = Workshop(around.results.folder, around.environment)
-    windows: dict[str, Window] = {}
+    workshop = ProcessPool(around.results.folder, around.environment)
+    windows: dict[str, WindowProgress] = {}
     around.results.store(benchmark)
     try:
         while True:
             benchmark, decision = _pass(benchmark, workshop, around)
-            windows.update({start.name: Window(start) for start in decision.starts})
+            windows.update({start.name: WindowProgress(start) for start in decision.jobs_to_create})
             around.watch.show(benchmark, _steps(workshop, windows))
             if _over(benchmark, workshop, around.interruption):
                 return benchmark
@@ -72,19 +72,19 @@ def run(benchmark: Benchmark, around: Surroundings) -> Benchmark:
         workshop.close()
 
 
-def _pass(benchmark: Benchmark, workshop: Workshop, around: Surroundings) -> tuple[Benchmark, Decision]:
+def _pass(benchmark: Benchmark, workshop: ProcessPool, around: RunContext) -> tuple[Benchmark, Decision]:
     """One look: the status is stored before anything is started or stopped."""
     asked = benchmark if around.interruption.signal is None else _suspended(benchmark)
     attempts = tuple(attempt_state(launcher) for launcher in workshop.launchers)
     now = around.clock()
-    decision = decide(World(asked, attempts, DEFAULTS, now, around.references))
+    decision = decide(Snapshot(asked, attempts, DEFAULTS, now, around.references))
     if decision.status != benchmark.status:
         benchmark = benchmark.model_copy(update={"status": decision.status})
         around.results.store(benchmark)
-    for start in decision.starts:
+    for start in decision.jobs_to_create:
         source = read_in_place(start.run.source)
         workshop.begin(replace(start, run=start.run.model_copy(update={"source": source})), now)
-    for stop in decision.stops:
+    for stop in decision.jobs_to_delete:
         workshop.stop(stop.name)
     return benchmark, decision
 
@@ -94,7 +94,7 @@ def _suspended(benchmark: Benchmark) -> Benchmark:
     return benchmark.model_copy(update={"spec": spec})
 
 
-def _steps(workshop: Workshop, windows: Mapping[str, Window]) -> dict[int, Step]:
+def _steps(workshop: ProcessPool, windows: Mapping[str, WindowProgress]) -> dict[int, Step]:
     """How far the running Trials are, by their index."""
     return {
         launcher.start.trial: windows[launcher.start.name].step(reading(launcher.metrics_port))
@@ -103,7 +103,7 @@ def _steps(workshop: Workshop, windows: Mapping[str, Window]) -> dict[int, Step]
     }
 
 
-def _over(benchmark: Benchmark, workshop: Workshop, interruption: Interruption) -> bool:
+def _over(benchmark: Benchmark, workshop: ProcessPool, interruption: Interruption) -> bool:
     """Whether nothing runs and nothing more will."""
     if workshop.launchers:
         return False

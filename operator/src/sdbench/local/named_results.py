@@ -5,10 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from sdbench.api.benchmark import Benchmark
-from sdbench.core.measure.references import Unusable, named, source
+from sdbench.core.measure.references import ReferenceUnavailable, lookup, referenced_names
 from sdbench.core.snapshot import Reference
 from sdbench.local.documents import InvalidFile, only_benchmark
-from sdbench.local.preflight import Refused
+from sdbench.local.preflight import LocalRunRefused
 from sdbench.local.results import DOCUMENT
 
 
@@ -19,18 +19,20 @@ def references(benchmark: Benchmark, results: Path, baseline: Path | None) -> tu
     """
     gate = benchmark.spec.gate
     if baseline is None:
-        return tuple(reference(name, results) for name in named(benchmark.spec))
+        return tuple(reference_in(name, results) for name in referenced_names(benchmark.spec))
     if gate is None or gate.baseline is None:
-        raise Refused("--baseline takes the place of spec.gate.baseline, which is absent: write how much may be lost.")
+        raise LocalRunRefused(
+            "--baseline takes the place of spec.gate.baseline, which is absent: write how much may be lost."
+        )
     return tuple(_in_place(benchmark, results, gate.baseline.name, baseline))
 
 
 def _in_place(benchmark: Benchmark, results: Path, name: str, file: Path) -> Iterator[Reference]:
     """The file under the baseline's name; a stage of the projection may not mean another of that name."""
     if any(stage.benchmark == name for stage in benchmark.spec.projection.stages or ()):
-        raise Refused(f"{name} is a stage of the projection too: --baseline needs a name of its own.")
-    for other in named(benchmark.spec):
-        yield replace(from_file(file), name=name) if other == name else reference(other, results)
+        raise LocalRunRefused(f"{name} is a stage of the projection too: --baseline needs a name of its own.")
+    for other in referenced_names(benchmark.spec):
+        yield replace(from_file(file), name=name) if other == name else reference_in(other, results)
 
 
 def from_file(file: Path) -> Reference:
@@ -38,11 +40,11 @@ def from_file(file: Path) -> Reference:
     try:
         found = only_benchmark(file)
     except InvalidFile as error:
-        raise Refused(f"{file}: {error}") from error
+        raise LocalRunRefused(f"{file}: {error}") from error
     return Reference(found.metadata.name, found)
 
 
-def reference(name: str, results: Path) -> Reference:
+def reference_in(name: str, results: Path) -> Reference:
     """What the results folder holds of that name; a file that cannot be read counts as absent."""
     document = results / name / DOCUMENT
     if not document.exists():
@@ -53,11 +55,11 @@ def reference(name: str, results: Path) -> Reference:
         return Reference(name, absence=f"cannot be read: {document}: {error.problems[0]}")
 
 
-def missing(found: tuple[Reference, ...]) -> Iterator[str]:
+def unusable_references(found: tuple[Reference, ...]) -> Iterator[str]:
     """What a person should know before hours are spent: a gate without its baseline cannot pass."""
-    known = source(found)
+    known = lookup(found)
     for one in found:
         try:
             known(one.name)
-        except Unusable as error:
+        except ReferenceUnavailable as error:
             yield f"{error}. What the spec compares with it will not be known."

@@ -10,7 +10,7 @@ from pydantic.alias_generators import to_camel
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.spec import Data, Spec
 from sdbench.local.devices import available, cores, countable
-from sdbench_trainer.run import Source
+from sdbench_trainer.run import DataSource
 
 CLUSTER_ONLY = {
     "retention": "a run's logs stay beside its results",
@@ -24,7 +24,7 @@ CLUSTER_ONLY = {
 TRAINING_PACKAGES = ("torch", "composer", "streaming", "diffusers")
 
 
-class Refused(Exception):
+class LocalRunRefused(Exception):
     """The run does not begin; the message says what to do."""
 
 
@@ -33,7 +33,7 @@ def on_this_machine(benchmark: Benchmark, shards: Path | None) -> Benchmark:
     data = benchmark.spec.data if shards is None else Data(remote=shards.resolve().as_uri())
     spec = benchmark.spec.model_copy(update={"data": data, "parallelism": 1})
     for sentence in refusals(spec):
-        raise Refused(sentence)
+        raise LocalRunRefused(sentence)
     return benchmark.model_copy(update={"spec": spec})
 
 
@@ -84,7 +84,7 @@ def local_folder(remote: str | None) -> Path | None:
     return Path(unquote(urlsplit(remote).path))
 
 
-def read_in_place(source: Source) -> Source:
+def read_in_place(source: DataSource) -> DataSource:
     """Shards of this machine are read where they are, not copied to a cache first."""
     folder = local_folder(source.remote)
-    return source if folder is None else Source(local=str(folder))
+    return source if folder is None else DataSource(local=str(folder))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.status import Reason, TrialPhase, TrialRow
-from sdbench.core.snapshot import Start
+from sdbench.core.snapshot import CreateJob
 from sdbench.local.live_metrics import Reading, WindowState
 from sdbench_trainer.run import division
 
@@ -24,10 +24,10 @@ class Step:
         return f"{self.images_per_second:,.1f} images/s" if self.images_per_second else ""
 
 
-class Window:
+class WindowProgress:
     """Turns the readings of one Attempt into batches done of batches asked."""
 
-    def __init__(self, start: Start) -> None:
+    def __init__(self, start: CreateJob) -> None:
         self._batch = division(start.run.trainer, start.run.devices).run
         self._asked = start.run.trainer.window
         self._images_at_opening: float | None = None
@@ -57,7 +57,7 @@ def title(row: TrialRow, benchmark: Benchmark) -> str:
     return f"Trial {row.trial} {row.point}{repeat}{again}"
 
 
-def ending(row: TrialRow) -> str:
+def outcome_line(row: TrialRow) -> str:
     """How an ended Trial ended, in one line."""
     if row.phase is TrialPhase.SUCCEEDED and row.measurement is not None:
         disturbed = ", but others disturbed it" if row.measurement.disturbed else ""

@@ -7,12 +7,12 @@ from pydantic import ValidationError
 
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.spec_gate import Baseline, Gate
-from sdbench.core.gate.verdict import judged
-from sdbench.core.measure.references import source
+from sdbench.core.gate.verdict import judge
+from sdbench.core.measure.references import lookup
 from sdbench.core.plan.grid import trials
 from sdbench.core.snapshot import Reference
 from sdbench.local.named_results import from_file
-from sdbench.local.preflight import Refused
+from sdbench.local.preflight import LocalRunRefused
 
 
 def judged_again(
@@ -26,7 +26,7 @@ def judged_again(
     gate = _asked(benchmark, other.name if other is not None else None, max_regression)
     if other is None and gate.baseline is not None:
         other = found(gate.baseline.name)
-    verdict = judged(benchmark, gate, trials(benchmark.spec), source((other,) if other is not None else ()))
+    verdict = judge(benchmark, gate, trials(benchmark.spec), lookup((other,) if other is not None else ()))
     spec = benchmark.spec.model_copy(update={"gate": gate})
     status = benchmark.status.model_copy(update={"gate": verdict})
     return benchmark.model_copy(update={"spec": spec, "status": status})
@@ -39,9 +39,11 @@ def _asked(benchmark: Benchmark, name: str | None, max_regression: str | None) -
         baseline = _baseline(name, stored, max_regression)
         return gate.model_copy(update={"baseline": baseline}) if gate is not None else Gate(baseline=baseline)
     if max_regression is not None:
-        raise Refused("--max-regression needs a baseline: name its results by --baseline FILE.")
+        raise LocalRunRefused("--max-regression needs a baseline: name its results by --baseline FILE.")
     if gate is None:
-        raise Refused(f"{benchmark.metadata.name} has no spec.gate: name what to compare it with by --baseline FILE.")
+        raise LocalRunRefused(
+            f"{benchmark.metadata.name} has no spec.gate: name what to compare it with by --baseline FILE."
+        )
     return gate
 
 
@@ -52,4 +54,6 @@ def _baseline(name: str | None, stored: Baseline | None, max_regression: str | N
     try:
         return Baseline.model_validate(document)
     except ValidationError:
-        raise Refused(f"--max-regression: {max_regression!r} is no share below 1, such as 0.02 for 2 %.") from None
+        raise LocalRunRefused(
+            f"--max-regression: {max_regression!r} is no share below 1, such as 0.02 for 2 %."
+        ) from None

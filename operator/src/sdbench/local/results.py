@@ -10,7 +10,7 @@ from pathlib import Path
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.spec import Spec
 from sdbench.local.documents import InvalidFile, only_benchmark, stored
-from sdbench.local.preflight import Refused
+from sdbench.local.preflight import LocalRunRefused
 
 DOCUMENT = "benchmark.json"
 MUTABLE = ("suspend", "cancel", "limits")
@@ -41,7 +41,7 @@ class Results:
         """Make the folder ready for a new run. Raises Refused when it holds an older one."""
         if self.document.exists():
             if not overwrite:
-                raise Refused(
+                raise LocalRunRefused(
                     f"{self.document} exists: add --resume to continue it, --overwrite to start anew, or --results "
                     "for another folder."
                 )
@@ -56,9 +56,11 @@ class Results:
         try:
             old = only_benchmark(self.document)
         except InvalidFile as error:
-            raise Refused(f"{self.document} cannot be resumed: {error}") from error
+            raise LocalRunRefused(f"{self.document} cannot be resumed: {error}") from error
         if _immutable(old.spec) != _immutable(asked.spec):
-            raise Refused(f"{self.document} answers another spec: add --overwrite, or --results for another folder.")
+            raise LocalRunRefused(
+                f"{self.document} answers another spec: add --overwrite, or --results for another folder."
+            )
         return old.model_copy(update={"spec": asked.spec})
 
     @contextmanager
@@ -70,7 +72,9 @@ class Results:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield
         except BlockingIOError as error:
-            raise Refused(f"Another sdbench run works in {self.folder}: wait for it, or use --results.") from error
+            raise LocalRunRefused(
+                f"Another sdbench run works in {self.folder}: wait for it, or use --results."
+            ) from error
         finally:
             os.close(descriptor)
 

@@ -40,7 +40,7 @@ def number(value: Decimal, places: int | None = None) -> str:
     return f"{value:,.{fitting_places(value) if places is None else places}f}"
 
 
-def known(value: Decimal | None, places: int) -> str:
+def known_number(value: Decimal | None, places: int) -> str:
     """The number, or a dash where there is none."""
     return NOTHING if value is None else number(value, places)
 
@@ -73,9 +73,9 @@ def columns(benchmark: Benchmark) -> tuple[Column, ...]:
         Column("Images/s", images_per_second),
         Column("Per device", lambda row: number(row.images_per_second_per_device)),
         Column("Efficiency", lambda row: percent(row.scaling_efficiency)),
-        Column("Days", lambda row: known(row.days, 2)),
-        Column("Device-hours", lambda row: known(row.device_hours, 0)),
-        Column("Cost", lambda row: known(row.cost, 0) if priced else NOTHING),
+        Column("Days", lambda row: known_number(row.days, 2)),
+        Column("Device-hours", lambda row: known_number(row.device_hours, 0)),
+        Column("Cost", lambda row: known_number(row.cost, 0) if priced else NOTHING),
         Column("Data wait", lambda row: percent(row.data_wait_ratio_max)),
     )
     return (*every, *_where_known(benchmark))
@@ -162,7 +162,9 @@ def _full_training(row: PointRow, benchmark: Benchmark) -> str:
     if row.days is None:
         return f"how long {training} takes is not known"
     priced = row.cost is not None and benchmark.spec.devices.hourly_price > 0
-    return f"{training} would take {number(row.days, 2)} days" + (f" and cost {known(row.cost, 0)}" if priced else "")
+    return f"{training} would take {number(row.days, 2)} days" + (
+        f" and cost {known_number(row.cost, 0)}" if priced else ""
+    )
 
 
 def extent(asked: Projection) -> str:
@@ -173,9 +175,9 @@ def extent(asked: Projection) -> str:
     return f"{images(asked.total_images)} images ({parts})"
 
 
-def unprojected(benchmark: Benchmark) -> tuple[str, ...]:
+def projection_messages(benchmark: Benchmark) -> tuple[str, ...]:
     """Why Points have no days, each reason once."""
-    return tuple(dict.fromkeys(row.unprojected for row in rows(benchmark) if row.unprojected is not None))
+    return tuple(dict.fromkeys(row.projection_message for row in rows(benchmark) if row.projection_message is not None))
 
 
 def spent(benchmark: Benchmark) -> str:

@@ -7,7 +7,11 @@ from sdbench_trainer.run import Division
 def division_of(row: PointRow) -> Division:
     """How a measured Point divided its batch."""
     return Division(
-        row.asked_global_batch_size, row.global_batch_size, row.per_device, row.device_microbatch_size, row.microbatches
+        row.requested_global_batch_size,
+        row.global_batch_size,
+        row.per_device,
+        row.device_microbatch_size,
+        row.microbatches,
     )
 
 

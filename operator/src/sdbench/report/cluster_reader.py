@@ -14,7 +14,7 @@ class NotRead(Exception):
     """The Benchmark could not be read; the message says what to do."""
 
 
-def benchmark(name: str, namespace: str | None) -> Benchmark:
+def read_benchmark(name: str, namespace: str | None) -> Benchmark:
     """The Benchmark of this name; without a namespace, in that of the current context. Raises NotRead."""
     from kubernetes import client, config  # takes half a second, and files need no cluster
     from kubernetes.client.exceptions import ApiException

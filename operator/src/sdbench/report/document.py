@@ -21,7 +21,7 @@ def answer_document(benchmark: Benchmark) -> dict[str, Any]:
         "projectionStages": [stage.document() for stage in benchmark.spec.projection.stages or ()],
         "hourlyPrice": format(benchmark.spec.devices.hourly_price, "f"),
         "points": [row.document() | {"notes": list(notes_of(row))} for row in rows(benchmark)],
-        "laws": [law.document() for law in status.laws],
+        "scalingFits": [fit.document() for fit in status.scaling_fits],
         "unmeasured": [
             {"trial": row.trial, "point": row.point, "repeat": row.repeat, "reason": row.why, "message": row.sentence}
             for row in unmeasured(benchmark)

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.spec_gate import Gate
 from sdbench.api.status_gate import Verdict
-from sdbench.core.gate.limits import bounds
+from sdbench.core.gate.limits import gate_bounds
 from sdbench.report.answers import NOTHING
 
 
 def asked_limits(gate: Gate) -> Iterator[str]:
     """Each limit as in `ScalingEfficiency at least 0.60`."""
-    for bound in bounds(gate):
+    for bound in gate_bounds(gate):
         yield f"{bound.scale.limit} {bound.words}"
     if gate.baseline is not None:
         yield f"Regression against {gate.baseline.name} at most {gate.baseline.max_regression:f}"

@@ -17,15 +17,15 @@ from sdbench.report.answers import (
     extent,
     headline,
     number,
+    projection_messages,
     spent,
     state,
     unmeasured,
-    unprojected,
 )
 from sdbench.report.environment_facts import environment_facts, question_facts
 from sdbench.report.gate_lines import asked_limits, finding_cells, gate_lines, judged_points
 from sdbench.report.plot import efficiency_figure, figure_html, rate_figure
-from sdbench.report.scaling_lines import law_sentences
+from sdbench.report.scaling_lines import scaling_fit_sentences
 from sdbench.report.table import note_lines
 
 TEXT_HEADINGS = frozenset({"Point", "Trial", "Why", "What to do", "Limit", "Verdict", "What it says"})
@@ -52,9 +52,9 @@ def _sections(benchmark: Benchmark) -> Iterator[str]:
         yield _table("scaling", [column.heading for column in columns(benchmark)], cells(benchmark))
         yield "".join(_note(line) for line in note_lines(benchmark))
         yield _plots(benchmark)
-        if benchmark.status.laws:
-            yield from _section("What a step costs", "".join(_note(line) for line in law_sentences(benchmark)))
-        notes = (f"{_projection(benchmark)} {spent(benchmark)}".rstrip(), *unprojected(benchmark))
+        if benchmark.status.scaling_fits:
+            yield from _section("What a step costs", "".join(_note(line) for line in scaling_fit_sentences(benchmark)))
+        notes = (f"{_projection(benchmark)} {spent(benchmark)}".rstrip(), *projection_messages(benchmark))
         yield from _section("Projection", "".join(_note(note) for note in notes))
     yield from _gate(benchmark)
     missing = [(row.point, str(row.repeat), row.why, row.sentence) for row in unmeasured(benchmark)]

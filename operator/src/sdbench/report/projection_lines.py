@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 
-from sdbench.core.measure.projection import Rounding, Stage, projection
+from sdbench.core.measure.projection import Rounding, Stage, project
 from sdbench.report.answers import number
 
 
@@ -17,14 +17,14 @@ def stages(rate: str | None, images: int | None, given: Sequence[str]) -> tuple[
         return tuple(_stage(text) for text in given)
     if given or rate is None or images is None:
         raise Unprojectable("Give --images-per-second with --images, or --stage IMAGES:RATE for each part.")
-    return (Stage(images, decimal("--images-per-second", rate)),)
+    return (Stage(images, parsed_decimal("--images-per-second", rate)),)
 
 
 def projected(parts: Sequence[Stage], devices: int, price: str, seed_rounding: bool) -> dict[str, str]:
     """Days, device-hours and cost as decimal strings."""
     rounding = Rounding.SEED if seed_rounding else Rounding.NONE
     try:
-        result = projection(parts, devices, decimal("--price", price), rounding)
+        result = project(parts, devices, parsed_decimal("--price", price), rounding)
     except ValueError as error:
         raise Unprojectable(f"{error}.") from error
     return {"days": _text(result.days), "deviceHours": _text(result.device_hours), "cost": _text(result.cost)}
@@ -36,7 +36,7 @@ def projection_lines(result: dict[str, str]) -> tuple[str, ...]:
     return tuple(f"{names[key]:<13} {number(Decimal(value), 2):>16}" for key, value in result.items())
 
 
-def decimal(option: str, text: str) -> Decimal:
+def parsed_decimal(option: str, text: str) -> Decimal:
     """A finite number that is not negative. Raises Unprojectable."""
     try:
         value = Decimal(text)
@@ -51,7 +51,7 @@ def _stage(text: str) -> Stage:
     count, colon, rate = text.partition(":")
     if not colon or not count.isdecimal() or int(count) < 1:
         raise Unprojectable(f"--stage: {text!r} is not IMAGES:RATE, such as 1500000000:254.0.")
-    return Stage(int(count), decimal("--stage", rate))
+    return Stage(int(count), parsed_decimal("--stage", rate))
 
 
 def _text(value: Decimal) -> str:

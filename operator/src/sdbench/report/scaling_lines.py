@@ -3,29 +3,29 @@
 from decimal import Decimal
 
 from sdbench.api.benchmark import Benchmark
-from sdbench.api.status import LawRow
+from sdbench.api.status import ScalingFitRow
 from sdbench.report.answers import percent
 
 
-def law_sentences(benchmark: Benchmark) -> tuple[str, ...]:
+def scaling_fit_sentences(benchmark: Benchmark) -> tuple[str, ...]:
     """One for each law."""
-    return tuple(_sentence(law, benchmark) for law in benchmark.status.laws)
+    return tuple(_sentence(fit, benchmark) for fit in benchmark.status.scaling_fits)
 
 
-def _sentence(law: LawRow, benchmark: Benchmark) -> str:
-    name = f"{law.knobs}: " if law.knobs else ""
-    each, constant = float(law.seconds_per_image), float(law.constant_seconds)
+def _sentence(fit: ScalingFitRow, benchmark: Benchmark) -> str:
+    name = f"{fit.parameters}: " if fit.parameters else ""
+    each, constant = float(fit.seconds_per_image), float(fit.constant_seconds)
     sign = "−" if constant < 0 else "+"
     return (
         f"{name}step = {each:.3g} s × images per device {sign} {abs(constant):.3g} s, within "
-        f"{percent(law.residual_ratio)} over {len(law.counts)} counts.{_meaning(law, constant, benchmark)}"
+        f"{percent(fit.residual_ratio)} over {len(fit.counts)} counts.{_meaning(fit, constant, benchmark)}"
     )
 
 
-def _meaning(law: LawRow, constant: float, benchmark: Benchmark) -> str:
+def _meaning(fit: ScalingFitRow, constant: float, benchmark: Benchmark) -> str:
     """How much of the shortest step no further device shortens."""
-    largest = max(law.counts)
-    label = f"devices={largest}" + (f",{law.knobs}" if law.knobs else "")
+    largest = max(fit.counts)
+    label = f"devices={largest}" + (f",{fit.parameters}" if fit.parameters else "")
     steps = [float(row.step_seconds_p50) for row in benchmark.status.points if row.point == label]
     if not steps or not 0 < constant < steps[0]:
         return ""

@@ -9,10 +9,10 @@ from rich.table import Table
 from rich.text import Text
 
 from sdbench.api.benchmark import Benchmark
-from sdbench.report.answers import cells, columns, headline, spent, state, unmeasured, unprojected
+from sdbench.report.answers import cells, columns, headline, projection_messages, spent, state, unmeasured
 from sdbench.report.gate_lines import gate_lines
 from sdbench.report.notes import across, numbered
-from sdbench.report.scaling_lines import law_sentences
+from sdbench.report.scaling_lines import scaling_fit_sentences
 
 GAP = 2
 """Characters between two columns."""
@@ -71,8 +71,8 @@ def show(benchmark: Benchmark, console: Console) -> None:
         table = scaling_table(benchmark, console.width)
         with _wide(console):
             console.print(table, crop=False, no_wrap=True)
-    for line in (*note_lines(benchmark), *law_sentences(benchmark), *unmeasured_lines(benchmark)):
+    for line in (*note_lines(benchmark), *scaling_fit_sentences(benchmark), *unmeasured_lines(benchmark)):
         console.print(Text(line), soft_wrap=True)
-    last = (headline(benchmark), *unprojected(benchmark), spent(benchmark), *gate_lines(benchmark))
+    last = (headline(benchmark), *projection_messages(benchmark), spent(benchmark), *gate_lines(benchmark))
     for line in filter(None, last):
         console.print(Text(line), soft_wrap=True)

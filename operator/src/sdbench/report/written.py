@@ -12,7 +12,7 @@ from sdbench.report.table import show
 PLAIN_WIDTH = 120
 
 
-def text(benchmark: Benchmark, form: Literal["table", "json", "html"]) -> str:
+def rendered(benchmark: Benchmark, form: Literal["table", "json", "html"]) -> str:
     """The answer in that form, ending with a newline."""
     if form == "json":
         return as_json(benchmark)

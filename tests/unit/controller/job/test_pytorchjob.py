@@ -15,7 +15,7 @@ from sdbench.api.benchmark import Benchmark
 from sdbench.api.workload import Workload
 from sdbench.controller.job.pytorchjob import pytorchjob, run_text
 from sdbench.controller.job.quantities import multiplied, whole_cores
-from sdbench.core.snapshot import Start
+from sdbench.core.snapshot import CreateJob
 from sdbench_trainer.run import RunConfig
 from unit.controller.shapes import benchmark, fixed, start
 
@@ -36,17 +36,17 @@ SITE = {
 }
 
 
-def on_cpu() -> tuple[Benchmark, Start]:
+def on_cpu() -> tuple[Benchmark, CreateJob]:
     one = benchmark()
     return one, start(one)
 
 
-def on_gpus() -> tuple[Benchmark, Start]:
+def on_gpus() -> tuple[Benchmark, CreateJob]:
     one = benchmark(devices=GPUS, data={"claim": "shards"}, imagePullSecrets=["pull"], trainer={"globalBatchSize": 64})
     return one, start(one, pods=2, devices_per_pod=8, remote=None)
 
 
-def on_a_site() -> tuple[Benchmark, Start]:
+def on_a_site() -> tuple[Benchmark, CreateJob]:
     """Where the administrator fixes everything that there is to fix."""
     data = {"remote": "s3://b/shards", "endpoint": "http://minio:9000"}
     one = fixed(benchmark(data=data, imagePullSecrets=["mine", "registry"]), Workload.model_validate(SITE))

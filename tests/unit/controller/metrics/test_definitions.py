@@ -66,7 +66,7 @@ def test_without_a_verdict_there_is_none_of_them() -> None:
 
 
 def test_a_projection_that_is_not_known_has_no_series() -> None:
-    unknown = answer(asked(), row(days=None, device_hours=None, cost=None, unprojected="nobody knows"))
+    unknown = answer(asked(), row(days=None, device_hours=None, cost=None, projection_message="nobody knows"))
     lines = served(unknown)
     assert not [line for line in lines if "projected" in line or "device_hours" in line]
     assert [line for line in lines if line.startswith("sdbench_point_images_per_second{")]

@@ -188,12 +188,12 @@ def test_complaints_are_told_once_and_the_newest_first() -> None:
         about = {"name": "tiny-40d0b-0-1"}
         return {"involvedObject": about, "reason": "FailedCreatePod", "message": said, "lastTimestamp": at}
 
-    told = attempts.complaints([event("1", "quota"), event("3", "quota"), event("2", "security")])
+    told = attempts.warnings_about([event("1", "quota"), event("3", "quota"), event("2", "security")])
     assert [complaint.message for complaint in told] == ["quota", "security"]
 
 
 def test_a_complaint_is_as_old_as_its_event() -> None:
-    (told,) = attempts.complaints([EVENT])
+    (told,) = attempts.warnings_about([EVENT])
     assert told.at == BIRTH
 
 

@@ -14,7 +14,7 @@ import pytest
 from sdbench.api.status import Reason, TrialPhase, TrialRow
 from sdbench.controller.apiserver.client import Document
 from sdbench.controller.observe import attempts
-from sdbench.core.attempt.diagnose import Ending, ending
+from sdbench.core.attempt.diagnose import Diagnosis, diagnose
 from sdbench.core.attempt.facts import pods_checksum
 from sdbench.core.attempt.reasons import STORIES
 from sdbench.core.plan.grid import plan
@@ -42,7 +42,7 @@ NOT_OF_AN_ATTEMPT = {
     Reason.SUSPENDED: "by a person",
     Reason.CANCELLED: "by a person",
     Reason.SKIPPED: "after another Trial",
-    Reason.TIGHT_ENOUGH: "after other Trials",
+    Reason.CONVERGED: "after other Trials",
 }
 
 
@@ -248,7 +248,7 @@ SITUATIONS: dict[Reason, tuple[Situation, ...]] = {
         Situation("(Unknown)", (here(0), here(1, ended(255, reason="Unknown"), "Failed"))),
         Situation("its end is not known", (here(0), pod(1, "Failed", conditions=[SCHEDULED]))),
     ),
-    Reason.JOB_VANISHED: (Situation(NAME, (here(0), here(1)), job=None, seen=True),),
+    Reason.JOB_DELETED: (Situation(NAME, (here(0), here(1)), job=None, seen=True),),
     Reason.REPORT_LOST: (Situation(f"{NAME}-master-0", (here(0, ended(0, "cut"), "Succeeded"), well(1))),),
     Reason.NAME_CONFLICT: (Situation(NAME, job={**job(), "metadata": {**job()["metadata"], "ownerReferences": []}}),),
     Reason.UNKNOWN: (Situation("1 Worker replica(s) failed", (), job(workers=1, conditions=[FAILED]), since=30),),
@@ -277,10 +277,10 @@ def row(one: Situation) -> TrialRow:
     return TrialRow(**live)
 
 
-def end_of(one: Situation) -> Ending | None:
+def end_of(one: Situation) -> Diagnosis | None:
     (state,) = states(one, one.pods)
-    state = replace(state, complaints=attempts.complaints(one.events))
-    return ending(row(one), state, TRIAL, ASKED.spec, IMAGE, BIRTH + timedelta(seconds=one.seconds))
+    state = replace(state, warnings_about=attempts.warnings_about(one.events))
+    return diagnose(row(one), state, TRIAL, ASKED.spec, IMAGE, BIRTH + timedelta(seconds=one.seconds))
 
 
 @pytest.mark.parametrize(("reason", "one"), CASES, ids=[f"{reason}-{one.named}" for reason, one in CASES])

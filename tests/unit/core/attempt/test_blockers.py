@@ -8,7 +8,7 @@ import pytest
 
 from sdbench.api.status import Reason
 from sdbench.core.attempt.consequences import Consequence
-from sdbench.core.snapshot import AttemptState, Complaint, PodExit, PodState
+from sdbench.core.snapshot import AttemptState, PodExit, PodState, WarningEvent
 from unit.core.trial.ends import IMAGE, NAME, RUNNING, end_of
 from unit.core.worlds import NOON, attempt, exited, pod
 
@@ -22,14 +22,16 @@ def waiting(index: int, reason: str = "", message: str = "") -> PodState:
 
 
 def refused(message: str) -> AttemptState:
-    return attempt(planned=2, complaints=(Complaint(NAME, "FailedCreatePod", message),))
+    return attempt(planned=2, warnings_about=(WarningEvent(NAME, "FailedCreatePod", message),))
 
 
-MOUNT = Complaint("pod-1", "FailedMount", 'MountVolume.SetUp failed for volume "credentials" : secret "s3" not found')
+MOUNT = WarningEvent(
+    "pod-1", "FailedMount", 'MountVolume.SetUp failed for volume "credentials" : secret "s3" not found'
+)
 CACHE = replace(MOUNT, message="failed to sync secret cache: timed out waiting for the condition")
 QUOTA = 'pods "x" is forbidden: exceeded quota: compute, requested: cpu=4, used: cpu=0, limited: cpu=2'
 SECURITY = 'pods "x" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot != true'
-BUNDLE = Complaint(
+BUNDLE = WarningEvent(
     "pod-1", "FailedMount", 'MountVolume.SetUp failed for volume "ca-bundle" : configmap "site-ca" not found'
 )
 BUNDLE_KEY = replace(
@@ -71,19 +73,25 @@ STUCK: list[tuple[str, AttemptState, int, Reason, str]] = [
         Reason.SECRET_MISSING,
         "The Secret s3 does not exist",
     ),
-    ("no such Secret to mount", attempt(pod(0), waiting(1), complaints=(MOUNT,)), 20, Reason.SECRET_MISSING, "s3"),
-    ("no bundle", attempt(pod(0), waiting(1), complaints=(BUNDLE,)), 20, Reason.SECRET_MISSING, "ConfigMap site-ca"),
-    ("no key", attempt(pod(0), waiting(1), complaints=(BUNDLE_KEY,)), 20, Reason.SECRET_MISSING, "the key ca.crt"),
+    ("no such Secret to mount", attempt(pod(0), waiting(1), warnings_about=(MOUNT,)), 20, Reason.SECRET_MISSING, "s3"),
+    (
+        "no bundle",
+        attempt(pod(0), waiting(1), warnings_about=(BUNDLE,)),
+        20,
+        Reason.SECRET_MISSING,
+        "ConfigMap site-ca",
+    ),
+    ("no key", attempt(pod(0), waiting(1), warnings_about=(BUNDLE_KEY,)), 20, Reason.SECRET_MISSING, "the key ca.crt"),
     (
         "another's ConfigMap, which may come",
-        attempt(pod(0), waiting(1), complaints=(MESH,)),
+        attempt(pod(0), waiting(1), warnings_about=(MESH,)),
         1_800,
         Reason.DEADLINE_EXCEEDED,
         "startSeconds",
     ),
     (
         "a slow Secret",
-        attempt(pod(0), waiting(1), complaints=(CACHE,)),
+        attempt(pod(0), waiting(1), warnings_about=(CACHE,)),
         1_800,
         Reason.DEADLINE_EXCEEDED,
         "startSeconds",
@@ -256,7 +264,7 @@ HOUR = timedelta(hours=1)
     "state",
     [
         replace(refused(QUOTA), suspension_at=NOON + HOUR),
-        replace(refused(QUOTA), complaints=(Complaint(NAME, "FailedCreatePod", QUOTA, NOON + HOUR),)),
+        replace(refused(QUOTA), warnings_about=(WarningEvent(NAME, "FailedCreatePod", QUOTA, NOON + HOUR),)),
         attempt(queued(0, unschedulable=CLAIM), queued(1), suspension_at=NOON + HOUR),
     ],
     ids=["let go", "first refused", "let go, and no claim"],
@@ -269,17 +277,17 @@ def test_patience_with_the_cluster_counts_from_the_moment_at_which_a_queue_let_t
 
 
 def test_a_slow_start_tells_what_the_pods_events_say() -> None:
-    sandbox = Complaint("pod-1", "FailedCreatePodSandBox", "no network for the pod")
-    end = end_of(attempt(pod(0), waiting(1), complaints=(sandbox,)), seconds=1_800)
+    sandbox = WarningEvent("pod-1", "FailedCreatePodSandBox", "no network for the pod")
+    end = end_of(attempt(pod(0), waiting(1), warnings_about=(sandbox,)), seconds=1_800)
     assert end is not None
     assert "limits.startSeconds, 1800 s, is over" in end.message
     assert "no network for the pod" in end.message
 
 
 def test_a_pull_secret_that_does_not_exist_is_told_with_the_image() -> None:
-    secret = Complaint(
+    secret = WarningEvent(
         "pod-0", "FailedToRetrieveImagePullSecret", "Unable to retrieve some image pull secrets (regcred)"
     )
-    end = end_of(attempt(waiting(0, "ErrImagePull", "401"), pod(1), complaints=(secret,)), seconds=1_800)
+    end = end_of(attempt(waiting(0, "ErrImagePull", "401"), pod(1), warnings_about=(secret,)), seconds=1_800)
     assert end is not None
     assert (end.reason, "regcred" in end.message, IMAGE in end.message) == (Reason.IMAGE_PULL, True, True)

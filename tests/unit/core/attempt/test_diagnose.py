@@ -119,7 +119,7 @@ def test_every_exit_code_has_a_meaning() -> None:
 
 def test_every_reason_has_a_story_and_what_is_no_success_a_remedy() -> None:
     assert set(STORIES) == set(Reason)
-    assert {reason for reason, story in STORIES.items() if not story.remedy} == {Reason.MEASURED, Reason.TIGHT_ENOUGH}
+    assert {reason for reason, story in STORIES.items() if not story.remedy} == {Reason.MEASURED, Reason.CONVERGED}
 
 
 def test_every_reason_has_a_consequence_and_every_failure_a_scope() -> None:
@@ -199,7 +199,7 @@ ENDS: list[tuple[str, AttemptState, dict[str, Any], Reason | None]] = [
     ("held, pods gone", attempt(planned=2, suspended=True), SEEN, Reason.PREEMPTED),
     ("held after a culprit", attempt(broken(0, 67), pod(1), suspended=True), SEEN, Reason.OUT_OF_MEMORY_DEVICE),
     ("held after the end", attempt(*DONE, suspended=True), SEEN, Reason.MEASURED),
-    ("held and deleted", attempt(planned=2, suspended=True, deleting=True), SEEN, Reason.JOB_VANISHED),
+    ("held and deleted", attempt(planned=2, suspended=True, deleting=True), SEEN, Reason.JOB_DELETED),
     ("let go, then seen", replace(RUNNING, suspension_at=EARLIER), SEEN, None),
     (
         "held and let go since",
@@ -227,10 +227,10 @@ ENDS: list[tuple[str, AttemptState, dict[str, Any], Reason | None]] = [
         {},
         Reason.MEASURED,
     ),
-    ("a job of another UID", attempt(pod(0), pod(1), job_uid="other"), {}, Reason.JOB_VANISHED),
-    ("the job being deleted", attempt(pod(0), pod(1), deleting=True), {}, Reason.JOB_VANISHED),
-    ("the job gone, pods left", attempt(pod(0), pod(1), job_uid=None), {}, Reason.JOB_VANISHED),
-    ("never seen, gone, pods left", attempt(pod(0), job_uid=None), {"job_uid": None}, Reason.JOB_VANISHED),
+    ("a job of another UID", attempt(pod(0), pod(1), job_uid="other"), {}, Reason.JOB_DELETED),
+    ("the job being deleted", attempt(pod(0), pod(1), deleting=True), {}, Reason.JOB_DELETED),
+    ("the job gone, pods left", attempt(pod(0), pod(1), job_uid=None), {}, Reason.JOB_DELETED),
+    ("never seen, gone, pods left", attempt(pod(0), job_uid=None), {"job_uid": None}, Reason.JOB_DELETED),
     (
         "the culprit of a job that is gone",
         attempt(broken(0, 67), pod(1), job_uid=None),

@@ -7,8 +7,8 @@ import pytest
 from sdbench.api.status import Reason, TrialPhase, TrialRow
 from sdbench.core.attempt.diagnose import SETTLE_SECONDS
 from sdbench.core.decide import decide
-from sdbench.core.snapshot import Decision, PodState, World
-from unit.core.worlds import NOON, after, attempt, benchmark, exited, failure, pod, spec, world
+from sdbench.core.snapshot import Decision, PodState, Snapshot
+from unit.core.worlds import NOON, after, attempt, benchmark, exited, failure, pod, snapshot, spec
 
 NAME = "tiny-0a1b2-0-1"
 TWO_PODS = {"counts": [2], "perPod": 1}
@@ -18,8 +18,8 @@ def broken(index: int, code: int) -> PodState:
     return exited(index, code, of=failure(NAME, code, "it broke", rank=index))
 
 
-def running() -> tuple[Decision, World]:
-    at = world(benchmark(spec(devices=TWO_PODS)))
+def running() -> tuple[Decision, Snapshot]:
+    at = snapshot(benchmark(spec(devices=TWO_PODS)))
     at = after(decide(at), at, attempt(pod(0), pod(1)), seconds=5)
     return decide(at), at
 
@@ -49,14 +49,14 @@ def test_a_pod_that_stalls_is_believed_when_the_cluster_would_have_said_that_a_n
     limits: dict[str, int], seconds: int, peer: PodState
 ) -> None:
     third = pod(2)
-    at = world(benchmark(spec(devices={"counts": [3], "perPod": 1}, trainer={"globalBatchSize": 6}, limits=limits)))
+    at = snapshot(benchmark(spec(devices={"counts": [3], "perPod": 1}, trainer={"globalBatchSize": 6}, limits=limits)))
     at = after(decide(at), at, attempt(pod(0), peer, third), seconds=5)
     stalled = attempt(broken(0, 71), peer, third)
     at = after(decide(at), at, stalled)
     at = after(decide(at), at, stalled, seconds=seconds - 1)
     made = decide(at)
     assert made.status.trials[0].phase is TrialPhase.RUNNING
-    assert made.look_again == timedelta(seconds=1)
+    assert made.requeue_after == timedelta(seconds=1)
     told = decide(after(made, at, stalled, seconds=1)).status.trials[0]
     assert (told.reason, "pod pod-0" in told.message) == (Reason.STALLED, True)
     off = pod(2, disruption="DeletionByTaintManager", deleting=True)
@@ -83,7 +83,7 @@ def test_the_next_look_is_when_the_weak_cause_has_waited() -> None:
     died = attempt(pod(0), broken(1, 137))
     at = after(made, at, died)
     made = decide(at)
-    assert decide(after(made, at, died)).look_again == timedelta(seconds=SETTLE_SECONDS)
+    assert decide(after(made, at, died)).requeue_after == timedelta(seconds=SETTLE_SECONDS)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_a_pod_that_hangs_after_another_ended_well_is_given_up_and_torn_down_fro
     ("said", "shown"), [(2, 2), (-1_200, 5), (1_200, 5)], ids=["a clock", "a slow one", "a fast one"]
 )
 def test_a_run_is_shown_to_begin_when_that_can_be(said: int, shown: int) -> None:
-    at = world(benchmark(spec(devices=TWO_PODS)))
+    at = snapshot(benchmark(spec(devices=TWO_PODS)))
     pods = pod(0, started_at=NOON + timedelta(seconds=said)), pod(1)
     (row,) = decide(after(decide(at), at, attempt(*pods), seconds=5)).status.trials
     assert row.started_at == NOON + timedelta(seconds=shown)

@@ -19,8 +19,8 @@ from sdbench.api.status import (
 )
 from sdbench.api.status_gate import GateRow
 from sdbench.core.format import decimal
-from sdbench.core.gate.verdict import judged
-from sdbench.core.measure.references import source
+from sdbench.core.gate.verdict import judge
+from sdbench.core.measure.references import lookup
 from sdbench.core.plan.grid import trials
 from sdbench.core.snapshot import Reference
 from unit.core.worlds import NOON, benchmark, spec
@@ -56,7 +56,7 @@ def row(devices: int = 1, rate: str = "100", spread: str | None = "1", **changes
         data_wait_ratio_max=Decimal("0.05"),
         host_memory_peak_bytes=1,
         mfu_ratio=Decimal("0.4"),
-        asked_global_batch_size=8,
+        requested_global_batch_size=8,
         global_batch_size=8,
         per_device=8 // devices,
         microbatches=4 // devices,
@@ -112,4 +112,4 @@ def verdict(of: Benchmark, *references: Reference) -> GateRow:
     """What the Benchmark's own gate says."""
     gate = of.spec.gate
     assert isinstance(gate, Gate)
-    return judged(of, gate, trials(of.spec), source(references))
+    return judge(of, gate, trials(of.spec), lookup(references))

@@ -9,10 +9,10 @@ from sdbench.api.spec import Spec
 from sdbench.api.status import Condition, Phase, Status
 from sdbench.api.status_gate import Verdict
 from sdbench.core.decide import decide
-from sdbench.core.measure.references import awaited, named
-from sdbench.core.snapshot import Decision, Reference, World
+from sdbench.core.measure.references import awaited_references, referenced_names
+from sdbench.core.snapshot import Decision, Reference, Snapshot
 from unit.core.gate.gates import answer, asked, environment, row
-from unit.core.worlds import after, attempt, benchmark, condition, exited, pod, report, spec, world
+from unit.core.worlds import after, attempt, benchmark, condition, exited, pod, report, snapshot, spec
 
 ONE = {"counts": [1], "hourlyPrice": "2"}
 
@@ -21,13 +21,13 @@ def gate_passed(status: Status) -> Condition | None:
     return next((one for one in status.conditions if one.type == "GatePassed"), None)
 
 
-def begun(of: Spec, *others: Reference) -> tuple[World, Decision]:
+def begun(of: Spec, *others: Reference) -> tuple[Snapshot, Decision]:
     """The first pass."""
-    at = replace(world(benchmark(of)), references=others)
+    at = replace(snapshot(benchmark(of)), references=others)
     return at, decide(at)
 
 
-def ended(of: Spec, *others: Reference, rate: float = 100.0) -> tuple[World, Decision]:
+def ended(of: Spec, *others: Reference, rate: float = 100.0) -> tuple[Snapshot, Decision]:
     """The pass in which the one Trial is measured."""
     at, made = begun(of, *others)
     done = attempt(exited(of=report("tiny-0a1b2-0-1", rate)), job_ended=True)
@@ -83,7 +83,7 @@ def test_in_the_pass_of_the_end_it_is_made_and_told(
     assert made.status.gate.verdict == verdict
     assert made.status.summary is not None
     assert made.status.summary.verdict == verdict
-    (notice,) = (one for one in made.notices if one.reason.startswith("Gate"))
+    (notice,) = (one for one in made.events if one.reason.startswith("Gate"))
     assert (notice.reason, notice.warning) == (f"Gate{verdict}", verdict != "Pass")
     assert says in notice.message
 
@@ -114,7 +114,7 @@ def test_points_and_verdict_stay_whatever_becomes_of_the_others() -> None:
         assert again.status.gate == made.status.gate
         assert again.status.points == made.status.points
         assert gate_passed(again.status) == gate_passed(made.status)
-        assert not [one for one in again.notices if one.reason.startswith("Gate")]
+        assert not [one for one in again.events if one.reason.startswith("Gate")]
 
 
 def test_until_the_end_the_projection_follows_the_others() -> None:
@@ -123,7 +123,9 @@ def test_until_the_end_the_projection_follows_the_others() -> None:
     _, made = ended(of)
     assert made.status.summary is not None
     assert (made.status.points[0].days, made.status.summary.days) == (None, None)
-    assert made.status.points[0].unprojected == ("The rate of stage 1 (64 px) is unknown: Benchmark old does not exist")
+    assert made.status.points[0].projection_message == (
+        "The rate of stage 1 (64 px) is unknown: Benchmark old does not exist"
+    )
     _, made = ended(of, old("200"))
     assert made.status.points[0].days == 5
     assert made.status.summary is not None
@@ -188,7 +190,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.mark.parametrize(("changes", "sentence"), REFUSED.values(), ids=REFUSED.keys())
 def test_what_can_never_be_judged_or_extended_is_refused(changes: dict[str, Any], sentence: str) -> None:
-    made = decide(world(benchmark(spec(**changes))))
+    made = decide(snapshot(benchmark(spec(**changes))))
     accepted = next(one for one in made.status.conditions if one.type == "Accepted")
     assert accepted.status == "False"
     assert accepted.message.startswith(sentence)
@@ -197,18 +199,18 @@ def test_what_can_never_be_judged_or_extended_is_refused(changes: dict[str, Any]
 def test_the_others_are_asked_for_until_they_are_not_needed_any_more() -> None:
     stages = [{"images": 1, "imageSize": 64, "benchmark": "old"}, {"images": 1, "imageSize": 512}]
     of = limited({"baseline": {"name": "last"}, "minImagesPerSecond": "1"}, projection={"stages": stages})
-    assert named(of) == ("old", "last")
+    assert referenced_names(of) == ("old", "last")
     at, made = begun(of)
-    assert awaited(at.benchmark) == ("old", "last")
+    assert awaited_references(at.benchmark) == ("old", "last")
     at, made = ended(of)
-    assert awaited(at.benchmark) == ("old", "last")
-    assert awaited(after(made, at).benchmark) == ()
+    assert awaited_references(at.benchmark) == ("old", "last")
+    assert awaited_references(after(made, at).benchmark) == ()
 
 
 def test_one_benchmark_in_two_roles_is_asked_for_once() -> None:
     stages = [{"images": 1, "imageSize": 64, "benchmark": "old"}]
-    assert named(limited({"baseline": {"name": "old"}}, projection={"stages": stages})) == ("old",)
-    assert named(spec()) == ()
+    assert referenced_names(limited({"baseline": {"name": "old"}}, projection={"stages": stages})) == ("old",)
+    assert referenced_names(spec()) == ()
 
 
 @pytest.mark.parametrize(

@@ -198,7 +198,7 @@ def test_one_repeat_has_no_spread_to_be_limited() -> None:
 
 
 def test_an_unknown_projection_says_why() -> None:
-    unknown = row(days=None, cost=None, unprojected="The rate of stage 1 (256 px) is unknown: nobody knows")
+    unknown = row(days=None, cost=None, projection_message="The rate of stage 1 (256 px) is unknown: nobody knows")
     made = verdict(answer(asked({"maxDays": "1000"}), unknown))
     assert made.verdict is INSUFFICIENT
     assert "stage 1 (256 px)" in made.message

@@ -5,7 +5,7 @@ from statistics import mean, stdev
 
 import pytest
 
-from sdbench.core.measure.comparison import Interval, Repeats, difference, regression
+from sdbench.core.measure.comparison import Interval, RepeatStatistics, mean_difference, regression
 from sdbench.core.measure.student import t_quantile, t_share
 
 SLEEP = (
@@ -32,13 +32,13 @@ QUANTILES = {
 }
 
 
-def repeats(*values: float) -> Repeats:
-    return Repeats(len(values), mean(values), stdev(values))
+def repeats(*values: float) -> RepeatStatistics:
+    return RepeatStatistics(len(values), mean(values), stdev(values))
 
 
 @pytest.mark.parametrize(("one", "other", "low", "high"), WELCH.values(), ids=WELCH.keys())
 def test_the_interval_is_welchs(one: tuple[float, ...], other: tuple[float, ...], low: float, high: float) -> None:
-    found = difference(repeats(*one), repeats(*other))
+    found = mean_difference(repeats(*one), repeats(*other))
     assert found.value == pytest.approx(mean(one) - mean(other), abs=1e-12)
     assert (found.low, found.high) == pytest.approx((low, high), abs=1e-9)
 
@@ -56,38 +56,38 @@ def test_without_degrees_of_freedom_there_is_no_quantile(freedom: float) -> None
 
 
 def test_equal_spreads_and_sizes_have_the_degrees_of_freedom_of_both_together() -> None:
-    found = difference(Repeats(3, 99.0, 1.0), Repeats(3, 100.0, 1.0))
+    found = mean_difference(RepeatStatistics(3, 99.0, 1.0), RepeatStatistics(3, 100.0, 1.0))
     reach = t_quantile(4) * sqrt(2 / 3)
     assert (found.value, found.low, found.high) == pytest.approx((-1, -1 - reach, reach - 1), abs=1e-12)
 
 
 def test_one_side_without_spread_leaves_the_other_its_own_degrees_of_freedom() -> None:
-    found = difference(Repeats(3, 100.0, 0.0), Repeats(4, 100.0, 2.0))
+    found = mean_difference(RepeatStatistics(3, 100.0, 0.0), RepeatStatistics(4, 100.0, 2.0))
     assert found.high == pytest.approx(t_quantile(3) * 1.0, abs=1e-12)
 
 
 def test_no_spread_at_all_is_a_point() -> None:
-    assert difference(Repeats(2, 5.0, 0.0), Repeats(9, 3.0, 0.0)) == Interval(2.0, 2.0, 2.0)
+    assert mean_difference(RepeatStatistics(2, 5.0, 0.0), RepeatStatistics(9, 3.0, 0.0)) == Interval(2.0, 2.0, 2.0)
 
 
 def test_a_tiny_spread_does_not_vanish() -> None:
-    found = difference(Repeats(2, 5.0, 1e-120), Repeats(2, 5.0, 1e-120))
+    found = mean_difference(RepeatStatistics(2, 5.0, 1e-120), RepeatStatistics(2, 5.0, 1e-120))
     assert found.high == pytest.approx(t_quantile(2) * 1e-120, rel=1e-9)
 
 
 def test_a_regression_is_a_share_of_the_baseline_and_an_improvement_is_negative() -> None:
-    slower = regression(Repeats(3, 90.0, 0.0), Repeats(3, 100.0, 0.0))
+    slower = regression(RepeatStatistics(3, 90.0, 0.0), RepeatStatistics(3, 100.0, 0.0))
     assert (slower.value, slower.low, slower.high) == pytest.approx((0.1, 0.1, 0.1), abs=1e-12)
-    assert regression(Repeats(3, 120.0, 1.0), Repeats(3, 100.0, 1.0)).high < 0
+    assert regression(RepeatStatistics(3, 120.0, 1.0), RepeatStatistics(3, 100.0, 1.0)).high < 0
 
 
 @pytest.mark.parametrize("sizes", [(1, 3), (3, 1), (0, 2)])
 def test_one_repeat_has_no_spread_to_compare_by(sizes: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="2 repeats"):
-        difference(Repeats(sizes[0], 1.0, 0.1), Repeats(sizes[1], 1.0, 0.1))
+        mean_difference(RepeatStatistics(sizes[0], 1.0, 0.1), RepeatStatistics(sizes[1], 1.0, 0.1))
 
 
 @pytest.mark.parametrize("rate", [0.0, float("nan")])
 def test_a_baseline_without_a_rate_compares_with_nothing(rate: float) -> None:
     with pytest.raises(ValueError, match="compares with nothing"):
-        regression(Repeats(2, 1.0, 0.1), Repeats(2, rate, 0.1))
+        regression(RepeatStatistics(2, 1.0, 0.1), RepeatStatistics(2, rate, 0.1))

@@ -8,7 +8,7 @@ from sdbench.api.status import EnvironmentRow, PointRow, Reason, TrialPhase, Tri
 from sdbench.core.measure.points import point_rows, summary
 from sdbench.core.plan.grid import plan
 from sdbench.core.spent import Spent
-from sdbench.core.trial.row import planned, row_measurement
+from sdbench.core.trial.row import planned_row, row_measurement
 from sdbench_trainer.report import BatchTruth, StepSeconds
 from unit.core.worlds import report, spec
 
@@ -21,7 +21,7 @@ def rows(asked: Spec, rates: dict[int, float]) -> tuple[TrialRow, ...]:
         changes = {"phase": TrialPhase.FAILED, "reason": Reason.CRASHED}
         if measured is not None:
             changes = {"phase": TrialPhase.SUCCEEDED, "measurement": row_measurement(measured)}  # type: ignore[dict-item]
-        made.append(planned(trial).model_copy(update=changes))
+        made.append(planned_row(trial).model_copy(update=changes))
     return tuple(made)
 
 
@@ -69,7 +69,7 @@ def repeats(*changes: dict[str, Any]) -> PointRow:
         found = report("any", **change).measurement
         assert found is not None
         update = {"phase": TrialPhase.SUCCEEDED, "measurement": row_measurement(found)}
-        made.append(planned(trial).model_copy(update=update))
+        made.append(planned_row(trial).model_copy(update=update))
     (row,) = point_rows(tuple(made), plan(REPEATS), REPEATS)
     return row
 
@@ -101,7 +101,7 @@ def test_the_worst_of_the_repeats_is_shown() -> None:
 def test_a_cut_batch_is_shown_as_asked_and_as_run() -> None:
     asked = spec(devices={"counts": [3]}, trainer={"allowRaggedBatch": True})
     (row,) = point_rows(rows(asked, {0: 10.0}), plan(asked), asked)
-    assert (row.asked_global_batch_size, row.global_batch_size, row.per_device) == (8, 6, 2)
+    assert (row.requested_global_batch_size, row.global_batch_size, row.per_device) == (8, 6, 2)
     assert (row.device_microbatch_size, row.microbatches) == (2, 1)
 
 
@@ -110,9 +110,9 @@ def test_a_microbatch_that_was_found_on_the_device_is_shown_as_it_was_run() -> N
     asked = spec(devices=devices, trainer={"automaticMicrobatch": True, "globalBatchSize": 8})
     found = report("any", 10.0)
     assert found.measurement is not None
-    told = BatchTruth(asked_global_batch_size=8, global_batch_size=8, per_device=8, microbatches=2)
+    told = BatchTruth(requested_global_batch_size=8, global_batch_size=8, per_device=8, microbatches=2)
     update = {"phase": TrialPhase.SUCCEEDED, "measurement": row_measurement(found.measurement, told)}
-    (row,) = point_rows((planned(plan(asked)[0]).model_copy(update=update),), plan(asked), asked)
+    (row,) = point_rows((planned_row(plan(asked)[0]).model_copy(update=update),), plan(asked), asked)
     assert (row.device_microbatch_size, row.microbatches) == (4, 2)
 
 

@@ -8,17 +8,17 @@ from pydantic import ValidationError
 
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.spec_projection import IMAGES, Projection
-from sdbench.core.measure.evidence import Ground
+from sdbench.core.measure.evidence import RunEnvironment
 from sdbench.core.measure.projection import Stage
-from sdbench.core.measure.references import Unusable, source
-from sdbench.core.measure.stages import Own, staged
+from sdbench.core.measure.references import ReferenceUnavailable, lookup
+from sdbench.core.measure.stages import OwnRate, stages_of
 from sdbench.core.plan.grid import Point, trials
 from sdbench.core.snapshot import Reference
 from unit.core.gate.gates import answer, asked, environment, row
 from unit.core.worlds import spec
 
 RATE = Decimal(100)
-OWN = Own(RATE, (Ground("A100", "sha256:1", ()),))
+OWN = OwnRate(RATE, (RunEnvironment("A100", "sha256:1", ()),))
 
 
 def point(label: str = "devices=1", **changes: Any) -> Point:
@@ -31,7 +31,7 @@ def projected(
     document: dict[str, Any], of: Point | None = None, others: dict[str, Benchmark] | None = None
 ) -> tuple[Stage, ...]:
     references = tuple(Reference(name, found) for name, found in (others or {}).items())
-    return staged(Projection.model_validate(document), of or point(), OWN, source(references))
+    return stages_of(Projection.model_validate(document), of or point(), OWN, lookup(references))
 
 
 def small(*rows: Any, **changes: Any) -> Benchmark:
@@ -108,7 +108,7 @@ UNKNOWN: dict[str, tuple[dict[str, Benchmark], str]] = {
 
 @pytest.mark.parametrize(("others", "said"), UNKNOWN.values(), ids=UNKNOWN.keys())
 def test_an_unknown_rate_names_the_stage_and_says_why(others: dict[str, Benchmark], said: str) -> None:
-    with pytest.raises(Unusable, match=r"^The rate of stage 1 \(256 px\) is unknown: ") as error:
+    with pytest.raises(ReferenceUnavailable, match=r"^The rate of stage 1 \(256 px\) is unknown: ") as error:
         projected(FROM_SMALL, others=others)
     assert said in str(error.value)
 

@@ -8,50 +8,50 @@ import pytest
 
 from page import sample
 from sdbench.api.status import PointRow
-from sdbench.core.measure.step_fit import laws
+from sdbench.core.measure.step_fit import scaling_fits
 
 SEED = ((8, "128.2"), (16, "254.0"), (32, "485.7"), (64, "912.2"), (128, "1618.4"), (256, "2589.4"))
 """The table that this project starts from: devices and images/s at 2,048 images in a step."""
 
 
-def point(devices: int, per_device: int, step: float | str, knobs: str = "") -> PointRow:
+def point(devices: int, per_device: int, step: float | str, parameters: str = "") -> PointRow:
     row = sample.point(devices, "100", "1", "1", "1")
-    label = f"devices={devices}" + (f",{knobs}" if knobs else "")
+    label = f"devices={devices}" + (f",{parameters}" if parameters else "")
     changes: dict[str, Any] = {"point": label, "per_device": per_device, "step_seconds_p50": Decimal(str(step))}
     return row.model_copy(update=changes)
 
 
 def test_the_seeds_table_hides_a_constant_of_three_tenths_of_a_second() -> None:
-    (law,) = laws(point(devices, 2048 // devices, 2048 / float(rate)) for devices, rate in SEED)
-    assert law.counts == (8, 16, 32, 64, 128, 256)
-    assert float(law.constant_seconds) == pytest.approx(0.30, abs=0.002)
-    assert float(law.seconds_per_image) == pytest.approx(0.0609, abs=0.0001)
-    assert float(law.residual_ratio) == pytest.approx(0.005, abs=0.0005)
-    assert float(law.residual_seconds) == pytest.approx(0.041, abs=0.001)
+    (fit,) = scaling_fits(point(devices, 2048 // devices, 2048 / float(rate)) for devices, rate in SEED)
+    assert fit.counts == (8, 16, 32, 64, 128, 256)
+    assert float(fit.constant_seconds) == pytest.approx(0.30, abs=0.002)
+    assert float(fit.seconds_per_image) == pytest.approx(0.0609, abs=0.0001)
+    assert float(fit.residual_ratio) == pytest.approx(0.005, abs=0.0005)
+    assert float(fit.residual_seconds) == pytest.approx(0.041, abs=0.001)
 
 
 def test_an_exact_line_is_found_exactly() -> None:
-    (law,) = laws(point(devices, 64 // devices, 0.125 * 64 / devices + 0.5) for devices in (1, 2, 4, 8))
-    assert (law.seconds_per_image, law.constant_seconds, law.residual_seconds) == ("0.125", "0.5", Decimal(0))
+    (fit,) = scaling_fits(point(devices, 64 // devices, 0.125 * 64 / devices + 0.5) for devices in (1, 2, 4, 8))
+    assert (fit.seconds_per_image, fit.constant_seconds, fit.residual_seconds) == ("0.125", "0.5", Decimal(0))
 
 
 def test_the_law_is_fitted_to_seconds_per_image_and_its_residual_is_the_root_mean_square_of_what_is_missed() -> None:
     points = (point(1, 4, 4), point(2, 2, 3), point(4, 1, 1))
-    (law,) = laws(points)
+    (fit,) = scaling_fits(points)
     # By hand: the line v = a + c u through (¼, 1), (½, 3/2), (1, 1), where u = 1/images and v = step/images.
     each, constant = Fraction(5, 4), Fraction(-1, 7)
-    assert float(law.seconds_per_image) == pytest.approx(float(each), abs=1e-8)
-    assert float(law.constant_seconds) == pytest.approx(float(constant), abs=1e-8)
+    assert float(fit.seconds_per_image) == pytest.approx(float(each), abs=1e-8)
+    assert float(fit.constant_seconds) == pytest.approx(float(constant), abs=1e-8)
     missed = [float(each * row.per_device + constant) - float(row.step_seconds_p50) for row in points]
-    assert float(law.residual_seconds) == pytest.approx((sum(miss**2 for miss in missed) / 3) ** 0.5, abs=1e-8)
+    assert float(fit.residual_seconds) == pytest.approx((sum(miss**2 for miss in missed) / 3) ** 0.5, abs=1e-8)
     shares = [miss / float(row.step_seconds_p50) for miss, row in zip(missed, points, strict=True)]
-    assert float(law.residual_ratio) == pytest.approx((sum(share**2 for share in shares) / 3) ** 0.5, abs=1e-8)
+    assert float(fit.residual_ratio) == pytest.approx((sum(share**2 for share in shares) / 3) ** 0.5, abs=1e-8)
 
 
 def test_constant_and_slope_may_be_negative() -> None:
-    (falling,) = laws((point(1, 4, 1), point(2, 2, 2), point(4, 1, 2.5)))
+    (falling,) = scaling_fits((point(1, 4, 1), point(2, 2, 2), point(4, 1, 2.5)))
     assert falling.seconds_per_image == "-0.5"
-    (steep,) = laws((point(1, 4, 3.5), point(2, 2, 1.5), point(4, 1, 0.5)))
+    (steep,) = scaling_fits((point(1, 4, 3.5), point(2, 2, 1.5), point(4, 1, 0.5)))
     assert steep.constant_seconds == "-0.5"
     assert type(steep).model_validate(steep.document()) == steep, "a status must take it"
 
@@ -68,13 +68,13 @@ NONE: list[tuple[str, tuple[PointRow, ...]]] = [
 
 @pytest.mark.parametrize("points", [row[1] for row in NONE], ids=[row[0] for row in NONE])
 def test_there_is_no_law_where_too_little_varies(points: tuple[PointRow, ...]) -> None:
-    assert laws(points) == ()
+    assert scaling_fits(points) == ()
 
 
 def test_each_set_of_points_that_differ_in_scale_only_has_its_own() -> None:
     points = [point(d, 8 // d, 8 / d * speed + 1, f"seed={speed}") for d in (1, 2, 4) for speed in (1, 2)]
     points.append(point(1, 8, 3, "seed=3"))
-    assert [(law.knobs, law.seconds_per_image, law.constant_seconds) for law in laws(points)] == [
+    assert [(fit.parameters, fit.seconds_per_image, fit.constant_seconds) for fit in scaling_fits(points)] == [
         ("seed=1", "1", "1"),
         ("seed=2", "2", "1"),
     ]

@@ -9,20 +9,20 @@ from sdbench.api.spec_scheduling import Preset
 from sdbench.api.status import ConditionStatus, ConditionType, Phase
 from sdbench.api.workload import Proxy, Workload
 from sdbench.core.decide import decide
-from sdbench.core.snapshot import Decision, World
-from unit.core.worlds import after, benchmark, spec, world
+from sdbench.core.snapshot import Decision, Snapshot
+from unit.core.worlds import after, benchmark, snapshot, spec
 
 RDMA = Preset(environment={"NCCL_IB_HCA": "mlx5"}, resources={"rdma/hca": "1"})
 GPUS = {"counts": [1], "resource": "rdma/hca"}
 
 
-def defined(one: World, presets: dict[str, Preset] | None) -> World:
+def defined(one: Snapshot, presets: dict[str, Preset] | None) -> Snapshot:
     """The World with these presets of its administrator."""
     return replace(one, defaults=replace(one.defaults, presets=presets))
 
 
-def asked(presets: dict[str, Preset] | None, **changes: Any) -> World:
-    return defined(world(benchmark(spec(**changes))), presets)
+def asked(presets: dict[str, Preset] | None, **changes: Any) -> Snapshot:
+    return defined(snapshot(benchmark(spec(**changes))), presets)
 
 
 def refusal(decision: Decision) -> str:
@@ -49,13 +49,13 @@ def test_what_becomes_of_a_preset_later_changes_nothing() -> None:
 SITE = Workload(service_account_name="trainer", proxy=Proxy(https="http://proxy:3128"))
 
 
-def fixed(one: World, workload: Workload | None) -> World:
+def fixed(one: Snapshot, workload: Workload | None) -> Snapshot:
     """The World with this Workload of its administrator."""
     return replace(one, defaults=replace(one.defaults, workload=workload))
 
 
 def test_the_pods_workload_is_pinned_when_the_question_is_accepted_and_stays() -> None:
-    before = fixed(world(benchmark(spec())), SITE)
+    before = fixed(snapshot(benchmark(spec())), SITE)
     first = decide(before)
     assert first.status.resolved is not None
     assert first.status.resolved.workload == SITE
@@ -65,7 +65,7 @@ def test_the_pods_workload_is_pinned_when_the_question_is_accepted_and_stays() -
 
 
 def test_what_was_accepted_without_a_workload_gets_none_later() -> None:
-    before = world(benchmark(spec()))
+    before = snapshot(benchmark(spec()))
     first = decide(before)
     second = decide(fixed(after(first, before, seconds=5), SITE))
     assert first.status.resolved is not None
@@ -112,7 +112,7 @@ REFUSED = [
 def test_a_question_that_may_not_be_asked_is_refused_with_a_sentence(changes: dict[str, Any], said: str) -> None:
     decision = decide(asked({"rdma": RDMA, "plain": Preset()}, **changes))
     assert refusal(decision).startswith(said)
-    assert (decision.status.phase, decision.starts) == (Phase.FAILED, ())
+    assert (decision.status.phase, decision.jobs_to_create) == (Phase.FAILED, ())
 
 
 def test_where_no_preset_is_defined_that_is_said() -> None:

@@ -8,12 +8,12 @@ from sdbench.api.spec import Spec
 from sdbench.api.status import Phase, Reason, TrialPhase, TrialRow
 from sdbench.core.decide import decide
 from sdbench.core.plan.grid import plan
-from sdbench.core.schedule.early_stop import without_the_needless
-from sdbench.core.snapshot import Decision, World
+from sdbench.core.schedule.early_stop import skip_converged
+from sdbench.core.snapshot import Decision, Snapshot
 from sdbench.core.trial.outcome import outcome
-from sdbench.core.trial.row import planned, row_measurement
+from sdbench.core.trial.row import planned_row, row_measurement
 from sdbench.report.answers import unmeasured
-from unit.core.worlds import after, attempt, benchmark, condition, exited, report, spec, world
+from unit.core.worlds import after, attempt, benchmark, condition, exited, report, snapshot, spec
 
 ONE = {"counts": [1], "perPod": 1}
 UP_TO_FIVE = {"min": 2, "max": 5, "targetCoefficientOfVariation": "0.01"}
@@ -33,7 +33,7 @@ def measured(row: TrialRow, rate: float, median: float | None = None, disturbed:
 
 def rows(asked: Spec, *ended: dict[str, Any] | None) -> tuple[TrialRow, ...]:
     """The plan's rows; the first have ended: with a Measurement, or without one."""
-    made = [planned(trial) for trial in plan(asked)]
+    made = [planned_row(trial) for trial in plan(asked)]
     for index, how in enumerate(ended):
         failed = made[index].model_copy(update={"phase": TrialPhase.FAILED, "reason": Reason.PEER_LOST})
         made[index] = failed if how is None else measured(made[index], **how)
@@ -41,8 +41,8 @@ def rows(asked: Spec, *ended: dict[str, Any] | None) -> tuple[TrialRow, ...]:
 
 
 def phases(asked: Spec, *ended: dict[str, Any] | None) -> list[str]:
-    at = world(benchmark(asked))
-    return [row.phase.value for row in without_the_needless(rows(asked, *ended), at)]
+    at = snapshot(benchmark(asked))
+    return [row.phase.value for row in skip_converged(rows(asked, *ended), at)]
 
 
 A, B, FAR = {"rate": 100.0}, {"rate": 101.0}, {"rate": 120.0}
@@ -75,7 +75,7 @@ def test_what_waits_is_spared_when_the_point_is_tight_enough(
 def test_each_point_is_judged_by_its_own_repeats() -> None:
     asked = spec(repeats=UP_TO_FIVE)
     ends = (A, A, B, FAR)
-    left = without_the_needless(rows(asked, *ends), world(benchmark(asked)))
+    left = skip_converged(rows(asked, *ends), snapshot(benchmark(asked)))
     assert {row.point for row in left if row.phase is TrialPhase.SKIPPED} == {"devices=1"}
     assert {row.point for row in left if row.phase is TrialPhase.PENDING} == {"devices=2"}
 
@@ -84,13 +84,13 @@ def test_a_repeat_that_runs_already_is_not_stopped() -> None:
     asked = question()
     some = list(rows(asked, A, B))
     some[2] = some[2].model_copy(update={"phase": TrialPhase.RUNNING})
-    left = without_the_needless(tuple(some), world(benchmark(asked)))
+    left = skip_converged(tuple(some), snapshot(benchmark(asked)))
     assert [row.phase.value for row in left] == ["Succeeded", "Succeeded", "Running", "Skipped", "Skipped"]
 
 
-def carried_out(made: Decision, at: World, rate: float) -> tuple[Decision, World]:
+def carried_out(made: Decision, at: Snapshot, rate: float) -> tuple[Decision, Snapshot]:
     """The Attempt that was started ends well, is stopped and gone."""
-    (start,) = made.starts
+    (start,) = made.jobs_to_create
     done = attempt(exited(of=report(start.name, rate)), trial=start.trial, job_ended=True)
     at = after(made, at, done, seconds=60)
     at = after(decide(at), at, done)
@@ -99,21 +99,21 @@ def carried_out(made: Decision, at: World, rate: float) -> tuple[Decision, World
 
 
 def test_a_benchmark_is_complete_without_the_repeats_that_are_not_needed() -> None:
-    at = world(benchmark(question()))
+    at = snapshot(benchmark(question()))
     made, at = carried_out(decide(at), at, 100.0)
     assert [row.phase.value for row in made.status.trials][1:] == ["Starting", "Pending", "Pending", "Pending"]
-    (start,) = made.starts
+    (start,) = made.jobs_to_create
     done = attempt(exited(of=report(start.name, 100.5)), trial=start.trial, job_ended=True)
     at = after(made, at, done, seconds=60)
     made = decide(at)
     status = made.status
     assert [row.phase.value for row in status.trials] == ["Succeeded", "Succeeded", "Skipped", "Skipped", "Skipped"]
-    assert {row.reason for row in status.trials[2:]} == {Reason.TIGHT_ENOUGH}
+    assert {row.reason for row in status.trials[2:]} == {Reason.CONVERGED}
     assert status.trials[2].message == "2 repeats vary by 0.35 %, and 1.00 % is enough"
     assert (status.phase, condition(status, "Complete"), condition(status, "Failed")) == (Phase.SUCCEEDED, "True", None)
     assert status.summary is not None
     assert status.summary.trials == "5/5"
-    told = [notice for notice in made.notices if notice.reason == Reason.TIGHT_ENOUGH]
+    told = [notice for notice in made.events if notice.reason == Reason.CONVERGED]
     assert [(notice.warning, notice.message) for notice in told] == [
         (False, "devices=1 needs 3 repeats less: 2 repeats vary by 0.35 %, and 1.00 % is enough")
     ]
@@ -123,7 +123,7 @@ def test_a_benchmark_is_complete_without_the_repeats_that_are_not_needed() -> No
 def test_a_sweep_with_failures_and_spared_repeats_tells_the_failures_only() -> None:
     asked = spec(repeats=UP_TO_FIVE)
     ended = rows(asked, A, None, B, None, A, None, A, None, A, None)
-    end = outcome(without_the_needless(ended, world(benchmark(asked))))
+    end = outcome(skip_converged(ended, snapshot(benchmark(asked))))
     assert end is not None
     assert (end.complete, end.reason) == (True, "PartlyMeasured")
     assert "devices=2: PeerLost" in end.message
@@ -131,16 +131,16 @@ def test_a_sweep_with_failures_and_spared_repeats_tells_the_failures_only() -> N
 
 def test_cancelling_leaves_what_was_spared_as_it_was() -> None:
     asked = question()
-    left = without_the_needless(rows(asked, A, B), world(benchmark(asked)))
-    made = decide(world(benchmark(asked)))
+    left = skip_converged(rows(asked, A, B), snapshot(benchmark(asked)))
+    made = decide(snapshot(benchmark(asked)))
     stored = made.status.model_copy(update={"trials": left})
-    at = world(benchmark(asked.model_copy(update={"cancel": True}), stored))
+    at = snapshot(benchmark(asked.model_copy(update={"cancel": True}), stored))
     assert decide(at).status.trials == left
 
 
 def test_a_suspended_benchmark_still_learns_that_it_has_enough() -> None:
     asked = question()
-    made = decide(world(benchmark(asked)))
+    made = decide(snapshot(benchmark(asked)))
     stored = made.status.model_copy(update={"trials": rows(asked, A, B)})
-    made = decide(world(benchmark(asked.model_copy(update={"suspend": True}), stored)))
+    made = decide(snapshot(benchmark(asked.model_copy(update={"suspend": True}), stored)))
     assert (made.status.phase, condition(made.status, "Complete")) == (Phase.SUCCEEDED, "True")

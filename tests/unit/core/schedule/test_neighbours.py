@@ -7,7 +7,7 @@ from sdbench.api.benchmark import Benchmark
 from sdbench.api.spec import Spec
 from sdbench.core.decide import decide
 from sdbench.core.schedule.neighbours import others_running
-from sdbench.core.snapshot import Bounds, World
+from sdbench.core.snapshot import Bounds, Snapshot
 from unit.core.worlds import DEFAULTS, NOON, attempt, benchmark, pod, spec
 
 
@@ -16,7 +16,7 @@ def one(number: int, wanted: Spec | None = None, others: int = 0, age: int = 0) 
     created = NOON - timedelta(seconds=age)
     of = benchmark(wanted, uid=f"{number:08x}-0000-4000-8000-000000000000", creationTimestamp=created)
     bounds = Bounds(concurrent_trials=1)
-    made = decide(World(of, (), replace(DEFAULTS, bounds=bounds), NOON, others_running=others))
+    made = decide(Snapshot(of, (), replace(DEFAULTS, bounds=bounds), NOON, others_running=others))
     return of.model_copy(update={"status": made.status})
 
 
@@ -28,9 +28,9 @@ def test_a_live_trial_of_another_counts_and_ones_own_does_not() -> None:
 
 def test_a_trial_that_is_torn_down_still_counts() -> None:
     running = one(0x0A1B2C3D)
-    at = World(running, (attempt(pod()),), DEFAULTS, NOON)
+    at = Snapshot(running, (attempt(pod()),), DEFAULTS, NOON)
     cancelled = running.model_copy(update={"spec": running.spec.model_copy(update={"cancel": True})})
-    stopped = running.model_copy(update={"status": decide(World(cancelled, at.attempts, DEFAULTS, NOON)).status})
+    stopped = running.model_copy(update={"status": decide(Snapshot(cancelled, at.attempts, DEFAULTS, NOON)).status})
     assert others_running(one(2, spec(suspend=True)), (stopped,)) == 1
 
 

@@ -9,15 +9,15 @@ import pytest
 from sdbench.api.spec import Limits, Spec
 from sdbench.api.status import Phase, Reason, Scope, TrialPhase, TrialRow
 from sdbench.core.attempt.consequences import Consequence
-from sdbench.core.attempt.diagnose import Ending
+from sdbench.core.attempt.diagnose import Diagnosis
 from sdbench.core.decide import decide
-from sdbench.core.snapshot import AttemptState, Bounds, Decision, World
+from sdbench.core.snapshot import AttemptState, Bounds, Decision, Snapshot
 from sdbench.core.trial.backoff import FIRST_SECONDS, LONGEST_SECONDS, delay
 from sdbench.core.trial.row import concluded
-from unit.core.worlds import UID, after, attempt, benchmark, condition, exited, pod, report, spec, world
+from unit.core.worlds import UID, after, attempt, benchmark, condition, exited, pod, report, snapshot, spec
 
 TWO_PODS = {"counts": [2], "perPod": 1}
-GANG = Ending(reason=Reason.UNSCHEDULABLE, message="1 of 2 pods hold devices", consequence=Consequence.BACKS_OFF)
+GANG = Diagnosis(reason=Reason.UNSCHEDULABLE, message="1 of 2 pods hold devices", consequence=Consequence.BACKS_OFF)
 
 
 def measured(trial: int = 0) -> AttemptState:
@@ -25,8 +25,8 @@ def measured(trial: int = 0) -> AttemptState:
     return attempt(exited(of=report(name)), trial=trial, job_ended=True)
 
 
-def starts(made: Decision) -> list[int]:
-    return [start.trial for start in made.starts]
+def jobs_to_create(made: Decision) -> list[int]:
+    return [start.trial for start in made.jobs_to_create]
 
 
 # Devices at once.
@@ -47,24 +47,24 @@ def test_trials_side_by_side_hold_at_most_the_devices_that_are_allowed(
     limits: dict[str, int], bounds: Bounds, expected: list[int]
 ) -> None:
     wanted = spec(devices={"counts": [1, 2, 4], "perPod": 1}, repeats={"min": 2}, parallelism=4, limits=limits)
-    at = world(benchmark(wanted))
-    assert starts(decide(replace(at, defaults=replace(at.defaults, bounds=bounds)))) == expected
+    at = snapshot(benchmark(wanted))
+    assert jobs_to_create(decide(replace(at, defaults=replace(at.defaults, bounds=bounds)))) == expected
 
 
 def test_nobody_overtakes_a_trial_that_waits_for_devices() -> None:
     wanted = spec(
         devices={"counts": [1, 2, 4], "perPod": 1}, repeats={"min": 2}, parallelism=4, limits={"maxDevices": 6}
     )
-    at = world(benchmark(wanted))
+    at = snapshot(benchmark(wanted))
     at = after(decide(at), at, attempt(pod()), attempt(pod(0), pod(1), trial=1), seconds=10)
     at = after(decide(at), at, measured(), attempt(pod(0), pod(1), trial=1), seconds=10)
     at = after(decide(at), at, measured(), attempt(pod(0), pod(1), trial=1))
     at = after(decide(at), at, attempt(pod(0), pod(1), trial=1))
-    assert starts(decide(at)) == [2], "4 + 2 fit; the trials of 1 and 2 devices behind it wait"
+    assert jobs_to_create(decide(at)) == [2], "4 + 2 fit; the trials of 1 and 2 devices behind it wait"
 
 
 def test_devices_that_the_administrator_no_longer_allows_are_skipped_and_named() -> None:
-    at = world(benchmark(spec()))
+    at = snapshot(benchmark(spec()))
     at = after(decide(at), at, attempt(pod()), seconds=10)
     made = decide(replace(at, defaults=replace(at.defaults, bounds=Bounds(max_devices=1))))
     assert [row.phase for row in made.status.trials] == [TrialPhase.RUNNING, TrialPhase.FAILED]
@@ -74,15 +74,15 @@ def test_devices_that_the_administrator_no_longer_allows_are_skipped_and_named()
 # Back-off.
 
 
-def live(wanted: Spec | None = None, **changes: Any) -> tuple[TrialRow, World]:
+def live(wanted: Spec | None = None, **changes: Any) -> tuple[TrialRow, Snapshot]:
     """A Trial one of whose pods holds a device while the other finds no node."""
-    at = world(benchmark(wanted or spec(devices=TWO_PODS)))
+    at = snapshot(benchmark(wanted or spec(devices=TWO_PODS)))
     half = attempt(pod(), pod(1, scheduled_at=None, started_at=None, unschedulable="0/2"), **changes)
     at = after(decide(at), at, half, seconds=300)
     return at.benchmark.status.trials[0], at
 
 
-def backed_off(wanted: Spec | None = None, lasting: float = 0) -> tuple[Decision, World]:
+def backed_off(wanted: Spec | None = None, lasting: float = 0) -> tuple[Decision, Snapshot]:
     """It gave its devices back, which took that long."""
     row, at = live(wanted)
     stopping = concluded(row, GANG, at)
@@ -103,21 +103,21 @@ def test_a_trial_gives_its_devices_back_and_that_counts_as_no_failure() -> None:
 def test_it_is_tried_again_a_while_after_its_devices_are_free(lasting: float) -> None:
     made, at = backed_off(lasting=lasting)
     row = made.status.trials[0]
-    assert (row.phase, row.not_before, made.starts) == (TrialPhase.PENDING, at.now + delay(UID, row), ())
+    assert (row.phase, row.not_before, made.jobs_to_create) == (TrialPhase.PENDING, at.now + delay(UID, row), ())
     at = after(made, at)
     wait = delay(UID, row)
-    assert decide(at).look_again == wait
+    assert decide(at).requeue_after == wait
     assert decide(replace(at, now=at.now + wait - timedelta(seconds=1))).status == at.benchmark.status
     again = decide(replace(at, now=at.now + wait))
-    assert [start.attempt for start in again.starts] == [2]
+    assert [start.attempt for start in again.jobs_to_create] == [2]
     row = again.status.trials[0]
     assert (row.not_before, row.waiting_since) == (None, made.status.trials[0].waiting_since)
 
 
 def test_nobody_overtakes_a_trial_that_backs_off() -> None:
     made, at = backed_off(spec(devices={"counts": [2, 4], "perPod": 1}, repeats={"min": 2}))
-    assert made.starts == ()
-    assert decide(after(made, at)).starts == ()
+    assert made.jobs_to_create == ()
+    assert decide(after(made, at)).jobs_to_create == ()
 
 
 def test_delays_grow_and_stay_below_their_cap() -> None:
@@ -141,7 +141,7 @@ def test_the_whole_waiting_is_bounded_from_the_first_attempt_on() -> None:
     half = attempt(bound, homeless, number=2, created_at=at.now)
     at = after(decide(at), at, half, seconds=10)
     at = after(decide(at), at, half)
-    assert decide(at).look_again == timedelta(seconds=400 - 335)
+    assert decide(at).requeue_after == timedelta(seconds=400 - 335)
     at = replace(at, now=at.now + timedelta(seconds=65))
     made = decide(at)
     row = made.status.trials[0]
@@ -153,7 +153,7 @@ def test_the_whole_waiting_is_bounded_from_the_first_attempt_on() -> None:
 def test_patience_ends_during_the_back_off_as_well() -> None:
     made, at = backed_off(spec(devices=TWO_PODS, limits={"queuedSeconds": 303}))
     at = after(made, at)
-    assert decide(at).look_again == timedelta(seconds=3)
+    assert decide(at).requeue_after == timedelta(seconds=3)
     made = decide(replace(at, now=at.now + timedelta(seconds=3)))
     assert (made.status.trials[0].phase, made.status.trials[0].reason) == (TrialPhase.FAILED, "Unschedulable")
 
@@ -173,8 +173,8 @@ def test_a_suspended_trial_does_not_wait() -> None:
     row = made.status.trials[0]
     assert (row.phase, row.waiting_since, row.not_before) == (TrialPhase.PENDING, None, None)
     at = after(made, at, seconds=9_000)
-    assert (decide(at).status, decide(at).look_again) == (at.benchmark.status, None)
-    assert starts(decide(after(made, at, suspend=False))) == [0]
+    assert (decide(at).status, decide(at).requeue_after) == (at.benchmark.status, None)
+    assert jobs_to_create(decide(after(made, at, suspend=False))) == [0]
 
 
 def test_limits_may_give_a_waiting_trial_more_patience() -> None:
@@ -186,8 +186,8 @@ def test_limits_may_give_a_waiting_trial_more_patience() -> None:
 # Across Benchmarks.
 
 
-def crowded(others: int, most: int, wanted: Spec | None = None) -> World:
-    at = world(benchmark(wanted))
+def crowded(others: int, most: int, wanted: Spec | None = None) -> Snapshot:
+    at = snapshot(benchmark(wanted))
     bounds = Bounds(concurrent_trials=most)
     return replace(at, defaults=replace(at.defaults, bounds=bounds), others_running=others)
 
@@ -200,7 +200,7 @@ def test_as_many_trials_run_at_once_as_the_administrator_allows(
     others: int, most: int, parallelism: int, expected: list[int]
 ) -> None:
     made = decide(crowded(others, most, spec(repeats={"min": 2}, parallelism=parallelism)))
-    assert starts(made) == expected
+    assert jobs_to_create(made) == expected
 
 
 def test_waiting_for_others_is_said_polled_and_silent() -> None:
@@ -211,10 +211,10 @@ def test_waiting_for_others_is_said_polled_and_silent() -> None:
     assert "administrator" in running.message
     at = after(made, at, seconds=60)
     again = decide(at)
-    assert (again.status, again.notices) == (at.benchmark.status, ())
-    assert again.look_again == timedelta(seconds=5)
+    assert (again.status, again.events) == (at.benchmark.status, ())
+    assert again.requeue_after == timedelta(seconds=5)
     freed = decide(replace(at, others_running=0))
-    assert starts(freed) == [0]
+    assert jobs_to_create(freed) == [0]
     assert condition(freed.status, "Running") == "True"
 
 
@@ -222,4 +222,4 @@ def test_a_suspended_benchmark_waits_for_nobody() -> None:
     made = decide(crowded(1, 1, spec(suspend=True)))
     running = next(one for one in made.status.conditions if one.type == "Running")
     assert running.reason == "Waiting"
-    assert decide(after(made, crowded(1, 1, spec(suspend=True)))).look_again is None
+    assert decide(after(made, crowded(1, 1, spec(suspend=True)))).requeue_after is None

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 
 from sdbench.api.status import EnvironmentRow, Status, TrialPhase, TrialRow
-from sdbench.core.status.size_limit import LIMIT_BYTES, SHORT, SURELY_FITTING, fitted, written_bytes
+from sdbench.core.status.size_limit import LIMIT_BYTES, SHORT, SURELY_FITTING, within_size_limit, written_bytes
 
 ROWS = 512
 
@@ -36,11 +36,11 @@ CASES = [
 
 @pytest.mark.parametrize(("large", "left"), CASES)
 def test_explanations_give_way_in_an_order(large: Status, left: Left) -> None:
-    found = fitted(large)
+    found = within_size_limit(large)
     assert Left(len(found.trials[0].message), len(found.environments)) == left
     assert (found.trials[0].environment is None) == (left.environments == 0)
     assert written_bytes(found) <= LIMIT_BYTES
-    assert fitted(found) == found
+    assert within_size_limit(found) == found
 
 
 def test_marks_that_the_api_server_escapes_are_counted_as_they_are_stored() -> None:

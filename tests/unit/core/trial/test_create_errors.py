@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from sdbench.api.status import Reason, Scope, TrialPhase, TrialRow
-from sdbench.core.trial.create_errors import Kind, refused
-from unit.core.worlds import NOON, benchmark, world
+from sdbench.core.trial.create_errors import CreateError, row_after_create_error
+from unit.core.worlds import NOON, benchmark, snapshot
 
 RIGHT = '403: pytorchjobs.kubeflow.org is forbidden: User "operator" cannot create resource "pytorchjobs"'
 QUOTA = '403: pytorchjobs.kubeflow.org "x" is forbidden: exceeded quota: jobs, requested: count/pytorchjobs=1'
@@ -18,16 +18,16 @@ POLICY = "422: ValidatingAdmissionPolicy 'teams' with binding 'teams' denied req
 INVALID = '422: PyTorchJob.kubeflow.org "x" is invalid: spec.runPolicy.backoffLimit: Invalid value'
 DOWN = '500: failed calling webhook "validator.pytorchjob.training-operator.kubeflow.org": connection refused'
 
-REFUSALS: list[tuple[str, Kind, str, Reason | None, Scope | None]] = [
-    ("no right", Kind.FORBIDDEN, RIGHT, None, None),
-    ("a quota of objects", Kind.FORBIDDEN, QUOTA, None, None),
-    ("a quota that is new", Kind.FORBIDDEN, NEW_QUOTA, None, None),
-    ("a job that is called quota", Kind.FORBIDDEN, NAMED_QUOTA, Reason.PODS_FORBIDDEN, Scope.POINT),
-    ("a webhook that is called quota", Kind.FORBIDDEN, QUOTA_WEBHOOK, Reason.PODS_FORBIDDEN, Scope.POINT),
-    ("a webhook's policy", Kind.FORBIDDEN, WEBHOOK, Reason.PODS_FORBIDDEN, Scope.POINT),
-    ("an admission policy", Kind.INVALID, POLICY, Reason.PODS_FORBIDDEN, Scope.POINT),
-    ("another CRD", Kind.INVALID, INVALID, Reason.CONFIG_INVALID, Scope.SWEEP),
-    ("a webhook that is down", Kind.UNANSWERED, DOWN, None, None),
+REFUSALS: list[tuple[str, CreateError, str, Reason | None, Scope | None]] = [
+    ("no right", CreateError.FORBIDDEN, RIGHT, None, None),
+    ("a quota of objects", CreateError.FORBIDDEN, QUOTA, None, None),
+    ("a quota that is new", CreateError.FORBIDDEN, NEW_QUOTA, None, None),
+    ("a job that is called quota", CreateError.FORBIDDEN, NAMED_QUOTA, Reason.PODS_FORBIDDEN, Scope.POINT),
+    ("a webhook that is called quota", CreateError.FORBIDDEN, QUOTA_WEBHOOK, Reason.PODS_FORBIDDEN, Scope.POINT),
+    ("a webhook's policy", CreateError.FORBIDDEN, WEBHOOK, Reason.PODS_FORBIDDEN, Scope.POINT),
+    ("an admission policy", CreateError.INVALID, POLICY, Reason.PODS_FORBIDDEN, Scope.POINT),
+    ("another CRD", CreateError.INVALID, INVALID, Reason.CONFIG_INVALID, Scope.SWEEP),
+    ("a webhook that is down", CreateError.UNANSWERED, DOWN, None, None),
 ]
 
 
@@ -38,17 +38,17 @@ def row(**changes: Any) -> TrialRow:
 
 @pytest.mark.parametrize(("kind", "said", "reason", "scope"), [r[1:] for r in REFUSALS], ids=[r[0] for r in REFUSALS])
 def test_a_refusal_shows_at_once_and_only_what_will_not_pass_is_given_up(
-    kind: Kind, said: str, reason: Reason | None, scope: Scope | None
+    kind: CreateError, said: str, reason: Reason | None, scope: Scope | None
 ) -> None:
-    early = refused(row(), kind, said, world(benchmark(), seconds=59))
+    early = row_after_create_error(row(), kind, said, snapshot(benchmark(), seconds=59))
     assert (early.phase, early.reason) == (TrialPhase.STARTING, None)
     assert said in early.message
-    late = refused(early, kind, said, world(benchmark(), seconds=60))
+    late = row_after_create_error(early, kind, said, snapshot(benchmark(), seconds=60))
     assert late.phase is (TrialPhase.STARTING if reason is None else TrialPhase.FAILED)
     assert (late.reason, late.scope) == (reason, scope)
     assert said in late.message
 
 
 def test_the_same_refusal_again_changes_nothing() -> None:
-    once = refused(row(), Kind.FORBIDDEN, WEBHOOK, world(benchmark(), seconds=1))
-    assert refused(once, Kind.FORBIDDEN, WEBHOOK, world(benchmark(), seconds=9)) == once
+    once = row_after_create_error(row(), CreateError.FORBIDDEN, WEBHOOK, snapshot(benchmark(), seconds=1))
+    assert row_after_create_error(once, CreateError.FORBIDDEN, WEBHOOK, snapshot(benchmark(), seconds=9)) == once

@@ -9,16 +9,16 @@ import pytest
 from sdbench.api.spec import Spec
 from sdbench.api.status import Phase, Reason, Scope, TrialPhase
 from sdbench.core.decide import decide
-from sdbench.core.snapshot import AttemptState, Decision, PodState, World
-from unit.core.worlds import NOON, after, attempt, benchmark, condition, exited, failure, pod, report, spec, world
+from sdbench.core.snapshot import AttemptState, Decision, PodState, Snapshot
+from unit.core.worlds import NOON, after, attempt, benchmark, condition, exited, failure, pod, report, snapshot, spec
 
 ONE = {"counts": [1], "perPod": 1}
 NAME = "tiny-0a1b2-0-1"
 
 
-def running(asked: Spec, seconds: float = 10) -> tuple[Decision, World]:
+def running(asked: Spec, seconds: float = 10) -> tuple[Decision, Snapshot]:
     """The first Trial runs, and its status is stored."""
-    at = world(benchmark(asked))
+    at = snapshot(benchmark(asked))
     at = after(decide(at), at, attempt(pod()), seconds=seconds)
     made = decide(at)
     return made, at
@@ -29,16 +29,16 @@ def broken(code: int, number: int = 1, trial: int = 0) -> AttemptState:
     return attempt(exited(0, code, of=failure(name, code, "it broke")), trial=trial, number=number, job_ended=True)
 
 
-def torn_down(made: Decision, at: World, state: AttemptState) -> tuple[Decision, World]:
+def torn_down(made: Decision, at: Snapshot, state: AttemptState) -> tuple[Decision, Snapshot]:
     """The Attempt's end is stored, its job is stopped and gone, and that was looked at."""
     at = after(made, at, state)
     made = decide(at)
-    assert [stop.name for stop in made.stops] == [state.name]
+    assert [stop.name for stop in made.jobs_to_delete] == [state.name]
     at = after(made, at, seconds=1)
     return decide(at), at
 
 
-def ended(asked: Spec, code: int) -> tuple[Decision, World]:
+def ended(asked: Spec, code: int) -> tuple[Decision, Snapshot]:
     """The first Trial's Attempt has ended badly and is torn down."""
     made, at = running(asked)
     at = after(made, at, broken(code), seconds=5)
@@ -55,14 +55,14 @@ def test_a_lost_peer_is_tried_again_when_its_devices_are_free() -> None:
     made = decide(at)
     row = made.status.trials[0]
     assert (row.phase, row.reason, row.failures) == (TrialPhase.STOPPING, Reason.PEER_LOST, 1)
-    assert (made.starts, made.stops) == ((), ()), "the end is stored before anything is removed"
+    assert (made.jobs_to_create, made.jobs_to_delete) == ((), ()), "the end is stored before anything is removed"
 
     made, at = torn_down(made, at, broken(69))
     row = made.status.trials[0]
     assert (row.phase, row.attempt, row.job) == (TrialPhase.STARTING, 2, "tiny-0a1b2-0-2")
-    assert [start.name for start in made.starts] == ["tiny-0a1b2-0-2"]
+    assert [start.name for start in made.jobs_to_create] == ["tiny-0a1b2-0-2"]
     assert made.status.spent_device_seconds == 16, "from scheduled to released"
-    assert [notice.reason for notice in made.notices] == ["AttemptStarted"]
+    assert [notice.reason for notice in made.events] == ["AttemptStarted"]
 
 
 def test_a_terminating_pod_keeps_the_next_attempt_waiting() -> None:
@@ -73,8 +73,8 @@ def test_a_terminating_pod_keeps_the_next_attempt_waiting() -> None:
     at = after(made, at, going)
     made = decide(at)
     assert phases(made) == ["Stopping:PeerLost"]
-    assert (made.starts, made.stops) == ((), ())
-    assert made.look_again is not None
+    assert (made.jobs_to_create, made.jobs_to_delete) == ((), ())
+    assert made.requeue_after is not None
 
 
 def test_retries_are_counted_and_end() -> None:
@@ -136,18 +136,18 @@ def test_suspension_voids_the_attempt_and_resumption_starts_another_uncounted() 
     assert condition(made.status, "Suspended") == "True"
     at = after(made, at, seconds=100)
     made = decide(at)
-    assert (made.status, made.look_again) == (at.benchmark.status, None), "suspended is silent"
+    assert (made.status, made.requeue_after) == (at.benchmark.status, None), "suspended is silent"
     at = after(made, at, suspend=False)
     made = decide(at)
-    assert [start.attempt for start in made.starts] == [2]
+    assert [start.attempt for start in made.jobs_to_create] == [2]
     assert made.status.trials[0].failures == 0
 
 
 def test_a_benchmark_suspended_from_birth_shows_its_plan_and_starts_nothing() -> None:
-    made = decide(world(benchmark(spec(suspend=True, repeats={"min": 3}))))
+    made = decide(snapshot(benchmark(spec(suspend=True, repeats={"min": 3}))))
     assert made.status.plan is not None
     assert (made.status.plan.trials, made.status.plan.points, made.status.plan.largest_devices) == (6, 2, 2)
-    assert (made.status.phase, made.starts) == (Phase.SUSPENDED, ())
+    assert (made.status.phase, made.jobs_to_create) == (Phase.SUSPENDED, ())
 
 
 def test_a_result_that_comes_with_the_suspension_is_kept() -> None:
@@ -172,10 +172,10 @@ def test_cancelling_stops_what_runs_and_keeps_what_was_measured() -> None:
 
 
 def test_cancelled_before_anything_was_measured_is_failed() -> None:
-    made = decide(world(benchmark(spec(cancel=True))))
+    made = decide(snapshot(benchmark(spec(cancel=True))))
     assert phases(made) == ["Failed:Cancelled", "Failed:Cancelled"]
     failed = next(one for one in made.status.conditions if one.type == "Failed")
-    assert (made.status.phase, failed.reason, made.starts) == (Phase.FAILED, "Cancelled", ())
+    assert (made.status.phase, failed.reason, made.jobs_to_create) == (Phase.FAILED, "Cancelled", ())
 
 
 def test_cancelling_what_is_complete_changes_nothing_but_the_generation() -> None:
@@ -198,23 +198,23 @@ def test_cancelling_what_is_complete_changes_nothing_but_the_generation() -> Non
 def test_a_deleted_benchmark_is_left_to_garbage_collection() -> None:
     made, at = running(spec())
     gone = benchmark(spec(), made.status, deletionTimestamp=at.now)
-    made = decide(world(gone, attempt(pod())))
-    assert (made.starts, made.stops, made.notices, made.look_again) == ((), (), (), None)
+    made = decide(snapshot(gone, attempt(pod())))
+    assert (made.jobs_to_create, made.jobs_to_delete, made.events, made.requeue_after) == ((), (), (), None)
     assert made.status == gone.status
 
 
 def test_parallelism_bounds_what_runs_at_once() -> None:
-    made = decide(world(benchmark(spec(repeats={"min": 2}, parallelism=3))))
-    assert [start.trial for start in made.starts] == [0, 1, 2]
+    made = decide(snapshot(benchmark(spec(repeats={"min": 2}, parallelism=3))))
+    assert [start.trial for start in made.jobs_to_create] == [0, 1, 2]
 
 
 def test_a_stray_pod_of_a_namesake_keeps_everything_waiting() -> None:
     stray = replace(attempt(pod()), name="tiny-ffff0-0-1")
-    made = decide(world(benchmark(spec()), stray))
-    assert (made.starts, made.stops) == ((), ())
-    assert made.look_again is not None
-    freed = decide(world(benchmark(spec())))
-    assert len(freed.starts) == 1
+    made = decide(snapshot(benchmark(spec()), stray))
+    assert (made.jobs_to_create, made.jobs_to_delete) == ((), ())
+    assert made.requeue_after is not None
+    freed = decide(snapshot(benchmark(spec())))
+    assert len(freed.jobs_to_create) == 1
 
 
 def test_an_older_attempt_that_was_created_late_is_stopped() -> None:
@@ -222,33 +222,33 @@ def test_an_older_attempt_that_was_created_late_is_stopped() -> None:
     assert made.status.trials[0].attempt == 2
     at = after(made, at, attempt(pod(), number=1), attempt(pod(), number=2))
     made = decide(at)
-    assert [stop.name for stop in made.stops] == [NAME]
+    assert [stop.name for stop in made.jobs_to_delete] == [NAME]
 
 
 def test_attempts_that_a_lost_status_does_not_know_are_stopped_and_their_names_not_used_again() -> None:
-    at = world(benchmark(spec(devices=ONE)), attempt(pod(), number=3))
+    at = snapshot(benchmark(spec(devices=ONE)), attempt(pod(), number=3))
     made = decide(at)
-    assert (made.starts, made.stops) == ((), ())
+    assert (made.jobs_to_create, made.jobs_to_delete) == ((), ())
     made, _ = torn_down(made, at, attempt(pod(), number=3))
-    assert [start.name for start in made.starts] == ["tiny-0a1b2-0-4"]
+    assert [start.name for start in made.jobs_to_create] == ["tiny-0a1b2-0-4"]
 
 
 def test_a_strangers_object_is_left_alone_and_another_name_is_tried() -> None:
-    at = world(benchmark(spec(devices=ONE)))
+    at = snapshot(benchmark(spec(devices=ONE)))
     foreign = attempt(foreign=True, planned=0)
     at = after(decide(at), at, foreign)
     made = decide(at)
-    assert made.stops == ()
+    assert made.jobs_to_delete == ()
     assert made.status.trials[0].failures == 1
-    assert [start.name for start in made.starts] == ["tiny-0a1b2-0-2"]
-    assert decide(after(made, at, foreign)).stops == ()
+    assert [start.name for start in made.jobs_to_create] == ["tiny-0a1b2-0-2"]
+    assert decide(after(made, at, foreign)).jobs_to_delete == ()
 
 
 def test_a_job_that_was_seen_and_is_gone_is_never_run_again_under_its_name() -> None:
     made, at = running(spec(devices=ONE))
     made = decide(after(made, at))
     assert made.status.trials[0].failures == 1
-    assert [start.name for start in made.starts] == ["tiny-0a1b2-0-2"]
+    assert [start.name for start in made.jobs_to_create] == ["tiny-0a1b2-0-2"]
 
 
 def test_a_job_that_was_made_anew_by_somebody_else_is_not_ours_to_count() -> None:
@@ -256,13 +256,13 @@ def test_a_job_that_was_made_anew_by_somebody_else_is_not_ours_to_count() -> Non
     other = attempt(exited(of=report(NAME)), job_uid="another")
     at = after(made, at, other)
     made = decide(at)
-    assert phases(made) == ["Stopping:JobVanished"]
-    assert [stop.job_uid for stop in decide(after(made, at, other)).stops] == ["another"]
+    assert phases(made) == ["Stopping:JobDeleted"]
+    assert [stop.job_uid for stop in decide(after(made, at, other)).jobs_to_delete] == ["another"]
 
 
 def test_a_result_is_void_if_a_pod_was_replaced_since_all_were_seen() -> None:
     asked = spec(devices={"counts": [2], "perPod": 1})
-    at = world(benchmark(asked))
+    at = snapshot(benchmark(asked))
     at = after(decide(at), at, attempt(pod(0), pod(1)))
     made = decide(at)
     late = NOON + timedelta(seconds=9)
@@ -273,7 +273,7 @@ def test_a_result_is_void_if_a_pod_was_replaced_since_all_were_seen() -> None:
 
 
 def test_a_job_that_cannot_be_created_is_given_up() -> None:
-    at = world(benchmark(spec(devices=ONE, limits={"queuedSeconds": 60})))
+    at = snapshot(benchmark(spec(devices=ONE, limits={"queuedSeconds": 60})))
     at = after(decide(at), at, seconds=60)
     assert phases(decide(at)) == ["Failed:DeadlineExceeded"]
 
@@ -282,15 +282,15 @@ def test_a_teardown_that_takes_too_long_names_pod_node_and_command() -> None:
     made, at = running(spec(devices=ONE))
     at = after(made, at, broken(67))
     at = after(decide(at), at, attempt(pod(deleting=True), job_uid=None), seconds=299)
-    assert decide(at).look_again == timedelta(seconds=1)
+    assert decide(at).requeue_after == timedelta(seconds=1)
     at = replace(at, now=at.now + timedelta(seconds=1))
     made = decide(at)
     cleaned = next(one for one in made.status.conditions if one.type == "CleanedUp")
     assert cleaned.reason == "TeardownOverdue"
     assert "pod-0 on node-0" in cleaned.message
     assert "kubectl taint nodes node-0" in cleaned.message
-    assert "TeardownOverdue" in [notice.reason for notice in made.notices]
-    assert decide(after(made, at, *at.attempts)).notices == ()
+    assert "TeardownOverdue" in [notice.reason for notice in made.events]
+    assert decide(after(made, at, *at.attempts)).events == ()
 
 
 def test_lower_limits_skip_what_they_no_longer_allow() -> None:
@@ -302,19 +302,19 @@ def test_lower_limits_skip_what_they_no_longer_allow() -> None:
 
 
 def test_a_refused_question_fails_with_the_sentence_and_may_be_asked_again() -> None:
-    at = world(benchmark(spec(limits={"maxDevices": 1})))
+    at = snapshot(benchmark(spec(limits={"maxDevices": 1})))
     made = decide(at)
     accepted = next(one for one in made.status.conditions if one.type == "Accepted")
     assert (accepted.status, accepted.reason) == ("False", "PlanRefused")
     assert accepted.message == "spec.devices.counts: 2 devices are more than limits.maxDevices, 1"
     assert (made.status.phase, condition(made.status, "Stalled")) == (Phase.FAILED, "True")
-    assert (made.starts, made.look_again is None) == ((), False)
+    assert (made.jobs_to_create, made.requeue_after is None) == ((), False)
     at = after(made, at)
     again = decide(at)
-    assert (again.status, again.notices, again.look_again) == (at.benchmark.status, (), None)
+    assert (again.status, again.events, again.requeue_after) == (at.benchmark.status, (), None)
     made = decide(after(made, at, limits=spec().limits))
     assert (condition(made.status, "Accepted"), condition(made.status, "Failed")) == ("True", None)
-    assert len(made.starts) == 1
+    assert len(made.jobs_to_create) == 1
 
 
 def test_the_image_is_pinned_at_acceptance() -> None:
@@ -322,11 +322,11 @@ def test_the_image_is_pinned_at_acceptance() -> None:
     at = replace(at, defaults=replace(at.defaults, image="registry.example/trainer:2"))
     done = attempt(exited(of=report(NAME)))
     made, _ = torn_down(decide(after(made, at, done)), at, done)
-    assert [start.image for start in made.starts] == ["registry.example/trainer:1"]
+    assert [start.image for start in made.jobs_to_create] == ["registry.example/trainer:1"]
 
 
 def test_without_any_image_the_question_is_refused() -> None:
-    at = world(benchmark(spec()))
+    at = snapshot(benchmark(spec()))
     made = decide(replace(at, defaults=replace(at.defaults, image="")))
     assert "spec.image" in made.status.conditions[0].message
 
@@ -339,7 +339,7 @@ WAITING: list[tuple[str, PodState, str]] = [
 
 @pytest.mark.parametrize(("state", "said"), [w[1:] for w in WAITING], ids=[w[0] for w in WAITING])
 def test_what_is_in_the_way_shows_from_the_first_moment(state: PodState, said: str) -> None:
-    at = world(benchmark(spec(devices=ONE)))
+    at = snapshot(benchmark(spec(devices=ONE)))
     at = after(decide(at), at, attempt(state))
     made = decide(at)
     assert said in made.status.trials[0].message
@@ -367,11 +367,11 @@ DUE: list[tuple[str, dict[str, Any], AttemptState, float, timedelta]] = [
 def test_the_next_look_is_when_a_deadline_falls(
     limits: dict[str, Any], state: AttemptState, seconds: float, wait: timedelta
 ) -> None:
-    at = world(benchmark(spec(devices=ONE, limits=limits)))
+    at = snapshot(benchmark(spec(devices=ONE, limits=limits)))
     at = after(decide(at), at, state, seconds=seconds)
     made = decide(at)
     made = decide(after(made, at, state))
-    assert made.look_again == wait
+    assert made.requeue_after == wait
 
 
 def test_cancelling_what_is_suspended_ends_it_and_keeps_what_was_measured() -> None:
@@ -399,7 +399,7 @@ def test_suspending_what_has_ended_does_nothing_but_follow_the_generation() -> N
     assert again.status.observed_generation == 2
     assert again.status.model_dump(exclude=same) == made.status.model_dump(exclude=same)
     assert [one.status for one in again.status.conditions] == [one.status for one in made.status.conditions]
-    assert (again.starts, again.stops, again.notices) == ((), (), ())
+    assert (again.jobs_to_create, again.jobs_to_delete, again.events) == ((), (), ())
 
 
 def test_suspend_toggled_before_anything_was_torn_down_voids_one_attempt_and_starts_one() -> None:
@@ -407,11 +407,11 @@ def test_suspend_toggled_before_anything_was_torn_down_voids_one_attempt_and_sta
     at = after(made, at, attempt(pod()), suspend=True)
     at = after(decide(at), at, attempt(pod()), suspend=False)
     made = decide(at)
-    assert (phases(made), [stop.name for stop in made.stops]) == (["Stopping:Suspended"], [NAME])
+    assert (phases(made), [stop.name for stop in made.jobs_to_delete]) == (["Stopping:Suspended"], [NAME])
     at = after(made, at, attempt(pod(deleting=True), job_uid=None), suspend=True)
     at = after(decide(at), at, suspend=False, seconds=1)
     made = decide(at)
-    assert [start.attempt for start in made.starts] == [2]
+    assert [start.attempt for start in made.jobs_to_create] == [2]
     assert made.status.trials[0].failures == 0
 
 
@@ -420,15 +420,15 @@ def test_suspend_toggled_between_two_looks_leaves_the_attempt_alone() -> None:
     at = after(made, at, attempt(pod()), suspend=True)
     at = replace(at, benchmark=at.benchmark.model_copy(update={"spec": spec(devices=ONE)}))
     made = decide(at)
-    assert (phases(made), made.stops) == (["Running:"], ())
+    assert (phases(made), made.jobs_to_delete) == (["Running:"], ())
 
 
 def test_a_gang_that_is_merely_being_scheduled_is_no_news() -> None:
     asked = spec(devices={"counts": [2], "perPod": 1})
-    begun = decide(world(benchmark(asked))).status
+    begun = decide(snapshot(benchmark(asked))).status
     bound, coming = pod(0, started_at=None), pod(1, scheduled_at=None, started_at=None, node=None)
-    made = decide(world(benchmark(asked, begun), attempt(bound, coming)))
+    made = decide(snapshot(benchmark(asked, begun), attempt(bound, coming)))
     assert made.status.trials[0].message == ""
     homeless = pod(1, scheduled_at=None, started_at=None, node=None, unschedulable="0/3 nodes")
-    made = decide(world(benchmark(asked, begun), attempt(bound, homeless)))
+    made = decide(snapshot(benchmark(asked, begun), attempt(bound, homeless)))
     assert made.status.trials[0].message.startswith("Pod pod-1 finds no node")

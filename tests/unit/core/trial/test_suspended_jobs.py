@@ -6,8 +6,8 @@ from typing import Any
 
 from sdbench.api.status import Reason, TrialPhase
 from sdbench.core.decide import decide
-from sdbench.core.snapshot import AttemptState, Decision, PodState, World
-from unit.core.worlds import after, attempt, benchmark, exited, failure, pod, report, spec, world
+from sdbench.core.snapshot import AttemptState, Decision, PodState, Snapshot
+from unit.core.worlds import after, attempt, benchmark, exited, failure, pod, report, snapshot, spec
 
 NAME = "tiny-0a1b2-0-1"
 TWO_PODS = {"counts": [2], "perPod": 1}
@@ -22,9 +22,9 @@ def killed(index: int) -> PodState:
     return exited(index, 143, of=failure(NAME, 143, "Stopped by SIGTERM.", rank=index))
 
 
-def waiting() -> tuple[Decision, World]:
+def waiting() -> tuple[Decision, Snapshot]:
     """Its job was created, and Kueue's webhook suspended it in the same instant."""
-    at = world(benchmark(spec(devices=TWO_PODS)))
+    at = snapshot(benchmark(spec(devices=TWO_PODS)))
     at = after(decide(at), at, held())
     return decide(at), at
 
@@ -36,7 +36,7 @@ def test_waiting_for_admission_is_told_once_and_then_silent_until_its_deadline()
     assert row.message.startswith("Waits for admission by queue lab; raise the queue's quota")
     at = after(made, at, held(), seconds=3_600)
     assert decide(at).status == at.benchmark.status
-    assert decide(at).look_again == timedelta(seconds=DAY - 3_600)
+    assert decide(at).requeue_after == timedelta(seconds=DAY - 3_600)
     (row,) = decide(replace(at, now=at.now + timedelta(seconds=DAY - 3_600))).status.trials
     assert (row.phase, row.reason) == (TrialPhase.FAILED, Reason.NOT_ADMITTED)
     assert "limits.queuedSeconds, 86400 s, is over" in row.message
@@ -58,7 +58,7 @@ def test_a_queue_that_takes_half_a_gang_back_has_stopped_nothing() -> None:
     at = after(decide(at), at, held(killed(0)), seconds=5)
     made = decide(at)
     assert (made.status.trials[0].phase, made.status.trials[0].ended_at) == (TrialPhase.STARTING, None)
-    assert made.stops == ()
+    assert made.jobs_to_delete == ()
     at = after(made, at, attempt(replace(pod(0), uid="new"), replace(unbound, uid="new-1")), seconds=5)
     made = decide(at)
     assert made.status.trials[0].reason is None
@@ -74,11 +74,11 @@ def test_a_job_that_is_taken_away_in_the_middle_was_preempted_and_another_attemp
     assert "queue lab" in row.message
     at = after(made, at, held(pod(1, deleting=True)))
     made = decide(at)
-    assert [stop.reason for stop in made.stops] == [Reason.PREEMPTED]
-    assert made.starts == ()
+    assert [stop.reason for stop in made.jobs_to_delete] == [Reason.PREEMPTED]
+    assert made.jobs_to_create == ()
     at = after(made, at, seconds=9)
     made = decide(at)
-    assert [start.attempt for start in made.starts] == [2]
+    assert [start.attempt for start in made.jobs_to_create] == [2]
     assert made.status.trials[0].failures == 0
 
 

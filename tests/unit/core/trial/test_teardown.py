@@ -7,7 +7,7 @@ import pytest
 from sdbench.api.status import Condition, Status
 from sdbench.core.decide import decide
 from sdbench.core.snapshot import AttemptState
-from unit.core.worlds import after, attempt, benchmark, exited, pod, spec, world
+from unit.core.worlds import after, attempt, benchmark, exited, pod, snapshot, spec
 
 NAMESAKE = "tiny-ffff0-0-1"
 """Of an earlier Benchmark of this name, which had another UID."""
@@ -33,13 +33,13 @@ def running(of: Status) -> Condition:
     ids=["a running pod", "a pod on a dead node", "a pod without a node", "a job", "a job that goes"],
 )
 def test_what_is_left_of_a_namesake_is_named_while_nothing_starts_beside_it(left: AttemptState, words: str) -> None:
-    at = world(benchmark(spec()), of_namesake(left))
+    at = snapshot(benchmark(spec()), of_namesake(left))
     made = decide(at)
-    assert made.starts == ()
+    assert made.jobs_to_create == ()
     said = running(made.status)
     assert (said.status, said.reason, words in said.message) == ("False", "WaitsForDevices", True)
     freed = decide(after(made, at))
-    assert len(freed.starts) == 1
+    assert len(freed.jobs_to_create) == 1
 
 
 @pytest.mark.parametrize(
@@ -48,6 +48,6 @@ def test_what_is_left_of_a_namesake_is_named_while_nothing_starts_beside_it(left
     ids=["pods that have ended", "a stranger's object"],
 )
 def test_what_holds_nothing_keeps_nobody_waiting(left: AttemptState) -> None:
-    made = decide(world(benchmark(spec()), of_namesake(left)))
-    assert len(made.starts) == 1
+    made = decide(snapshot(benchmark(spec()), of_namesake(left)))
+    assert len(made.jobs_to_create) == 1
     assert running(made.status).status == "True"

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from sdbench_trainer.data.decode import Fault, Reason, Unusable, opened, plain, rgb
+from sdbench_trainer.data.decode import Fault, SkipReason, UnusableImage, opened, plain, rgb
 
 DRAFT = 2
 """A JPEG with at least this many times the wanted side is scaled by its decoder first, which is faster (by powers of
@@ -64,7 +64,7 @@ def squared(encoded: bytes, side: int) -> Tensor:
     """uint8 [side, side, 3] of any image file's bytes. Raises Unusable."""
     try:
         return square(photograph(encoded, side), side)
-    except Unusable:
+    except UnusableImage:
         raise
     except Exception as error:  # codecs raise whatever they like
-        raise Unusable(Fault(Reason.DAMAGED, " ".join(str(error).split()))) from error
+        raise UnusableImage(Fault(SkipReason.DAMAGED, " ".join(str(error).split()))) from error

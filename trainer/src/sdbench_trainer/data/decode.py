@@ -24,7 +24,7 @@ JPEG_SIDE = 65_500
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
 
-class Reason(StrEnum):
+class SkipReason(StrEnum):
     """Why something is not a sample."""
 
     EMPTY_FILE = "empty-file"
@@ -43,11 +43,11 @@ class Reason(StrEnum):
 class Fault:
     """Why a picture cannot be used."""
 
-    reason: Reason
+    reason: SkipReason
     detail: str
 
 
-class Unusable(Exception):
+class UnusableImage(Exception):
     """A picture that cannot be used."""
 
     def __init__(self, fault: Fault) -> None:
@@ -58,14 +58,14 @@ class Unusable(Exception):
 def _fault(error: Exception, content: bytes) -> Fault:
     text = " ".join(str(error).split()) or type(error).__name__
     if not content:
-        return Fault(Reason.EMPTY_FILE, "the file has no bytes")
+        return Fault(SkipReason.EMPTY_FILE, "the file has no bytes")
     if isinstance(error, UnidentifiedImageError):
-        return Fault(Reason.NOT_AN_IMAGE, f"its {len(content)} bytes are in no known image format")
+        return Fault(SkipReason.NOT_AN_IMAGE, f"its {len(content)} bytes are in no known image format")
     if isinstance(error, Image.DecompressionBombError):
-        return Fault(Reason.TOO_LARGE, f"more than {2 * (Image.MAX_IMAGE_PIXELS or 0)} pixels")
+        return Fault(SkipReason.TOO_LARGE, f"more than {2 * (Image.MAX_IMAGE_PIXELS or 0)} pixels")
     if "truncated" in text.lower():
-        return Fault(Reason.TRUNCATED, text)
-    return Fault(Reason.DAMAGED, text)
+        return Fault(SkipReason.TRUNCATED, text)
+    return Fault(SkipReason.DAMAGED, text)
 
 
 def turned(image: Image.Image) -> bool:
@@ -120,13 +120,13 @@ def opened(content: bytes) -> ImageFile:
     try:
         return Image.open(BytesIO(content))
     except Exception as error:
-        raise Unusable(_fault(error, content)) from error
+        raise UnusableImage(_fault(error, content)) from error
 
 
 def encoded(picture: Image.Image) -> bytes:
     """A picture as JPEG. Raises Unusable."""
     if max(picture.size) > JPEG_SIDE:
-        raise Unusable(Fault(Reason.TOO_LARGE, f"a JPEG has at most {JPEG_SIDE} pixels a side"))
+        raise UnusableImage(Fault(SkipReason.TOO_LARGE, f"a JPEG has at most {JPEG_SIDE} pixels a side"))
     out = BytesIO()
     picture.save(out, "JPEG", quality=QUALITY)
     return out.getvalue()
@@ -138,7 +138,7 @@ def upright_jpeg(content: bytes) -> bytes:
         try:
             image.load()
             return content if plain(image) else encoded(rgb(image))
-        except Unusable:
+        except UnusableImage:
             raise
         except Exception as error:  # codecs raise whatever they like
-            raise Unusable(_fault(error, content)) from error
+            raise UnusableImage(_fault(error, content)) from error

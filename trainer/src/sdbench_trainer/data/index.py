@@ -76,7 +76,7 @@ def _unlike(description: Description, config: TrainerConfig) -> Iterator[str]:
         yield f"their latents are of the weights of seed {description.seed}, and the run's is {config.seed}"
 
 
-def unfit(index: Index, config: TrainerConfig) -> str | None:
+def unsuitable(index: Index, config: TrainerConfig) -> str | None:
     """Why a run cannot train from these shards, as half a sentence; None if it can."""
     if missing := _missing_columns(index, config):
         return missing

@@ -21,14 +21,14 @@ from tokenizers import Tokenizer  # type: ignore[import-untyped]
 
 from sdbench_trainer.config import Encoding, TrainerConfig
 from sdbench_trainer.data.crop import of_picture, square, squared
-from sdbench_trainer.data.decode import Unusable, rgb
-from sdbench_trainer.data.index import index_in, unfit
+from sdbench_trainer.data.decode import UnusableImage, rgb
+from sdbench_trainer.data.index import index_in, unsuitable
 from sdbench_trainer.data.tokenizer import CONTEXT, token_ids
 from sdbench_trainer.errors import ConfigInvalid, DataMissing
 from sdbench_trainer.model.noise import draw_seed
 from sdbench_trainer.model.stable_diffusion import Batch
 from sdbench_trainer.parent_death import die_with_parent
-from sdbench_trainer.run import Source, unfit_for_pods
+from sdbench_trainer.run import DataSource, unsupported_for_pods
 
 CANONICAL_NODES = 64
 DOWNLOAD_SECONDS = 60
@@ -42,8 +42,8 @@ and a reader of latents takes hundreds in that time."""
 
 GIBIBYTE = 1 << 30
 MOMENTS = 8
-Make = Callable[..., "Shards"]
-UNREADABLE = (Unusable, ValueError, IndexError, KeyError, TypeError)
+Make = Callable[..., "ShardDataset"]
+UNREADABLE = (UnusableImage, ValueError, IndexError, KeyError, TypeError)
 """What a damaged sample raises while it is taken out of its shard and decoded."""
 
 
@@ -58,7 +58,7 @@ class Share:
     seed: int
 
 
-class Shards(StreamingDataset, ABC):  # type: ignore[misc]
+class ShardDataset(StreamingDataset, ABC):  # type: ignore[misc]
     """The samples of MDS shards. One that cannot be read is replaced by the next that can, the same on every run."""
 
     def __init__(self, seed: int, **settings: Any) -> None:
@@ -67,16 +67,16 @@ class Shards(StreamingDataset, ABC):  # type: ignore[misc]
         self._background: str | None = None
 
     @abstractmethod
-    def taken(self, sample: dict[str, Any]) -> dict[str, Any]:
+    def extract(self, sample: dict[str, Any]) -> dict[str, Any]:
         """What a batch needs of a sample. Raises one of UNREADABLE."""
 
     @abstractmethod
-    def made_up(self) -> dict[str, Any]:
+    def placeholder(self) -> dict[str, Any]:
         """What stands for a sample where nothing can be read."""
 
     def _read(self, at: int) -> dict[str, Any] | None:
         try:
-            return self.taken(super().__getitem__(at))
+            return self.extract(super().__getitem__(at))
         except UNREADABLE:
             return None
         except (OSError, RuntimeError) as error:
@@ -90,7 +90,7 @@ class Shards(StreamingDataset, ABC):  # type: ignore[misc]
             return {**found, "draw": draw, REPLACED: 0}
         others = (self._read((at + step) % self.num_samples) for step in range(1, TRIES))
         other = next((sample for sample in others if sample is not None), None)
-        return {**(other or self.made_up()), "draw": draw, REPLACED: 1}
+        return {**(other or self.placeholder()), "draw": draw, REPLACED: 1}
 
     def on_exception(self, future: "Future[Any]") -> None:
         """Keep what went wrong with a download, which Streaming only logs."""
@@ -106,27 +106,27 @@ class Shards(StreamingDataset, ABC):  # type: ignore[misc]
             raise DataMissing(f"A shard cannot be fetched: {self._background}")
 
 
-class ShardedImages(Shards):
+class ShardedImages(ShardDataset):
     """The images of MDS shards with columns image (bytes) and caption (str)."""
 
     def __init__(self, image_size: int, seed: int, **settings: Any) -> None:
         super().__init__(seed, **settings)
         self.image_size = image_size
 
-    def taken(self, sample: dict[str, Any]) -> dict[str, Any]:
+    def extract(self, sample: dict[str, Any]) -> dict[str, Any]:
         """image uint8 [S, S, 3] and caption str. Raises one of UNREADABLE."""
         image, caption = sample["image"], sample["caption"]
         if isinstance(image, Image.Image):
             return {"image": square(of_picture(rgb(image)), self.image_size), "caption": caption}
         return {"image": squared(image, self.image_size), "caption": caption}
 
-    def made_up(self) -> dict[str, Any]:
+    def placeholder(self) -> dict[str, Any]:
         """Grey, without a caption."""
         side = self.image_size
         return {"image": torch.full((side, side, 3), GREY, dtype=torch.uint8), "caption": ""}
 
 
-class ShardedLatents(Shards):
+class ShardedLatents(ShardDataset):
     """The latents of MDS shards with columns moments (fp16) and tokens (uint16), both as raw bytes."""
 
     def __init__(self, image_size: int, seed: int, empty_tokens: bytes, **settings: Any) -> None:
@@ -134,13 +134,13 @@ class ShardedLatents(Shards):
         self.size_bytes = MOMENTS * (image_size // 8) ** 2 * 2
         self.empty_tokens = empty_tokens
 
-    def taken(self, sample: dict[str, Any]) -> dict[str, Any]:
+    def extract(self, sample: dict[str, Any]) -> dict[str, Any]:
         """The sample as it is; a batch is joined at once. Raises one of UNREADABLE."""
         if len(sample["moments"]) != self.size_bytes or len(sample["tokens"]) != CONTEXT * 2:
             raise ValueError("the moments or the tokens have another size")
         return sample
 
-    def made_up(self) -> dict[str, Any]:
+    def placeholder(self) -> dict[str, Any]:
         """Zeros: the grey of a latent space, with little variance; without a caption."""
         return {"moments": bytes(self.size_bytes), "tokens": self.empty_tokens}
 
@@ -178,7 +178,7 @@ def canonical_nodes(config: TrainerConfig, nodes: int) -> int:
 
     Raises ConfigInvalid for a number that does not fit the nodes.
     """
-    if unfit := unfit_for_pods(config, nodes):
+    if unfit := unsupported_for_pods(config, nodes):
         raise ConfigInvalid(f"trainer.{unfit.field}: {unfit.sentence}.")
     fits = CANONICAL_NODES % nodes == 0 or nodes % CANONICAL_NODES == 0
     return config.loader.canonical_nodes or (CANONICAL_NODES if fits else nodes)
@@ -191,7 +191,9 @@ def samples_ahead(config: TrainerConfig) -> int | None:
     return knobs.predownload_samples or (LATENTS_AHEAD if roomy else None)
 
 
-def _opened(make: Make, source: Source, share: Share, config: TrainerConfig, nodes: int, cache: Path) -> Shards:
+def _opened(
+    make: Make, source: DataSource, share: Share, config: TrainerConfig, nodes: int, cache: Path
+) -> ShardDataset:
     """The dataset. Raises DataMissing, ConfigInvalid."""
     knobs = config.loader
     limit = knobs.cache_limit_gibibytes if source.remote else None
@@ -216,7 +218,7 @@ def _opened(make: Make, source: Source, share: Share, config: TrainerConfig, nod
         raise DataMissing(f"No shards at {source.remote or source.local}: {error}") from error
 
 
-def _require_enough(dataset: Shards, place: str | None, share: Share) -> None:
+def _require_enough(dataset: ShardDataset, place: str | None, share: Share) -> None:
     wanted, parts = share.per_device * share.world, dataset.num_canonical_nodes
     if dataset.size < wanted:
         raise DataMissing(f"The shards at {place} hold {dataset.size} images, fewer than one global batch of {wanted}.")
@@ -228,7 +230,7 @@ def _require_enough(dataset: Shards, place: str | None, share: Share) -> None:
 
 def _require_fit(index: Path, place: str | None, config: TrainerConfig) -> None:
     try:
-        reason = unfit(index_in(index), config)
+        reason = unsuitable(index_in(index), config)
     except ValueError as error:
         raise DataMissing(f"No shards at {place}: {error}.") from error
     if reason is not None:
@@ -236,7 +238,7 @@ def _require_fit(index: Path, place: str | None, config: TrainerConfig) -> None:
 
 
 def shard_loader(
-    source: Source,
+    source: DataSource,
     share: Share,
     config: TrainerConfig,
     tokenizer: Tokenizer,

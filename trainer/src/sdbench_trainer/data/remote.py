@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlparse
 
 from sdbench_trainer.errors import ConfigInvalid, DataMissing
-from sdbench_trainer.run import Source
+from sdbench_trainer.run import DataSource
 
 CONNECT_SECONDS = 5
 READ_SECONDS = 15
@@ -34,7 +34,7 @@ _CAUSES = {
 }
 
 
-def _client(source: Source) -> Any:
+def _client(source: DataSource) -> Any:
     from boto3.session import Session
     from botocore.config import Config
 
@@ -76,7 +76,7 @@ def require_scheme(remote: str) -> None:
         )
 
 
-def require_index(source: Source) -> None:
+def require_index(source: DataSource) -> None:
     """Raise DataMissing, naming the remote, unless its index can be read; ConfigInvalid if it cannot be meant.
 
     Only s3:// is asked before Streaming does.

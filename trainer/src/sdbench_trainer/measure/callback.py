@@ -17,9 +17,9 @@ from composer.loggers import Logger
 
 from sdbench_trainer.config import Window
 from sdbench_trainer.data.timed_loader import TimedLoader
-from sdbench_trainer.heartbeat import Phase, Pulse
+from sdbench_trainer.heartbeat import HeartbeatWriter, RankPhase
 from sdbench_trainer.measure.forward_timer import ForwardClock, cuda_mark
-from sdbench_trainer.measure.host_load import Reading, Span, reading, span
+from sdbench_trainer.measure.host_load import CpuDelta, CpuReading, cpu_delta, read_cpu
 from sdbench_trainer.measure.metrics import Telemetry
 from sdbench_trainer.measure.stopwatch import Stopwatch, WindowState, finite
 
@@ -31,25 +31,30 @@ MEMORY_STEPS = 20
 
 
 @dataclass(frozen=True)
-class Seen:
+class WindowSamples:
     """What one rank has of a complete window."""
 
     steps: tuple[float, ...]
     wait_seconds: float
     forward_seconds: float
     device_memory_peak_bytes: int | None
-    cpu: Span | None
+    cpu: CpuDelta | None
     loss: float
 
 
-class Watch(Callback):  # type: ignore[misc]
+class WindowCallback(Callback):  # type: ignore[misc]
     """Feeds the stopwatch, beats, counts, and ends the training when the window is complete."""
 
     def __init__(
-        self, window: Window, loader: TimedLoader, images_per_step: int, pulse: Pulse, telemetry: Telemetry | None
+        self,
+        window: Window,
+        loader: TimedLoader,
+        images_per_step: int,
+        pulse: HeartbeatWriter,
+        telemetry: Telemetry | None,
     ) -> None:
         self.stopwatch = Stopwatch(window)
-        self.seen: Seen | None = None
+        self.seen: WindowSamples | None = None
         self._loader = loader
         self._images = images_per_step
         self._pulse = pulse
@@ -61,11 +66,11 @@ class Watch(Callback):  # type: ignore[misc]
         self._saving = False
         self._steps = 0
         self._waited_at_opening = 0.0
-        self._read_at_opening: Reading | None = None
+        self._read_at_opening: CpuReading | None = None
 
     def fit_start(self, state: State, logger: Logger) -> None:
         """The first step begins."""
-        self._pulse.enter(Phase.TRAINING)
+        self._pulse.enter(RankPhase.TRAINING)
         self.stopwatch.start(self._clock())
 
     def before_forward(self, state: State, logger: Logger) -> None:
@@ -110,15 +115,15 @@ class Watch(Callback):  # type: ignore[misc]
         self._waited_at_opening = self._loader.waited
         if self._cuda:
             torch.cuda.reset_peak_memory_stats()
-        self._read_at_opening = reading()
+        self._read_at_opening = read_cpu()
 
-    def _all_seen(self, loss: float) -> Seen:
-        return Seen(
+    def _all_seen(self, loss: float) -> WindowSamples:
+        return WindowSamples(
             steps=tuple(self.stopwatch.steps),
             wait_seconds=self._loader.waited - self._waited_at_opening,
             forward_seconds=self._forward.seconds(),
             device_memory_peak_bytes=torch.cuda.max_memory_allocated() if self._cuda else None,
-            cpu=span(self._read_at_opening, reading()),
+            cpu=cpu_delta(self._read_at_opening, read_cpu()),
             loss=loss,
         )
 

@@ -19,7 +19,7 @@ PROC = Path("/proc")
 
 
 @dataclass(frozen=True)
-class Machine:
+class CpuTimes:
     """CPU time of a whole host since it started, in ticks, over all CPUs."""
 
     busy: int
@@ -28,18 +28,18 @@ class Machine:
 
 
 @dataclass(frozen=True)
-class Reading:
+class CpuReading:
     """What one rank reads at one edge of the window."""
 
     host: str
     """The boot id of the kernel."""
-    machine: Machine
+    machine: CpuTimes
     own: int
     """Ticks of this rank's session."""
 
 
 @dataclass(frozen=True)
-class Span:
+class CpuDelta:
     """What passed on a rank's host between the edges of the window, in ticks."""
 
     host: str
@@ -50,7 +50,7 @@ class Span:
 
 
 @dataclass(frozen=True)
-class Load:
+class HostLoad:
     """Shares, 0 to 1, of the CPU time of one host."""
 
     foreign: float
@@ -62,14 +62,14 @@ class Load:
         return self.foreign + self.steal
 
 
-def machine_in(text: str) -> Machine:
+def cpu_times_in(text: str) -> CpuTimes:
     """The first line of /proc/stat; raises ValueError if it is something else."""
     name, *fields = text.partition("\n")[0].split()
     user, nice, system, idle, iowait, irq, softirq, stolen = (int(field) for field in fields[:8])
     if name != "cpu":
         raise ValueError("/proc/stat does not begin with the sum of all CPUs")
     busy = user + nice + system + irq + softirq
-    return Machine(busy, stolen, busy + idle + iowait + stolen)
+    return CpuTimes(busy, stolen, busy + idle + iowait + stolen)
 
 
 def ticks_in(text: str) -> int:
@@ -91,21 +91,21 @@ def own_ticks(proc: Path, session_of: Callable[[int], int]) -> int:
     return total
 
 
-def reading(proc: Path = PROC, session_of: Callable[[int], int] = os.getsid) -> Reading | None:
+def read_cpu(proc: Path = PROC, session_of: Callable[[int], int] = os.getsid) -> CpuReading | None:
     """What has been used so far; None where /proc does not say."""
     try:
         host = (proc / "sys/kernel/random/boot_id").read_text().strip()
-        return Reading(host, machine_in((proc / "stat").read_text()), own_ticks(proc, session_of))
+        return CpuReading(host, cpu_times_in((proc / "stat").read_text()), own_ticks(proc, session_of))
     except (OSError, ValueError):
         return None
 
 
-def span(opening: Reading | None, closing: Reading | None) -> Span | None:
+def cpu_delta(opening: CpuReading | None, closing: CpuReading | None) -> CpuDelta | None:
     """What passed between two readings; None where one is missing, or no time passed."""
     if opening is None or closing is None or closing.machine.total <= opening.machine.total:
         return None
     before, after = opening.machine, closing.machine
-    return Span(
+    return CpuDelta(
         host=closing.host,
         busy=after.busy - before.busy,
         stolen=after.stolen - before.stolen,
@@ -114,14 +114,14 @@ def span(opening: Reading | None, closing: Reading | None) -> Span | None:
     )
 
 
-def _load_of_host(ranks: Sequence[Span]) -> Load:
+def _load_of_host(ranks: Sequence[CpuDelta]) -> HostLoad:
     """The host as its first rank saw it, the processes of all its ranks taken out."""
     seen = ranks[0]
     foreign = (seen.busy - sum(rank.own for rank in ranks)) / seen.total
-    return Load(foreign=max(0.0, foreign), steal=max(0.0, seen.stolen / seen.total))
+    return HostLoad(foreign=max(0.0, foreign), steal=max(0.0, seen.stolen / seen.total))
 
 
-def worst_load(ranks: Sequence[Span | None]) -> Load | None:
+def worst_load(ranks: Sequence[CpuDelta | None]) -> HostLoad | None:
     """The load of the host from which most was taken, of those that could be read; None if there are none."""
     known = sorted((rank for rank in ranks if rank is not None), key=lambda rank: rank.host)
     hosts = [_load_of_host(list(group)) for _, group in groupby(known, key=lambda rank: rank.host)]

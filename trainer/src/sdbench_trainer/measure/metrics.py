@@ -31,7 +31,7 @@ NOTED_STEPS = 1000
 """Most steps that are noted without being added up, where nobody asks."""
 
 
-class Kind(StrEnum):
+class MetricType(StrEnum):
     """The Prometheus type of a metric."""
 
     COUNTER = "counter"
@@ -45,40 +45,49 @@ class Definition:
     """One row of the table."""
 
     name: str
-    kind: Kind
+    kind: MetricType
     unit: str
     text: str
     labels: tuple[str, ...] = ()
 
 
 METRICS = (
-    Definition("sdbench_images_total", Kind.COUNTER, "images", "Images trained, over all devices, with the warm-up."),
+    Definition(
+        "sdbench_images_total", MetricType.COUNTER, "images", "Images trained, over all devices, with the warm-up."
+    ),
     Definition(
         "sdbench_images_per_second",
-        Kind.GAUGE,
+        MetricType.GAUGE,
         "images/s",
         f"Speed over all devices in the last {RECENT_STEPS} steps, without evaluation and checkpoints.",
     ),
-    Definition("sdbench_step_duration_seconds", Kind.HISTOGRAM, "s", "Steps, without evaluation and checkpoints."),
-    Definition("sdbench_data_wait_seconds_total", Kind.COUNTER, "s", "Seconds that rank 0 waited for its images."),
+    Definition(
+        "sdbench_step_duration_seconds", MetricType.HISTOGRAM, "s", "Steps, without evaluation and checkpoints."
+    ),
+    Definition(
+        "sdbench_data_wait_seconds_total", MetricType.COUNTER, "s", "Seconds that rank 0 waited for its images."
+    ),
     Definition(
         "sdbench_device_memory_peak_bytes",
-        Kind.GAUGE,
+        MetricType.GAUGE,
         "bytes",
         "Most memory that rank 0's device has held, since the window opened if it did; absent on a CPU.",
     ),
     Definition(
-        "sdbench_host_memory_peak_bytes", Kind.GAUGE, "bytes", "Most memory that rank 0's process has held so far."
+        "sdbench_host_memory_peak_bytes",
+        MetricType.GAUGE,
+        "bytes",
+        "Most memory that rank 0's process has held so far.",
     ),
     Definition(
         "sdbench_mfu_ratio",
-        Kind.GAUGE,
+        MetricType.GAUGE,
         "1",
         f"Model FLOPs utilisation in the last {RECENT_STEPS} steps; absent where the device's peak is not known.",
     ),
-    Definition("sdbench_loss", Kind.GAUGE, "1", "Loss of the last step, mean of all ranks."),
-    Definition("sdbench_window_state", Kind.GAUGE, "1", "0: warming up, 1: measuring, 2: complete."),
-    Definition("sdbench_build_info", Kind.INFO, "1", "Always 1.", labels=("version", "model")),
+    Definition("sdbench_loss", MetricType.GAUGE, "1", "Loss of the last step, mean of all ranks."),
+    Definition("sdbench_window_state", MetricType.GAUGE, "1", "0: warming up, 1: measuring, 2: complete."),
+    Definition("sdbench_build_info", MetricType.INFO, "1", "Always 1.", labels=("version", "model")),
 )
 
 
@@ -134,9 +143,9 @@ class Telemetry(Collector):
         values = self._values()
         for row in METRICS:
             value = values.get(row.name)
-            if row.kind is Kind.HISTOGRAM:
+            if row.kind is MetricType.HISTOGRAM:
                 yield self._histogram(row)
-            elif row.kind is Kind.INFO:
+            elif row.kind is MetricType.INFO:
                 yield self._build(row)
             elif value is not None:
                 yield _single(row, value)
@@ -182,7 +191,7 @@ def _unknown(_: float) -> None:
 
 def _single(row: Definition, value: float) -> Metric:
     """A counter or a gauge without labels."""
-    make = CounterMetricFamily if row.kind is Kind.COUNTER else GaugeMetricFamily
+    make = CounterMetricFamily if row.kind is MetricType.COUNTER else GaugeMetricFamily
     return make(row.name, row.text, float(value))
 
 

@@ -17,7 +17,7 @@ from statistics import fmean, median
 
 from sdbench_trainer.config import Window
 from sdbench_trainer.errors import LossNotFinite, WindowIncomplete
-from sdbench_trainer.measure.host_load import Span, worst_load
+from sdbench_trainer.measure.host_load import CpuDelta, worst_load
 from sdbench_trainer.report import Measurement, StepSeconds
 
 BLOCKS = 10
@@ -95,7 +95,7 @@ class RankWindow:
     """Of the rank's process, in its whole life."""
     device_memory_peak_bytes: int | None = None
     """In the window."""
-    cpu: Span | None = None
+    cpu: CpuDelta | None = None
     """CPU time of its host and its session; None where it cannot be read."""
     replaced_samples: int = 0
     """Unreadable samples of the whole run, each replaced by another."""

@@ -7,11 +7,11 @@ import torch
 
 from sdbench_trainer.config import Attention, FrozenPrecision, Precision, TrainerConfig
 from sdbench_trainer.errors import ConfigInvalid
-from sdbench_trainer.run import Unfit
+from sdbench_trainer.run import Unsupported
 
 
 @dataclass(frozen=True)
-class Abilities:
+class Capabilities:
     """What a device and its machine can do, as far as the knobs ask for it."""
 
     device: str
@@ -24,16 +24,16 @@ class Abilities:
     """What torch.compile misses, if anything."""
 
 
-def unfit(config: TrainerConfig, abilities: Abilities) -> Unfit | None:
+def unsupported(config: TrainerConfig, abilities: Capabilities) -> Unsupported | None:
     """The first knob that the device cannot honour."""
     if config.precision is Precision.AMP_BF16 and not abilities.bf16:
-        return Unfit("precision", f"{abilities.device} has no bf16; use amp_fp16 or fp32")
+        return Unsupported("precision", f"{abilities.device} has no bf16; use amp_fp16 or fp32")
     if config.frozen_precision is FrozenPrecision.BF16 and not abilities.bf16:
-        return Unfit("frozenPrecision", f"{abilities.device} has no bf16; use fp16 or fp32")
+        return Unsupported("frozenPrecision", f"{abilities.device} has no bf16; use fp16 or fp32")
     if config.attention is Attention.XFORMERS and not abilities.xformers:
-        return Unfit("attention", f"xformers does not run on {abilities.device} in this image; use sdpa")
+        return Unsupported("attention", f"xformers does not run on {abilities.device} in this image; use sdpa")
     if config.compile and abilities.compiler is not None:
-        return Unfit("compile", f"torch.compile needs {abilities.compiler}, which this image lacks; leave it off")
+        return Unsupported("compile", f"torch.compile needs {abilities.compiler}, which this image lacks; leave it off")
     return None
 
 
@@ -70,10 +70,10 @@ def _missing_for_compile(device: torch.device) -> str | None:
     return None
 
 
-def abilities_of(device: torch.device, config: TrainerConfig) -> Abilities:
+def capabilities_of(device: torch.device, config: TrainerConfig) -> Capabilities:
     """Look at what the knobs ask for, and at nothing else: xformers and the compiler take seconds to import."""
     cuda = device.type == "cuda"
-    return Abilities(
+    return Capabilities(
         device=torch.cuda.get_device_name(device) if cuda else "a CPU",
         bf16=torch.cuda.is_bf16_supported(including_emulation=False) if cuda else True,
         xformers=_xformers_runs(device) if config.attention is Attention.XFORMERS else True,
@@ -81,8 +81,8 @@ def abilities_of(device: torch.device, config: TrainerConfig) -> Abilities:
     )
 
 
-def require_abilities(config: TrainerConfig, device: torch.device) -> None:
+def require_capabilities(config: TrainerConfig, device: torch.device) -> None:
     """Refuse what the device cannot honour. Raises ConfigInvalid."""
-    found = unfit(config, abilities_of(device, config))
+    found = unsupported(config, capabilities_of(device, config))
     if found is not None:
         raise ConfigInvalid(f"trainer.{found.field}: {found.sentence}.")

@@ -77,7 +77,7 @@ def _average(algorithms: Iterable[Algorithm]) -> str:
     return _only(schedule(found.smoothing, found.every_batches, found.start_batch) for found in averages)
 
 
-def built(state: State) -> dict[str, str]:
+def built_config(state: State) -> dict[str, str]:
     """What stands before the first step, by knob."""
     model = _model(state)
     frozen = [part for part in (model.frozen_parts.vae, model.frozen_parts.text_encoder) if part is not None]
@@ -95,7 +95,7 @@ def built(state: State) -> dict[str, str]:
     }
 
 
-def trained(state: State) -> dict[str, str]:
+def observed_config(state: State) -> dict[str, str]:
     """What the steps showed, by knob: the number format of the UNet's output, and whether graphs were compiled."""
     prediction = state.outputs[0]
     graphs = torch._dynamo.utils.counters["stats"]["unique_graphs"]
@@ -103,7 +103,7 @@ def trained(state: State) -> dict[str, str]:
     return {"precision": COMPUTED[prediction.dtype], "compile": _word(compiled)}
 
 
-def asked(config: TrainerConfig, devices: int) -> dict[str, str]:
+def requested_config(config: TrainerConfig, devices: int) -> dict[str, str]:
     """The same words, as the knobs have them."""
     ema = config.ema
     shared = config.data_parallel is DataParallel.FSDP2 or devices > 1
@@ -128,14 +128,14 @@ def require_as_asked(found: dict[str, str], wanted: dict[str, str]) -> None:
             raise ConfigInvalid(f"trainer.{knob}: {wanted[knob]} was asked for, and {word} came out.")
 
 
-class Inspection(Algorithm):  # type: ignore[misc]
+class EffectiveConfig(Algorithm):  # type: ignore[misc]
     """Reads what is used, when the fit starts and when it ends."""
 
     def __init__(self, config: TrainerConfig, devices: int) -> None:
         self.workload: dict[str, str] = {}
         self.microbatch: int | None = None
         """Images that a device really took at once."""
-        self._asked = asked(config, devices)
+        self._asked = requested_config(config, devices)
 
     def match(self, event: Event, state: State) -> bool:
         """Whether there is anything to read; by identity, since Composer's events compare slowly."""
@@ -143,6 +143,8 @@ class Inspection(Algorithm):  # type: ignore[misc]
 
     def apply(self, event: Event, state: State, logger: Logger) -> None:
         """Read, and refuse what was not asked for."""
-        self.workload = built(state) if event == Event.FIT_START else {**built(state), **trained(state)}
+        self.workload = (
+            built_config(state) if event == Event.FIT_START else {**built_config(state), **observed_config(state)}
+        )
         self.microbatch = state.device_train_microbatch_size
         require_as_asked(self.workload, self._asked)

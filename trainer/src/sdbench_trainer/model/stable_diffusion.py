@@ -139,7 +139,7 @@ class StableDiffusion(ComposerModel):  # type: ignore[misc]
         with torch.no_grad(), torch.autocast(device.type, enabled=False):
             seen = self.moments(batch)
             drawn = draws(batch["draw"].tolist(), (4, seen.shape[2], seen.shape[3]), device)
-            latents = picked(seen, drawn.posterior) * self.scaling_factor
+            latents = sample_posterior(seen, drawn.posterior) * self.scaling_factor
             dropped = drawn.uniform < self.caption_dropout
             tokens = torch.where(dropped[:, None], parts.empty_tokens[None], batch["tokens"])
             context = parts.text_encoder(input_ids=tokens)[0].float()
@@ -165,7 +165,7 @@ def moments(encoder: Any, images: Tensor) -> Tensor:
     return seen.float()
 
 
-def picked(seen: Tensor, posterior: Tensor) -> Tensor:
+def sample_posterior(seen: Tensor, posterior: Tensor) -> Tensor:
     """float32 [B, 4, h, w] of moments [B, 8, h, w]: the latents, not yet scaled, that standard normal numbers pick."""
     mean, log_variance = seen.chunk(2, dim=1)
     return mean + torch.exp(0.5 * log_variance.clamp(-30.0, 20.0)) * posterior

@@ -5,10 +5,10 @@ import signal
 from collections.abc import Sequence
 from pathlib import Path
 
-from sdbench_trainer.heartbeat import DOING, Beats
+from sdbench_trainer.heartbeat import PHASE_WORDS, Heartbeats
 from sdbench_trainer.pod.ranks import Rank
 from sdbench_trainer.pod.topology import Topology
-from sdbench_trainer.pod.watchdog import End, Verdict
+from sdbench_trainer.pod.watchdog import RankExit, Stall
 from sdbench_trainer.report import ExitCode, Report, ReportError
 from sdbench_trainer.run import RUN_VARIABLE, RunConfig
 
@@ -55,7 +55,9 @@ def _signal_sentence(status: int | None) -> str:
     return _SIGNALS.get(signal.Signals(-status), f"Killed by {signal.Signals(-status).name}.")
 
 
-def failure_of(end: End, ranks: Sequence[Rank], topology: Topology, beats: Beats, scratch: Path) -> ReportError:
+def failure_of(
+    end: RankExit, ranks: Sequence[Rank], topology: Topology, beats: Heartbeats, scratch: Path
+) -> ReportError:
     """The error of the rank that failed first: its own words, or else its last output."""
     local_rank = end.rank - topology.first_rank
     left = outcome(scratch, local_rank)
@@ -63,7 +65,7 @@ def failure_of(end: End, ranks: Sequence[Rank], topology: Topology, beats: Beats
         return left.error
     rank = ranks[local_rank]
     tail = f"{rank.output()}\n{rank.last_words() or _signal_sentence(rank.status)}"
-    return ReportError(code=end.code, rank=end.rank, where=DOING[beats.of(local_rank).phase], tail=_end_of(tail))
+    return ReportError(code=end.code, rank=end.rank, where=PHASE_WORDS[beats.of(local_rank).phase], tail=_end_of(tail))
 
 
 def innermost_frames(output: str) -> str:
@@ -72,22 +74,22 @@ def innermost_frames(output: str) -> str:
     return "\n".join(stack.splitlines()[1 : 1 + STACK_LINES]) if found else output
 
 
-def stalled(late: Verdict, ranks: Sequence[Rank], topology: Topology) -> ReportError:
+def stalled(late: Stall, ranks: Sequence[Rank], topology: Topology) -> ReportError:
     """The error of a run that stopped moving, with where the silent rank stood."""
     stack = innermost_frames(ranks[late.local_rank].output())[:TAIL_CHARACTERS]
     return ReportError(
         code=late.code,
         rank=topology.first_rank + late.local_rank,
-        where=DOING[late.beat.phase],
+        where=PHASE_WORDS[late.beat.phase],
         progress=late.beat.progress,
         tail=f"{stack}\n{late.sentence[0].upper()}{late.sentence[1:]}.".strip(),
     )
 
 
-def stopped(by: signal.Signals, topology: Topology, beats: Beats) -> ReportError:
+def stopped(by: signal.Signals, topology: Topology, beats: Heartbeats) -> ReportError:
     """The error of a run that was told to stop."""
     return ReportError(
-        code=128 + by, rank=topology.first_rank, where=DOING[beats.of(0).phase], tail=f"Stopped by {by.name}."
+        code=128 + by, rank=topology.first_rank, where=PHASE_WORDS[beats.of(0).phase], tail=f"Stopped by {by.name}."
     )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from sdbench_trainer.run import RUN_VARIABLE, START_VARIABLE, RunConfig, Source
+from sdbench_trainer.run import RUN_VARIABLE, START_VARIABLE, DataSource, RunConfig
 
 SCRATCH_VARIABLE = "SDBENCH_SCRATCH"
 """Environment variable with the folder that PID 1 and its ranks share."""
@@ -35,7 +35,7 @@ CREDENTIAL_PATHS = {
 """Keys of a Secret whose paths become variables."""
 
 
-class Refused(Exception):
+class LaunchRefused(Exception):
     """The run cannot be done as asked; the text is a sentence that names the field."""
 
 
@@ -60,19 +60,19 @@ class Topology:
 def run_in(environment: Mapping[str, str]) -> RunConfig:
     """What this pod is told to run. Raises Refused with every wrong field's path."""
     if RUN_VARIABLE not in environment:
-        raise Refused(f"{RUN_VARIABLE} is not set: it holds the run's configuration as JSON.")
+        raise LaunchRefused(f"{RUN_VARIABLE} is not set: it holds the run's configuration as JSON.")
     try:
         run = RunConfig.model_validate_json(environment[RUN_VARIABLE])
     except ValidationError as error:
         wrong = (f"{'.'.join(map(str, fault['loc'])) or RUN_VARIABLE}: {fault['msg']}" for fault in error.errors())
-        raise Refused("The configuration is refused. " + "; ".join(wrong)) from error
+        raise LaunchRefused("The configuration is refused. " + "; ".join(wrong)) from error
     return run
 
 
 def _number(environment: Mapping[str, str], name: str, default: int) -> int:
     text = environment.get(name) or str(default)
     if not text.isdigit():
-        raise Refused(f"{name}: {text!r} is not a number; set nprocPerNode of the job to the devices of a pod.")
+        raise LaunchRefused(f"{name}: {text!r} is not a number; set nprocPerNode of the job to the devices of a pod.")
     return int(text)
 
 
@@ -89,13 +89,13 @@ def topology_in(environment: Mapping[str, str], devices: int) -> Topology:
     per_node = _number(environment, "PET_NPROC_PER_NODE", max(1, devices // max(1, nodes)))
     node_rank = _number(environment, "PET_NODE_RANK", 0)
     if nodes * per_node != devices or not 0 <= node_rank < nodes:
-        raise Refused(f"devices: {nodes} pods of {per_node} (this is number {node_rank}) do not make {devices}.")
+        raise LaunchRefused(f"devices: {nodes} pods of {per_node} (this is number {node_rank}) do not make {devices}.")
     port = _number(environment, "PET_MASTER_PORT", _number(environment, "MASTER_PORT", 0))
     if nodes == 1:
         return Topology(1, 0, per_node, "127.0.0.1", port or free_port())
     master = environment.get("PET_MASTER_ADDR") or environment.get("MASTER_ADDR")
     if not master or not port:
-        raise Refused("PET_MASTER_ADDR and PET_MASTER_PORT are not set: the pods would not find each other.")
+        raise LaunchRefused("PET_MASTER_ADDR and PET_MASTER_PORT are not set: the pods would not find each other.")
     return Topology(nodes, node_rank, per_node, master, port, _number(environment, START_VARIABLE, 0))
 
 
@@ -108,7 +108,7 @@ def credential_variables(folder: Path) -> dict[str, str]:
     }
 
 
-def source_variables(source: Source) -> dict[str, str]:
+def source_variables(source: DataSource) -> dict[str, str]:
     """The variables by which Streaming finds another S3 server than Amazon's, or may ask Hugging Face's."""
     wanted = {
         "HF_HUB_OFFLINE": "0" if (source.remote or "").startswith("hf://") else "1",

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sdbench_trainer.errors import aborted_code
-from sdbench_trainer.heartbeat import DOING, Beat, Phase
+from sdbench_trainer.heartbeat import PHASE_WORDS, Heartbeat, RankPhase
 from sdbench_trainer.report import ExitCode
 from sdbench_trainer.run import STALL_FLOOR_SECONDS, Watchdog
 
@@ -36,7 +36,7 @@ def code_of(status: int, last_words: str = "") -> int:
 
 
 @dataclass(frozen=True)
-class End:
+class RankExit:
     """A rank that ended by itself with something else than success."""
 
     rank: int
@@ -44,14 +44,14 @@ class End:
     at: float
 
 
-def _suspicion(end: End) -> tuple[int, int]:
+def _suspicion(end: RankExit) -> tuple[int, int]:
     """Causes that name themselves first, then signals, then followers; ties by rank."""
     if end.code in FOLLOWERS:
         return 2 + FOLLOWERS.index(ExitCode(end.code)), end.rank
     return int(end.code >= 128), end.rank
 
 
-def culprit(ends: Sequence[End], *, now: float, running: int) -> End | None:
+def first_failure(ends: Sequence[RankExit], *, now: float, running: int) -> RankExit | None:
     """Who failed first, once that can be told; None as long as nobody failed or a better culprit may be heard."""
     if not ends:
         return None
@@ -60,35 +60,35 @@ def culprit(ends: Sequence[End], *, now: float, running: int) -> End | None:
     return None if patient and now - ends[0].at < PEER_SECONDS else best
 
 
-def stall_limit(beat: Beat, limits: Watchdog) -> float:
+def stall_limit(beat: Heartbeat, limits: Watchdog) -> float:
     """Seconds a step may take: many times the median step, within bounds."""
     return min(limits.stall_seconds, max(STALL_FLOOR_SECONDS, STALL_STEPS * beat.median_step))
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Stall:
     """A run that will not go on by itself."""
 
     code: ExitCode
     local_rank: int
     sentence: str
-    beat: Beat
+    beat: Heartbeat
     """The last one of the rank that is blamed."""
 
 
-def _overdue(beat: Beat, limits: Watchdog, start_seconds: int) -> tuple[ExitCode, float, str]:
+def _overdue(beat: Heartbeat, limits: Watchdog, start_seconds: int) -> tuple[ExitCode, float, str]:
     meeting = limits.rendezvous_seconds + RENDEZVOUS_MARGIN_SECONDS
-    if beat.phase is Phase.RENDEZVOUS:
+    if beat.phase is RankPhase.RENDEZVOUS:
         return ExitCode.RENDEZVOUS_TIMEOUT, meeting, "the master was not reached"
-    if beat.phase is Phase.GATHERING:
+    if beat.phase is RankPhase.GATHERING:
         return ExitCode.RENDEZVOUS_TIMEOUT, start_seconds + meeting, "the other ranks did not come"
     if beat.steps == 0:
-        return ExitCode.STALLED, limits.first_step_seconds, f"no first step while {DOING[beat.phase]}"
-    limit = limits.stall_seconds if beat.phase is Phase.FINISHING else stall_limit(beat, limits)
+        return ExitCode.STALLED, limits.first_step_seconds, f"no first step while {PHASE_WORDS[beat.phase]}"
+    limit = limits.stall_seconds if beat.phase is RankPhase.FINISHING else stall_limit(beat, limits)
     return ExitCode.STALLED, limit, f"no step after step {beat.steps}"
 
 
-def verdict(beats: Sequence[Beat | None], limits: Watchdog, now: float, start_seconds: int = 0) -> Verdict | None:
+def find_stall(beats: Sequence[Heartbeat | None], limits: Watchdog, now: float, start_seconds: int = 0) -> Stall | None:
     """The rank that is furthest behind among those silent beyond their limit; None while all are in time.
 
     `beats` has None for a rank that has ended; `start_seconds` is for how long other pods may still be started.
@@ -99,5 +99,5 @@ def verdict(beats: Sequence[Beat | None], limits: Watchdog, now: float, start_se
             continue
         code, limit, what = _overdue(beat, limits, start_seconds)
         if now - beat.at > limit:
-            late.append(Verdict(code, local_rank, f"{what} for {limit:.0f} s", beat))
+            late.append(Stall(code, local_rank, f"{what} for {limit:.0f} s", beat))
     return min(late, key=lambda one: (one.beat.progress, one.beat.at, one.local_rank), default=None)

@@ -19,7 +19,7 @@ from sdbench_trainer.data.index import KEY
 from sdbench_trainer.shards.encoders import Encoder, Jpegs
 from sdbench_trainer.shards.items import Columns, ShardsRefused
 from sdbench_trainer.shards.parts import Part, PartRecord, Skipped, finished, write
-from sdbench_trainer.shards.sources import Format, Source, source_at
+from sdbench_trainer.shards.sources import Format, PhotoSource, source_at
 from sdbench_trainer.shards.workers import in_order
 
 ARGUMENTS = "build.json"
@@ -44,7 +44,7 @@ class Order:
         """Where it is built."""
         return self.out.with_name(f".{self.out.name}.unfinished")
 
-    def arguments(self, source: Source) -> dict[str, Any]:
+    def arguments(self, source: PhotoSource) -> dict[str, Any]:
         """What two calls must have in common for one to continue the other."""
         return {
             "source": str(Path(self.source).resolve()),
@@ -141,7 +141,7 @@ def _merge(folder: Path, parts: list[str], order: Order, written: int) -> None:
 
 
 def _all_parts(
-    order: Order, source: Source, folder: Path, workers: int, tell: Callable[[int], None]
+    order: Order, source: PhotoSource, folder: Path, workers: int, tell: Callable[[int], None]
 ) -> tuple[list[str], Built]:
     parts = (Part(number, content) for number, content in enumerate(source.contents()))
     written = without_caption = 0

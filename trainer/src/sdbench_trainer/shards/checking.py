@@ -14,7 +14,7 @@ from PIL import Image
 from streaming import Stream
 from streaming.base.world import World
 
-from sdbench_trainer.data.decode import Fault, Reason, Unusable, opened, rgb
+from sdbench_trainer.data.decode import Fault, SkipReason, UnusableImage, opened, rgb
 from sdbench_trainer.data.index import IMAGE_COLUMNS, LATENT_COLUMNS, Index, index_in
 from sdbench_trainer.shards.items import ShardsRefused
 from sdbench_trainer.shards.workers import in_order
@@ -57,7 +57,7 @@ class Tally:
 
 
 @dataclass(frozen=True)
-class Place:
+class ShardsLocation:
     """Where the shards are, and where their files are kept while they are read."""
 
     local: str
@@ -65,7 +65,7 @@ class Place:
 
 
 @cache
-def _shards(place: Place) -> tuple[Any, list[Any]]:
+def _shards(place: ShardsLocation) -> tuple[Any, list[Any]]:
     """The stream and the readers of its shards, one set for each process."""
     stream = Stream(remote=place.remote, local=place.local, download_retry=2, download_timeout=DOWNLOAD_SECONDS)
     return stream, stream.get_shards(World.detect(), False)
@@ -105,10 +105,10 @@ def _seen(sample: dict[str, Any], index: Index) -> Tally:
 
 
 def _fault(error: Exception) -> Fault:
-    return error.fault if isinstance(error, Unusable) else Fault(Reason.DAMAGED, " ".join(str(error).split()))
+    return error.fault if isinstance(error, UnusableImage) else Fault(SkipReason.DAMAGED, " ".join(str(error).split()))
 
 
-def _shard(number: int, place: Place, index: Index) -> Tally:
+def _shard(number: int, place: ShardsLocation, index: Index) -> Tally:
     """All samples of one shard. Raises what storage raises."""
     stream, shards = _shards(place)
     shard = shards[number]
@@ -127,19 +127,19 @@ def _shard(number: int, place: Place, index: Index) -> Tally:
     return tally
 
 
-def _one(number: int, place: Place, index: Index) -> Tally:
+def _one(number: int, place: ShardsLocation, index: Index) -> Tally:
     """All samples of one shard; all of them unreadable if the shard cannot be had."""
     try:
         return _shard(number, place, index)
     except Exception as error:
         shards = _shards(place)[1]
         first = sum(len(before) for before in shards[:number])
-        fault = Fault(Reason.FILE_UNREADABLE, f"shard {number}: {' '.join(str(error).split())}")
+        fault = Fault(SkipReason.FILE_UNREADABLE, f"shard {number}: {' '.join(str(error).split())}")
         lost = tuple(Unreadable(first + at, fault) for at in range(len(shards[number])))
         return Tally(len(lost), unreadable=lost)
 
 
-def _require_index(place: Place, shards: str) -> tuple[Index, int]:
+def _require_index(place: ShardsLocation, shards: str) -> tuple[Index, int]:
     """The index, and how many shards it lists. Raises ShardsRefused."""
     path = Path(place.local) / "index.json"
     try:
@@ -157,7 +157,7 @@ def check(shards: str, *, workers: int = 1, tell: Callable[[int], None] = lambda
     """Every sample of the shards in a folder or at a remote. Raises ShardsRefused, WorkerLost."""
     with tempfile.TemporaryDirectory(prefix="sdbench-check-") as temporary:
         remote = shards if "://" in shards else None
-        place = Place(temporary if remote else shards, remote)
+        place = ShardsLocation(temporary if remote else shards, remote)
         index, count = _require_index(place, shards)
         tally = Tally()
         for one in in_order(partial(_one, place=place, index=index), range(count), workers):

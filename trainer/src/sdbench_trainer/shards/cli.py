@@ -103,7 +103,7 @@ def main() -> None:
     try:
         from sdbench_trainer.shards import commands
 
-        sys.exit(commands.built(options) if options.verb == "build" else commands.checked(options))
+        sys.exit(commands.build_command(options) if options.verb == "build" else commands.check_command(options))
     except KeyboardInterrupt:
         if options.verb == "build":
             sys.stderr.write("\nInterrupted; the same command goes on from here.\n")

@@ -85,7 +85,7 @@ def _build(options: argparse.Namespace) -> int:
     return 0
 
 
-def built(options: argparse.Namespace) -> int:
+def build_command(options: argparse.Namespace) -> int:
     """`shards build`; the exit code."""
     if options.latents and (unfit := _unfit_device(options)):
         return _refused(unfit, ExitCode.CONFIG_INVALID)
@@ -127,6 +127,6 @@ def _check(options: argparse.Namespace) -> int:
     return 0 if tally.samples and not tally.unreadable else int(ExitCode.DATA_MISSING)
 
 
-def checked(options: argparse.Namespace) -> int:
+def check_command(options: argparse.Namespace) -> int:
     """`shards check`; the exit code."""
     return _told(lambda: _check(options))

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from PIL import Image
 
 from sdbench_trainer.config import Encoding, FrozenPrecision, Model
-from sdbench_trainer.data.decode import Unusable, encoded, opened, upright_jpeg
+from sdbench_trainer.data.decode import UnusableImage, encoded, opened, upright_jpeg
 from sdbench_trainer.data.index import IMAGE_COLUMNS, LATENT_COLUMNS, Description
 from sdbench_trainer.shards.items import LeftOut, Photograph
 
@@ -75,7 +75,7 @@ class Jpegs:
         try:
             image = upright_jpeg(found.content)
             image = image if self.image_size is None else stored_square(image, self.image_size)
-        except Unusable as unusable:
+        except UnusableImage as unusable:
             return LeftOut(found.name, unusable.fault.reason, unusable.fault.detail)
         return Encoded({"image": image, "caption": found.caption}, bool(found.caption))
 
@@ -135,7 +135,7 @@ class Latents:
             return found
         try:
             return squared(upright_jpeg(found.content), self.image_size), found.caption
-        except Unusable as unusable:
+        except UnusableImage as unusable:
             return LeftOut(found.name, unusable.fault.reason, unusable.fault.detail)
 
     def _encoded(self, pictures: list[tuple[Any, str]]) -> Iterator[Encoded]:

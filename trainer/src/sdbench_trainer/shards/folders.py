@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from sdbench_trainer.data.decode import Reason
+from sdbench_trainer.data.decode import SkipReason
 from sdbench_trainer.shards.items import (
     IMAGE_SUFFIXES,
     Columns,
@@ -39,9 +39,9 @@ def _in_one(folder: Path, names: list[str], columns: Columns) -> Iterator[Found]
             caption = File(str(folder / beside)) if beside else ""
             yield Item(path, File(path), caption, columns.caption)
         elif suffix == ".txt" and stem not in stems:
-            yield LeftOut(path, Reason.CAPTION_WITHOUT_IMAGE)
+            yield LeftOut(path, SkipReason.CAPTION_WITHOUT_IMAGE)
         elif suffix not in BESIDE and suffix not in METADATA_SUFFIXES:
-            yield LeftOut(path, Reason.OTHER_FILE, "its name has no suffix of an image")
+            yield LeftOut(path, SkipReason.OTHER_FILE, "its name has no suffix of an image")
 
 
 def images_in(folder: Path, columns: Columns, without: frozenset[Path] = frozenset()) -> Iterator[Found]:
@@ -96,14 +96,14 @@ def images_of(table: Path, columns: Columns) -> Iterator[Found]:
     for number, row in enumerate(_rows(table), start=1):
         name = f"{table}, row {number}"
         if row is None:
-            yield LeftOut(name, Reason.BAD_ROW, "it is no JSON object")
+            yield LeftOut(name, SkipReason.BAD_ROW, "it is no JSON object")
             continue
         if not checked:
             _require_columns(table, row, columns)
             checked = True
         file = row.get(columns.file)
         if not file or not isinstance(file, str):
-            yield LeftOut(name, Reason.NO_IMAGE, f"its column {columns.file} is empty")
+            yield LeftOut(name, SkipReason.NO_IMAGE, f"its column {columns.file} is empty")
             continue
         path = str(table.parent / file)
         yield Item(path, File(path), caption_of(row.get(columns.caption)), columns.caption)

@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sdbench_trainer.data.decode import Reason
+from sdbench_trainer.data.decode import SkipReason
 
 PART_ITEMS = 1_024
 """Most photographs in a part: what an interrupted build may have to do again, for each worker."""
@@ -61,7 +61,7 @@ class LeftOut:
     """Something that does not become a sample, and why."""
 
     name: str
-    reason: Reason
+    reason: SkipReason
     detail: str = ""
 
     def document(self) -> dict[str, str]:
@@ -144,6 +144,6 @@ def read(found: Found) -> Photograph | LeftOut:
     try:
         return Photograph(found.name, _bytes(found.place), _caption(found))
     except FileNotFoundError:
-        return LeftOut(found.name, Reason.FILE_UNREADABLE, "there is no such file")
+        return LeftOut(found.name, SkipReason.FILE_UNREADABLE, "there is no such file")
     except OSError as error:
-        return LeftOut(found.name, Reason.FILE_UNREADABLE, error.strerror or str(error))
+        return LeftOut(found.name, SkipReason.FILE_UNREADABLE, error.strerror or str(error))

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow
 from pyarrow import parquet
 
-from sdbench_trainer.data.decode import Reason
+from sdbench_trainer.data.decode import SkipReason
 from sdbench_trainer.shards.items import (
     PART_ITEMS,
     Columns,
@@ -52,7 +52,7 @@ def holds_images(path: Path, columns: Columns) -> bool:
         return _image_column(file.schema_arrow, columns.file) is not None
 
 
-def parts_of(path: Path, columns: Columns) -> Iterator[Content]:
+def parquet_parts(path: Path, columns: Columns) -> Iterator[Content]:
     """The rows of one file, by its row groups. Raises ShardsRefused."""
     with _opened(path) as file:
         schema = file.schema_arrow
@@ -75,7 +75,7 @@ def _photograph(name: str, row: dict[str, Any], rows: Rows) -> Photograph | Left
     value = row[rows.image]
     content = value.get("bytes") if isinstance(value, dict) else value
     if content is None:
-        return LeftOut(name, Reason.NO_IMAGE, f"its column {rows.image} is empty")
+        return LeftOut(name, SkipReason.NO_IMAGE, f"its column {rows.image} is empty")
     return Photograph(name, content, caption_of(row[rows.caption]) if rows.caption else "")
 
 

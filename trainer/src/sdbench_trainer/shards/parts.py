@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from streaming import MDSWriter
 
 from sdbench_trainer.config import Boundary
-from sdbench_trainer.data.decode import Reason
+from sdbench_trainer.data.decode import SkipReason
 from sdbench_trainer.shards.encoders import Encoder
 from sdbench_trainer.shards.items import Content, LeftOut, Photograph, Rows, read
 
@@ -22,7 +22,7 @@ class Skipped(Boundary):
     """What did not become a sample."""
 
     name: str
-    reason: Reason
+    reason: SkipReason
     detail: str
 
 

@@ -21,7 +21,7 @@ class Format(StrEnum):
 
 
 @dataclass(frozen=True)
-class Source:
+class PhotoSource:
     """Where photographs come from."""
 
     format: Format
@@ -32,17 +32,17 @@ class Source:
 
 
 def _parquet_parts(files: tuple[Path, ...], columns: Columns) -> Iterator[Content]:
-    from sdbench_trainer.shards.parquets import parts_of
+    from sdbench_trainer.shards.parquets import parquet_parts
 
     for file in files:
-        yield from parts_of(file, columns)
+        yield from parquet_parts(file, columns)
 
 
 def _all(files: tuple[Path, ...], images: Callable[[Path], Iterator[Found]]) -> Iterator[Content]:
     return in_parts(found for file in files for found in images(file))
 
 
-def _source(kind: Format, files: tuple[Path, ...], columns: Columns, without: frozenset[Path]) -> Source:
+def _source(kind: Format, files: tuple[Path, ...], columns: Columns, without: frozenset[Path]) -> PhotoSource:
     contents: Callable[[], Iterator[Content]]
     if kind is Format.PARQUET:
         contents = partial(_parquet_parts, files, columns)
@@ -52,7 +52,7 @@ def _source(kind: Format, files: tuple[Path, ...], columns: Columns, without: fr
         contents = partial(_all, files, partial(images_of, columns=columns))
     else:
         contents = partial(_all, files, partial(images_in, columns=columns, without=without))
-    return Source(kind, files, contents)
+    return PhotoSource(kind, files, contents)
 
 
 def _below(folder: Path, suffixes: tuple[str, ...], without: frozenset[Path]) -> tuple[Path, ...]:
@@ -114,7 +114,7 @@ def _kind_of(file: Path) -> Format:
 
 def source_at(
     place: str, columns: Columns, told: Format | None = None, without: frozenset[Path] = frozenset()
-) -> Source:
+) -> PhotoSource:
     """The source that a path, or a pattern with braces, names; `without` is not looked into. Raises ShardsRefused."""
     paths = [Path(place)] if Path(place).exists() else [Path(name) for name in expanded(place)]
     missing = [path for path in paths if not path.exists()]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 
-from sdbench_trainer.data.decode import Reason
+from sdbench_trainer.data.decode import SkipReason
 from sdbench_trainer.shards.items import (
     IMAGE_SUFFIXES,
     Columns,
@@ -66,7 +66,7 @@ def _sample(archive: Path, key: str, members: list[tuple[tarfile.TarInfo, bytes 
     texts = {_key(member.name)[1]: text for member, text in members if text is not None}
     images = [m for m, _ in members if m.isreg() and f".{_key(m.name)[1].rpartition('.')[2]}" in IMAGE_SUFFIXES]
     if not images:
-        return LeftOut(name, Reason.NO_IMAGE, "of its members none is an image by its name")
+        return LeftOut(name, SkipReason.NO_IMAGE, "of its members none is an image by its name")
     if "txt" in texts:
         caption = caption_of(texts["txt"].decode("utf-8-sig", "replace"))
     else:
@@ -85,4 +85,4 @@ def images_in_tar(archive: Path, columns: Columns) -> Iterator[Found]:
         for key, members in groupby(_members(archive), lambda pair: _key(pair[0].name)[0]):
             yield _sample(archive, key, list(members), columns)
     except tarfile.TarError as error:
-        yield LeftOut(str(archive), Reason.FILE_UNREADABLE, f"the archive ends early or is damaged: {error}")
+        yield LeftOut(str(archive), SkipReason.FILE_UNREADABLE, f"the archive ends early or is damaged: {error}")

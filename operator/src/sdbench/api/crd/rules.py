@@ -11,7 +11,7 @@ from typing import Any
 from sdbench.api.crd.structural import Schema, at
 from sdbench.api.names import NAME_LIMIT, NAME_PATTERN, PLAN_LIMIT
 from sdbench_trainer.config import DataParallel, Precision, TrainerConfig
-from sdbench_trainer.run import unfit_for_cpu, unfit_together
+from sdbench_trainer.run import unsupported_for_cpu, unsupported_together
 
 MUTABLE = frozenset({"limits", "retention", "ttlSecondsAfterFinished", "suspend", "cancel"})
 """Fields of the spec that may be edited; every other is the question itself."""
@@ -39,7 +39,7 @@ class Rule:
         return written | more | ({"optionalOldSelf": True} if self.only_at_creation else {})
 
 
-def rules(schema: Schema) -> Iterator[Rule]:
+def cel_rules(schema: Schema) -> Iterator[Rule]:
     """Every rule that belongs to the root schema of the resource."""
     yield from NAME
     yield from _immutable(at(schema, "spec"))
@@ -215,11 +215,11 @@ def _unfit(trainer: Schema) -> Iterator[Rule]:
         for value in field.get("enum", (True,) if field["type"] == "boolean" else ()):
             allowed = f"{values_of(knob)}.all(v, v != {_literal(value)})"
             alone = TrainerConfig.model_validate({"precision": Precision.FP32, knob: value})
-            if unfit := unfit_for_cpu(alone):
+            if unfit := unsupported_for_cpu(alone):
                 yield from _swept_or_not(
                     knob, f"{on_gpus} || {allowed}", f"{unfit.sentence}; for GPUs name devices.resource"
                 )
-            if knob != "dataParallel" and (unfit := unfit_together(alone.model_copy(update=SHARDED))):
+            if knob != "dataParallel" and (unfit := unsupported_together(alone.model_copy(update=SHARDED))):
                 yield from _swept_or_not(knob, f"{unsharded} || {allowed}", unfit.sentence)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from sdbench.api.crd.rules import rules
+from sdbench.api.crd.rules import cel_rules
 from sdbench.api.crd.rules_gate import GOALS
 from sdbench.api.crd.rules_scheduling import PLACING
 from sdbench.api.crd.structural import Schema, at, lifted, structural
@@ -53,7 +53,7 @@ def root_schema() -> Schema:
             "status": _status(),
         },
     }
-    for rule in (*rules(schema), *GOALS, *PLACING):
+    for rule in (*cel_rules(schema), *GOALS, *PLACING):
         at(schema, rule.at).setdefault("x-kubernetes-validations", []).append(rule.document())
     return schema
 
@@ -76,7 +76,7 @@ def definition() -> dict[str, Any]:
     }
 
 
-def text() -> str:
+def crd_yaml() -> str:
     """The CRD as it is kept in the repository."""
     return HEADER + yaml.safe_dump(definition(), sort_keys=False, width=118, allow_unicode=True)
 
@@ -113,4 +113,4 @@ def _status() -> Schema:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(text())
+    sys.stdout.write(crd_yaml())

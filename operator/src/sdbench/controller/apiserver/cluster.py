@@ -24,7 +24,7 @@ from sdbench.controller.apiserver.errors import (
     NotServed,
     Unreadable,
 )
-from sdbench.core.snapshot import Notice, Stop
+from sdbench.core.snapshot import DeleteJob, Event
 
 REPORTER = f"{GROUP}/operator"
 PAGE = "500"
@@ -132,7 +132,7 @@ class Cluster:
         """Create a job. Raises AlreadyExists."""
         await self._transport.send(requests.POST_JOB, {"namespace": namespace}, body=job)
 
-    async def delete_job(self, namespace: str, stop: Stop) -> None:
+    async def delete_job(self, namespace: str, stop: DeleteJob) -> None:
         """Delete this very job; its pods follow. One that is gone, or another of its name, is left as it is."""
         await self._delete(requests.DELETE_JOB, Key(namespace, stop.name), stop.job_uid, "Background")
 
@@ -163,9 +163,9 @@ class Cluster:
             self._unheard.discard(namespace)
         return tuple(found)
 
-    async def tell(self, about: Metadata, notices: Iterable[Notice]) -> None:
+    async def tell(self, about: Metadata, events: Iterable[Event]) -> None:
         """Write notices among the Events of a Benchmark. One that cannot be written is no reason to stop."""
-        for notice in notices:
+        for notice in events:
             body = _event(about, notice, self.now())
             try:
                 await self._transport.send(requests.POST_EVENT, {"namespace": about.namespace}, body=body)
@@ -239,13 +239,13 @@ def _of(key: Key) -> dict[str, str]:
     return {"labelSelector": f"{BENCHMARK_LABEL}={key.name}"}
 
 
-def _fingerprint(metadata: Metadata, notice: Notice) -> str:
+def _fingerprint(metadata: Metadata, notice: Event) -> str:
     """The same for the same notice of an unchanged Benchmark: what is tried again and again is told once."""
     said = (metadata.uid, metadata.resource_version, notice.reason, notice.message)
     return f"{zlib.crc32(repr(said).encode()):08x}"
 
 
-def _event(metadata: Metadata, notice: Notice, now: datetime) -> Document:
+def _event(metadata: Metadata, notice: Event, now: datetime) -> Document:
     moment = now.strftime("%Y-%m-%dT%H:%M:%SZ")
     return {
         "apiVersion": "v1",

@@ -22,7 +22,7 @@ def rights() -> tuple[Right, ...]:
     return tuple(dict.fromkeys((*(call.right for call in CALLS), *WATCHED, *OWNING)))
 
 
-def rules(wanted: Iterable[Right]) -> list[dict[str, Any]]:
+def rbac_rules(wanted: Iterable[Right]) -> list[dict[str, Any]]:
     """The rights as rules of a Role: one for each resource, its verbs sorted."""
     verbs: dict[tuple[str, str], set[str]] = {}
     for right in wanted:
@@ -33,10 +33,10 @@ def rules(wanted: Iterable[Right]) -> list[dict[str, Any]]:
     ]
 
 
-def text() -> str:
+def rbac_yaml() -> str:
     """The rules as they are kept in the chart."""
-    return HEADER + yaml.safe_dump({"rules": rules(rights())}, sort_keys=False)
+    return HEADER + yaml.safe_dump({"rules": rbac_rules(rights())}, sort_keys=False)
 
 
 if __name__ == "__main__":
-    sys.stdout.write(text())
+    sys.stdout.write(rbac_yaml())

@@ -26,7 +26,7 @@ from sdbench.controller.apiserver.requests import JOB_API_VERSION, JOB_KIND
 from sdbench.controller.job import pod_defaults
 from sdbench.controller.job.quantities import multiplied, whole_cores
 from sdbench.controller.job.scheduling import gang, placed, queue_labels
-from sdbench.core.snapshot import Start
+from sdbench.core.snapshot import CreateJob
 from sdbench_trainer.run import CREDENTIALS_FOLDER, METRICS_PORT, RUN_VARIABLE, SHARDS_FOLDER, START_VARIABLE, RunConfig
 
 CONTAINER = "pytorch"
@@ -47,7 +47,7 @@ RENDEZVOUS: Part = {"name": "pytorchjob-port", "containerPort": 23456, "protocol
 """The training-operator looks for a port of this name."""
 
 
-def pytorchjob(benchmark: Benchmark, start: Start) -> Part:
+def pytorchjob(benchmark: Benchmark, start: CreateJob) -> Part:
     """The job of an Attempt."""
     scheduling, labels = benchmark.spec.scheduling, _labels(benchmark, start)
     metadata = _pod_metadata(benchmark, labels)
@@ -95,7 +95,7 @@ def _pod_metadata(benchmark: Benchmark, labels: dict[str, str]) -> Part:
     return {"labels": benchmark.spec.pod_labels | labels} | ({"annotations": annotations} if annotations else {})
 
 
-def _labels(benchmark: Benchmark, start: Start) -> dict[str, str]:
+def _labels(benchmark: Benchmark, start: CreateJob) -> dict[str, str]:
     return {
         "app.kubernetes.io/name": "sdbench-trainer",
         INSTANCE_LABEL: start.name,
@@ -125,7 +125,7 @@ def _replica(replicas: int, metadata: Part, pod: Part) -> Part:
     return {"replicas": replicas, "restartPolicy": "Never", "template": {"metadata": metadata, "spec": pod}}
 
 
-def _pod(benchmark: Benchmark, start: Start, ports: tuple[Part, ...]) -> Part:
+def _pod(benchmark: Benchmark, start: CreateJob, ports: tuple[Part, ...]) -> Part:
     spec, fixed = benchmark.spec, _workload(benchmark)
     return {
         **pod_defaults.account(fixed),
@@ -146,7 +146,7 @@ def _pod(benchmark: Benchmark, start: Start, ports: tuple[Part, ...]) -> Part:
     }
 
 
-def _container(benchmark: Benchmark, start: Start, ports: tuple[Part, ...]) -> Part:
+def _container(benchmark: Benchmark, start: CreateJob, ports: tuple[Part, ...]) -> Part:
     devices, preset, fixed = benchmark.spec.devices, _preset(benchmark), _workload(benchmark)
     added = preset.environment | pod_defaults.variables(fixed, benchmark.spec.data)
     amounts = _amounts(devices, start.devices_per_pod) | preset.resources
@@ -179,7 +179,7 @@ def _container(benchmark: Benchmark, start: Start, ports: tuple[Part, ...]) -> P
     }
 
 
-def _patience(benchmark: Benchmark, start: Start) -> list[Part]:
+def _patience(benchmark: Benchmark, start: CreateJob) -> list[Part]:
     """For how long a pod that runs waits for others to be started, beyond what the ranks take to meet."""
     variable = {"name": START_VARIABLE, "value": str(benchmark.spec.limits.start_seconds)}
     return [variable] if start.pods > 1 else []

@@ -13,7 +13,7 @@ from sdbench.controller.apiserver.errors import KNOWN, ApiError
 from sdbench.controller.apiserver.requests import Call
 from sdbench.controller.metrics import definitions
 from sdbench.controller.metrics.baselines import Baselines
-from sdbench.controller.metrics.definitions import Kind, Series
+from sdbench.controller.metrics.definitions import MetricType, Series
 from sdbench.controller.metrics.samples import Sample, reader
 
 PASS_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -73,7 +73,7 @@ def _definition(definition: Series) -> tuple[str, str, tuple[str, ...]]:
 
 
 def _family(definition: Series, found: Iterable[Sample]) -> Metric:
-    make = CounterMetricFamily if definition.kind is Kind.COUNTER else GaugeMetricFamily
+    make = CounterMetricFamily if definition.kind is MetricType.COUNTER else GaugeMetricFamily
     family = make(definition.name, definition.help, labels=definition.labels)
     for labels, value in found:
         family.add_metric(labels, value)

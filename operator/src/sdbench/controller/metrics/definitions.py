@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Kind(StrEnum):
+class MetricType(StrEnum):
     GAUGE = "gauge"
     COUNTER = "counter"
     HISTOGRAM = "histogram"
@@ -15,7 +15,7 @@ class Series:
     """A metric; a counter's name ends in _total."""
 
     name: str
-    kind: Kind
+    kind: MetricType
     labels: tuple[str, ...]
     help: str
 
@@ -25,15 +25,15 @@ _BENCHMARK = ("namespace", "benchmark")
 
 
 def _point(name: str, text: str) -> Series:
-    return Series(f"sdbench_point_{name}", Kind.GAUGE, _POINT, text)
+    return Series(f"sdbench_point_{name}", MetricType.GAUGE, _POINT, text)
 
 
 def _benchmark(name: str, text: str, *labels: str) -> Series:
-    kind = Kind.COUNTER if name.endswith("_total") else Kind.GAUGE
+    kind = MetricType.COUNTER if name.endswith("_total") else MetricType.GAUGE
     return Series(f"sdbench_benchmark_{name}", kind, (*_BENCHMARK, *labels), text)
 
 
-def _operator(name: str, text: str, *labels: str, kind: Kind = Kind.GAUGE) -> Series:
+def _operator(name: str, text: str, *labels: str, kind: MetricType = MetricType.GAUGE) -> Series:
     return Series(f"sdbench_operator_{name}", kind, labels, text)
 
 
@@ -85,12 +85,12 @@ DEVICES = _benchmark("devices", "Devices that its Attempts hold now.")
 SPENT = _benchmark("spent_device_seconds_total", "Device-seconds from scheduled to released, over all Attempts.")
 SPENT_COST = _benchmark("spent_cost_total", "Device-hours spent x spec.devices.hourlyPrice; absent without a price.")
 
-DURATION = _operator("reconcile_duration_seconds", "Length of a pass.", kind=Kind.HISTOGRAM)
+DURATION = _operator("reconcile_duration_seconds", "Length of a pass.", kind=MetricType.HISTOGRAM)
 ERRORS = _operator(
     "reconcile_errors_total",
     "Passes that failed, or read no Events, by the kind of the error; Bug: one of this version of the operator.",
     "reason",
-    kind=Kind.COUNTER,
+    kind=MetricType.COUNTER,
 )
 DEPTH = _operator("queue_depth", "Benchmarks that wait for a pass.")
 LAG = _operator("event_loop_lag_seconds", "How late the event loop was last.")
@@ -102,7 +102,7 @@ LAST_LIST = _operator(
 WATCH_FAILURES = _operator(
     "watch_failures_total",
     "How often the watches ended of an error, or did not begin, and were begun anew, each time all of them.",
-    kind=Kind.COUNTER,
+    kind=MetricType.COUNTER,
 )
 REQUESTS = _operator(
     "api_requests_total",
@@ -110,9 +110,9 @@ REQUESTS = _operator(
     "verb",
     "resource",
     "code",
-    kind=Kind.COUNTER,
+    kind=MetricType.COUNTER,
 )
-BUILD = Series("sdbench_build_info", Kind.GAUGE, ("component", "version"), "Always 1.")
+BUILD = Series("sdbench_build_info", MetricType.GAUGE, ("component", "version"), "Always 1.")
 
 OF_POINTS = (
     *(POINT_RATE, POINT_LOW, POINT_HIGH, POINT_MEDIAN_RATE, POINT_VARIATION, POINT_BASELINE, POINT_EFFICIENCY),

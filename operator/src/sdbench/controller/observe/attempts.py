@@ -15,9 +15,9 @@ from sdbench.api.names import (
 )
 from sdbench.api.status import TrialPhase, TrialRow
 from sdbench.controller.apiserver.client import Document
-from sdbench.controller.observe.pods import label, moment, pod_state
-from sdbench.core.attempt.facts import failed, free_since
-from sdbench.core.snapshot import AttemptState, Complaint, PodState
+from sdbench.controller.observe.pods import label, parsed_time, pod_state
+from sdbench.core.attempt.facts import pod_failed, unsuspended_since
+from sdbench.core.snapshot import AttemptState, PodState, WarningEvent
 from sdbench.core.trial.row import LIVE, unreleased
 
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
@@ -49,7 +49,7 @@ def controlled_by(job: Document, benchmark: Benchmark) -> bool:
     return any(owner.get("controller") and owner["uid"] == benchmark.metadata.uid for owner in _owners(job))
 
 
-def ours(job: Document, benchmark: Benchmark, name: str) -> bool:
+def is_job_of(job: Document, benchmark: Benchmark, name: str) -> bool:
     """Whether a job that has an Attempt's name is that Attempt's."""
     found = identity(job)
     return found is not None and found.name == name == job["metadata"]["name"] and controlled_by(job, benchmark)
@@ -82,7 +82,7 @@ def _unlike(state: AttemptState, row: TrialRow) -> bool:
         return False
     if state.suspended:
         return any(not pod.deleting for pod in state.pods)
-    going = any(pod.deleting or failed(pod) for pod in state.pods)
+    going = any(pod.deleting or pod_failed(pod) for pod in state.pods)
     return going or (row.pods_checksum is not None and len(state.pods) < state.planned_pods)
 
 
@@ -105,7 +105,7 @@ def attempts(benchmark: Benchmark, jobs: Iterable[Document], pods: Iterable[Docu
         if who.name not in found:
             found[who.name] = _of_pods(who, left)
     for name, trial, attempt in _expected(benchmark):
-        if name in documents and not ours(documents[name], benchmark, name):
+        if name in documents and not is_job_of(documents[name], benchmark, name):
             found[name] = _foreign(name, trial, attempt, documents[name])
     return tuple(sorted(found.values(), key=lambda state: (state.trial, state.attempt, state.name)))
 
@@ -119,22 +119,22 @@ def starting(state: AttemptState) -> bool:
 
 def stuck(state: AttemptState, now: datetime) -> bool:
     """Whether an Attempt should have started by now: then its Events may say why it has not."""
-    return starting(state) and now - free_since(state) >= PATIENCE
+    return starting(state) and now - unsuspended_since(state) >= PATIENCE
 
 
-def complaints(events: Iterable[Document]) -> tuple[Complaint, ...]:
+def warnings_about(events: Iterable[Document]) -> tuple[WarningEvent, ...]:
     """What warning Events say, each thing once, the newest first."""
     newest_first = sorted(events, key=lambda event: str(event.get("lastTimestamp") or ""), reverse=True)
-    latest: dict[tuple[str, str, str], Complaint] = {}
+    latest: dict[tuple[str, str, str], WarningEvent] = {}
     for said in map(_complaint, newest_first):
         latest.setdefault((said.about, said.reason, said.message), said)
     return tuple(latest.values())
 
 
-def _complaint(event: Document) -> Complaint:
+def _complaint(event: Document) -> WarningEvent:
     """A repetition changes the Event, which keeps the moment of its creation."""
     about, created = str(event["involvedObject"].get("name", "")), event.get("metadata", {}).get("creationTimestamp")
-    return Complaint(about, str(event.get("reason", "")), _message(event), moment(created) if created else None)
+    return WarningEvent(about, str(event.get("reason", "")), _message(event), parsed_time(created) if created else None)
 
 
 def _expected(benchmark: Benchmark) -> Iterator[tuple[str, int, int]]:
@@ -147,7 +147,9 @@ def _expected(benchmark: Benchmark) -> Iterator[tuple[str, int, int]]:
 def _foreign(name: str, trial: int, attempt: int, job: Document) -> AttemptState:
     """An object of another owner that has an Attempt's name."""
     metadata = job["metadata"]
-    return AttemptState(name, trial, attempt, metadata["uid"], moment(metadata["creationTimestamp"]), 0, foreign=True)
+    return AttemptState(
+        name, trial, attempt, metadata["uid"], parsed_time(metadata["creationTimestamp"]), 0, foreign=True
+    )
 
 
 def _message(event: Document) -> str:
@@ -189,14 +191,14 @@ def _of_job(who: Identity, job: Document, pods: tuple[PodState, ...]) -> Attempt
         trial=who.trial,
         attempt=who.attempt,
         job_uid=metadata["uid"],
-        created_at=moment(metadata["creationTimestamp"]),
+        created_at=parsed_time(metadata["creationTimestamp"]),
         planned_pods=sum(replica.get("replicas", 1) for replica in replicas),
         job_ended=bool(ends),
-        ended_at=min(map(moment, filter(None, (end.get("lastTransitionTime") for end in ends))), default=None),
+        ended_at=min(map(parsed_time, filter(None, (end.get("lastTransitionTime") for end in ends))), default=None),
         deleting="deletionTimestamp" in metadata,
         suspended=not ends and bool((job["spec"].get("runPolicy") or {}).get("suspend")),
         queue=label(job, QUEUE_LABEL),
-        suspension_at=moment(suspended["lastTransitionTime"]) if "lastTransitionTime" in suspended else None,
+        suspension_at=parsed_time(suspended["lastTransitionTime"]) if "lastTransitionTime" in suspended else None,
         said=next((str(end["message"]) for end in ends if end.get("message")), ""),
         pods=pods,
     )
@@ -218,7 +220,7 @@ def _ends(job: Document) -> list[Document]:
 
 def _of_pods(who: Identity, documents: Iterable[Document]) -> AttemptState:
     """Of a job that is gone while pods are left."""
-    created = min(moment(document["metadata"]["creationTimestamp"]) for document in documents)
+    created = min(parsed_time(document["metadata"]["creationTimestamp"]) for document in documents)
     pods = _states(documents)
     planned = max(pod.index for pod in pods) + 1
     return AttemptState(who.name, who.trial, who.attempt, None, created, planned, pods=pods)

@@ -58,7 +58,7 @@ def label(document: Document, name: str) -> str:
     return str(labels.get(name, ""))
 
 
-def moment(text: str) -> datetime:
+def parsed_time(text: str) -> datetime:
     """A metav1.Time."""
     return datetime.fromisoformat(text)
 
@@ -92,7 +92,7 @@ def _holds_devices(status: Document) -> bool:
 def _started_at(trainer: Document) -> datetime | None:
     state = trainer.get("state", {})
     said = (state.get("running") or state.get("terminated") or {}).get("startedAt")
-    return moment(said) if said and moment(said) > NEVER else None
+    return parsed_time(said) if said and parsed_time(said) > NEVER else None
 
 
 def _exit(status: Document) -> PodExit | None:
@@ -129,7 +129,7 @@ def _condition(status: Document, kind: str) -> Document:
 
 def _scheduled_at(status: Document) -> datetime | None:
     condition = _condition(status, "PodScheduled")
-    return moment(condition["lastTransitionTime"]) if condition.get("status") == "True" else None
+    return parsed_time(condition["lastTransitionTime"]) if condition.get("status") == "True" else None
 
 
 def _unschedulable(status: Document) -> str:

@@ -13,7 +13,7 @@ import kopf
 from sdbench.api.names import BENCHMARK_LABEL, GROUP, PLURAL, VERSION
 from sdbench.controller.apiserver.cluster import Key
 from sdbench.controller.apiserver.requests import JOB_GROUP, JOBS
-from sdbench.controller.cache import over
+from sdbench.controller.cache import is_over
 
 Seen = Callable[[Key], None]
 
@@ -27,7 +27,7 @@ def registry(seen: Seen, served: frozenset[str]) -> kopf.OperatorRegistry:
 
     def benchmark_changed(name: str | None, namespace: str | None, body: kopf.Body, type: str | None, **_: Any) -> None:
         # A list, which has no types, names everything; what is over and has not changed needs no look.
-        if type is not None or not over(body):
+        if type is not None or not is_over(body):
             seen(Key(namespace or "", name or ""))
 
     def child_changed(labels: kopf.Labels, namespace: str | None, **_: Any) -> None:

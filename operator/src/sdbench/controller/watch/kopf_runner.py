@@ -26,7 +26,7 @@ from sdbench.api.names import PLURAL
 from sdbench.controller.apiserver.cluster import Served
 from sdbench.controller.apiserver.errors import ApiError, patience
 from sdbench.controller.watch import handlers
-from sdbench.controller.watch.watchers import ended, unwatched, watchers
+from sdbench.controller.watch.watchers import cancel_all, unwatched, watchers
 
 RETRY_SECONDS = 5.0
 ENDING_SECONDS = 20.0
@@ -114,7 +114,7 @@ class Watching:
                 self._end()
         finally:
             self.watched = None
-            if not await ended({running, *watchers()}):
+            if not await cancel_all({running, *watchers()}):
                 log.warning("something of kopf does not end, and is left to itself")
             self._listen_to_signals()
         return self._stop_kopf.is_set()
@@ -154,7 +154,7 @@ class Watching:
 
     async def _end_what_kopf_forgets(self, **_: Any) -> None:
         self._limit_the_end()
-        await ended(watchers())
+        await cancel_all(watchers())
 
     def _listen_to_signals(self) -> None:
         loop = asyncio.get_running_loop()

@@ -38,7 +38,7 @@ def _watched(name: str) -> str:
     return f"{resource.partition('.')[0]}@{place}"
 
 
-async def ended(tasks: Iterable[Task]) -> bool:
+async def cancel_all(tasks: Iterable[Task]) -> bool:
     """Cancel these tasks; whether they have ended, for which they have some seconds."""
     left = set(tasks)
     for _ in range(TRIES):

@@ -36,10 +36,10 @@ from sdbench.api.spec import Limits
 from sdbench.api.status import Reason, TrialRow
 from sdbench.api.workload import CA_VOLUME
 from sdbench.core.attempt.consequences import CONSEQUENCES, Consequence
-from sdbench.core.attempt.facts import began, free_since
+from sdbench.core.attempt.facts import container_started_at, unsuspended_since
 from sdbench.core.attempt.forbidden import BY_QUOTA, FORBIDDEN, UNCOUNTED_QUOTA
-from sdbench.core.attempt.reasons import sentence
-from sdbench.core.snapshot import AttemptState, Complaint, PodState
+from sdbench.core.attempt.reasons import with_remedy
+from sdbench.core.snapshot import AttemptState, PodState, WarningEvent
 
 STUCK_SECONDS = 20
 """How long a hindrance that only a person can remove is borne: Events and the kubelet's word may lag a little."""
@@ -63,7 +63,7 @@ MAY_PASS = re.compile(f"error looking up service account|being terminated|{UNCOU
 
 
 @dataclass(frozen=True)
-class Hindrance:
+class Blocker:
     """Something in the way of an Attempt."""
 
     reason: Reason
@@ -83,98 +83,98 @@ class Hindrance:
         return f"{self.brief}: {said}" if said else self.brief
 
 
-def hindrances(row: TrialRow, state: AttemptState, limits: Limits, image: str) -> tuple[Hindrance, ...]:
+def blockers(row: TrialRow, state: AttemptState, limits: Limits, image: str) -> tuple[Blocker, ...]:
     """Everything in the way, the most telling first."""
     if state.suspended:
         return (_held(state, limits),)
     before_start = (
         *_before_pods(state, limits),
         *_in_the_queue(row, state, limits),
-        *unstarted(state, limits, image),
+        *unstarted_pods(state, limits, image),
     )
     return (*before_start, *_outlasting(row, state, limits), *_total(row, state, limits))
 
 
-def hindrance(reason: Reason, what: str, detail: str, since: datetime, seconds: int, over: str = "") -> Hindrance:
+def blocker(reason: Reason, what: str, detail: str, since: datetime, seconds: int, over: str = "") -> Blocker:
     """With the usual remedy and consequence of its reason."""
     due = since + timedelta(seconds=seconds)
-    return Hindrance(reason, sentence(reason, what), detail, due, CONSEQUENCES[reason], over)
+    return Blocker(reason, with_remedy(reason, what), detail, due, CONSEQUENCES[reason], over)
 
 
-def held_by(state: AttemptState) -> str:
+def suspended_by(state: AttemptState) -> str:
     """Who holds a suspended job, as a part of a sentence. Why a queue does is said where the operator may not look."""
     return f"queue {state.queue}" if state.queue else "somebody who suspended the job (spec.runPolicy.suspend)"
 
 
-def _held(state: AttemptState, limits: Limits) -> Hindrance:
+def _held(state: AttemptState, limits: Limits) -> Blocker:
     """Waiting in a queue is no run time, and the operator never writes to the job: whoever holds it lets it go."""
-    what = f"Waits for admission by {held_by(state)}"
+    what = f"Waits for admission by {suspended_by(state)}"
     detail = f"limits.queuedSeconds, {limits.queued_seconds} s, is over; `kubectl describe workloads` tells why"
-    return hindrance(Reason.NOT_ADMITTED, what, detail, state.created_at, limits.queued_seconds)
+    return blocker(Reason.NOT_ADMITTED, what, detail, state.created_at, limits.queued_seconds)
 
 
-def _before_pods(state: AttemptState, limits: Limits) -> Iterator[Hindrance]:
+def _before_pods(state: AttemptState, limits: Limits) -> Iterator[Blocker]:
     """Refused pods show nowhere but in Events."""
     if len(state.pods) >= state.planned_pods:
         return
-    for complaint in state.complaints:
+    for complaint in state.warnings_about:
         if complaint.reason == "FailedCreatePod":
             yield _refusal(state, complaint, limits)
 
 
-def _refusal(state: AttemptState, complaint: Complaint, limits: Limits) -> Hindrance:
+def _refusal(state: AttemptState, complaint: WarningEvent, limits: Limits) -> Blocker:
     """Pods of those that must make room for these may still count for some seconds."""
-    said, free = complaint.message, free_since(state)
+    said, free = complaint.message, unsuspended_since(state)
     stuck = max(free, complaint.at or free) + timedelta(seconds=STUCK_SECONDS)
     if account := MISSING_ACCOUNT.search(said):
         brief = (
             f"The ServiceAccount {account[1]}, which the administrator fixed for the pods, does not exist; create it"
         )
-        return Hindrance(Reason.PODS_FORBIDDEN, brief, said, stuck, Consequence.STOPS_SWEEP)
+        return Blocker(Reason.PODS_FORBIDDEN, brief, said, stuck, Consequence.STOPS_SWEEP)
     final = FORBIDDEN.search(said) or BY_QUOTA.search(said)
     if MAY_PASS.search(said) or not final:
         brief = "The pods cannot be created; it is tried again and again"
         due = state.created_at + timedelta(seconds=limits.queued_seconds)
-        return Hindrance(Reason.PODS_FORBIDDEN, brief, said, due, Consequence.STOPS_SWEEP)
+        return Blocker(Reason.PODS_FORBIDDEN, brief, said, due, Consequence.STOPS_SWEEP)
     if "PodSecurity" in said:
         brief = "Pod Security of the namespace refuses the pods; relax its level or use another namespace"
-        return Hindrance(Reason.PODS_FORBIDDEN, brief, said, stuck, Consequence.STOPS_SWEEP)
+        return Blocker(Reason.PODS_FORBIDDEN, brief, said, stuck, Consequence.STOPS_SWEEP)
     brief = "The namespace refuses the pods; ask for less, or have its rules changed"
     if BY_QUOTA.search(said):
         brief = "A quota of the namespace has no room for the pods; raise it or ask for fewer devices"
     # Rules about amounts: a Point that asks for less may still fit.
-    return Hindrance(Reason.PODS_FORBIDDEN, brief, said, stuck, Consequence.ENDS_POINT)
+    return Blocker(Reason.PODS_FORBIDDEN, brief, said, stuck, Consequence.ENDS_POINT)
 
 
-def _in_the_queue(row: TrialRow, state: AttemptState, limits: Limits) -> Iterator[Hindrance]:
+def _in_the_queue(row: TrialRow, state: AttemptState, limits: Limits) -> Iterator[Blocker]:
     since, seconds = state.created_at, limits.queued_seconds
     waiting = [pod for pod in state.pods if pod.scheduled_at is None and pod.exit is None]
     for pod in waiting:
         if claim := MISSING_CLAIM.search(pod.unschedulable):
             brief = f"The claim {claim[1]} does not exist; create it or correct spec.data.claim"
-            due = free_since(state) + timedelta(seconds=STUCK_SECONDS)
-            yield Hindrance(Reason.DATA_MISSING, brief, "", due, CONSEQUENCES[Reason.DATA_MISSING])
+            due = unsuspended_since(state) + timedelta(seconds=STUCK_SECONDS)
+            yield Blocker(Reason.DATA_MISSING, brief, "", due, CONSEQUENCES[Reason.DATA_MISSING])
     for pod in waiting:
         if pod.unschedulable:
             detail = f"{pod.unschedulable} (limits.queuedSeconds is {seconds})"
-            yield hindrance(Reason.UNSCHEDULABLE, f"Pod {pod.name} finds no node", detail, since, seconds)
+            yield blocker(Reason.UNSCHEDULABLE, f"Pod {pod.name} finds no node", detail, since, seconds)
     if waiting or len(state.pods) < state.planned_pods:
         what, detail = f"Not all of {state.planned_pods} pods are scheduled", _over("queuedSeconds", seconds)
-        yield hindrance(Reason.DEADLINE_EXCEEDED, what, detail, since, seconds)
+        yield blocker(Reason.DEADLINE_EXCEEDED, what, detail, since, seconds)
     yield from _half_a_gang(row, state, limits)
 
 
-def _half_a_gang(row: TrialRow, state: AttemptState, limits: Limits) -> Iterator[Hindrance]:
+def _half_a_gang(row: TrialRow, state: AttemptState, limits: Limits) -> Iterator[Blocker]:
     """Pods that hold devices while others find none; two such Attempts would wait for each other for ever."""
-    gang = half_a_gang(row, state)
+    gang = partial_gang(row, state)
     if gang:
         last = max(pod.scheduled_at for pod in state.pods if pod.scheduled_at is not None)
         due = max(last, state.created_at) + timedelta(seconds=limits.gang_seconds)
         detail = _over("gangSeconds", limits.gang_seconds)
-        yield Hindrance(Reason.UNSCHEDULABLE, gang, detail, due, Consequence.BACKS_OFF)
+        yield Blocker(Reason.UNSCHEDULABLE, gang, detail, due, Consequence.BACKS_OFF)
 
 
-def half_a_gang(row: TrialRow, state: AttemptState) -> str:
+def partial_gang(row: TrialRow, state: AttemptState) -> str:
     """A sentence about pods that hold devices while others are not scheduled; empty: all do, or none."""
     bound = [pod for pod in state.pods if pod.scheduled_at is not None]
     gone = row.pods_checksum is not None and len(state.pods) < state.planned_pods
@@ -189,7 +189,7 @@ def half_a_gang(row: TrialRow, state: AttemptState) -> str:
     )
 
 
-def unstarted(state: AttemptState, limits: Limits, image: str) -> Iterator[Hindrance]:
+def unstarted_pods(state: AttemptState, limits: Limits, image: str) -> Iterator[Blocker]:
     """Of pods that are bound to a node and do not run yet."""
     for pod in state.pods:
         if pod.scheduled_at is not None and pod.started_at is None and pod.exit is None:
@@ -199,49 +199,49 @@ def unstarted(state: AttemptState, limits: Limits, image: str) -> Iterator[Hindr
 
 
 def _complaints(pod: PodState, state: AttemptState, reason: str = "") -> list[str]:
-    return [said.message for said in state.complaints if said.about == pod.name and said.reason.startswith(reason)]
+    return [said.message for said in state.warnings_about if said.about == pod.name and said.reason.startswith(reason)]
 
 
-def _unmade(pod: PodState, since: datetime, state: AttemptState, image: str) -> Iterator[Hindrance]:
+def _unmade(pod: PodState, since: datetime, state: AttemptState, image: str) -> Iterator[Blocker]:
     """What only a person can remove."""
     for said in (pod.waiting_message, *_complaints(pod, state, "FailedMount")):
         if secret := MISSING_SECRET.search(said):
             missing = f"The Secret {secret[1]} does not exist" if secret[1] else f"A Secret lacks the key {secret[2]}"
-            yield hindrance(Reason.SECRET_MISSING, missing, f"pod {pod.name}", since, STUCK_SECONDS)
+            yield blocker(Reason.SECRET_MISSING, missing, f"pod {pod.name}", since, STUCK_SECONDS)
         if bundle := MISSING_BUNDLE.search(said):
             yield _without_bundle(pod, bundle, since)
     if pod.waiting_reason in WRONG_IMAGE:
         what = f"The image {image} cannot be used ({pod.waiting_reason})"
-        yield hindrance(Reason.IMAGE_PULL, what, pod.waiting_message, since, STUCK_SECONDS)
+        yield blocker(Reason.IMAGE_PULL, what, pod.waiting_message, since, STUCK_SECONDS)
     if pod.waiting_reason in UNMADE_CONTAINER:
         what = f"The container of pod {pod.name} cannot be made from image {image}"
-        yield hindrance(Reason.CONFIG_INVALID, what, pod.waiting_message, since, STUCK_SECONDS)
+        yield blocker(Reason.CONFIG_INVALID, what, pod.waiting_message, since, STUCK_SECONDS)
 
 
-def _without_bundle(pod: PodState, missing: re.Match[str], since: datetime) -> Hindrance:
+def _without_bundle(pod: PodState, missing: re.Match[str], since: datetime) -> Blocker:
     """The author did not ask for it, and may not even know of it."""
     what = f"ConfigMap {missing[1]} does not exist" if missing[1] else f"ConfigMap lacks the key {missing[2]}"
     brief = f"The administrator's CA bundle cannot be mounted: its {what}; create it in this namespace"
     due = since + timedelta(seconds=STUCK_SECONDS)
-    return Hindrance(Reason.SECRET_MISSING, brief, f"pod {pod.name}", due, CONSEQUENCES[Reason.SECRET_MISSING])
+    return Blocker(Reason.SECRET_MISSING, brief, f"pod {pod.name}", due, CONSEQUENCES[Reason.SECRET_MISSING])
 
 
-def _unpulled(pod: PodState, since: datetime, state: AttemptState, limits: Limits, image: str) -> Iterator[Hindrance]:
+def _unpulled(pod: PodState, since: datetime, state: AttemptState, limits: Limits, image: str) -> Iterator[Blocker]:
     """A registry may recover. A pull Secret that does not exist is only told: some images need none."""
     if pod.waiting_reason in UNPULLED_IMAGE:
         said = " ".join((pod.waiting_message, *_complaints(pod, state, "FailedToRetrieveImagePullSecret")[:1]))
         what = f"The image {image} cannot be pulled"
-        yield hindrance(Reason.IMAGE_PULL, what, f"pod {pod.name}: {said}", since, limits.start_seconds)
+        yield blocker(Reason.IMAGE_PULL, what, f"pod {pod.name}: {said}", since, limits.start_seconds)
 
 
-def _unstarted(pod: PodState, since: datetime, state: AttemptState, limits: Limits) -> Iterator[Hindrance]:
+def _unstarted(pod: PodState, since: datetime, state: AttemptState, limits: Limits) -> Iterator[Blocker]:
     """What may pass, within limits.startSeconds."""
     said = " ".join(filter(None, (pod.waiting_reason, pod.waiting_message, *_complaints(pod, state)[:1])))
     over, what = _over("startSeconds", limits.start_seconds), f"Pod {pod.name} does not run yet"
-    yield hindrance(Reason.DEADLINE_EXCEEDED, what, said, since, limits.start_seconds, over)
+    yield blocker(Reason.DEADLINE_EXCEEDED, what, said, since, limits.start_seconds, over)
 
 
-def _outlasting(row: TrialRow, state: AttemptState, limits: Limits) -> Iterator[Hindrance]:
+def _outlasting(row: TrialRow, state: AttemptState, limits: Limits) -> Iterator[Blocker]:
     """Ranks end together, and each pod's own watchdog ends it otherwise: one that runs on hangs as a whole.
 
     Since when, the row says: a kubelet's clock may be wrong.
@@ -251,15 +251,17 @@ def _outlasting(row: TrialRow, state: AttemptState, limits: Limits) -> Iterator[
     if well and running and row.ended_at is not None:
         seconds = limits.stall_seconds + OUTLASTING_SECONDS
         what = f"Pod {running[0].name} runs on though others have ended well"
-        yield hindrance(Reason.STALLED, what, _over("stallSeconds", limits.stall_seconds), row.ended_at, seconds)
+        yield blocker(Reason.STALLED, what, _over("stallSeconds", limits.stall_seconds), row.ended_at, seconds)
 
 
-def _total(row: TrialRow, state: AttemptState, limits: Limits) -> Iterator[Hindrance]:
-    starts = [start for pod in state.pods if (start := began(pod, row.started_at)) is not None]
-    if starts:
+def _total(row: TrialRow, state: AttemptState, limits: Limits) -> Iterator[Blocker]:
+    jobs_to_create = [start for pod in state.pods if (start := container_started_at(pod, row.started_at)) is not None]
+    if jobs_to_create:
         running = next((f": pod {pod.name} runs" for pod in state.pods if pod.exit is None), "")
         detail = f"{_over('totalSeconds', limits.total_seconds)}{running}"
-        yield hindrance(Reason.DEADLINE_EXCEEDED, "The run does not end", detail, min(starts), limits.total_seconds)
+        yield blocker(
+            Reason.DEADLINE_EXCEEDED, "The run does not end", detail, min(jobs_to_create), limits.total_seconds
+        )
 
 
 def _over(limit: str, seconds: int) -> str:

@@ -47,7 +47,7 @@ CONSEQUENCES: dict[Reason, Consequence] = {
     Reason.NODE_LOST: Consequence.RETRIED,
     Reason.MIXED_IMAGES: Consequence.RETRIED,
     Reason.MIXED_DEVICES: Consequence.RETRIED,
-    Reason.JOB_VANISHED: Consequence.RETRIED,
+    Reason.JOB_DELETED: Consequence.RETRIED,
     Reason.PEER_LOST: Consequence.RETRIED,
     Reason.RENDEZVOUS_TIMEOUT: Consequence.RETRIED,
     Reason.STALLED: Consequence.RETRIED,
@@ -59,7 +59,7 @@ CONSEQUENCES: dict[Reason, Consequence] = {
     Reason.CANCELLED: Consequence.GIVES_UP,
     Reason.BUDGET_EXCEEDED: Consequence.GIVES_UP,
     Reason.SKIPPED: Consequence.GIVES_UP,
-    Reason.TIGHT_ENOUGH: Consequence.SPARES,
+    Reason.CONVERGED: Consequence.SPARES,
 }
 
 SCOPES: dict[Consequence, Scope] = {

@@ -7,7 +7,7 @@ from math import isfinite
 from sdbench.api.names import attempt_name
 from sdbench.api.status import TrialRow
 from sdbench.core.plan.grid import Trial
-from sdbench.core.snapshot import AttemptState, PodState, World
+from sdbench.core.snapshot import AttemptState, PodState, Snapshot
 from sdbench_trainer.report import Measurement, Report
 from sdbench_trainer.run import division
 
@@ -15,9 +15,9 @@ SLOWEST = 1e-6
 """Images per second below which a rate is no number that could be shown."""
 
 
-def ours(state: AttemptState, world: World) -> bool:
+def is_ours(state: AttemptState, snapshot: Snapshot) -> bool:
     """Whether the Attempt is one of this very Benchmark, and not of a namesake before it."""
-    metadata = world.benchmark.metadata
+    metadata = snapshot.benchmark.metadata
     return not state.foreign and state.name == attempt_name(metadata.name, metadata.uid, state.trial, state.attempt)
 
 
@@ -31,17 +31,17 @@ def pods_checksum(state: AttemptState) -> str:
     return f"{zlib.crc32(','.join(sorted(pod.uid for pod in state.pods)).encode()):08x}"
 
 
-def free_since(state: AttemptState) -> datetime:
+def unsuspended_since(state: AttemptState) -> datetime:
     """Since when nobody holds the job, as far as it says: its creation, or the end of its last suspension."""
     return state.created_at if state.suspension_at is None else max(state.created_at, state.suspension_at)
 
 
-def seen(row: TrialRow) -> bool:
+def had_all_pods(row: TrialRow) -> bool:
     """Whether all pods of the row's Attempt were there once."""
     return row.pods_checksum is not None or row.scheduled_at is not None
 
 
-def replaced(row: TrialRow, state: AttemptState) -> str | None:
+def replaced_pod(row: TrialRow, state: AttemptState) -> str | None:
     """Which pod has taken the place of another under the same job: their ranks did not see one run."""
     places = set()
     for pod in state.pods:
@@ -59,7 +59,7 @@ def _later(pod: PodState, row: TrialRow) -> bool:
     return pod.scheduled_at is None or (row.scheduled_at is not None and pod.scheduled_at > row.scheduled_at)
 
 
-def taken_away(row: TrialRow, state: AttemptState) -> bool:
+def suspended_after_scheduling(row: TrialRow, state: AttemptState) -> bool:
     """Whether the job was suspended since its pods were scheduled; by now it may have been let go again.
 
     Before them it may have been suspended and let go, too: that is how a queue admits it.
@@ -81,19 +81,19 @@ def deleted_pod(row: TrialRow, state: AttemptState) -> str | None:
     return None
 
 
-def failed(pod: PodState) -> bool:
+def pod_failed(pod: PodState) -> bool:
     """Whether its container is known to have ended badly."""
     return pod.lost or (pod.exit is not None and pod.exit.code != 0)
 
 
-def remade(row: TrialRow, state: AttemptState) -> bool:
+def job_replaced(row: TrialRow, state: AttemptState) -> bool:
     """Whether another job has the name of the one that was seen."""
     return None not in (row.job_uid, state.job_uid) and row.job_uid != state.job_uid
 
 
-def vanished(row: TrialRow, state: AttemptState) -> bool:
+def job_is_gone(row: TrialRow, state: AttemptState) -> bool:
     """Whether the row's job is gone or going, though nobody here has asked for it."""
-    return state.job_uid is None or state.deleting or remade(row, state)
+    return state.job_uid is None or state.deleting or job_replaced(row, state)
 
 
 def all_exited_well(state: AttemptState) -> bool:
@@ -109,7 +109,7 @@ def scheduled_at(state: AttemptState) -> datetime | None:
     return _last(state, [pod.scheduled_at for pod in state.pods])
 
 
-def began(pod: PodState, seen: datetime | None) -> datetime | None:
+def container_started_at(pod: PodState, seen: datetime | None) -> datetime | None:
     """When its container began to run, as its kubelet says, as far as that can be.
 
     It was after the pod was bound to its node, which the API server says, and before all pods were seen to run. So a
@@ -125,7 +125,7 @@ def began(pod: PodState, seen: datetime | None) -> datetime | None:
 
 def started_at(state: AttemptState, now: datetime) -> datetime | None:
     """When the last container ran, once all do or did; now if a kubelet says what cannot be."""
-    last = _last(state, [began(pod, now) for pod in state.pods])
+    last = _last(state, [container_started_at(pod, now) for pod in state.pods])
     return last if last is None else min(last, now)
 
 

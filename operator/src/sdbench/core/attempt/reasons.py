@@ -121,7 +121,7 @@ STORIES: dict[Reason, Story] = {
         "look at the node",
         "at once when the cluster says so: some 80 s after the node's last sign",
     ),
-    Reason.JOB_VANISHED: Story(
+    Reason.JOB_DELETED: Story(
         "Somebody else deleted the job, or put another of its name in its place.",
         "leave jobs to the operator; spec.suspend and spec.cancel stop them",
     ),
@@ -147,7 +147,7 @@ STORIES: dict[Reason, Story] = {
         "Another Trial's failure, or a lowered limits.maxDevices, leaves this one without a hope.",
         "remove the cause that the sentence names",
     ),
-    Reason.TIGHT_ENOUGH: Story("The Point's repeats agree; no further one is needed.", ""),
+    Reason.CONVERGED: Story("The Point's repeats agree; no further one is needed.", ""),
     Reason.UNKNOWN: Story(
         "The job ended, and none of its pods says why.",
         "read the logs of its pods, which are kept for retention.failedSeconds",
@@ -156,7 +156,7 @@ STORIES: dict[Reason, Story] = {
 }
 
 
-def sentence(reason: Reason, what: str, detail: str = "") -> str:
+def with_remedy(reason: Reason, what: str, detail: str = "") -> str:
     """What has happened and what to do; then what was said of it, which may be cut."""
     remedy = STORIES[reason].remedy
     told = f"{what}; {remedy}" if remedy else what

@@ -12,7 +12,7 @@ from math import inf
 
 from sdbench.api.spec import Spec
 from sdbench.api.status import Reason
-from sdbench.core.attempt.reasons import sentence
+from sdbench.core.attempt.reasons import with_remedy
 from sdbench.core.snapshot import AttemptState, PodExit, PodState
 from sdbench_trainer.report import ExitCode
 
@@ -65,7 +65,7 @@ RANKS = {
 
 
 @dataclass(frozen=True)
-class Culprit:
+class RootCause:
     """Whom an end is laid to."""
 
     reason: Reason
@@ -73,7 +73,7 @@ class Culprit:
     pod: str
 
 
-def culprit(state: AttemptState, spec: Spec, ranks: set[int]) -> Culprit | None:
+def root_cause(state: AttemptState, spec: Spec, ranks: set[int]) -> RootCause | None:
     """The most telling end among those of these ranks.
 
     The code of a pod that its kubelet lost says nothing; its rank is weak, and disruptions are asked for before those.
@@ -87,11 +87,11 @@ def culprit(state: AttemptState, spec: Spec, ranks: set[int]) -> Culprit | None:
         return None
     *_, pod, exited = min(found, key=lambda entry: entry[:4])
     meaning = _meaning(exited)
-    said = sentence(meaning.reason, meaning.what, _accused(pod, exited, meaning.reason, spec))
-    return Culprit(meaning.reason, said, pod.name)
+    said = with_remedy(meaning.reason, meaning.what, _accused(pod, exited, meaning.reason, spec))
+    return RootCause(meaning.reason, said, pod.name)
 
 
-def tail(said: str) -> str:
+def last_words(said: str) -> str:
     """The end of what was said, on one line."""
     line = " ".join(said.split())
     return line if len(line) <= TAIL_CHARACTERS else f"…{line[-TAIL_CHARACTERS:]}"
@@ -146,6 +146,6 @@ def _said(words: str, reason: Reason) -> str:
     if not lines:
         return ""
     if reason in TALKATIVE:
-        return f": {tail(words)}"
+        return f": {last_words(words)}"
     frame = f" ({lines[0]})" if reason is Reason.STALLED and len(lines) > 1 else ""
-    return f": {tail(lines[-1])}{frame}"
+    return f": {last_words(lines[-1])}{frame}"

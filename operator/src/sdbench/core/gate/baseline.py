@@ -15,9 +15,9 @@ from sdbench.api.spec_gate import Baseline
 from sdbench.api.status import PointRow
 from sdbench.api.status_gate import ComparisonRow, FindingRow, Limit, Verdict
 from sdbench.core.format import bounded, decimal
-from sdbench.core.measure.comparison import Interval, Repeats, regression
-from sdbench.core.measure.evidence import device_difference, flaw, grounds
-from sdbench.core.measure.references import Finished, Source, Unusable
+from sdbench.core.measure.comparison import Interval, RepeatStatistics, regression
+from sdbench.core.measure.evidence import device_difference, disqualification, environments_of
+from sdbench.core.measure.references import CompletedBenchmark, Lookup, ReferenceUnavailable
 from sdbench.core.plan.grid import Point
 
 PLACES = 6
@@ -28,7 +28,7 @@ EXACT = 12
 
 
 def compared(
-    asked: Baseline, point: Point, benchmark: Benchmark, source: Source
+    asked: Baseline, point: Point, benchmark: Benchmark, source: Lookup
 ) -> tuple[FindingRow, ComparisonRow | None]:
     """The Point of this Benchmark beside the baseline's; without a comparison where one of them may not be judged."""
     try:
@@ -36,7 +36,7 @@ def compared(
         mine = _judged(_row(point.label, benchmark), benchmark, "")
         theirs = _judged(_twin(point, mine, base), base.benchmark, f"in Benchmark {asked.name}, ")
         _refuse_other_devices(point, benchmark, base)
-    except Unusable as error:
+    except ReferenceUnavailable as error:
         return _undecided(asked, point, str(error)), None
     interval = regression(_repeats(mine), _repeats(theirs))
     return _decided(asked, point, interval), _comparison(mine, theirs, interval)
@@ -48,20 +48,20 @@ def _row(label: str, benchmark: Benchmark) -> PointRow | None:
 
 def _judged(row: PointRow | None, benchmark: Benchmark, where: str) -> PointRow:
     """The row, if it has what is compared. Raises Unusable, which begins with `where`."""
-    spoilt = flaw(row, benchmark.spec)
+    spoilt = disqualification(row, benchmark.spec)
     if row is None or spoilt:
-        raise Unusable(f"{where}{spoilt}")
+        raise ReferenceUnavailable(f"{where}{spoilt}")
     if row.repeats < 2:
-        raise Unusable(f"{where}it has {row.repeats} repeat, and a comparison needs 2 repeats")
+        raise ReferenceUnavailable(f"{where}it has {row.repeats} repeat, and a comparison needs 2 repeats")
     spread = row.median_standard_deviation
     if spread is None or not spread.is_finite():
-        raise Unusable(f"{where}its spread is not known")
+        raise ReferenceUnavailable(f"{where}its spread is not known")
     if not row.median_images_per_second.is_finite() or row.median_images_per_second <= 0:
-        raise Unusable(f"{where}its rate is not known")
+        raise ReferenceUnavailable(f"{where}its rate is not known")
     return row
 
 
-def _twin(point: Point, mine: PointRow, base: Finished) -> PointRow | None:
+def _twin(point: Point, mine: PointRow, base: CompletedBenchmark) -> PointRow | None:
     """The baseline's Point that is compared; None where it is not measured. Raises Unusable for another training."""
     for other, row in base.points:
         if other.label == point.label:
@@ -71,19 +71,21 @@ def _twin(point: Point, mine: PointRow, base: Finished) -> PointRow | None:
                 ("globalBatchSize", mine.global_batch_size, row.global_batch_size),
             ):
                 if own != theirs:
-                    raise Unusable(f"its {what} is {own}, the baseline's is {theirs}")
+                    raise ReferenceUnavailable(f"its {what} is {own}, the baseline's is {theirs}")
             return row
     return None
 
 
-def _refuse_other_devices(point: Point, benchmark: Benchmark, base: Finished) -> None:
-    other = device_difference(grounds(point.label, benchmark.status), grounds(point.label, base.benchmark.status))
+def _refuse_other_devices(point: Point, benchmark: Benchmark, base: CompletedBenchmark) -> None:
+    other = device_difference(
+        environments_of(point.label, benchmark.status), environments_of(point.label, base.benchmark.status)
+    )
     if other:
-        raise Unusable(other)
+        raise ReferenceUnavailable(other)
 
 
-def _repeats(row: PointRow) -> Repeats:
-    return Repeats(row.repeats, float(row.median_images_per_second), float(row.median_standard_deviation or 0))
+def _repeats(row: PointRow) -> RepeatStatistics:
+    return RepeatStatistics(row.repeats, float(row.median_images_per_second), float(row.median_standard_deviation or 0))
 
 
 def _undecided(asked: Baseline, point: Point, why: str) -> FindingRow:

@@ -77,7 +77,7 @@ class Bound:
         return value >= self.asked if self.scale.least else value <= self.asked
 
 
-def bounds(gate: Gate) -> Iterator[Bound]:
+def gate_bounds(gate: Gate) -> Iterator[Bound]:
     """The limits that a gate sets, but for the baseline."""
     for scale in SCALES:
         asked = scale.asked(gate)
@@ -115,6 +115,6 @@ def _missing(limit: Limit, row: PointRow | None) -> str:
     """Why a measured Point has no such value."""
     if limit is Limit.COEFFICIENT_OF_VARIATION and row is not None and row.repeats < 2:
         return "a spread needs 2 repeats"
-    if limit in {Limit.DAYS, Limit.COST} and row is not None and row.unprojected is not None:
-        return row.unprojected
+    if limit in {Limit.DAYS, Limit.COST} and row is not None and row.projection_message is not None:
+        return row.projection_message
     return "the peak of its device is not known" if limit is Limit.MFU else "its value is not known"

@@ -12,9 +12,9 @@ from sdbench.api.status import PointRow, Reason
 from sdbench.api.status_gate import BaselineRow, ComparisonRow, FindingRow, GateRow, Limit, Verdict
 from sdbench.core.format import CONDITION_CHARACTERS, bounded
 from sdbench.core.gate.baseline import compared
-from sdbench.core.gate.limits import bounds, finding
-from sdbench.core.measure.evidence import difference, flaw, grounds
-from sdbench.core.measure.references import Source, Unusable
+from sdbench.core.gate.limits import finding, gate_bounds
+from sdbench.core.measure.evidence import disqualification, environment_difference, environments_of
+from sdbench.core.measure.references import Lookup, ReferenceUnavailable
 from sdbench.core.plan.grid import Point, Trial
 from sdbench.core.trial.outcome import outcome
 
@@ -22,7 +22,7 @@ SHOWN = 16
 """Most findings, and most comparisons, that a status holds."""
 
 
-def judged(benchmark: Benchmark, gate: Gate, planned: tuple[Trial, ...], source: Source) -> GateRow:
+def judge(benchmark: Benchmark, gate: Gate, planned: tuple[Trial, ...], source: Lookup) -> GateRow:
     """The verdict on a Benchmark whose status has its trials, points and environments."""
     end = outcome(benchmark.status.trials)
     if end is None:
@@ -50,8 +50,8 @@ def unjudged(why: str) -> GateRow:
 
 def _of_limits(benchmark: Benchmark, gate: Gate, point: Point, points: tuple[Point, ...]) -> Iterator[FindingRow]:
     row = _row(point, benchmark)
-    spoilt = flaw(row, benchmark.spec)
-    for bound in bounds(gate):
+    spoilt = disqualification(row, benchmark.spec)
+    for bound in gate_bounds(gate):
         why = spoilt
         if bound.scale.limit is Limit.SCALING_EFFICIENCY:
             why = why or _incomparable(benchmark, point, points)
@@ -67,18 +67,20 @@ def _incomparable(benchmark: Benchmark, point: Point, points: tuple[Point, ...])
     base = min((one for one in points if one.knobs == point.knobs), key=lambda one: one.devices)
     if base == point:
         return ""
-    if spoilt := flaw(_row(base, benchmark), benchmark.spec):
+    if spoilt := disqualification(_row(base, benchmark), benchmark.spec):
         return f"of {base.label}, with which it is compared, {spoilt}"
-    unlike = difference(grounds(point.label, benchmark.status), grounds(base.label, benchmark.status))
+    unlike = environment_difference(
+        environments_of(point.label, benchmark.status), environments_of(base.label, benchmark.status)
+    )
     return f"compared with {base.label}, {unlike}" if unlike else ""
 
 
-def _baseline(gate: Gate, comparisons: list[ComparisonRow], source: Source) -> BaselineRow | None:
+def _baseline(gate: Gate, comparisons: list[ComparisonRow], source: Lookup) -> BaselineRow | None:
     if gate.baseline is None:
         return None
     try:
         uid = source(gate.baseline.name).benchmark.metadata.uid
-    except Unusable:
+    except ReferenceUnavailable:
         return None
     return BaselineRow(name=gate.baseline.name, uid=uid, points=tuple(comparisons[:SHOWN]))
 

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.status import ConditionStatus, ConditionType, PointRow
-from sdbench.core.measure.evidence import device_difference, grounds
+from sdbench.core.measure.evidence import device_difference, environments_of
 from sdbench.core.plan.grid import Point
 from sdbench_trainer.run import division
 
@@ -40,5 +40,5 @@ def _same_training(point: Point, other: Point, row: PointRow) -> bool:
 
 
 def _same_devices(label: str, benchmark: Benchmark, base: Benchmark) -> bool:
-    mine = grounds(label, benchmark.status)
-    return not mine or not device_difference(mine, grounds(label, base.status))
+    mine = environments_of(label, benchmark.status)
+    return not mine or not device_difference(mine, environments_of(label, base.status))

@@ -13,7 +13,7 @@ from sdbench.core.measure.student import t_quantile
 
 
 @dataclass(frozen=True)
-class Repeats:
+class RepeatStatistics:
     """What is known of the repeats of one measurement: how many, their mean and standard deviation in its unit."""
 
     size: int
@@ -30,7 +30,7 @@ class Interval:
     high: float
 
 
-def difference(one: Repeats, other: Repeats) -> Interval:
+def mean_difference(one: RepeatStatistics, other: RepeatStatistics) -> Interval:
     """The mean of one minus that of the other; raises ValueError for fewer than two repeats of either."""
     if min(one.size, other.size) < 2:
         raise ValueError("a spread needs 2 repeats")
@@ -45,7 +45,7 @@ def difference(one: Repeats, other: Repeats) -> Interval:
     return Interval(value, value - reach, value + reach)
 
 
-def regression(new: Repeats, baseline: Repeats) -> Interval:
+def regression(new: RepeatStatistics, baseline: RepeatStatistics) -> Interval:
     """(baseline − new) / baseline of two rates: above 0 the new one is slower.
 
     The interval is that of the difference over the baseline's mean, which is taken as it is. Raises ValueError for
@@ -53,5 +53,5 @@ def regression(new: Repeats, baseline: Repeats) -> Interval:
     """
     if not baseline.mean > 0:
         raise ValueError(f"a baseline of {baseline.mean} compares with nothing")
-    slower = difference(baseline, new)
+    slower = mean_difference(baseline, new)
     return Interval(slower.value / baseline.mean, slower.low / baseline.mean, slower.high / baseline.mean)

@@ -16,7 +16,7 @@ from sdbench.api.status import EnvironmentRow, PointRow, Status, TrialPhase
 
 
 @dataclass(frozen=True)
-class Ground:
+class RunEnvironment:
     """On what a Point was measured, as far as numbers of two Points compare by it."""
 
     device: str
@@ -24,7 +24,7 @@ class Ground:
     versions: tuple[tuple[str, str], ...]
 
 
-def flaw(row: PointRow | None, spec: Spec) -> str:
+def disqualification(row: PointRow | None, spec: Spec) -> str:
     """Why a Point of this spec may not be judged; empty when it may."""
     if row is None:
         return "it is not measured"
@@ -37,30 +37,30 @@ def flaw(row: PointRow | None, spec: Spec) -> str:
     return ""
 
 
-def grounds(point: str, status: Status) -> tuple[Ground | None, ...]:
+def environments_of(point: str, status: Status) -> tuple[RunEnvironment | None, ...]:
     """On what the repeats of a Point were measured, each once; None for a repeat that does not say."""
     return tuple(dict.fromkeys(_grounds(point, status)))
 
 
-def _grounds(point: str, status: Status) -> Iterator[Ground | None]:
+def _grounds(point: str, status: Status) -> Iterator[RunEnvironment | None]:
     for row in status.trials:
         if row.point == point and row.phase is TrialPhase.SUCCEEDED:
             known = row.environment is not None and row.environment < len(status.environments)
             yield _ground(status.environments[row.environment or 0]) if known else None
 
 
-def _ground(row: EnvironmentRow) -> Ground:
-    return Ground(row.device, row.image_id, tuple(sorted(row.versions.items())))
+def _ground(row: EnvironmentRow) -> RunEnvironment:
+    return RunEnvironment(row.device, row.image_id, tuple(sorted(row.versions.items())))
 
 
-def difference(one: tuple[Ground | None, ...], other: tuple[Ground | None, ...]) -> str:
+def environment_difference(one: tuple[RunEnvironment | None, ...], other: tuple[RunEnvironment | None, ...]) -> str:
     """Why two Points do not compare by what they ran on; empty when they do."""
     if None in (*one, *other) or not one or not other:
         return "what it ran on is not known"
     return device_difference(one, other) or _software_difference(one, other)
 
 
-def device_difference(one: tuple[Ground | None, ...], other: tuple[Ground | None, ...]) -> str:
+def device_difference(one: tuple[RunEnvironment | None, ...], other: tuple[RunEnvironment | None, ...]) -> str:
     """The same by the device's name alone."""
     mine, theirs = ({ground.device if ground is not None else "" for ground in each} for each in (one, other))
     if not mine or not theirs or "" in mine | theirs:
@@ -68,7 +68,7 @@ def device_difference(one: tuple[Ground | None, ...], other: tuple[Ground | None
     return "" if mine == theirs and len(mine) == 1 else f"it ran on {_listed(mine)}, the other on {_listed(theirs)}"
 
 
-def _software_difference(one: tuple[Ground | None, ...], other: tuple[Ground | None, ...]) -> str:
+def _software_difference(one: tuple[RunEnvironment | None, ...], other: tuple[RunEnvironment | None, ...]) -> str:
     seen = [ground for ground in (*one, *other) if ground is not None]
     if len({ground.image for ground in seen}) > 1:
         return "the two ran different images"

@@ -21,7 +21,7 @@ def batch_truth(point: Point, measured: list[RowMeasurement]) -> Fields:
     microbatches = max((one.microbatches or 0 for one in measured), default=0) or planned.microbatches
     whole = microbatches == planned.microbatches
     return {
-        "asked_global_batch_size": planned.asked,
+        "requested_global_batch_size": planned.asked,
         "global_batch_size": planned.run,
         "per_device": planned.per_device,
         "device_microbatch_size": planned.microbatch if whole else -(-planned.per_device // microbatches),
@@ -34,8 +34,8 @@ def median_spread(measured: list[RowMeasurement]) -> Fields:
     spread = sample([one.median_images_per_second for one in measured])
     return {
         "median_images_per_second": decimal(spread.mean, PLACES),
-        "median_standard_deviation": known(spread.standard_deviation),
-        "median_coefficient_of_variation": known(spread.coefficient_of_variation),
+        "median_standard_deviation": optional_statistic(spread.standard_deviation),
+        "median_coefficient_of_variation": optional_statistic(spread.coefficient_of_variation),
         "disturbed_repeats": sum(one.disturbed for one in measured),
     }
 
@@ -55,6 +55,6 @@ def extremes(measured: list[RowMeasurement]) -> Fields:
     }
 
 
-def known(value: float | None) -> Decimal | None:
+def optional_statistic(value: float | None) -> Decimal | None:
     """A statistic that needs two repeats; an interval of a rate does not go below 0."""
     return decimal(max(0.0, value), PLACES) if value is not None else None

@@ -7,10 +7,10 @@ from sdbench.api.status import EnvironmentRow, PointRow, RowMeasurement, Status,
 from sdbench.api.status_gate import GateRow
 from sdbench.core.format import decimal, rounded_half_up
 from sdbench.core.measure.environments import mixed
-from sdbench.core.measure.evidence import Ground, grounds
-from sdbench.core.measure.observations import PLACES, batch_truth, extremes, known, median_spread
-from sdbench.core.measure.references import NO_OTHERS, Source
-from sdbench.core.measure.stages import Own, extension
+from sdbench.core.measure.evidence import RunEnvironment, environments_of
+from sdbench.core.measure.observations import PLACES, batch_truth, extremes, median_spread, optional_statistic
+from sdbench.core.measure.references import NO_OTHERS, Lookup
+from sdbench.core.measure.stages import OwnRate, projection_fields
 from sdbench.core.measure.statistics import sample
 from sdbench.core.plan.grid import Point, Trial
 from sdbench.core.spent import Spent
@@ -24,7 +24,7 @@ def point_rows(
     rows: tuple[TrialRow, ...],
     trials: tuple[Trial, ...],
     spec: Spec,
-    others: Source = NO_OTHERS,
+    others: Lookup = NO_OTHERS,
     *,
     environments: tuple[EnvironmentRow, ...] = (),
 ) -> tuple[PointRow, ...]:
@@ -37,7 +37,7 @@ def point_rows(
         if label in measured:
             rate = _per_device(measured[label], point)
             base = smallest.setdefault(point.knobs, rate)
-            ran_on = grounds(label, Status(trials=rows, environments=environments))
+            ran_on = environments_of(label, Status(trials=rows, environments=environments))
             row = _point_row(point, measured[label], rate / base, ran_on, spec, others)
             differs = mixed((one for one in rows if one.point == label and one.measurement), environments)
             made.append(row.model_copy(update={"mixed": differs}))
@@ -65,9 +65,9 @@ def _point_row(
     point: Point,
     measured: list[RowMeasurement],
     efficiency: Decimal,
-    ran_on: tuple[Ground | None, ...],
+    ran_on: tuple[RunEnvironment | None, ...],
     spec: Spec,
-    others: Source,
+    others: Lookup,
 ) -> PointRow:
     rate = _mean([one.images_per_second for one in measured])
     spread = sample([one.images_per_second for one in measured])
@@ -77,17 +77,17 @@ def _point_row(
         devices=point.devices,
         repeats=len(measured),
         images_per_second=decimal(rate, PLACES),
-        standard_deviation=known(spread.standard_deviation),
-        coefficient_of_variation=known(spread.coefficient_of_variation),
-        interval_low=known(spread.low),
-        interval_high=known(spread.high),
+        standard_deviation=optional_statistic(spread.standard_deviation),
+        coefficient_of_variation=optional_statistic(spread.coefficient_of_variation),
+        interval_low=optional_statistic(spread.low),
+        interval_high=optional_statistic(spread.high),
         **median_spread(measured),
         images_per_second_per_device=decimal(rate / point.devices, PLACES),
         scaling_efficiency=decimal(efficiency, PLACES),
         **extremes(measured),
         mfu_ratio=decimal(_mean(utilisations), PLACES) if len(utilisations) == len(measured) else None,
         **batch_truth(point, measured),
-        **extension(point, Own(rate, ran_on), spec, others),
+        **projection_fields(point, OwnRate(rate, ran_on), spec, others),
     )
 
 

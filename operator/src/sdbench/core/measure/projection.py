@@ -40,7 +40,7 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Projection:
+class ProjectedTraining:
     """A full training."""
 
     days: Decimal
@@ -48,16 +48,16 @@ class Projection:
     cost: Decimal
 
 
-def projection(
+def project(
     stages: Sequence[Stage], devices: int, hourly_price: Decimal, rounding: Rounding = Rounding.NONE
-) -> Projection:
+) -> ProjectedTraining:
     """The full training on that many devices; raises ValueError for a rate that is not positive."""
     with localcontext() as context:
         context.prec = DIGITS
         hours = sum((_hours(stage) for stage in stages), Decimal(0))
         if rounding is Rounding.SEED:
             return _as_in_the_seed(hours, devices, hourly_price)
-        return Projection(hours / HOURS_PER_DAY, hours * devices, hours * devices * hourly_price)
+        return ProjectedTraining(hours / HOURS_PER_DAY, hours * devices, hours * devices * hourly_price)
 
 
 def _hours(stage: Stage) -> Decimal:
@@ -66,13 +66,13 @@ def _hours(stage: Stage) -> Decimal:
     return Decimal(stage.images) / stage.images_per_second / SECONDS_PER_HOUR
 
 
-def _as_in_the_seed(hours: Decimal, devices: int, hourly_price: Decimal) -> Projection:
+def _as_in_the_seed(hours: Decimal, devices: int, hourly_price: Decimal) -> ProjectedTraining:
     whole = _nearest(hours, Decimal(1))
     days = _nearest(whole / HOURS_PER_DAY, Decimal("0.01"))
     exact, booked = hours * devices, whole * devices
     device_hours = booked if abs(exact - booked) < 1 else _nearest(exact, Decimal(1))
     cost = booked * hourly_price
-    return Projection(days, device_hours, _nearest(cost, Decimal(1_000 if cost < 100_000 else 5_000)))
+    return ProjectedTraining(days, device_hours, _nearest(cost, Decimal(1_000 if cost < 100_000 else 5_000)))
 
 
 def _nearest(value: Decimal, unit: Decimal) -> Decimal:

@@ -12,56 +12,58 @@ from sdbench.core.snapshot import Reference
 from sdbench.core.trial.outcome import outcome
 
 
-class Unusable(ValueError):
+class ReferenceUnavailable(ValueError):
     """A Benchmark that is named does not say what is asked of it; the text is a part of a sentence."""
 
 
 @dataclass(frozen=True)
-class Finished:
+class CompletedBenchmark:
     """A Benchmark that is complete, with each measured Point and its configuration."""
 
     benchmark: Benchmark
     points: tuple[tuple[Point, PointRow], ...]
 
 
-Source = Callable[[str], Finished]
+Lookup = Callable[[str], CompletedBenchmark]
 """From a name to the complete Benchmark. Raises Unusable."""
 
 
-def named(spec: Spec) -> tuple[str, ...]:
+def referenced_names(spec: Spec) -> tuple[str, ...]:
     """The Benchmarks that a spec names, each once: stages of the projection, then the baseline."""
     of_stages = [stage.benchmark for stage in spec.projection.stages or () if stage.benchmark is not None]
     of_gate = [spec.gate.baseline.name] if spec.gate is not None and spec.gate.baseline is not None else []
     return tuple(dict.fromkeys((*of_stages, *of_gate)))
 
 
-def awaited(benchmark: Benchmark) -> tuple[str, ...]:
+def awaited_references(benchmark: Benchmark) -> tuple[str, ...]:
     """Those that the next decision looks at: none once everything has ended and is judged."""
     status = benchmark.status
     over = outcome(status.trials) is not None and (benchmark.spec.gate is None or status.gate is not None)
-    return () if over else named(benchmark.spec)
+    return () if over else referenced_names(benchmark.spec)
 
 
-def source(references: tuple[Reference, ...]) -> Source:
+def lookup(references: tuple[Reference, ...]) -> Lookup:
     """Where the Benchmarks that are named are found, each planned once."""
     return cache(lambda name: _finished(name, references))
 
 
-def _finished(name: str, references: tuple[Reference, ...]) -> Finished:
+def _finished(name: str, references: tuple[Reference, ...]) -> CompletedBenchmark:
     reference = next((one for one in references if one.name == name), Reference(name))
     found = reference.benchmark
     if found is None:
-        raise Unusable(f"Benchmark {name} {reference.absence or 'does not exist'}")
+        raise ReferenceUnavailable(f"Benchmark {name} {reference.absence or 'does not exist'}")
     ends = {one.type for one in found.status.conditions if one.status is ConditionStatus.TRUE}
     if ConditionType.COMPLETE not in ends:
-        raise Unusable(f"Benchmark {name} {'has failed' if ConditionType.FAILED in ends else 'is not complete yet'}")
+        raise ReferenceUnavailable(
+            f"Benchmark {name} {'has failed' if ConditionType.FAILED in ends else 'is not complete yet'}"
+        )
     try:
         points = {trial.point.label: trial.point for trial in trials(found.spec)}
     except PlanRefused as refusal:
-        raise Unusable(f"Benchmark {name} cannot be read by this version: {refusal}") from None
+        raise ReferenceUnavailable(f"Benchmark {name} cannot be read by this version: {refusal}") from None
     rows = ((points.get(row.point), row) for row in found.status.points)
-    return Finished(found, tuple((point, row) for point, row in rows if point is not None))
+    return CompletedBenchmark(found, tuple((point, row) for point, row in rows if point is not None))
 
 
-NO_OTHERS: Source = source(())
+NO_OTHERS: Lookup = lookup(())
 """Where a question speaks of no other Benchmark."""

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from math import sqrt
 from statistics import fmean, linear_regression
 
-from sdbench.api.status import LawRow, PointRow
+from sdbench.api.status import PointRow, ScalingFitRow
 from sdbench.core.format import decimal, signed
 from sdbench.core.plan.grid import knobs
 
@@ -23,7 +23,7 @@ FEWEST_COUNTS = 3
 """Two always lie on a line, and tell nothing about whether there is one."""
 
 
-def laws(points: Iterable[PointRow]) -> tuple[LawRow, ...]:
+def scaling_fits(points: Iterable[PointRow]) -> tuple[ScalingFitRow, ...]:
     """One for each set of Points that differ in their device count only."""
     sets: dict[str, list[PointRow]] = {}
     for point in points:
@@ -31,7 +31,7 @@ def laws(points: Iterable[PointRow]) -> tuple[LawRow, ...]:
     return tuple(law for name, alike in sets.items() for law in _law(name, alike))
 
 
-def _law(name: str, alike: list[PointRow]) -> Iterator[LawRow]:
+def _law(name: str, alike: list[PointRow]) -> Iterator[ScalingFitRow]:
     images = [float(point.per_device) for point in alike]
     steps = [float(point.step_seconds_p50) for point in alike]
     if len({point.devices for point in alike}) < FEWEST_COUNTS or len(set(images)) == 1 or not all(steps):
@@ -39,8 +39,8 @@ def _law(name: str, alike: list[PointRow]) -> Iterator[LawRow]:
     pairs = tuple(zip(images, steps, strict=True))
     constant, each = linear_regression([1 / image for image in images], [step / image for image, step in pairs])
     missed = [each * image + constant - step for image, step in pairs]
-    yield LawRow(
-        knobs=name,
+    yield ScalingFitRow(
+        parameters=name,
         counts=tuple(sorted(point.devices for point in alike)),
         seconds_per_image=signed(each),
         constant_seconds=signed(constant),

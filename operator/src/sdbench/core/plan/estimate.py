@@ -13,7 +13,7 @@ from sdbench.core.spent import SECONDS_PER_HOUR
 PLACES = 3
 
 
-def size(planned: tuple[Trial, ...], spec: Spec) -> Plan:
+def plan_size(planned: tuple[Trial, ...], spec: Spec) -> Plan:
     """What `status.plan` says."""
     points = {trial.point.label: trial.point.devices for trial in planned}
     return Plan(
@@ -25,7 +25,7 @@ def size(planned: tuple[Trial, ...], spec: Spec) -> Plan:
     )
 
 
-def sentence(found: Plan, spec: Spec, bounds: Bounds) -> str:
+def plan_sentence(found: Plan, spec: Spec, bounds: Bounds) -> str:
     """The plan in a few words."""
     most = min(found.largest_devices * spec.parallelism, devices_at_once(spec, bounds).count)
     return f"{found.trials} trials of {found.points} points, with at most {most} devices at once"

@@ -16,7 +16,7 @@ from sdbench.api.crd.structural import AXIS_LENGTH
 from sdbench.api.names import PLAN_LIMIT
 from sdbench.api.spec import Devices, Repeats, Scaling, Spec
 from sdbench_trainer.config import TrainerConfig
-from sdbench_trainer.run import division, unfit_for_cpu, unfit_for_pods, unfit_together
+from sdbench_trainer.run import division, unsupported_for_cpu, unsupported_for_pods, unsupported_together
 
 LABEL_CHARACTERS = 128
 
@@ -199,12 +199,12 @@ def _refuse_unfit(config: TrainerConfig, count: int, spec: Spec) -> None:
         division(config, count)
     except ValueError as error:
         raise PlanRefused(_written("globalBatchSize", spec), str(error)) from None
-    if clash := unfit_together(config):
+    if clash := unsupported_together(config):
         raise PlanRefused(_written(clash.field, spec), clash.sentence)
     pods = max(1, count // spec.devices.per_pod)
-    if unfit := unfit_for_pods(config, pods):
+    if unfit := unsupported_for_pods(config, pods):
         raise PlanRefused(_written(unfit.field, spec), unfit.sentence)
-    unfit = unfit_for_cpu(config) if spec.devices.resource is None else None
+    unfit = unsupported_for_cpu(config) if spec.devices.resource is None else None
     if unfit is not None:
         raise PlanRefused(_written(unfit.field, spec), f"{unfit.sentence}; for GPUs name devices.resource")
 

@@ -9,7 +9,7 @@ from sdbench.core.plan.grid import PlanRefused
 PATH = "spec.scheduling.preset"
 
 
-def chosen(spec: Spec, presets: Mapping[str, Preset] | None) -> Preset | None:
+def chosen_preset(spec: Spec, presets: Mapping[str, Preset] | None) -> Preset | None:
     """The named preset, to be pinned; None where none is named or none has a meaning. Raises PlanRefused."""
     name = spec.scheduling.preset
     if name is None or presets is None:

@@ -10,14 +10,14 @@ from datetime import datetime, timedelta
 from sdbench.api.spec import Spec
 from sdbench.api.status import Reason, TrialPhase, TrialRow
 from sdbench.core.attempt.diagnose import SETTLE_SECONDS, obstacles, silence_seconds
-from sdbench.core.attempt.facts import ours
+from sdbench.core.attempt.facts import is_ours
 from sdbench.core.plan.grid import Trial
-from sdbench.core.snapshot import Start, Stop, World
-from sdbench.core.trial.backoff import patience_ends
-from sdbench.core.trial.retention import deletions, kept
+from sdbench.core.snapshot import CreateJob, DeleteJob, Snapshot
+from sdbench.core.trial.backoff import queue_deadline
+from sdbench.core.trial.retention import deletion_times, kept_jobs
 from sdbench.core.trial.row import LIVE, TERMINAL, image
-from sdbench.core.trial.teardown import in_the_way, teardown_due
-from sdbench_trainer.run import SHARDS_FOLDER, RunConfig, Source, Watchdog
+from sdbench.core.trial.teardown import teardown_due, teardown_pending
+from sdbench_trainer.run import SHARDS_FOLDER, DataSource, RunConfig, Watchdog
 
 POLL = timedelta(seconds=5)
 """How soon to look again at what should change soon, in case that a change is not heard of."""
@@ -26,19 +26,19 @@ AT_ONCE = timedelta(seconds=1)
 """How soon to look again after a change of the status, on which the next act may wait."""
 
 
-def starts(
-    rows: tuple[TrialRow, ...], trials: tuple[Trial, ...], resolved_image: str, world: World
-) -> tuple[Start, ...]:
+def jobs_to_create(
+    rows: tuple[TrialRow, ...], trials: tuple[Trial, ...], resolved_image: str, snapshot: Snapshot
+) -> tuple[CreateJob, ...]:
     """The Attempts of Starting rows whose job was not seen yet: created now, or again after a crash."""
-    seen = {state.name for state in world.attempts}
+    seen = {state.name for state in snapshot.attempts}
     waiting = (row for row in rows if row.phase is TrialPhase.STARTING and row.job_uid is None)
-    return tuple(_start(row, trials[row.trial], resolved_image, world) for row in waiting if row.job not in seen)
+    return tuple(_start(row, trials[row.trial], resolved_image, snapshot) for row in waiting if row.job not in seen)
 
 
-def _start(row: TrialRow, trial: Trial, resolved_image: str, world: World) -> Start:
+def _start(row: TrialRow, trial: Trial, resolved_image: str, snapshot: Snapshot) -> CreateJob:
     name, point = row.job or "", trial.point
-    run = run_config(name, trial, world.benchmark.spec)
-    return Start(name, row.trial, row.attempt, resolved_image, run, point.pods, point.devices_per_pod)
+    run = run_config(name, trial, snapshot.benchmark.spec)
+    return CreateJob(name, row.trial, row.attempt, resolved_image, run, point.pods, point.devices_per_pod)
 
 
 def run_config(name: str, trial: Trial, spec: Spec) -> RunConfig:
@@ -48,7 +48,7 @@ def run_config(name: str, trial: Trial, spec: Spec) -> RunConfig:
         attempt=name,
         devices=trial.point.devices,
         accelerator=spec.devices.resource is not None,
-        source=Source(
+        source=DataSource(
             remote=data.remote,
             local=SHARDS_FOLDER if data.claim is not None else None,
             endpoint=data.endpoint,
@@ -64,24 +64,28 @@ def run_config(name: str, trial: Trial, spec: Spec) -> RunConfig:
     )
 
 
-def stops(stored: tuple[TrialRow, ...], world: World) -> tuple[Stop, ...]:
+def jobs_to_delete(stored: tuple[TrialRow, ...], snapshot: Snapshot) -> tuple[DeleteJob, ...]:
     """The jobs of our Attempts that the stored status no longer wants, but for what is kept to look at."""
-    stay = kept(stored, world)
-    return tuple(stop for stop in _stops(stored, world) if stop.name not in stay)
+    stay = kept_jobs(stored, snapshot)
+    return tuple(stop for stop in _stops(stored, snapshot) if stop.name not in stay)
 
 
-def _stops(stored: tuple[TrialRow, ...], world: World) -> Iterator[Stop]:
-    for state in world.attempts:
-        if state.job_uid is None or state.deleting or state.trial >= len(stored) or not ours(state, world):
+def _stops(stored: tuple[TrialRow, ...], snapshot: Snapshot) -> Iterator[DeleteJob]:
+    for state in snapshot.attempts:
+        if state.job_uid is None or state.deleting or state.trial >= len(stored) or not is_ours(state, snapshot):
             continue
         row = stored[state.trial]
         wanted = state.attempt > row.attempt or (state.attempt == row.attempt and row.phase in LIVE)
         if row.phase in TERMINAL or not wanted:
-            yield Stop(state.name, state.job_uid, row.reason or Reason.UNKNOWN, row.message)
+            yield DeleteJob(state.name, state.job_uid, row.reason or Reason.UNKNOWN, row.message)
 
 
-def look_again(
-    rows: tuple[TrialRow, ...], changed: bool, world: World, others: Iterable[datetime | None] = (), poll: bool = False
+def requeue_after(
+    rows: tuple[TrialRow, ...],
+    changed: bool,
+    snapshot: Snapshot,
+    others: Iterable[datetime | None] = (),
+    poll: bool = False,
 ) -> timedelta | None:
     """The earliest moment at which time alone, or a change that was not heard of, would change the decision.
 
@@ -89,35 +93,35 @@ def look_again(
     """
     if changed:
         return AT_ONCE
-    of_rows = (moment for row in rows for moment in _moments(row, world))
-    moments = [*of_rows, *deletions(rows, world), *(moment for moment in others if moment is not None)]
-    waits = [moment - world.now for moment in moments if moment > world.now]
-    if poll or _unsettled(rows, world):
+    of_rows = (moment for row in rows for moment in _moments(row, snapshot))
+    moments = [*of_rows, *deletion_times(rows, snapshot), *(moment for moment in others if moment is not None)]
+    waits = [moment - snapshot.now for moment in moments if moment > snapshot.now]
+    if poll or _unsettled(rows, snapshot):
         waits.append(POLL)
     return max(min(waits), AT_ONCE) if waits else None
 
 
-def _unsettled(rows: tuple[TrialRow, ...], world: World) -> bool:
+def _unsettled(rows: tuple[TrialRow, ...], snapshot: Snapshot) -> bool:
     """Whether something is being created or torn down."""
     creating = any(row.phase is TrialPhase.STARTING and row.job_uid is None for row in rows)
-    return creating or in_the_way(rows, world)
+    return creating or teardown_pending(rows, snapshot)
 
 
-def _moments(row: TrialRow, world: World) -> Iterator[datetime]:
-    if due := teardown_due(row, world):
+def _moments(row: TrialRow, snapshot: Snapshot) -> Iterator[datetime]:
+    if due := teardown_due(row, snapshot):
         yield due
     if row.not_before is not None and row.phase is TrialPhase.PENDING:
         yield row.not_before
-    if (ends := patience_ends(row, world)) and row.phase not in TERMINAL:
+    if (ends := queue_deadline(row, snapshot)) and row.phase not in TERMINAL:
         yield ends
     if row.phase not in LIVE:
         return
     if row.ended_at is not None:
         yield row.ended_at + timedelta(seconds=SETTLE_SECONDS)
-        yield row.ended_at + timedelta(seconds=silence_seconds(world.benchmark.spec.limits))
-    spec = world.benchmark.spec
+        yield row.ended_at + timedelta(seconds=silence_seconds(snapshot.benchmark.spec.limits))
+    spec = snapshot.benchmark.spec
     if row.job_uid is None and row.queued_at is not None:
         yield row.queued_at + timedelta(seconds=spec.limits.queued_seconds)
-    for state in world.attempts:
+    for state in snapshot.attempts:
         if state.name == row.job:
-            yield from (obstacle.due for obstacle in obstacles(row, state, spec, image(world)))
+            yield from (obstacle.due for obstacle in obstacles(row, state, spec, image(snapshot)))

@@ -12,25 +12,25 @@ from sdbench.api.spec import Repeats
 from sdbench.api.status import TrialPhase, TrialRow
 from sdbench.core.format import rounded_half_up
 from sdbench.core.measure.statistics import sample
-from sdbench.core.snapshot import World
-from sdbench.core.trial.row import spared
+from sdbench.core.snapshot import Snapshot
+from sdbench.core.trial.row import skipped
 
 FEWEST = 2
 """Repeats that have a spread."""
 
 
-def without_the_needless(rows: tuple[TrialRow, ...], world: World) -> tuple[TrialRow, ...]:
+def skip_converged(rows: tuple[TrialRow, ...], snapshot: Snapshot) -> tuple[TrialRow, ...]:
     """The rows, those that wait for their turn at a Point that is tight enough without them spared."""
-    asked = world.benchmark.spec.repeats
+    asked = snapshot.benchmark.spec.repeats
     waiting = {row.point for row in rows if row.phase is TrialPhase.PENDING}
     if asked.target_coefficient_of_variation is None or not waiting:
         return rows
     sentences = {point: _tight_enough([row for row in rows if row.point == point], asked) for point in waiting}
-    return tuple(_after(row, sentences.get(row.point), world) for row in rows)
+    return tuple(_after(row, sentences.get(row.point), snapshot) for row in rows)
 
 
-def _after(row: TrialRow, sentence: str | None, world: World) -> TrialRow:
-    return spared(row, sentence, world) if sentence and row.phase is TrialPhase.PENDING else row
+def _after(row: TrialRow, sentence: str | None, snapshot: Snapshot) -> TrialRow:
+    return skipped(row, sentence, snapshot) if sentence and row.phase is TrialPhase.PENDING else row
 
 
 def _tight_enough(rows: Iterable[TrialRow], asked: Repeats) -> str | None:

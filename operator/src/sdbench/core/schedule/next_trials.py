@@ -9,63 +9,63 @@ A Trial starts once all of this holds, and until then keeps its place:
 """
 
 from sdbench.api.status import TrialPhase, TrialRow
-from sdbench.core.attempt.facts import ours
-from sdbench.core.budget import Purse
+from sdbench.core.attempt.facts import is_ours
+from sdbench.core.budget import BudgetState
 from sdbench.core.plan.caps import devices_at_once
-from sdbench.core.snapshot import World
+from sdbench.core.snapshot import Snapshot
 from sdbench.core.trial import backoff
 from sdbench.core.trial import row as row_states
 from sdbench.core.trial.row import LIVE
-from sdbench.core.trial.teardown import in_the_way
+from sdbench.core.trial.teardown import teardown_pending
 
 Rows = tuple[TrialRow, ...]
 
 
-def with_the_next(rows: Rows, found: Purse | None, world: World) -> Rows:
+def start_next(rows: Rows, found: BudgetState | None, snapshot: Snapshot) -> Rows:
     """The rows, those started whose turn it is."""
-    now = [_numbered(row, world) for row in rows]
-    if world.benchmark.spec.suspend or in_the_way(tuple(now), world):
+    now = [_numbered(row, snapshot) for row in rows]
+    if snapshot.benchmark.spec.suspend or teardown_pending(tuple(now), snapshot):
         return tuple(now)
     for index, row in enumerate(now):
         if row.phase is TrialPhase.PENDING:
-            if not _fits(row, tuple(now), found, world) or _taken_by_others(tuple(now), world):
+            if not _fits(row, tuple(now), found, snapshot) or _taken_by_others(tuple(now), snapshot):
                 break
-            now[index] = row_states.started(row, world)
+            now[index] = row_states.started(row, snapshot)
     return tuple(now)
 
 
-def waits_for_others(rows: Rows, found: Purse | None, world: World) -> bool:
+def blocked_by_concurrency_cap(rows: Rows, found: BudgetState | None, snapshot: Snapshot) -> bool:
     """Whether nothing but other Benchmarks' Trials keeps the next one waiting."""
     following = next((row for row in rows if row.phase is TrialPhase.PENDING), None)
-    if following is None or world.benchmark.spec.suspend or in_the_way(rows, world):
+    if following is None or snapshot.benchmark.spec.suspend or teardown_pending(rows, snapshot):
         return False
-    return _fits(following, rows, found, world) and _taken_by_others(rows, world)
+    return _fits(following, rows, found, snapshot) and _taken_by_others(rows, snapshot)
 
 
-def _fits(row: TrialRow, rows: Rows, found: Purse | None, world: World) -> bool:
+def _fits(row: TrialRow, rows: Rows, found: BudgetState | None, snapshot: Snapshot) -> bool:
     """Whether the Benchmark itself has room for the Trial."""
     live = [other for other in rows if other.phase in LIVE]
     devices = row.devices + sum(other.devices for other in live)
     return (
-        len(live) < world.benchmark.spec.parallelism
-        and devices <= devices_at_once(world.benchmark.spec, world.defaults.bounds).count
-        and not backoff.waits(row, world)
-        and (found is None or found.pays(row, rows))
+        len(live) < snapshot.benchmark.spec.parallelism
+        and devices <= devices_at_once(snapshot.benchmark.spec, snapshot.defaults.bounds).count
+        and not backoff.is_backing_off(row, snapshot)
+        and (found is None or found.can_afford(row, rows))
     )
 
 
-def _taken_by_others(rows: Rows, world: World) -> bool:
+def _taken_by_others(rows: Rows, snapshot: Snapshot) -> bool:
     """Whether as many Trials of all Benchmarks run as the administrator allows."""
-    most = world.defaults.bounds.concurrent_trials
-    return most is not None and world.others_running + sum(row.phase in LIVE for row in rows) >= most
+    most = snapshot.defaults.bounds.concurrent_trials
+    return most is not None and snapshot.others_running + sum(row.phase in LIVE for row in rows) >= most
 
 
-def _numbered(row: TrialRow, world: World) -> TrialRow:
+def _numbered(row: TrialRow, snapshot: Snapshot) -> TrialRow:
     """A waiting row that counts from the last Attempt of its Trial, even if its status was lost: no name twice."""
     if row.phase is not TrialPhase.PENDING:
         return row
-    known = [state.attempt for state in world.attempts if state.trial == row.trial and ours(state, world)]
+    known = [state.attempt for state in snapshot.attempts if state.trial == row.trial and is_ours(state, snapshot)]
     last = max(known, default=0)
     if last <= row.attempt:
         return row
-    return row_states.forgotten(row, last, world)
+    return row_states.adopt_unknown_attempt(row, last, snapshot)

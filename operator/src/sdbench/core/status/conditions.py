@@ -13,10 +13,10 @@ from datetime import datetime
 from sdbench.api.status import Condition, ConditionStatus, ConditionType, Reason, TrialRow
 from sdbench.api.status_gate import GateRow, Verdict
 from sdbench.core.format import CONDITION_CHARACTERS, bounded, moment
-from sdbench.core.snapshot import World
+from sdbench.core.snapshot import Snapshot
 from sdbench.core.trial.outcome import Outcome
 from sdbench.core.trial.row import LIVE, unreleased
-from sdbench.core.trial.teardown import in_the_way, overdue_teardown, strangers
+from sdbench.core.trial.teardown import leftovers_of_previous, overdue_teardown, teardown_pending
 
 REFUSED = "PlanRefused"
 OTHERS_FIRST = "WaitsForOtherBenchmarks"
@@ -55,27 +55,31 @@ def _dated(fact: Fact, before: Condition | None, generation: int, now: datetime)
     )
 
 
-def refusal_facts(rows: tuple[TrialRow, ...], sentence: str, verdict: GateRow | None, world: World) -> tuple[Fact, ...]:
+def refusal_facts(
+    rows: tuple[TrialRow, ...], sentence: str, verdict: GateRow | None, snapshot: Snapshot
+) -> tuple[Fact, ...]:
     """Of a question that cannot be asked: failed, and usually nothing is left to clean up."""
-    clean = not in_the_way(rows, world)
+    clean = not teardown_pending(rows, snapshot)
     return (
         Fact(ConditionType.ACCEPTED, False, REFUSED, sentence),
         Fact(ConditionType.FAILED, True, REFUSED, sentence),
-        *_gate(verdict, world),
+        *_gate(verdict, snapshot),
         Fact(ConditionType.CLEANED_UP, clean, "DevicesFree" if clean else "CleaningUp"),
         *(() if clean else (Fact(ConditionType.RECONCILING, True, "CleaningUp"),)),
         Fact(ConditionType.STALLED, True, REFUSED, sentence),
     )
 
 
-def unavailable_facts(rows: tuple[TrialRow, ...], end: Outcome | None, said: str, world: World) -> tuple[Fact, ...]:
+def unavailable_facts(
+    rows: tuple[TrialRow, ...], end: Outcome | None, said: str, snapshot: Snapshot
+) -> tuple[Fact, ...]:
     """While the cluster does not know PyTorchJobs: nothing moves until somebody installs them, so it is stalled."""
     return (
         Fact(ConditionType.ACCEPTED, False, Reason.BACKEND_UNAVAILABLE, said),
-        _running(rows, end, False, world),
-        _suspended(rows, end, world.benchmark.spec.suspend),
+        _running(rows, end, False, snapshot),
+        _suspended(rows, end, snapshot.benchmark.spec.suspend),
         *_end(end),
-        *_gate(world.benchmark.status.gate, world),
+        *_gate(snapshot.benchmark.status.gate, snapshot),
         Fact(ConditionType.CLEANED_UP, False, Reason.BACKEND_UNAVAILABLE, "It is not known what still runs"),
         Fact(ConditionType.STALLED, True, Reason.BACKEND_UNAVAILABLE, said),
     )
@@ -86,29 +90,29 @@ def facts(
     end: Outcome | None,
     verdict: GateRow | None,
     plan: str,
-    world: World,
+    snapshot: Snapshot,
     others_first: bool = False,
 ) -> tuple[Fact, ...]:
     """Of an accepted question; `plan` describes it in a sentence. `others_first`: it waits for other Benchmarks."""
-    clean = end is not None and not in_the_way(rows, world)
+    clean = end is not None and not teardown_pending(rows, snapshot)
     return (
         Fact(ConditionType.ACCEPTED, True, "PlanAccepted", plan),
-        _running(rows, end, others_first, world),
-        _suspended(rows, end, world.benchmark.spec.suspend),
+        _running(rows, end, others_first, snapshot),
+        _suspended(rows, end, snapshot.benchmark.spec.suspend),
         *_end(end),
-        *_gate(verdict, world),
-        _cleaned_up(rows, end, clean, world),
+        *_gate(verdict, snapshot),
+        _cleaned_up(rows, end, clean, snapshot),
         *(() if clean else (Fact(ConditionType.RECONCILING, True, "CleaningUp" if end else "InProgress"),)),
         *((Fact(ConditionType.STALLED, True, end.reason, end.message),) if end and not end.complete else ()),
     )
 
 
-def _running(rows: tuple[TrialRow, ...], end: Outcome | None, others_first: bool, world: World) -> Fact:
+def _running(rows: tuple[TrialRow, ...], end: Outcome | None, others_first: bool, snapshot: Snapshot) -> Fact:
     live = [row for row in rows if row.phase in LIVE]
     if live:
         names = ", ".join(f"trial {row.trial} ({row.point}), attempt {row.attempt}" for row in live)
         return Fact(ConditionType.RUNNING, True, "TrialsRunning", names)
-    if end is None and (left := strangers(world)):
+    if end is None and (left := leftovers_of_previous(snapshot)):
         return Fact(ConditionType.RUNNING, False, "WaitsForDevices", left)
     if others_first:
         sentence = "Other benchmarks run as many trials as the administrator allows at once"
@@ -129,9 +133,9 @@ def _end(end: Outcome | None) -> Iterator[Fact]:
         yield Fact(ConditionType.COMPLETE if end.complete else ConditionType.FAILED, True, end.reason, end.message)
 
 
-def _gate(verdict: GateRow | None, world: World) -> Iterator[Fact]:
+def _gate(verdict: GateRow | None, snapshot: Snapshot) -> Iterator[Fact]:
     """Of a question with a gate: its verdict, or that there is none yet."""
-    if world.benchmark.spec.gate is None:
+    if snapshot.benchmark.spec.gate is None:
         return
     if verdict is None:
         yield Fact(ConditionType.GATE_PASSED, None, "InProgress", "The gate is judged when the benchmark has ended")
@@ -143,9 +147,9 @@ def _gate(verdict: GateRow | None, world: World) -> Iterator[Fact]:
         yield Fact(ConditionType.GATE_PASSED, passed, verdict.verdict, verdict.message)
 
 
-def _cleaned_up(rows: tuple[TrialRow, ...], end: Outcome | None, clean: bool, world: World) -> Fact:
+def _cleaned_up(rows: tuple[TrialRow, ...], end: Outcome | None, clean: bool, snapshot: Snapshot) -> Fact:
     if clean:
         return Fact(ConditionType.CLEANED_UP, True, "DevicesFree")
-    if overdue := overdue_teardown(rows, world):
+    if overdue := overdue_teardown(rows, snapshot):
         return Fact(ConditionType.CLEANED_UP, False, "TeardownOverdue", overdue)
     return Fact(ConditionType.CLEANED_UP, False, "CleaningUp" if end else "InProgress")

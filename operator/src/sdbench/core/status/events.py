@@ -5,7 +5,7 @@ from itertools import groupby
 
 from sdbench.api.status import Condition, ConditionStatus, ConditionType, Reason, Status, TrialPhase, TrialRow
 from sdbench.api.status_gate import Verdict
-from sdbench.core.snapshot import Notice
+from sdbench.core.snapshot import Event
 from sdbench.core.trial.row import LIVE
 
 ANNOUNCED = {
@@ -18,7 +18,7 @@ ANNOUNCED = {
 """Conditions that are announced when they become True."""
 
 
-def notices(before: Status, after: Status) -> tuple[Notice, ...]:
+def events_of_change(before: Status, after: Status) -> tuple[Event, ...]:
     """What the change from one status to the next is worth saying, Trials first."""
     if before == after:
         return ()
@@ -28,24 +28,24 @@ def notices(before: Status, after: Status) -> tuple[Notice, ...]:
     return (*of_trials, *_not_tried(rows, after), *_spared(rows, after), *of_the_whole)
 
 
-def _of_row(before: TrialRow | None, row: TrialRow) -> Iterator[Notice]:
+def _of_row(before: TrialRow | None, row: TrialRow) -> Iterator[Event]:
     known = (before.phase, before.attempt) if before is not None else (TrialPhase.PENDING, 0)
     if known == (row.phase, row.attempt):
         return
     name = f"Trial {row.trial} ({row.point}), attempt {row.attempt}"
     if before is not None and row.failures > before.failures and row.attempt > before.attempt:
         void = f"Trial {row.trial} ({row.point}), attempt {before.attempt}, is void; another follows"
-        yield Notice(True, row.reason or Reason.UNKNOWN, void)
+        yield Event(True, row.reason or Reason.UNKNOWN, void)
     if row.phase is TrialPhase.STARTING:
-        yield Notice(False, "AttemptStarted", f"{name}: job {row.job}")
+        yield Event(False, "AttemptStarted", f"{name}: job {row.job}")
     elif row.phase is TrialPhase.SUCCEEDED and row.measurement is not None:
         disturbed = row.measurement.disturbed
         rate = f"{row.measurement.images_per_second:.2f} images/s"
-        yield Notice(disturbed, Reason.MEASURED, f"{name}: {rate}{', but others disturbed it' if disturbed else ''}")
+        yield Event(disturbed, Reason.MEASURED, f"{name}: {rate}{', but others disturbed it' if disturbed else ''}")
     elif row.phase is TrialPhase.STOPPING and row.reason is not None:
-        yield Notice(row.reason is not Reason.SUSPENDED, row.reason, f"{name}: {row.message}; another attempt follows")
+        yield Event(row.reason is not Reason.SUSPENDED, row.reason, f"{name}: {row.message}; another attempt follows")
     elif row.phase is TrialPhase.FAILED and row.reason not in {None, Reason.CANCELLED} and not _untried(before, row):
-        yield Notice(True, row.reason or Reason.UNKNOWN, f"{name}: {row.message}")
+        yield Event(True, row.reason or Reason.UNKNOWN, f"{name}: {row.message}")
 
 
 def _untried(before: TrialRow | None, row: TrialRow) -> bool:
@@ -54,43 +54,43 @@ def _untried(before: TrialRow | None, row: TrialRow) -> bool:
     return given_up and (before is None or before.phase not in LIVE)
 
 
-def _not_tried(before: dict[int, TrialRow], after: Status) -> Iterator[Notice]:
+def _not_tried(before: dict[int, TrialRow], after: Status) -> Iterator[Event]:
     """Trials that are not tried, in one sentence for each reason: there may be hundreds."""
     fresh = [row for row in after.trials if _untried(before.get(row.trial), row) and _changed(before, row)]
     for reason, rows in groupby(sorted(fresh, key=lambda row: row.reason or ""), key=lambda row: row.reason):
         untried = list(rows)
-        yield Notice(True, reason or Reason.UNKNOWN, f"{len(untried)} trials are not tried: {untried[0].message}")
+        yield Event(True, reason or Reason.UNKNOWN, f"{len(untried)} trials are not tried: {untried[0].message}")
 
 
 def _changed(before: dict[int, TrialRow], row: TrialRow) -> bool:
     return row.trial not in before or before[row.trial].phase is not row.phase
 
 
-def _spared(before: dict[int, TrialRow], after: Status) -> Iterator[Notice]:
+def _spared(before: dict[int, TrialRow], after: Status) -> Iterator[Event]:
     """Repeats that are not needed, in one sentence for each Point: it has come to its end."""
     known = {trial for trial, row in before.items() if row.phase is TrialPhase.SKIPPED}
     fresh = [row for row in after.trials if row.phase is TrialPhase.SKIPPED and row.trial not in known]
     for point, rows in groupby(sorted(fresh, key=lambda row: row.point), key=lambda row: row.point):
         spared = list(rows)
-        yield Notice(False, Reason.TIGHT_ENOUGH, f"{point} needs {len(spared)} repeats less: {spared[0].message}")
+        yield Event(False, Reason.CONVERGED, f"{point} needs {len(spared)} repeats less: {spared[0].message}")
 
 
-def _of_conditions(before: Status, after: Status) -> Iterator[Notice]:
+def _of_conditions(before: Status, after: Status) -> Iterator[Event]:
     held = {condition.type for condition in before.conditions if condition.status is ConditionStatus.TRUE}
     for condition in after.conditions:
         fresh = condition.status is ConditionStatus.TRUE and condition.type not in held
         if fresh and condition.type in ANNOUNCED:
             warning = condition.type is ConditionType.FAILED
-            yield Notice(warning, ANNOUNCED[condition.type], condition.message or condition.reason)
+            yield Event(warning, ANNOUNCED[condition.type], condition.message or condition.reason)
     overdue = _overdue(after)
     if overdue is not None and _overdue(before) is None:
-        yield Notice(True, overdue.reason, overdue.message)
+        yield Event(True, overdue.reason, overdue.message)
 
 
-def _of_gate(before: Status, after: Status) -> Iterator[Notice]:
+def _of_gate(before: Status, after: Status) -> Iterator[Event]:
     if after.gate is not None and after.gate != before.gate:
         verdict = after.gate.verdict
-        yield Notice(verdict is not Verdict.PASS, f"Gate{verdict}", after.gate.message)
+        yield Event(verdict is not Verdict.PASS, f"Gate{verdict}", after.gate.message)
 
 
 def _overdue(status: Status) -> Condition | None:

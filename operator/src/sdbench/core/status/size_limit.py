@@ -22,7 +22,7 @@ SHORT = 96
 Step = Callable[[Status], Status]
 
 
-def fitted(status: Status) -> Status:
+def within_size_limit(status: Status) -> Status:
     """The status, or as little less as fits. Without environments nothing is known to have run on the same: gates that
     ask for it then say InsufficientData.
     """
@@ -56,7 +56,9 @@ def _silent(status: Status) -> Status:
 def _with_sentences(status: Status, characters: int) -> Status:
     rows = (row.model_copy(update={"message": bounded(row.message, characters)}) for row in status.trials)
     points = (
-        point.model_copy(update={"unprojected": bounded(point.unprojected, characters)}) if point.unprojected else point
+        point.model_copy(update={"projection_message": bounded(point.projection_message, characters)})
+        if point.projection_message
+        else point
         for point in status.points
     )
     return status.model_copy(update={"trials": tuple(rows), "points": tuple(points)})

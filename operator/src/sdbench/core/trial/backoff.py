@@ -10,18 +10,18 @@ import zlib
 from datetime import datetime, timedelta
 
 from sdbench.api.status import Reason, TrialPhase, TrialRow
-from sdbench.core.attempt.diagnose import Ending, ended
+from sdbench.core.attempt.diagnose import Diagnosis, diagnosis
 from sdbench.core.format import moment
-from sdbench.core.snapshot import World
+from sdbench.core.snapshot import Snapshot
 
 FIRST_SECONDS = 15
 LONGEST_SECONDS = 600
 """Before the jitter of half to one and a half."""
 
 
-def not_before(row: TrialRow, world: World) -> datetime:
+def not_before(row: TrialRow, snapshot: Snapshot) -> datetime:
     """When the row's next Attempt may be started, if its devices are free now."""
-    return moment(world.now) + delay(world.benchmark.metadata.uid, row)
+    return moment(snapshot.now) + delay(snapshot.benchmark.metadata.uid, row)
 
 
 def delay(uid: str, row: TrialRow) -> timedelta:
@@ -32,12 +32,12 @@ def delay(uid: str, row: TrialRow) -> timedelta:
     return timedelta(seconds=round(usual * (0.5 + drawn)))
 
 
-def waits(row: TrialRow, world: World) -> bool:
+def is_backing_off(row: TrialRow, snapshot: Snapshot) -> bool:
     """Whether the row's turn is put off."""
-    return row.not_before is not None and world.now < row.not_before
+    return row.not_before is not None and snapshot.now < row.not_before
 
 
-def patience_ends(row: TrialRow, world: World) -> datetime | None:
+def queue_deadline(row: TrialRow, snapshot: Snapshot) -> datetime | None:
     """When a Trial that has backed off is not tried any more; None if that is not what it does.
 
     The first Attempt's own patience counts from its job's creation.
@@ -47,17 +47,17 @@ def patience_ends(row: TrialRow, world: World) -> datetime | None:
     again = row.queued_at is not None and row.waiting_since < row.queued_at
     if row.not_before is None and not (again and row.phase is TrialPhase.STARTING):
         return None
-    return row.waiting_since + timedelta(seconds=world.benchmark.spec.limits.queued_seconds)
+    return row.waiting_since + timedelta(seconds=snapshot.benchmark.spec.limits.queued_seconds)
 
 
-def impatient(row: TrialRow, world: World) -> Ending | None:
+def queue_timeout(row: TrialRow, snapshot: Snapshot) -> Diagnosis | None:
     """The end of a Trial whose patience is over."""
-    due = patience_ends(row, world)
-    if due is None or world.now < due:
+    due = queue_deadline(row, snapshot)
+    if due is None or snapshot.now < due:
         return None
-    seconds = world.benchmark.spec.limits.queued_seconds
+    seconds = snapshot.benchmark.spec.limits.queued_seconds
     sentence = (
         f"There were never nodes for all of its pods at once within limits.queuedSeconds, {seconds} s; add nodes, ask "
         "for fewer devices, or let a queue admit whole jobs (spec.scheduling)"
     )
-    return ended(Reason.UNSCHEDULABLE, sentence)
+    return diagnosis(Reason.UNSCHEDULABLE, sentence)

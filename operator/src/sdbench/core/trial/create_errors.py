@@ -17,10 +17,10 @@ from enum import Enum
 from sdbench.api.status import Reason, Status, TrialRow
 from sdbench.core.attempt.blockers import STUCK_SECONDS
 from sdbench.core.attempt.consequences import Consequence
-from sdbench.core.attempt.diagnose import Ending
+from sdbench.core.attempt.diagnose import Diagnosis
 from sdbench.core.attempt.forbidden import BY_QUOTA, UNCOUNTED_QUOTA
 from sdbench.core.format import bounded
-from sdbench.core.snapshot import World
+from sdbench.core.snapshot import Snapshot
 from sdbench.core.trial.row import concluded
 
 REFUSED_SECONDS = 3 * STUCK_SECONDS
@@ -30,7 +30,7 @@ RIGHT = "cannot create resource"
 DENIED = ("denied", "ValidatingAdmissionPolicy")
 
 
-class Kind(Enum):
+class CreateError(Enum):
     """Which answer it was."""
 
     UNANSWERED = "unanswered"
@@ -64,27 +64,27 @@ NO_JOB = Meaning(
 )
 
 
-def with_refusal(world: World, trial: int, kind: Kind, said: str) -> Status:
+def with_create_error(snapshot: Snapshot, trial: int, kind: CreateError, said: str) -> Status:
     """The stored status with what was said when that Trial's job was to be created."""
-    status = world.benchmark.status
-    rows = (refused(row, kind, said, world) if row.trial == trial else row for row in status.trials)
+    status = snapshot.benchmark.status
+    rows = (row_after_create_error(row, kind, said, snapshot) if row.trial == trial else row for row in status.trials)
     return status.model_copy(update={"trials": tuple(rows)})
 
 
-def refused(row: TrialRow, kind: Kind, said: str, world: World) -> TrialRow:
+def row_after_create_error(row: TrialRow, kind: CreateError, said: str, snapshot: Snapshot) -> TrialRow:
     """The row of an Attempt whose job has just been refused with these words."""
     meaning = _meaning(kind, said)
     sentence = f"{meaning.brief}: {said}"
     due = row.queued_at + timedelta(seconds=REFUSED_SECONDS) if row.queued_at is not None else None
-    if meaning.reason is not None and due is not None and due <= world.now:
-        return concluded(row, Ending(meaning.reason, sentence, meaning.consequence), world)
+    if meaning.reason is not None and due is not None and due <= snapshot.now:
+        return concluded(row, Diagnosis(meaning.reason, sentence, meaning.consequence), snapshot)
     return row.model_copy(update={"message": bounded(sentence)})
 
 
-def _meaning(kind: Kind, said: str) -> Meaning:
-    if kind is Kind.UNANSWERED:
+def _meaning(kind: CreateError, said: str) -> Meaning:
+    if kind is CreateError.UNANSWERED:
         return WEBHOOK
-    forbidden = kind is Kind.FORBIDDEN
+    forbidden = kind is CreateError.FORBIDDEN
     if forbidden and RIGHT in said:
         return NO_RIGHT
     if forbidden and BY_QUOTA.search(said):

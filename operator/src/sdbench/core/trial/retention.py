@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from sdbench.api.status import Reason, TrialPhase, TrialRow
 from sdbench.core.attempt import facts
 from sdbench.core.attempt.diagnose import SETTLE_SECONDS
-from sdbench.core.snapshot import AttemptState, World
+from sdbench.core.snapshot import AttemptState, Snapshot
 
 MOST = 8
 """Jobs that are kept of one Benchmark."""
@@ -30,34 +30,34 @@ ASKED = {Reason.SUSPENDED, Reason.CANCELLED, Reason.BUDGET_EXCEEDED}
 SETTLED = timedelta(seconds=SETTLE_SECONDS)
 
 
-def leaves(row: TrialRow) -> bool:
+def may_keep_a_job(row: TrialRow) -> bool:
     """Whether an Attempt of the row did not end well, so that its job may be kept."""
     return row.attempt > 1 or (row.attempt == 1 and row.phase not in WANTED)
 
 
-def idle(state: AttemptState, world: World) -> bool:
+def is_idle(state: AttemptState, snapshot: Snapshot) -> bool:
     """Whether the Attempt's job is there and neither holds devices nor will."""
-    return _over(state) and state.ended_at is not None and world.now >= state.ended_at + SETTLED
+    return _over(state) and state.ended_at is not None and snapshot.now >= state.ended_at + SETTLED
 
 
-def kept(rows: tuple[TrialRow, ...], world: World) -> frozenset[str]:
+def kept_jobs(rows: tuple[TrialRow, ...], snapshot: Snapshot) -> frozenset[str]:
     """Names of the Attempts whose jobs stay for the moment."""
-    found = [(until, state.name) for state, until in _kept(rows, world)]
+    found = [(until, state.name) for state, until in _kept(rows, snapshot)]
     return frozenset(name for _, name in sorted(found, reverse=True)[:MOST])
 
 
-def deletions(rows: tuple[TrialRow, ...], world: World) -> Iterator[datetime]:
+def deletion_times(rows: tuple[TrialRow, ...], snapshot: Snapshot) -> Iterator[datetime]:
     """When each of them goes, unless it is looked at again."""
-    names = kept(rows, world)
-    return (until for state, until in _kept(rows, world) if state.name in names)
+    names = kept_jobs(rows, snapshot)
+    return (until for state, until in _kept(rows, snapshot) if state.name in names)
 
 
-def _kept(rows: tuple[TrialRow, ...], world: World) -> Iterator[tuple[AttemptState, datetime]]:
+def _kept(rows: tuple[TrialRow, ...], snapshot: Snapshot) -> Iterator[tuple[AttemptState, datetime]]:
     """What failed by itself not too long ago, and until when it stays."""
-    asked = timedelta(seconds=world.benchmark.spec.retention.failed_seconds)
-    for state in world.attempts:
+    asked = timedelta(seconds=snapshot.benchmark.spec.retention.failed_seconds)
+    for state in snapshot.attempts:
         row = rows[state.trial] if state.trial < len(rows) else None
-        if row is None or state.deleting or state.job_uid is None or not _failed(state, row, world):
+        if row is None or state.deleting or state.job_uid is None or not _failed(state, row, snapshot):
             continue
         if _over(state) and state.ended_at is not None:
             until = state.ended_at + asked
@@ -65,14 +65,14 @@ def _kept(rows: tuple[TrialRow, ...], world: World) -> Iterator[tuple[AttemptSta
             until = row.ended_at + min(SETTLED, asked)
         else:
             continue
-        if world.now < until:
+        if snapshot.now < until:
             yield state, until
 
 
-def _failed(state: AttemptState, row: TrialRow, world: World) -> bool:
+def _failed(state: AttemptState, row: TrialRow, snapshot: Snapshot) -> bool:
     """Whether the Attempt is one of this Benchmark's that did not end well."""
     last = state.attempt == row.attempt and row.phase not in WANTED
-    return facts.ours(state, world) and (state.attempt < row.attempt or last)
+    return facts.is_ours(state, snapshot) and (state.attempt < row.attempt or last)
 
 
 def _over(state: AttemptState) -> bool:

@@ -15,10 +15,10 @@ from sdbench.api.names import attempt_name
 from sdbench.api.status import EnvironmentRow, Reason, RowMeasurement, TrialPhase, TrialRow
 from sdbench.core.attempt import facts
 from sdbench.core.attempt.consequences import SCOPES, Consequence
-from sdbench.core.attempt.diagnose import Ending, ended, ending, obstacles, seen_to_end
+from sdbench.core.attempt.diagnose import Diagnosis, diagnose, diagnosis, has_first_sign_of_end, obstacles
 from sdbench.core.format import bounded, decimal, moment, signed
 from sdbench.core.plan.grid import Trial
-from sdbench.core.snapshot import AttemptState, World
+from sdbench.core.snapshot import AttemptState, Snapshot
 from sdbench.core.trial import backoff
 from sdbench_trainer.report import BatchTruth, Measurement, Report
 
@@ -28,7 +28,7 @@ LIVE = {TrialPhase.STARTING, TrialPhase.RUNNING}
 TERMINAL = {TrialPhase.SUCCEEDED, TrialPhase.FAILED, TrialPhase.SKIPPED}
 
 
-def planned(trial: Trial) -> TrialRow:
+def planned_row(trial: Trial) -> TrialRow:
     """The row of a Trial of which nothing has happened."""
     return TrialRow(trial=trial.index, point=trial.point.label, devices=trial.point.devices, repeat=trial.repeat)
 
@@ -38,9 +38,9 @@ def unreleased(row: TrialRow) -> bool:
     return row.job is not None and row.released_at is None
 
 
-def started(row: TrialRow, world: World) -> TrialRow:
+def started(row: TrialRow, snapshot: Snapshot) -> TrialRow:
     """The row with a new Attempt, which may be created once this is stored; it keeps why the last one was void."""
-    metadata, attempt = world.benchmark.metadata, row.attempt + 1
+    metadata, attempt = snapshot.benchmark.metadata, row.attempt + 1
     return TrialRow(
         trial=row.trial,
         point=row.point,
@@ -51,58 +51,60 @@ def started(row: TrialRow, world: World) -> TrialRow:
         failures=row.failures,
         reason=row.reason,
         job=attempt_name(metadata.name, metadata.uid, row.trial, attempt),
-        waiting_since=row.waiting_since or moment(world.now),
-        queued_at=moment(world.now),
+        waiting_since=row.waiting_since or moment(snapshot.now),
+        queued_at=moment(snapshot.now),
     )
 
 
-def forgotten(row: TrialRow, attempt: int, world: World) -> TrialRow:
+def adopt_unknown_attempt(row: TrialRow, attempt: int, snapshot: Snapshot) -> TrialRow:
     """A waiting row of which an Attempt is found that it does not know of: a lost status. That one is void."""
-    metadata = world.benchmark.metadata
+    metadata = snapshot.benchmark.metadata
     changes = {
         "phase": TrialPhase.STOPPING,
         "attempt": attempt,
         "job": attempt_name(metadata.name, metadata.uid, row.trial, attempt),
         "message": f"Attempt {attempt} is not known to the status",
-        "ended_at": moment(world.now),
+        "ended_at": moment(snapshot.now),
     }
     return row.model_copy(update={**changes, "job_uid": None, "scheduled_at": None, "released_at": None})
 
 
-def observed(row: TrialRow, state: AttemptState | None, trial: Trial, world: World) -> tuple[TrialRow, Report | None]:
+def observed(
+    row: TrialRow, state: AttemptState | None, trial: Trial, snapshot: Snapshot
+) -> tuple[TrialRow, Report | None]:
     """The row after a look at its Attempt, and the Report if that was measured."""
     if row.phase not in LIVE:
         return row, None
-    end = _absent(row, world) if state is None else None
+    end = _absent(row, snapshot) if state is None else None
     if state is not None:
-        row = row if state.foreign else _seen(row, state, world)
-        end = ending(row, state, trial, world.benchmark.spec, image(world), world.now)
-    end = end or backoff.impatient(row, world)
+        row = row if state.foreign else _seen(row, state, snapshot)
+        end = diagnose(row, state, trial, snapshot.benchmark.spec, image(snapshot), snapshot.now)
+    end = end or backoff.queue_timeout(row, snapshot)
     if end is None:
         return row, None
-    return concluded(row, end, world), end.report
+    return concluded(row, end, snapshot), end.report
 
 
-def image(world: World) -> str:
+def image(snapshot: Snapshot) -> str:
     """The image that was pinned at acceptance."""
-    resolved = world.benchmark.status.resolved
-    return resolved.image if resolved is not None else world.benchmark.spec.image or world.defaults.image
+    resolved = snapshot.benchmark.status.resolved
+    return resolved.image if resolved is not None else snapshot.benchmark.spec.image or snapshot.defaults.image
 
 
-def _absent(row: TrialRow, world: World) -> Ending | None:
+def _absent(row: TrialRow, snapshot: Snapshot) -> Diagnosis | None:
     """A job that was seen and is gone has ended; one that was never seen may still be created."""
     if row.job_uid is not None:
-        return ended(Reason.JOB_VANISHED, f"Job {row.job} was deleted by somebody else")
-    seconds = world.benchmark.spec.limits.queued_seconds
-    if row.queued_at is not None and world.now >= row.queued_at + timedelta(seconds=seconds):
+        return diagnosis(Reason.JOB_DELETED, f"Job {row.job} was deleted by somebody else")
+    seconds = snapshot.benchmark.spec.limits.queued_seconds
+    if row.queued_at is not None and snapshot.now >= row.queued_at + timedelta(seconds=seconds):
         sentence = f"Job {row.job} could not be created within limits.queuedSeconds, {seconds} s"
-        return ended(Reason.DEADLINE_EXCEEDED, f"{sentence}. {row.message}" if row.message else sentence)
+        return diagnosis(Reason.DEADLINE_EXCEEDED, f"{sentence}. {row.message}" if row.message else sentence)
     return None
 
 
-def _seen(row: TrialRow, state: AttemptState, world: World) -> TrialRow:
+def _seen(row: TrialRow, state: AttemptState, snapshot: Snapshot) -> TrialRow:
     """What the cluster adds to a live row: each fact once, when it is first seen."""
-    scheduled, begun = facts.scheduled_at(state), facts.started_at(state, world.now)
+    scheduled, begun = facts.scheduled_at(state), facts.started_at(state, snapshot.now)
     running = begun is not None or row.phase is TrialPhase.RUNNING
     return row.model_copy(
         update={
@@ -111,9 +113,9 @@ def _seen(row: TrialRow, state: AttemptState, world: World) -> TrialRow:
             "scheduled_at": row.scheduled_at or _moment(scheduled),
             "waiting_since": None if row.scheduled_at or scheduled else row.waiting_since,
             "started_at": row.started_at or _moment(begun),
-            "ended_at": moment(world.now) if seen_to_end(row, state) else row.ended_at,
+            "ended_at": moment(snapshot.now) if has_first_sign_of_end(row, state) else row.ended_at,
             "pods_checksum": row.pods_checksum or _checksum(state),
-            "message": _in_the_way(row, state, world),
+            "message": _in_the_way(row, state, snapshot),
         }
     )
 
@@ -126,17 +128,17 @@ def _checksum(state: AttemptState) -> str | None:
     return facts.pods_checksum(state) if facts.all_pods_exist(state) else None
 
 
-def _in_the_way(row: TrialRow, state: AttemptState, world: World) -> str:
+def _in_the_way(row: TrialRow, state: AttemptState, snapshot: Snapshot) -> str:
     """What a person should know while the Attempt waits; a deadline, or half a gang for a moment, is no news."""
-    for obstacle in obstacles(row, state, world.benchmark.spec, image(world)):
+    for obstacle in obstacles(row, state, snapshot.benchmark.spec, image(snapshot)):
         if obstacle.reason is not Reason.DEADLINE_EXCEEDED and obstacle.consequence is not Consequence.BACKS_OFF:
             return bounded(obstacle.brief)
     return ""
 
 
-def concluded(row: TrialRow, end: Ending, world: World) -> TrialRow:
+def concluded(row: TrialRow, end: Diagnosis, snapshot: Snapshot) -> TrialRow:
     """The row after its Attempt's end: a result, a void Attempt with another to follow, or a failure."""
-    now = moment(world.now)
+    now = moment(snapshot.now)
     seen = None if end.given_up else row.ended_at
     changes: dict[str, object] = {"reason": end.reason, "ended_at": seen or now}
     if end.report is not None and end.report.measurement is not None:
@@ -147,49 +149,49 @@ def concluded(row: TrialRow, end: Ending, world: World) -> TrialRow:
     changes |= {"failures": failures, "message": bounded(end.message)}
     if end.consequence is Consequence.BACKS_OFF:
         return row.model_copy(
-            update={**changes, "phase": TrialPhase.STOPPING, "not_before": backoff.not_before(row, world)}
+            update={**changes, "phase": TrialPhase.STOPPING, "not_before": backoff.not_before(row, snapshot)}
         )
-    if end.consequence is Consequence.RESUMED or _another_try(end, failures, world):
-        return rested(row.model_copy(update={**changes, "phase": TrialPhase.STOPPING}))
+    if end.consequence is Consequence.RESUMED or _another_try(end, failures, snapshot):
+        return reset_wait(row.model_copy(update={**changes, "phase": TrialPhase.STOPPING}))
     if end.consequence is Consequence.RETRIED and failures > 1:
         changes["message"] = bounded(f"After {failures} failed attempts: {end.message}")
     return row.model_copy(update={**changes, "phase": TrialPhase.FAILED, "scope": SCOPES[end.consequence]})
 
 
-def rested(row: TrialRow) -> TrialRow:
+def reset_wait(row: TrialRow) -> TrialRow:
     """The row when its waiting is over for now: it will be counted from the next Attempt."""
     return row.model_copy(update={"waiting_since": None, "not_before": None})
 
 
-def _another_try(end: Ending, failures: int, world: World) -> bool:
-    return end.consequence is Consequence.RETRIED and failures <= world.benchmark.spec.retries
+def _another_try(end: Diagnosis, failures: int, snapshot: Snapshot) -> bool:
+    return end.consequence is Consequence.RETRIED and failures <= snapshot.benchmark.spec.retries
 
 
-def given_up(row: TrialRow, end: Ending, world: World) -> TrialRow:
+def given_up(row: TrialRow, end: Diagnosis, snapshot: Snapshot) -> TrialRow:
     """A row that is not tried (again), whatever it was doing; a terminal row stays as it is."""
-    return row if row.phase in TERMINAL else concluded(row, end, world)
+    return row if row.phase in TERMINAL else concluded(row, end, snapshot)
 
 
-def suspended(row: TrialRow, end: Ending, world: World) -> TrialRow:
+def suspended(row: TrialRow, end: Diagnosis, snapshot: Snapshot) -> TrialRow:
     """The row of a suspended Benchmark: its Attempt is void, and time does not count while nobody wants it."""
     if row.phase in LIVE:
-        return concluded(row, end, world)
-    return row if row.phase in TERMINAL else rested(row)
+        return concluded(row, end, snapshot)
+    return row if row.phase in TERMINAL else reset_wait(row)
 
 
-def spared(row: TrialRow, sentence: str, world: World) -> TrialRow:
+def skipped(row: TrialRow, sentence: str, snapshot: Snapshot) -> TrialRow:
     """A waiting row that is not needed any more."""
-    changes = {"phase": TrialPhase.SKIPPED, "reason": Reason.TIGHT_ENOUGH, "message": bounded(sentence)}
-    return row.model_copy(update={**changes, "ended_at": moment(world.now)})
+    changes = {"phase": TrialPhase.SKIPPED, "reason": Reason.CONVERGED, "message": bounded(sentence)}
+    return row.model_copy(update={**changes, "ended_at": moment(snapshot.now)})
 
 
-def released(row: TrialRow, world: World) -> TrialRow:
+def released(row: TrialRow, snapshot: Snapshot) -> TrialRow:
     """The row of which no Attempt holds devices any more; a void Attempt's row waits for its turn again."""
-    changes: dict[str, object] = {"released_at": moment(world.now)}
+    changes: dict[str, object] = {"released_at": moment(snapshot.now)}
     if row.phase is TrialPhase.STOPPING:
         changes["phase"] = TrialPhase.PENDING
     if row.phase is TrialPhase.STOPPING and row.not_before is not None:
-        changes["not_before"] = backoff.not_before(row, world)
+        changes["not_before"] = backoff.not_before(row, snapshot)
     return row.model_copy(update=changes)
 
 

@@ -3,52 +3,54 @@
 from datetime import datetime, timedelta
 
 from sdbench.api.status import TrialPhase, TrialRow
-from sdbench.core.attempt.facts import ours
-from sdbench.core.snapshot import AttemptState, PodState, World
-from sdbench.core.trial.retention import idle
+from sdbench.core.attempt.facts import is_ours
+from sdbench.core.snapshot import AttemptState, PodState, Snapshot
+from sdbench.core.trial.retention import is_idle
 from sdbench.core.trial.row import LIVE, unreleased
 
 
-def holds(state: AttemptState, world: World) -> bool:
+def attempt_holds_devices(state: AttemptState, snapshot: Snapshot) -> bool:
     """Whether the Attempt may hold devices. A job that is kept to look at does not."""
-    return not state.foreign and state.holds_devices and not idle(state, world)
+    return not state.foreign and state.holds_devices and not is_idle(state, snapshot)
 
 
-def held(row: TrialRow, world: World) -> bool:
+def row_holds_devices(row: TrialRow, snapshot: Snapshot) -> bool:
     """Whether the row's last Attempt may hold devices."""
-    return any(state.name == row.job and holds(state, world) for state in world.attempts)
+    return any(state.name == row.job and attempt_holds_devices(state, snapshot) for state in snapshot.attempts)
 
 
-def in_the_way(rows: tuple[TrialRow, ...], world: World) -> bool:
+def teardown_pending(rows: tuple[TrialRow, ...], snapshot: Snapshot) -> bool:
     """Whether anything but a live row's Attempt may hold devices."""
     wanted = {row.job for row in rows if row.phase in LIVE}
-    strays = (state for state in world.attempts if state.name not in wanted)
+    strays = (state for state in snapshot.attempts if state.name not in wanted)
     void = (row for row in rows if row.phase not in LIVE and unreleased(row))
-    return any(holds(state, world) for state in strays) or any(void)
+    return any(attempt_holds_devices(state, snapshot) for state in strays) or any(void)
 
 
-def teardown_due(row: TrialRow, world: World) -> datetime | None:
+def teardown_due(row: TrialRow, snapshot: Snapshot) -> datetime | None:
     """When a row's devices should be free; None if they are or the Attempt is wanted."""
     if row.phase in LIVE or row.phase is TrialPhase.PENDING or not unreleased(row) or row.ended_at is None:
         return None
-    return row.ended_at + timedelta(seconds=world.benchmark.spec.limits.teardown_seconds)
+    return row.ended_at + timedelta(seconds=snapshot.benchmark.spec.limits.teardown_seconds)
 
 
-def overdue_teardown(rows: tuple[TrialRow, ...], world: World) -> str:
+def overdue_teardown(rows: tuple[TrialRow, ...], snapshot: Snapshot) -> str:
     """Which pods still hold devices after limits.teardownSeconds, and how to free them; empty: none."""
-    late = {row.job for row in rows if (due := teardown_due(row, world)) is not None and due <= world.now}
-    pods = [pod for state in world.attempts if state.name in late for pod in state.pods if pod.holds_devices]
+    late = {row.job for row in rows if (due := teardown_due(row, snapshot)) is not None and due <= snapshot.now}
+    pods = [pod for state in snapshot.attempts if state.name in late for pod in state.pods if pod.holds_devices]
     if not late or not pods:
         return f"Jobs that are still there: {', '.join(sorted(filter(None, late)))}" if late else ""
     return f"Pods still hold devices: {_named(pods)}"
 
 
-def strangers(world: World) -> str:
+def leftovers_of_previous(snapshot: Snapshot) -> str:
     """What is left of an earlier Benchmark of this name, and how to free it; empty: nothing that holds devices.
 
     The garbage collector deletes it, as its owner is gone, and nobody else does.
     """
-    left = [state for state in world.attempts if not ours(state, world) and holds(state, world)]
+    left = [
+        state for state in snapshot.attempts if not is_ours(state, snapshot) and attempt_holds_devices(state, snapshot)
+    ]
     pods = [pod for state in left for pod in state.pods if pod.holds_devices]
     if not pods:
         jobs = ", ".join(state.name for state in left)
