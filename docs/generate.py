@@ -12,9 +12,8 @@ from sdbench.api.spec import Limits, Retention
 from sdbench.api.status import Reason
 from sdbench.controller.metrics import definitions
 from sdbench.core.attempt.blockers import STUCK_SECONDS
-from sdbench.core.attempt.consequences import CONSEQUENCES, Consequence
 from sdbench.core.attempt.diagnose import NODE_SECONDS, SETTLE_SECONDS, silence_seconds
-from sdbench.core.attempt.reasons import STORIES
+from sdbench.core.attempt.reasons import CONSEQUENCES, STORIES, Consequence
 from sdbench.core.attempt.root_cause import CODES
 from sdbench.core.trial.create_errors import REFUSED_SECONDS
 from sdbench.core.trial.retention import MOST

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from properties.depth import CROWDS
 from properties.simulation import Cluster
 from sdbench.api.benchmark import Benchmark
-from sdbench.core.schedule.neighbours import others_running
+from sdbench.core.schedule.next_trials import others_running
 from sdbench.core.snapshot import Bounds
 from sdbench.core.trial.row import TERMINAL, unreleased
 from unit.core.worlds import spec

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sdbench.api.status_gate import Verdict
-from sdbench.core.measure.comparison import RepeatStatistics, regression
+from sdbench.core.measure.statistics import RepeatStatistics, regression
 from unit.core.gate.gates import BASELINE, answer, asked, baseline, row, verdict
 
 SPOILT: tuple[dict[str, Any], ...] = (

@@ -20,7 +20,7 @@ from sdbench.controller.metrics import definitions
 from sdbench.controller.metrics.collector import OperatorSeries
 from sdbench.controller.metrics.server import served
 from sdbench_trainer.measure import metrics
-from sdbench_trainer.measure.stopwatch import WindowState
+from sdbench_trainer.report import WindowState
 from unit.core.gate.gates import BASELINE, answer, asked, baseline, row
 from unit.core.worlds import NOON
 

@@ -18,7 +18,7 @@ from sdbench.api.status_gate import GateRow, Verdict
 from sdbench.controller.apiserver.requests import LIST_ALL_BENCHMARKS
 from sdbench.controller.metrics.collector import OperatorSeries
 from sdbench_trainer.measure.metrics import Telemetry
-from sdbench_trainer.measure.stopwatch import WindowState
+from sdbench_trainer.report import WindowState
 from unit.core.gate.gates import BASELINE, answer, asked, row
 from unit.core.worlds import spec
 

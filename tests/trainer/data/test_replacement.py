@@ -21,8 +21,7 @@ from sdbench_trainer.data.mds import (
     collated_latents,
     shard_loader,
 )
-from sdbench_trainer.data.replaced import Replaced, planned_samples, require_few
-from sdbench_trainer.data.timed_loader import TimedLoader
+from sdbench_trainer.data.timed_loader import Replaced, TimedLoader, planned_samples, require_few
 from sdbench_trainer.data.tokenizer import clip_tokenizer
 from sdbench_trainer.errors import ConfigInvalid, DataMissing
 from sdbench_trainer.report import ExitCode

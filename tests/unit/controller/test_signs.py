@@ -8,7 +8,7 @@ from prometheus_client import generate_latest
 
 from sdbench.api.status import Status
 from sdbench.controller.apiserver import errors, rbac, requests
-from sdbench.controller.apiserver.clock import ServerClock
+from sdbench.controller.apiserver.client import ServerClock
 from sdbench.controller.apiserver.cluster import key_of
 from sdbench.controller.apiserver.errors import error_in
 from sdbench.controller.cache import BenchmarkCache

@@ -10,11 +10,11 @@ from sdbench.api.status import Reason, Status, TrialPhase
 from sdbench.core.snapshot import CreateJob
 from sdbench.core.trial.row import row_measurement
 from sdbench.local.display import Lines, display_on
-from sdbench.local.live_metrics import Reading, WindowState, reading, reading_in
+from sdbench.local.live_metrics import Reading, reading, reading_in
 from sdbench.local.progress import Step, WindowProgress, outcome_line
 from sdbench_trainer.config import Precision, TrainerConfig
 from sdbench_trainer.config import Window as Asked
-from sdbench_trainer.report import Report
+from sdbench_trainer.report import Report, WindowState
 from sdbench_trainer.run import RunConfig
 from unit.core.worlds import report
 
@@ -52,11 +52,11 @@ def test_a_window_counts_its_batches_from_its_opening() -> None:
     window = WindowProgress(start())
     told = [
         (None, Step("starting")),
-        (Reading(WindowState.WARMING_UP, 16, 0.0), Step("warm-up", 2, 3)),
-        (Reading(WindowState.WARMING_UP, 80, 5.0), Step("warm-up", 3, 3, 5.0)),
+        (Reading(WindowState.WARM_UP, 16, 0.0), Step("warm-up", 2, 3)),
+        (Reading(WindowState.WARM_UP, 80, 5.0), Step("warm-up", 3, 3, 5.0)),
         (Reading(WindowState.MEASURING, 88, 6.0), Step("measuring", 0, 10, 6.0)),
         (Reading(WindowState.MEASURING, 128, 6.0), Step("measuring", 5, 10, 6.0)),
-        (Reading(WindowState.CLOSED, 168, 6.0), Step("measured", 10, 10, 6.0)),
+        (Reading(WindowState.COMPLETE, 168, 6.0), Step("measured", 10, 10, 6.0)),
         (None, Step("finishing")),
     ]
     assert [window.step(said) for said, _ in told] == [step for _, step in told]

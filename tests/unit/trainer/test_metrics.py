@@ -4,7 +4,7 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from sdbench_trainer.measure.metrics import BUCKETS, METRICS, NOTED_STEPS, MetricType, Telemetry
-from sdbench_trainer.measure.stopwatch import WindowState
+from sdbench_trainer.report import WindowState
 
 MEBIBYTE = 2**20
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sdbench_trainer.same_device import device_mismatch
+from sdbench_trainer.distributed import device_mismatch
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,6 @@ from sdbench_trainer.measure.host_load import CpuDelta
 from sdbench_trainer.measure.stopwatch import (
     RankWindow,
     Stopwatch,
-    WindowState,
     block_means,
     drift_ratio,
     finite,
@@ -22,7 +21,7 @@ from sdbench_trainer.measure.stopwatch import (
     percentile,
     rank_skew_ratio,
 )
-from sdbench_trainer.report import Measurement
+from sdbench_trainer.report import Measurement, WindowState
 
 
 @dataclass

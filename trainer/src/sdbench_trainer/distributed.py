@@ -1,9 +1,12 @@
-"""Which rank is this, and where are the others? Reads the variables that PID 1 set, and brings the ranks together."""
+"""Which rank is this, and where are the others? Reads the variables that PID 1 set, and brings the ranks together.
+
+Do all ranks train on the same kind of device? Asked once, after they have met: a mixture is no measurement.
+"""
 
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -13,10 +16,9 @@ import torch
 import torch.distributed as dist
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
-from sdbench_trainer.errors import ConfigInvalid, RendezvousTimeout
+from sdbench_trainer.errors import ConfigInvalid, MixedDevices, RendezvousTimeout
 from sdbench_trainer.heartbeat import HeartbeatWriter, RankPhase
-from sdbench_trainer.pod.topology import SCRATCH_VARIABLE
-from sdbench_trainer.run import START_VARIABLE, RunConfig
+from sdbench_trainer.run import SCRATCH_VARIABLE, START_VARIABLE, RunConfig
 
 CONNECT_SECONDS = 5.0
 """How long one try to connect to the master may take."""
@@ -144,3 +146,25 @@ def _gather(store: TCPStore, place: RankPlace, seconds: int) -> None:
             time.sleep(POLL_SECONDS)
     except RuntimeError as error:
         raise RendezvousTimeout(f"{late}; the master has left.") from error
+
+
+SHOWN_KINDS = 4
+
+
+def device_mismatch(names: Sequence[str]) -> str | None:
+    """A sentence that names the devices and who has them, by rank; None where all have the same."""
+    kinds = list(dict.fromkeys(names))
+    if len(kinds) < 2:
+        return None
+    shares = (f"{names.count(kind)} of {len(names)} have {kind}, first rank {names.index(kind)}" for kind in kinds)
+    return f"The ranks have different devices: {'; '.join(list(shares)[:SHOWN_KINDS])}."
+
+
+def require_same_device(name: str) -> None:
+    """Compare this rank's device with those of the others. Raises MixedDevices, on every rank."""
+    if not dist.is_initialized():
+        return
+    names: list[str | None] = [None] * dist.get_world_size()
+    dist.all_gather_object(names, name)
+    if sentence := device_mismatch([str(name) for name in names]):
+        raise MixedDevices(sentence)

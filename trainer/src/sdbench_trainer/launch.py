@@ -23,7 +23,6 @@ from sdbench_trainer.pod import shm_cleanup
 from sdbench_trainer.pod.exit_report import failure_of, refusal, result_of, stalled, stopped
 from sdbench_trainer.pod.ranks import Rank, reap, say, started
 from sdbench_trainer.pod.topology import (
-    SCRATCH_VARIABLE,
     LaunchRefused,
     Topology,
     credential_variables,
@@ -35,7 +34,7 @@ from sdbench_trainer.pod.topology import (
 )
 from sdbench_trainer.pod.watchdog import RankExit, Stall, code_of, find_stall, first_failure
 from sdbench_trainer.report import Report, message
-from sdbench_trainer.run import CREDENTIALS_FOLDER, RunConfig
+from sdbench_trainer.run import CREDENTIALS_FOLDER, SCRATCH_VARIABLE, RunConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

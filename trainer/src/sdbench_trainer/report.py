@@ -40,6 +40,14 @@ class ExitCode(IntEnum):
     MIXED_DEVICES = 74
 
 
+class WindowState(IntEnum):
+    """Where a run is in its measurement; the value of the metric sdbench_window_state."""
+
+    WARM_UP = 0
+    MEASURING = 1
+    COMPLETE = 2
+
+
 class StepSeconds(Boundary):
     """Percentiles of the measured steps, in seconds."""
 

@@ -18,6 +18,9 @@ START_VARIABLE = "SDBENCH_START_SECONDS"
 No field of RunConfig, which a trainer of an older version, pinned at acceptance, would refuse.
 """
 
+SCRATCH_VARIABLE = "SDBENCH_SCRATCH"
+"""Environment variable with the folder that PID 1 and its ranks share."""
+
 METRICS_PORT = 9464
 """TCP port on which rank 0 serves /metrics in a pod."""
 

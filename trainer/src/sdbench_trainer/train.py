@@ -21,11 +21,10 @@ from composer.utils import dist, reproducibility
 
 from sdbench_trainer.data.mds import Share, shard_loader
 from sdbench_trainer.data.remote import require_index
-from sdbench_trainer.data.replaced import Replaced, planned_samples, require_few, shared_store
 from sdbench_trainer.data.synthetic import SyntheticImages
-from sdbench_trainer.data.timed_loader import TimedLoader
+from sdbench_trainer.data.timed_loader import Replaced, TimedLoader, planned_samples, require_few, shared_store
 from sdbench_trainer.data.tokenizer import clip_tokenizer, token_ids
-from sdbench_trainer.distributed import RankPlace, device_of, meet, rank_place_in
+from sdbench_trainer.distributed import RankPlace, device_of, meet, rank_place_in, require_same_device
 from sdbench_trainer.errors import WindowIncomplete, error_sentence, exit_code
 from sdbench_trainer.heartbeat import PHASE_WORDS, HeartbeatWriter, RankPhase
 from sdbench_trainer.measure.callback import NEVER, WindowCallback
@@ -40,7 +39,6 @@ from sdbench_trainer.model.optimizations import adamw, keep_compiled_below, para
 from sdbench_trainer.model.stable_diffusion import stable_diffusion
 from sdbench_trainer.report import BatchTruth, Measurement, Report, ReportError
 from sdbench_trainer.run import RUN_VARIABLE, RunConfig, division
-from sdbench_trainer.same_device import require_same_device
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from sdbench.controller.cache import BenchmarkCache
-from sdbench.core.schedule.neighbours import others_running
+from sdbench.core.schedule.next_trials import others_running
 from sdbench.core.snapshot import Snapshot
 
 

@@ -8,6 +8,12 @@
 * A running Attempt is stopped when nothing is left, and nobody else is tried: what was measured is kept.
 
 Beyond the budget goes only what no decision can avoid: the seconds until the stop is decided, and the teardown.
+
+What has the benchmark itself cost? Device-seconds from scheduled to released, and their price.
+
+An Attempt is charged for all of its devices from the moment at which its last pod was bound to a node until none of
+its pods holds a device: pulls and teardowns cost money, too. One that ends before all of its pods were bound is charged
+for those that were, up to its end.
 """
 
 from collections.abc import Mapping
@@ -17,10 +23,10 @@ from decimal import Decimal
 
 from sdbench.api.status import Reason, TrialPhase, TrialRow
 from sdbench.core.attempt.diagnose import Diagnosis, diagnosis
+from sdbench.core.format import SECONDS_PER_HOUR
 from sdbench.core.plan.caps import Budget, budget
 from sdbench.core.plan.grid import Trial
-from sdbench.core.snapshot import Snapshot
-from sdbench.core.spent import SECONDS_PER_HOUR, device_seconds, running_cost, running_devices
+from sdbench.core.snapshot import AttemptState, Snapshot
 from sdbench.core.trial.row import LIVE, given_up, unreleased
 
 FAR = Decimal(366 * 24) * SECONDS_PER_HOUR
@@ -104,3 +110,57 @@ def _unless_paid(row: TrialRow, rows: tuple[TrialRow, ...], found: BudgetState, 
 
 def _hours(seconds: Decimal) -> str:
     return f"{seconds / SECONDS_PER_HOUR:.3f} device-hours"
+
+
+@dataclass(frozen=True)
+class Spent:
+    """Of all Attempts that are over."""
+
+    device_seconds: int
+    hourly_price: Decimal
+
+    @property
+    def device_hours(self) -> Decimal:
+        return Decimal(self.device_seconds) / SECONDS_PER_HOUR
+
+    @property
+    def cost(self) -> Decimal:
+        return self.device_hours * self.hourly_price
+
+
+def device_seconds(row: TrialRow) -> int:
+    """What the row's released Attempt has cost."""
+    if row.scheduled_at is None or row.released_at is None:
+        return 0
+    return int(_since(row.scheduled_at, row.released_at) * row.devices)
+
+
+def running_cost(row: TrialRow, snapshot: Snapshot) -> Decimal:
+    """What the row's Attempt, which is not released, has cost until now."""
+    if row.scheduled_at is not None:
+        return _since(row.scheduled_at, snapshot.now) * row.devices
+    return next(
+        (partly_held(state, row, snapshot.now) for state in snapshot.attempts if state.name == row.job), Decimal(0)
+    )
+
+
+def running_devices(row: TrialRow, snapshot: Snapshot) -> Decimal:
+    """How many devices the row's Attempt, which is not released, is charged for at this moment."""
+    if row.scheduled_at is not None:
+        return Decimal(row.devices)
+    held = [state for state in snapshot.attempts if state.name == row.job and not state.foreign]
+    return sum((_of_pod(state, row) for state in held for pod in state.pods if pod.scheduled_at), Decimal(0))
+
+
+def partly_held(state: AttemptState, row: TrialRow, now: datetime) -> Decimal:
+    """Device-seconds of those pods that are bound to a node while others are not."""
+    bound = [] if state.foreign else [pod.scheduled_at for pod in state.pods if pod.scheduled_at is not None]
+    return sum((_since(time, now) * _of_pod(state, row) for time in bound), Decimal(0))
+
+
+def _of_pod(state: AttemptState, row: TrialRow) -> Decimal:
+    return Decimal(row.devices) / max(1, state.planned_pods)
+
+
+def _since(begin: datetime, end: datetime) -> Decimal:
+    return max(Decimal(0), Decimal(str((end - begin).total_seconds())))

@@ -26,27 +26,33 @@ from sdbench.api.status import (
 from sdbench.api.status_gate import GateRow
 from sdbench.api.status_resolved import Resolved
 from sdbench.core.attempt.diagnose import diagnosis
-from sdbench.core.budget import BudgetState, budget_state, exhausted, exhausted_at, give_up_unaffordable
+from sdbench.core.budget import (
+    BudgetState,
+    Spent,
+    budget_state,
+    device_seconds,
+    exhausted,
+    exhausted_at,
+    give_up_unaffordable,
+    running_cost,
+)
 from sdbench.core.format import decimal
 from sdbench.core.gate.verdict import judge, unjudged
-from sdbench.core.measure.points import point_rows, summary
+from sdbench.core.measure.points import point_rows
 from sdbench.core.measure.references import lookup
 from sdbench.core.measure.step_fit import scaling_fits
 from sdbench.core.plan.caps import devices_at_once
 from sdbench.core.plan.estimate import plan_sentence, plan_size
 from sdbench.core.plan.grid import PlanRefused, Trial, trials
-from sdbench.core.plan.presets import chosen_preset
-from sdbench.core.plan.validate import accepted
-from sdbench.core.schedule.actions import jobs_to_create, jobs_to_delete, requeue_after
+from sdbench.core.plan.validate import accepted, chosen_preset
+from sdbench.core.schedule.actions import expires_at, jobs_to_create, jobs_to_delete, requeue_after
 from sdbench.core.schedule.early_stop import skip_converged
-from sdbench.core.schedule.expiry import expires_at
 from sdbench.core.schedule.next_trials import blocked_by_concurrency_cap, start_next
 from sdbench.core.snapshot import CreateJob, Decision, Snapshot
-from sdbench.core.spent import Spent, device_seconds, running_cost
-from sdbench.core.status.backend import backend_missing, backend_unavailable
-from sdbench.core.status.conditions import dated, facts, refusal_facts
+from sdbench.core.status.conditions import backend_missing, backend_unavailable, dated, facts, refusal_facts
 from sdbench.core.status.events import events_of_change
 from sdbench.core.status.size_limit import within_size_limit
+from sdbench.core.status.summary import summary
 from sdbench.core.trial import row as row_states
 from sdbench.core.trial.backoff import queue_timeout
 from sdbench.core.trial.outcome import Outcome, outcome

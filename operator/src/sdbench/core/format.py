@@ -6,6 +6,11 @@ from decimal import ROUND_HALF_UP, Decimal
 DECIMAL_CHARACTERS = 24
 """The schema's maxLength of a decimal string."""
 
+SECONDS_PER_HOUR = 3_600
+
+WAITS_FOR_OTHERS = "WaitsForOtherBenchmarks"
+"""Reason of the condition Running of a Benchmark that only the others' Trials keep waiting."""
+
 ROW_CHARACTERS = 512
 CONDITION_CHARACTERS = 1024
 

@@ -3,19 +3,12 @@
 import http.client
 from contextlib import closing
 from dataclasses import dataclass
-from enum import IntEnum
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from sdbench_trainer.report import WindowState
+
 PATIENCE_SECONDS = 1.0
-
-
-class WindowState(IntEnum):
-    """Of the measurement, as `sdbench_window_state` says it."""
-
-    WARMING_UP = 0
-    MEASURING = 1
-    CLOSED = 2
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.status import Reason, TrialPhase, TrialRow
 from sdbench.core.snapshot import CreateJob
-from sdbench.local.live_metrics import Reading, WindowState
+from sdbench.local.live_metrics import Reading
+from sdbench_trainer.report import WindowState
 from sdbench_trainer.run import division
 
 
@@ -39,10 +40,10 @@ class WindowProgress:
             return Step("finishing" if self._heard else "starting")
         self._heard = True
         rate = reading.images_per_second or None
-        if reading.window is WindowState.WARMING_UP:
+        if reading.window is WindowState.WARM_UP:
             done = min(int(reading.images // self._batch), self._asked.warmup_batches)
             return Step("warm-up", done, self._asked.warmup_batches, rate)
-        if reading.window is WindowState.CLOSED:
+        if reading.window is WindowState.COMPLETE:
             return Step("measured", self._asked.batches, self._asked.batches, rate)
         if self._images_at_opening is None:
             self._images_at_opening = reading.images

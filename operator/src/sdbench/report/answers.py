@@ -7,10 +7,10 @@ from decimal import Decimal
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.spec_projection import Projection
 from sdbench.api.status import Condition, ConditionStatus, ConditionType, Phase, PointRow, Reason, TrialPhase, TrialRow
+from sdbench.core.format import SECONDS_PER_HOUR
 from sdbench.report.notes import marks, numbered
 
 NOTHING = "–"
-SECONDS_PER_HOUR = 3_600
 
 ANSWERED = {TrialPhase.SUCCEEDED, TrialPhase.SKIPPED}
 """Phases of a Trial that lacks nothing."""

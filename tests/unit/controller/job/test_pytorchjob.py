@@ -13,8 +13,7 @@ import yaml
 
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.workload import Workload
-from sdbench.controller.job.pytorchjob import pytorchjob, run_text
-from sdbench.controller.job.quantities import multiplied, whole_cores
+from sdbench.controller.job.pytorchjob import multiplied, pytorchjob, run_text, whole_cores
 from sdbench.core.snapshot import CreateJob
 from sdbench_trainer.run import RunConfig
 from unit.controller.shapes import benchmark, fixed, start

@@ -155,7 +155,7 @@ async def test_the_watchers_that_kopf_forgets_are_ended_before_it_waits_for_them
     async def sees_it_ended(_: asyncio.Event) -> None:
         assert [one.done() for one in forgotten] == [True]
 
-    monkeypatch.setattr("sdbench.controller.watch.watchers.TRY_SECONDS", 0.05)
+    monkeypatch.setattr("sdbench.controller.watch.kopf_runner.TRY_SECONDS", 0.05)
     played = Kopf(fails_with_a_watcher, sees_it_ended)
     await run(played, monkeypatch, BOTH)
     assert len(FAILURES) == 1
@@ -179,7 +179,7 @@ async def test_what_is_served_and_has_no_watcher_for_long_is_watched_anew(
     present: list[tuple[str, str | None]],
     renewed: bool,
 ) -> None:
-    monkeypatch.setattr("sdbench.controller.watch.watchers.TRY_SECONDS", 0.05)
+    monkeypatch.setattr("sdbench.controller.watch.kopf_runner.TRY_SECONDS", 0.05)
     told: list[bool] = []
 
     async def looks(stop: asyncio.Event) -> None:

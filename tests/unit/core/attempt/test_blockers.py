@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sdbench.api.status import Reason
-from sdbench.core.attempt.consequences import Consequence
+from sdbench.core.attempt.reasons import Consequence
 from sdbench.core.snapshot import AttemptState, PodExit, PodState, WarningEvent
 from unit.core.trial.ends import IMAGE, NAME, RUNNING, end_of
 from unit.core.worlds import NOON, attempt, exited, pod

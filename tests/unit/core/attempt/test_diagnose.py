@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 
 from sdbench.api.status import Reason
-from sdbench.core.attempt.consequences import CONSEQUENCES, SCOPES, Consequence
 from sdbench.core.attempt.diagnose import SETTLE_SECONDS
 from sdbench.core.attempt.facts import pods_checksum
-from sdbench.core.attempt.reasons import STORIES
+from sdbench.core.attempt.reasons import CONSEQUENCES, SCOPES, STORIES, Consequence
 from sdbench.core.attempt.root_cause import CODES
 from sdbench.core.snapshot import AttemptState, PodExit, PodState
 from sdbench_trainer.report import ExitCode, Report, ReportError

@@ -5,8 +5,7 @@ from statistics import mean, stdev
 
 import pytest
 
-from sdbench.core.measure.comparison import Interval, RepeatStatistics, mean_difference, regression
-from sdbench.core.measure.student import t_quantile, t_share
+from sdbench.core.measure.statistics import Interval, RepeatStatistics, mean_difference, regression, t_quantile, t_share
 
 SLEEP = (
     (0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0),

@@ -5,9 +5,10 @@ from typing import Any
 
 from sdbench.api.spec import Spec
 from sdbench.api.status import EnvironmentRow, PointRow, Reason, TrialPhase, TrialRow
-from sdbench.core.measure.points import point_rows, summary
+from sdbench.core.budget import Spent
+from sdbench.core.measure.points import point_rows
 from sdbench.core.plan.grid import plan
-from sdbench.core.spent import Spent
+from sdbench.core.status.summary import summary
 from sdbench.core.trial.row import planned_row, row_measurement
 from sdbench_trainer.report import BatchTruth, StepSeconds
 from unit.core.worlds import report, spec

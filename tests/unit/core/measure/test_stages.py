@@ -8,10 +8,9 @@ from pydantic import ValidationError
 
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.spec_projection import IMAGES, Projection
-from sdbench.core.measure.evidence import RunEnvironment
-from sdbench.core.measure.projection import Stage
+from sdbench.core.measure.environments import RunEnvironment
+from sdbench.core.measure.projection import OwnRate, Stage, stages_of
 from sdbench.core.measure.references import ReferenceUnavailable, lookup
-from sdbench.core.measure.stages import OwnRate, stages_of
 from sdbench.core.plan.grid import Point, trials
 from sdbench.core.snapshot import Reference
 from unit.core.gate.gates import answer, asked, environment, row

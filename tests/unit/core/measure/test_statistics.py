@@ -4,8 +4,7 @@ from math import sqrt
 
 import pytest
 
-from sdbench.core.measure.statistics import sample
-from sdbench.core.measure.student import t_quantile, t_share
+from sdbench.core.measure.statistics import sample, t_quantile, t_share
 
 QUANTILES = {
     # 97.5 % quantiles of Student's distribution, to the digits of published tables.

@@ -6,7 +6,7 @@ from datetime import timedelta
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.spec import Spec
 from sdbench.core.decide import decide
-from sdbench.core.schedule.neighbours import others_running
+from sdbench.core.schedule.next_trials import others_running
 from sdbench.core.snapshot import Bounds, Snapshot
 from unit.core.worlds import DEFAULTS, NOON, attempt, benchmark, pod, spec
 

@@ -21,7 +21,8 @@ from sdbench_trainer.heartbeat import HeartbeatWriter, RankPhase
 from sdbench_trainer.measure.forward_timer import ForwardClock, cuda_mark
 from sdbench_trainer.measure.host_load import CpuDelta, CpuReading, cpu_delta, read_cpu
 from sdbench_trainer.measure.metrics import Telemetry
-from sdbench_trainer.measure.stopwatch import Stopwatch, WindowState, finite
+from sdbench_trainer.measure.stopwatch import Stopwatch, finite
+from sdbench_trainer.report import WindowState
 
 NEVER = "1000000000000ba"
 """The duration to give to the Trainer: the watch ends the training when the window is complete."""

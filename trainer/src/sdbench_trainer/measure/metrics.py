@@ -19,7 +19,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from sdbench_trainer import __version__
-from sdbench_trainer.measure.stopwatch import WindowState
+from sdbench_trainer.report import WindowState
 from sdbench_trainer.run import METRICS_PORT
 
 PORT_VARIABLE = "SDBENCH_METRICS_PORT"

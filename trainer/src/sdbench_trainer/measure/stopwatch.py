@@ -11,25 +11,16 @@ starting an epoch are part of it; evaluation and checkpoints are pauses. docs/me
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from enum import IntEnum
 from itertools import pairwise
 from statistics import fmean, median
 
 from sdbench_trainer.config import Window
 from sdbench_trainer.errors import LossNotFinite, WindowIncomplete
 from sdbench_trainer.measure.host_load import CpuDelta, worst_load
-from sdbench_trainer.report import Measurement, StepSeconds
+from sdbench_trainer.report import Measurement, StepSeconds, WindowState
 
 BLOCKS = 10
 """Parts of the window whose mean steps are kept, so that a person sees where it was slow."""
-
-
-class WindowState(IntEnum):
-    """Where the run is; the value is that of the metric sdbench_window_state."""
-
-    WARM_UP = 0
-    MEASURING = 1
-    COMPLETE = 2
 
 
 @dataclass

@@ -10,10 +10,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from sdbench_trainer.run import RUN_VARIABLE, START_VARIABLE, DataSource, RunConfig
-
-SCRATCH_VARIABLE = "SDBENCH_SCRATCH"
-"""Environment variable with the folder that PID 1 and its ranks share."""
+from sdbench_trainer.run import RUN_VARIABLE, SCRATCH_VARIABLE, START_VARIABLE, DataSource, RunConfig
 
 CREDENTIAL_VALUES = (
     "AWS_ACCESS_KEY_ID",

@@ -5,9 +5,13 @@ activeDeadlineSeconds is not enforced while no event comes from its pods, so the
 
 Every string of the Benchmark is data: there is no shell, no argument, and the configuration is one JSON value in which
 `$` never stands, because the kubelet would expand it.
+
+How much is a Kubernetes quantity, times a number of devices?
 """
 
 import json
+import re
+from decimal import Decimal
 from typing import Any
 
 from sdbench.api.benchmark import Benchmark
@@ -24,7 +28,6 @@ from sdbench.api.spec_scheduling import Preset
 from sdbench.api.workload import Workload
 from sdbench.controller.apiserver.requests import JOB_API_VERSION, JOB_KIND
 from sdbench.controller.job import pod_defaults
-from sdbench.controller.job.quantities import multiplied, whole_cores
 from sdbench.controller.job.scheduling import gang, placed, queue_labels
 from sdbench.core.snapshot import CreateJob
 from sdbench_trainer.run import CREDENTIALS_FOLDER, METRICS_PORT, RUN_VARIABLE, SHARDS_FOLDER, START_VARIABLE, RunConfig
@@ -219,3 +222,25 @@ def _mounts(data: Data) -> list[Part]:
     if data.claim:
         mounts.append({"name": "shards", "mountPath": SHARDS_FOLDER, "readOnly": True})
     return mounts
+
+
+_PARTS = re.compile(r"([0-9.]+)([a-zA-Z]*)")
+
+
+def multiplied(quantity: str, times: int) -> str:
+    """The quantity times a whole number, in its own unit: 500m x 2 is 1000m."""
+    number, unit = _parts(quantity)
+    return f"{(number * times).normalize():f}{unit}"
+
+
+def whole_cores(cpu: str) -> int:
+    """The whole cores in a quantity of CPU, at least one."""
+    number, unit = _parts(cpu)
+    return max(1, int(number / 1000 if unit == "m" else number))
+
+
+def _parts(quantity: str) -> tuple[Decimal, str]:
+    found = _PARTS.fullmatch(quantity)
+    if found is None:
+        raise ValueError(f"{quantity!r} is no quantity")
+    return Decimal(found[1]), found[2]

@@ -12,9 +12,8 @@ from sdbench.api.benchmark import Benchmark
 from sdbench.controller.apiserver.errors import KNOWN, ApiError
 from sdbench.controller.apiserver.requests import Call
 from sdbench.controller.metrics import definitions
-from sdbench.controller.metrics.baselines import Baselines
 from sdbench.controller.metrics.definitions import MetricType, Series
-from sdbench.controller.metrics.samples import Sample, reader
+from sdbench.controller.metrics.samples import Baselines, Sample, reader
 
 PASS_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 

@@ -1,15 +1,21 @@
-"""Which values has a Benchmark for each series? Read from its status, so that they end with it."""
+"""Which values has a Benchmark for each series? Read from its status, so that they end with it.
+
+How fast were the baselines of the Benchmarks that exist? Their series, with each Benchmark planned once.
+"""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
 from functools import partial
 
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.status import Phase, PointRow, Reason, TrialPhase, TrialRow
 from sdbench.api.status_gate import Verdict
+from sdbench.controller.apiserver.cluster import Key, key_of
 from sdbench.controller.metrics import definitions
 from sdbench.controller.metrics.definitions import Series
+from sdbench.core.gate.baseline import baseline_rates
+from sdbench.core.plan.grid import PlanRefused, Point, trials
 from sdbench.core.trial.row import TERMINAL
 
 Sample = tuple[tuple[str, ...], float]
@@ -117,3 +123,36 @@ OF_BENCHMARK: dict[Series, Callable[[Benchmark], Iterable[Sample]]] = {
     definitions.SPENT_COST: _spent_cost,
 }
 """The samples of each series without the labels that name the Benchmark."""
+
+
+class Baselines:
+    """The plans of the Benchmarks that take part in a comparison; what a plan depends on is immutable."""
+
+    def __init__(self) -> None:
+        self._points: dict[str, Mapping[str, Point]] = {}
+
+    def samples(self, benchmarks: tuple[Benchmark, ...]) -> Iterator[Sample]:
+        """For each Point of a Benchmark with a baseline that is among these: that one's median images/s."""
+        found = {key_of(benchmark): benchmark for benchmark in benchmarks}
+        present = {benchmark.metadata.uid for benchmark in benchmarks}
+        self._points = {uid: points for uid, points in self._points.items() if uid in present}
+        for benchmark in benchmarks:
+            gate = benchmark.spec.gate
+            named = gate.baseline.name if gate is not None and gate.baseline is not None else None
+            base = found.get(Key(benchmark.metadata.namespace, named)) if named is not None else None
+            if base is not None:
+                for point, rate in baseline_rates(benchmark, base, self._planned):
+                    yield (*whose(benchmark), point.label, str(point.devices)), float(rate)
+
+    def _planned(self, benchmark: Benchmark) -> Mapping[str, Point]:
+        uid = benchmark.metadata.uid
+        if uid not in self._points:
+            self._points[uid] = _points(benchmark)
+        return self._points[uid]
+
+
+def _points(benchmark: Benchmark) -> Mapping[str, Point]:
+    try:
+        return {trial.point.label: trial.point for trial in trials(benchmark.spec)}
+    except PlanRefused:
+        return {}

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from sdbench.controller.apiserver.client import Document
 from sdbench.controller.job.pytorchjob import CONTAINER
-from sdbench.core.attempt.disruptions import KUBELET_WORDS
+from sdbench.core.attempt.root_cause import KUBELET_WORDS
 from sdbench.core.snapshot import PodExit, PodState
 from sdbench_trainer.report import report_in
 

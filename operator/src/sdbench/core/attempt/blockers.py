@@ -25,6 +25,10 @@ of the job's conditions, which the training-operator writes only after all pods 
 Causes that only a person can remove are told at once. A registry may recover, a node may be added: those have
 the limits that the person set. What is in the way shows in the row from the first moment. The limits of a run that
 goes on (rendezvous, first step, progress) are kept inside the pods; a PID 1 that hangs itself is ended by the last two.
+
+With which words does the API server refuse an object? A sentence quotes names, too: only its own words count.
+
+Names of objects, quotas and webhooks are in quotation marks, or hold neither blanks nor `: `.
 """
 
 import re
@@ -35,10 +39,8 @@ from datetime import datetime, timedelta
 from sdbench.api.spec import Limits
 from sdbench.api.status import Reason, TrialRow
 from sdbench.api.workload import CA_VOLUME
-from sdbench.core.attempt.consequences import CONSEQUENCES, Consequence
 from sdbench.core.attempt.facts import container_started_at, unsuspended_since
-from sdbench.core.attempt.forbidden import BY_QUOTA, FORBIDDEN, UNCOUNTED_QUOTA
-from sdbench.core.attempt.reasons import with_remedy
+from sdbench.core.attempt.reasons import CONSEQUENCES, Consequence, with_remedy
 from sdbench.core.snapshot import AttemptState, PodState, WarningEvent
 
 STUCK_SECONDS = 20
@@ -46,6 +48,14 @@ STUCK_SECONDS = 20
 
 OUTLASTING_SECONDS = 60
 """How much longer than its watchdog's limit a pod may outlast another that ended well."""
+
+FORBIDDEN = re.compile("is forbidden: ")
+BY_QUOTA = re.compile(
+    f"{FORBIDDEN.pattern}(?:exceeded quota|failed quota|insufficient quota to consume): "
+    "|^(?:.*: )?insufficient quota to match these scopes: "
+)
+UNCOUNTED_QUOTA = re.compile(f"{FORBIDDEN.pattern}status unknown for quota: ")
+"""A quota that was just made; its use is being counted."""
 
 WRONG_IMAGE = {"InvalidImageName", "ErrImageNeverPull"}
 UNPULLED_IMAGE = {"ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "ImageInspectError"}

@@ -21,11 +21,9 @@ from sdbench.api.spec import Limits, Spec
 from sdbench.api.status import Reason, TrialRow
 from sdbench.core.attempt import facts
 from sdbench.core.attempt.blockers import Blocker, blockers, partial_gang, suspended_by, unstarted_pods
-from sdbench.core.attempt.consequences import CONSEQUENCES, Consequence
-from sdbench.core.attempt.disruptions import disrupted_by
-from sdbench.core.attempt.reasons import with_remedy
-from sdbench.core.attempt.root_cause import STRONG, WAITED, WEAK, RootCause, last_words, root_cause
-from sdbench.core.measure.environments import different_images
+from sdbench.core.attempt.facts import different_images
+from sdbench.core.attempt.reasons import CONSEQUENCES, Consequence, with_remedy
+from sdbench.core.attempt.root_cause import STRONG, WAITED, WEAK, RootCause, disrupted_by, last_words, root_cause
 from sdbench.core.plan.grid import Trial
 from sdbench.core.snapshot import AttemptState
 from sdbench_trainer.report import Report

@@ -1,6 +1,7 @@
 """Which facts can be read off an AttemptState? Each is a function."""
 
 import zlib
+from collections.abc import Iterable
 from datetime import datetime
 from math import isfinite
 
@@ -10,6 +11,9 @@ from sdbench.core.plan.grid import Trial
 from sdbench.core.snapshot import AttemptState, PodState, Snapshot
 from sdbench_trainer.report import Measurement, Report
 from sdbench_trainer.run import division
+
+DIGEST_CHARACTERS = 19
+"""As in sha256:0123456789ab."""
 
 SLOWEST = 1e-6
 """Images per second below which a rate is no number that could be shown."""
@@ -167,3 +171,15 @@ def _complete(measured: Measurement) -> bool:
 def _pod_name(state: AttemptState, index: int) -> str:
     """As the training-operator calls it."""
     return f"{state.name}-worker-{index - 1}" if index else f"{state.name}-master-0"
+
+
+def different_images(image_ids: Iterable[str]) -> tuple[str, ...]:
+    """The images, if there are several, each once and cut short; a pod of which none is known says nothing.
+
+    An image ID is `repository@digest` of a manifest, or the bare digest of a configuration where the image was
+    imported into the node: the two cannot be compared, and the repository does not matter (a mirror).
+    """
+    known = dict.fromkeys(image for image in image_ids if image)
+    kinds = [[image.rpartition("@")[2] for image in known if ("@" in image) is named] for named in (True, False)]
+    found = next((digests for kind in kinds if len(digests := tuple(dict.fromkeys(kind))) > 1), ())
+    return tuple(digest[:DIGEST_CHARACTERS] for digest in found)

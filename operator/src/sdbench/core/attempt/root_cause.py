@@ -5,6 +5,8 @@ not come, or go on?), then 137 of which PID 1 says that it found a rank killed, 
 collective failed: of whose peer?), then 69 (a peer was lost: whose?), then 143 and 137 (PID 1 was stopped or killed
 itself, which follows from anything). Of several that hang, the one that came least far in its steps: the others stand
 in a collective and wait for it. Ties by pod index.
+
+What took a pod off its node? From the cluster's word for it to a reason.
 """
 
 from dataclasses import dataclass
@@ -149,3 +151,35 @@ def _said(words: str, reason: Reason) -> str:
         return f": {last_words(words)}"
     frame = f" ({lines[0]})" if reason is Reason.STALLED and len(lines) > 1 else ""
     return f": {last_words(lines[-1])}{frame}"
+
+
+REASONS = {
+    "PreemptionByScheduler": Reason.PREEMPTED,
+    "Preempting": Reason.PREEMPTED,  # the kubelet, to admit a critical pod
+    "EvictionByEvictionAPI": Reason.EVICTED,
+    "Evicted": Reason.EVICTED,
+    "TerminationByKubelet": Reason.EVICTED,
+    "DeletionByTaintManager": Reason.NODE_LOST,
+    "DeletionByPodGC": Reason.NODE_LOST,
+    "NodeShutdown": Reason.NODE_LOST,
+    "Terminated": Reason.NODE_LOST,  # by the kubelet of a node that shuts down
+    "Shutdown": Reason.NODE_LOST,
+    "NodeLost": Reason.NODE_LOST,
+}
+
+KUBELET_WORDS = {"Preempting", "Evicted", "NodeShutdown", "Terminated", "Shutdown", "NodeLost"}
+"""Reasons of a pod itself; the others are of its condition DisruptionTarget."""
+
+PREEMPTION = "Preemption"
+"""How every word for a preemption begins, by whomever."""
+
+
+def disrupted_by(pod: PodState) -> Reason | None:
+    """Why the pod could not go on where it was; Interrupted for a word without a better name; None: nothing did it."""
+    if pod.disruption in REASONS:
+        return REASONS[pod.disruption]
+    if pod.disruption.startswith(PREEMPTION):
+        return Reason.PREEMPTED
+    if pod.lost:
+        return Reason.NODE_LOST
+    return Reason.INTERRUPTED if pod.disruption else None

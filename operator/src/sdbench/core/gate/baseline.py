@@ -8,17 +8,26 @@
 
 Both sides are means over the repeats of median images/s. The same Point has the same label, model, image size and
 global batch, and ran on the same kind of device. Everything else may differ: it is what is compared.
+
+How fast was each Point of a question in the baseline that its gate names? Known before the Point is measured.
+
+As core/gate/baseline.py compares: a complete Benchmark of the same namespace; the same label, model, image size and
+global batch; and the same kind of device, once this Benchmark has measured the Point and so knows on what.
 """
+
+from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
 
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.spec_gate import Baseline
-from sdbench.api.status import PointRow
+from sdbench.api.status import ConditionStatus, ConditionType, PointRow
 from sdbench.api.status_gate import ComparisonRow, FindingRow, Limit, Verdict
 from sdbench.core.format import bounded, decimal
-from sdbench.core.measure.comparison import Interval, RepeatStatistics, regression
-from sdbench.core.measure.evidence import device_difference, disqualification, environments_of
+from sdbench.core.measure.environments import device_difference, disqualification, environments_of
 from sdbench.core.measure.references import CompletedBenchmark, Lookup, ReferenceUnavailable
+from sdbench.core.measure.statistics import Interval, RepeatStatistics, regression
 from sdbench.core.plan.grid import Point
+from sdbench_trainer.run import division
 
 PLACES = 6
 """Decimals of a regression as it is shown."""
@@ -141,3 +150,34 @@ def _variation(row: PointRow) -> float:
 
 def _share(value: float) -> str:
     return f"{value:.{PLACES}f}"
+
+
+Planned = Callable[[Benchmark], Mapping[str, Point]]
+"""The Points of a Benchmark by their labels; none where this version cannot plan it."""
+
+
+def baseline_rates(benchmark: Benchmark, base: Benchmark, planned: Planned) -> Iterator[tuple[Point, Decimal]]:
+    """The baseline's median images/s of each Point that the two have in common."""
+    if not _complete(base):
+        return
+    points, others = planned(benchmark), planned(base)
+    for row in base.status.points:
+        point, other = points.get(row.point), others.get(row.point)
+        if point and other and _same_training(point, other, row) and _same_devices(row.point, benchmark, base):
+            yield point, row.median_images_per_second
+
+
+def _complete(benchmark: Benchmark) -> bool:
+    held = (one.type for one in benchmark.status.conditions if one.status is ConditionStatus.TRUE)
+    return ConditionType.COMPLETE in held
+
+
+def _same_training(point: Point, other: Point, row: PointRow) -> bool:
+    mine, theirs = point.config, other.config
+    batch = division(mine, point.devices).run
+    return (mine.model, mine.image_size, batch) == (theirs.model, theirs.image_size, row.global_batch_size)
+
+
+def _same_devices(label: str, benchmark: Benchmark, base: Benchmark) -> bool:
+    mine = environments_of(label, benchmark.status)
+    return not mine or not device_difference(mine, environments_of(label, base.status))

@@ -13,7 +13,7 @@ from sdbench.api.status_gate import BaselineRow, ComparisonRow, FindingRow, Gate
 from sdbench.core.format import CONDITION_CHARACTERS, bounded
 from sdbench.core.gate.baseline import compared
 from sdbench.core.gate.limits import finding, gate_bounds
-from sdbench.core.measure.evidence import disqualification, environment_difference, environments_of
+from sdbench.core.measure.environments import disqualification, environment_difference, environments_of
 from sdbench.core.measure.references import Lookup, ReferenceUnavailable
 from sdbench.core.plan.grid import Point, Trial
 from sdbench.core.trial.outcome import outcome

@@ -1,13 +1,24 @@
-"""Did the repeats of a Point run on the same? What differs between their environments voids the comparison."""
+"""Did the repeats of a Point run on the same? What differs between their environments voids the comparison.
+
+May a Point's numbers be judged? What is missing or spoils them, as a part of a sentence.
+
+| what | says |
+|---|---|
+| no Measurement | it is not measured |
+| fewer repeats than the spec asks for at least | n of m repeats are measured |
+| a window that strangers disturbed | n of its repeats were disturbed |
+| repeats on different devices, images or versions | its repeats are mixed |
+"""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
-from sdbench.api.status import EnvironmentRow, TrialRow
+from sdbench.api.spec import Spec
+from sdbench.api.status import EnvironmentRow, PointRow, Status, TrialPhase, TrialRow
+from sdbench.core.attempt.facts import different_images
 from sdbench.core.format import bounded
 
 CHARACTERS = 200
-DIGEST_CHARACTERS = 19
-"""As in sha256:0123456789ab."""
 
 PLAIN = {"device": "device", "device_count": "device count", "driver": "driver", "nccl": "NCCL"}
 """Fields whose values are short enough to be told, with the words for them."""
@@ -34,19 +45,71 @@ def _differences(seen: list[EnvironmentRow]) -> Iterator[str]:
         yield "image"
 
 
-def different_images(image_ids: Iterable[str]) -> tuple[str, ...]:
-    """The images, if there are several, each once and cut short; a pod of which none is known says nothing.
-
-    An image ID is `repository@digest` of a manifest, or the bare digest of a configuration where the image was
-    imported into the node: the two cannot be compared, and the repository does not matter (a mirror).
-    """
-    known = dict.fromkeys(image for image in image_ids if image)
-    kinds = [[image.rpartition("@")[2] for image in known if ("@" in image) is named] for named in (True, False)]
-    found = next((digests for kind in kinds if len(digests := tuple(dict.fromkeys(kind))) > 1), ())
-    return tuple(digest[:DIGEST_CHARACTERS] for digest in found)
-
-
 def _difference(word: str, values: list[str]) -> Iterator[str]:
     distinct = list(dict.fromkeys(values))
     if len(distinct) > 1:
         yield f"{word} ({' / '.join(distinct)})"
+
+
+@dataclass(frozen=True)
+class RunEnvironment:
+    """On what a Point was measured, as far as numbers of two Points compare by it."""
+
+    device: str
+    image: str
+    versions: tuple[tuple[str, str], ...]
+
+
+def disqualification(row: PointRow | None, spec: Spec) -> str:
+    """Why a Point of this spec may not be judged; empty when it may."""
+    if row is None:
+        return "it is not measured"
+    if row.repeats < spec.repeats.min:
+        return f"{row.repeats} of {spec.repeats.min} repeats are measured"
+    if row.disturbed_repeats:
+        return f"{row.disturbed_repeats} of its repeats were disturbed by other work on the host"
+    if row.mixed is not None:
+        return f"its repeats are mixed: {row.mixed}"
+    return ""
+
+
+def environments_of(point: str, status: Status) -> tuple[RunEnvironment | None, ...]:
+    """On what the repeats of a Point were measured, each once; None for a repeat that does not say."""
+    return tuple(dict.fromkeys(_grounds(point, status)))
+
+
+def _grounds(point: str, status: Status) -> Iterator[RunEnvironment | None]:
+    for row in status.trials:
+        if row.point == point and row.phase is TrialPhase.SUCCEEDED:
+            known = row.environment is not None and row.environment < len(status.environments)
+            yield _ground(status.environments[row.environment or 0]) if known else None
+
+
+def _ground(row: EnvironmentRow) -> RunEnvironment:
+    return RunEnvironment(row.device, row.image_id, tuple(sorted(row.versions.items())))
+
+
+def environment_difference(one: tuple[RunEnvironment | None, ...], other: tuple[RunEnvironment | None, ...]) -> str:
+    """Why two Points do not compare by what they ran on; empty when they do."""
+    if None in (*one, *other) or not one or not other:
+        return "what it ran on is not known"
+    return device_difference(one, other) or _software_difference(one, other)
+
+
+def device_difference(one: tuple[RunEnvironment | None, ...], other: tuple[RunEnvironment | None, ...]) -> str:
+    """The same by the device's name alone."""
+    mine, theirs = ({ground.device if ground is not None else "" for ground in each} for each in (one, other))
+    if not mine or not theirs or "" in mine | theirs:
+        return "on which device it ran is not known"
+    return "" if mine == theirs and len(mine) == 1 else f"it ran on {_listed(mine)}, the other on {_listed(theirs)}"
+
+
+def _software_difference(one: tuple[RunEnvironment | None, ...], other: tuple[RunEnvironment | None, ...]) -> str:
+    seen = [ground for ground in (*one, *other) if ground is not None]
+    if len({ground.image for ground in seen}) > 1:
+        return "the two ran different images"
+    return "the two ran different versions" if len({ground.versions for ground in seen}) > 1 else ""
+
+
+def _listed(names: set[str]) -> str:
+    return " and ".join(sorted(names))

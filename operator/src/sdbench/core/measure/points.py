@@ -1,23 +1,25 @@
-"""What do the measured Trials say about each Point, and the Benchmark in one line?"""
+"""What do the measured Trials say about each Point, and the Benchmark in one line?
+
+What did a Point's repeats show beside their rate? The batch that was run, spread of medians, extremes.
+"""
 
 from decimal import Decimal
+from typing import Any
 
 from sdbench.api.spec import Spec
-from sdbench.api.status import EnvironmentRow, PointRow, RowMeasurement, Status, Summary, TrialPhase, TrialRow
-from sdbench.api.status_gate import GateRow
-from sdbench.core.format import decimal, rounded_half_up
-from sdbench.core.measure.environments import mixed
-from sdbench.core.measure.evidence import RunEnvironment, environments_of
-from sdbench.core.measure.observations import PLACES, batch_truth, extremes, median_spread, optional_statistic
+from sdbench.api.status import EnvironmentRow, PointRow, RowMeasurement, Status, TrialPhase, TrialRow
+from sdbench.core.format import decimal
+from sdbench.core.measure.environments import RunEnvironment, environments_of, mixed
+from sdbench.core.measure.projection import OwnRate, projection_fields
 from sdbench.core.measure.references import NO_OTHERS, Lookup
-from sdbench.core.measure.stages import OwnRate, projection_fields
 from sdbench.core.measure.statistics import sample
 from sdbench.core.plan.grid import Point, Trial
-from sdbench.core.spent import Spent
-from sdbench.core.trial.row import TERMINAL
+from sdbench_trainer.run import division
 
-PENNIES_BELOW = 1_000
-"""A cost from here on is shown without cents."""
+Fields = dict[str, Any]
+"""A part of a PointRow's fields."""
+
+PLACES = 6
 
 
 def point_rows(
@@ -91,40 +93,46 @@ def _point_row(
     )
 
 
-def summary(
-    rows: tuple[TrialRow, ...], points: tuple[PointRow, ...], spent: Spent, verdict: GateRow | None = None
-) -> Summary:
-    """The line of `kubectl get`: the fastest Point of the largest measured count."""
-    ended = sum(row.phase in TERMINAL for row in rows)
-    progress = f"{ended}/{len(rows)}"
-    hours, cost = _rounded(spent.device_hours, 2), _money(spent.cost)
-    if not points:
-        word = verdict.verdict if verdict is not None else None
-        return Summary(trials=progress, verdict=word, spent_device_hours=hours, spent_cost=cost)
-    largest = max(point.devices for point in points)
-    best = max((point for point in points if point.devices == largest), key=lambda point: point.images_per_second)
-    return Summary(
-        trials=progress,
-        devices=best.devices,
-        images_per_second=_rounded(best.images_per_second, 1),
-        scaling_efficiency=_rounded(best.scaling_efficiency, 2),
-        days=_rounded(best.days, 2) if best.days is not None else None,
-        cost=_money(best.cost) if best.cost is not None else None,
-        verdict=verdict.verdict if verdict is not None else None,
-        mfu=_rounded(best.mfu_ratio, 3) if best.mfu_ratio is not None else None,
-        coefficient_of_variation=_ratio(best.median_coefficient_of_variation),
-        spent_device_hours=hours,
-        spent_cost=cost,
-    )
+def batch_truth(point: Point, measured: list[RowMeasurement]) -> Fields:
+    """Asked and run. Where a microbatch is found on the device, the repeats know into how many a step was divided."""
+    planned = division(point.config, point.devices)
+    microbatches = max((one.microbatches or 0 for one in measured), default=0) or planned.microbatches
+    whole = microbatches == planned.microbatches
+    return {
+        "requested_global_batch_size": planned.asked,
+        "global_batch_size": planned.run,
+        "per_device": planned.per_device,
+        "device_microbatch_size": planned.microbatch if whole else -(-planned.per_device // microbatches),
+        "microbatches": microbatches,
+    }
 
 
-def _money(value: Decimal) -> str:
-    return _rounded(value, 0 if value >= PENNIES_BELOW else 2)
+def median_spread(measured: list[RowMeasurement]) -> Fields:
+    """Of medianImagesPerSecond, which gates compare: a stall within a window hardly moves it."""
+    spread = sample([one.median_images_per_second for one in measured])
+    return {
+        "median_images_per_second": decimal(spread.mean, PLACES),
+        "median_standard_deviation": optional_statistic(spread.standard_deviation),
+        "median_coefficient_of_variation": optional_statistic(spread.coefficient_of_variation),
+        "disturbed_repeats": sum(one.disturbed for one in measured),
+    }
 
 
-def _ratio(value: Decimal | None) -> str | None:
-    return _rounded(value, 4) if value is not None else None
+def extremes(measured: list[RowMeasurement]) -> Fields:
+    """The worst of the repeats; of their median steps the mean."""
+    device_peaks = [one.device_memory_peak_bytes for one in measured if one.device_memory_peak_bytes is not None]
+    steps = sum((one.step_seconds_p50 for one in measured), Decimal(0)) / len(measured)
+    return {
+        "step_seconds_p50": decimal(steps),
+        "drift_ratio": max((one.drift_ratio for one in measured), key=lambda drift: abs(float(drift))),
+        "rank_skew_ratio_max": decimal(max(one.rank_skew_ratio for one in measured), PLACES),
+        "data_wait_ratio_max": decimal(max(one.data_wait_ratio_max for one in measured), PLACES),
+        "host_memory_peak_bytes": max(one.host_memory_peak_bytes for one in measured),
+        "device_memory_peak_bytes": max(device_peaks, default=None),
+        "replaced_samples": sum(one.replaced_samples for one in measured),
+    }
 
 
-def _rounded(value: Decimal, places: int) -> str:
-    return format(rounded_half_up(value, places), "f")
+def optional_statistic(value: float | None) -> Decimal | None:
+    """A statistic that needs two repeats; an interval of a rate does not go below 0."""
+    return decimal(max(0.0, value), PLACES) if value is not None else None

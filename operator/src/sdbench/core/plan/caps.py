@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from sdbench.api.spec import Spec
+from sdbench.core.format import SECONDS_PER_HOUR
 from sdbench.core.snapshot import Bounds
-from sdbench.core.spent import SECONDS_PER_HOUR
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,10 @@ from decimal import Decimal
 
 from sdbench.api.spec import Spec
 from sdbench.api.status import Plan
-from sdbench.core.format import decimal
+from sdbench.core.format import SECONDS_PER_HOUR, decimal
 from sdbench.core.plan.caps import devices_at_once
 from sdbench.core.plan.grid import Trial
 from sdbench.core.snapshot import Bounds
-from sdbench.core.spent import SECONDS_PER_HOUR
 
 PLACES = 3
 

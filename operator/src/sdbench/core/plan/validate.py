@@ -1,14 +1,23 @@
-"""May a question be asked as it is? Its plan, and what its limits, gate, projection and labels ask of that plan."""
+"""May a question be asked as it is? Its plan, and what its limits, gate, projection and labels ask of that plan.
 
-from collections.abc import Iterator
+Which labels and annotations of a question are not its author's to set? The API server's rules, said again.
+
+They are asked here too, because an older CRD may have let the question in.
+
+What does the administrator add to a Benchmark's pods? The preset that it names, if it may be had.
+"""
+
+from collections.abc import Iterator, Mapping
 
 from sdbench.api.benchmark import Benchmark
+from sdbench.api.reserved import reserved
+from sdbench.api.spec import Spec
+from sdbench.api.spec_scheduling import Preset
+from sdbench.core.format import SECONDS_PER_HOUR
 from sdbench.core.plan.caps import budget, devices_at_once
 from sdbench.core.plan.estimate import certain_device_seconds
 from sdbench.core.plan.grid import PlanRefused, Trial, plan
-from sdbench.core.plan.labels import refused_labels
 from sdbench.core.snapshot import Bounds
-from sdbench.core.spent import SECONDS_PER_HOUR
 
 UNBOUNDED = Bounds()
 ITSELF = "a benchmark cannot be compared with itself: name another"
@@ -71,3 +80,29 @@ def _of_stages(benchmark: Benchmark, planned: tuple[Trial, ...]) -> Iterator[Pla
                 "a rateRatio"
             )
             yield PlanRefused(path, sentence)
+
+
+def refused_labels(spec: Spec) -> Iterator[PlanRefused]:
+    """Each that is refused, with a sentence."""
+    for path, keys in (("spec.podLabels", spec.pod_labels), ("spec.podAnnotations", spec.pod_annotations)):
+        for key in filter(reserved, keys):
+            yield PlanRefused(path, f"{key} is reserved: see docs/scheduling.md")
+    for key in spec.pod_annotations:
+        if "/" not in key:
+            yield PlanRefused("spec.podAnnotations", f"{key} needs a domain, as in example.org/{key}")
+
+
+PRESET_PATH = "spec.scheduling.preset"
+
+
+def chosen_preset(spec: Spec, presets: Mapping[str, Preset] | None) -> Preset | None:
+    """The named preset, to be pinned; None where none is named or none has a meaning. Raises PlanRefused."""
+    name = spec.scheduling.preset
+    if name is None or presets is None:
+        return None
+    if name not in presets:
+        there = f"there are: {', '.join(sorted(presets))}" if presets else "the administrator has defined none"
+        raise PlanRefused(PRESET_PATH, f"no preset {name}; {there}")
+    if spec.devices.resource in presets[name].resources:
+        raise PlanRefused(PRESET_PATH, f"{name} brings {spec.devices.resource}, of which spec.devices has the number")
+    return presets[name]

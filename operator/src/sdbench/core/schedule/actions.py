@@ -2,13 +2,17 @@
 
 Starts follow from the *new* status, which is stored first: a row says Starting before its job exists. Stops follow
 from the *stored* status: what an Attempt left is kept before it is removed, whatever crashes in between.
+
+When does a Benchmark delete itself? spec.ttlSecondsAfterFinished after it has ended and its devices are free.
+
+A question that was refused has ended, too. What is kept to look at, and the results, go with it.
 """
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
 from sdbench.api.spec import Spec
-from sdbench.api.status import Reason, TrialPhase, TrialRow
+from sdbench.api.status import ConditionStatus, ConditionType, Reason, Status, TrialPhase, TrialRow
 from sdbench.core.attempt.diagnose import SETTLE_SECONDS, obstacles, silence_seconds
 from sdbench.core.attempt.facts import is_ours
 from sdbench.core.plan.grid import Trial
@@ -125,3 +129,13 @@ def _moments(row: TrialRow, snapshot: Snapshot) -> Iterator[datetime]:
     for state in snapshot.attempts:
         if state.name == row.job:
             yield from (obstacle.due for obstacle in obstacles(row, state, spec, image(snapshot)))
+
+
+def expires_at(status: Status, spec: Spec) -> datetime | None:
+    """The moment, once it is known; None while the Benchmark goes on, and without a ttl."""
+    true = {one.type: one.last_transition_time for one in status.conditions if one.status is ConditionStatus.TRUE}
+    ended = true.get(ConditionType.COMPLETE) or true.get(ConditionType.FAILED)
+    clean = true.get(ConditionType.CLEANED_UP)
+    if spec.ttl_seconds_after_finished is None or ended is None or clean is None:
+        return None
+    return max(ended, clean) + timedelta(seconds=spec.ttl_seconds_after_finished)

@@ -6,16 +6,25 @@ A Trial starts once all of this holds, and until then keeps its place:
 * fewer than spec.parallelism Trials run, and with its devices those of all are at most limits.maxDevices;
 * its back-off is over, and what is left of the budget pays for it;
 * of all Benchmarks together, fewer Trials run than the administrator allows.
+
+How many Trials of other Benchmarks keep the next one of this Benchmark waiting?
+
+Those that hold devices, or may; and one for each Benchmark that was created earlier and waits for its turn as well, so
+that the oldest goes first.
 """
 
-from sdbench.api.status import TrialPhase, TrialRow
+from collections.abc import Iterable
+
+from sdbench.api.benchmark import Benchmark
+from sdbench.api.status import ConditionType, TrialPhase, TrialRow
 from sdbench.core.attempt.facts import is_ours
 from sdbench.core.budget import BudgetState
+from sdbench.core.format import WAITS_FOR_OTHERS
 from sdbench.core.plan.caps import devices_at_once
 from sdbench.core.snapshot import Snapshot
 from sdbench.core.trial import backoff
 from sdbench.core.trial import row as row_states
-from sdbench.core.trial.row import LIVE
+from sdbench.core.trial.row import LIVE, unreleased
 from sdbench.core.trial.teardown import teardown_pending
 
 Rows = tuple[TrialRow, ...]
@@ -69,3 +78,22 @@ def _numbered(row: TrialRow, snapshot: Snapshot) -> TrialRow:
     if last <= row.attempt:
         return row
     return row_states.adopt_unknown_attempt(row, last, snapshot)
+
+
+def others_running(of: Benchmark, known: Iterable[Benchmark]) -> int:
+    """The count, from what is stored of all Benchmarks, this one among them or not."""
+    others = [other for other in known if other.metadata.uid != of.metadata.uid]
+    running = sum(row.phase in LIVE or unreleased(row) for other in others for row in other.status.trials)
+    return running + sum(_waits(other) and _age(other) < _age(of) for other in others)
+
+
+def _waits(benchmark: Benchmark) -> bool:
+    wanted = benchmark.metadata.deletion_timestamp is None and not (benchmark.spec.suspend or benchmark.spec.cancel)
+    said = benchmark.status.conditions
+    return wanted and any(one.type is ConditionType.RUNNING and one.reason == WAITS_FOR_OTHERS for one in said)
+
+
+def _age(benchmark: Benchmark) -> tuple[bool, str, str]:
+    """In the order of creation; the UID where two were created in the same second."""
+    created = benchmark.metadata.creation_timestamp
+    return created is None, created.isoformat() if created is not None else "", benchmark.metadata.uid

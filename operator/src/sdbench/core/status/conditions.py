@@ -4,6 +4,11 @@
 `GatePassed` where there is a gate, Unknown until the end and where anything is missing.
 `Reconciling` is there until everything is cleaned up, and stands before `Stalled`, which comes with `Failed`:
 kstatus takes the first that is True, and so sees progress until the devices are free.
+
+What is shown while the cluster does not know PyTorchJobs? That it waits for them; everything else stays as it was.
+
+Nothing is known of any Attempt then, so no row is touched and no deadline is judged. Whatever is over and cleaned up
+needs no PyTorchJobs, and is decided as ever.
 """
 
 from collections.abc import Iterator
@@ -12,14 +17,14 @@ from datetime import datetime
 
 from sdbench.api.status import Condition, ConditionStatus, ConditionType, Reason, TrialRow
 from sdbench.api.status_gate import GateRow, Verdict
-from sdbench.core.format import CONDITION_CHARACTERS, bounded, moment
-from sdbench.core.snapshot import Snapshot
-from sdbench.core.trial.outcome import Outcome
+from sdbench.core.attempt.reasons import with_remedy
+from sdbench.core.format import CONDITION_CHARACTERS, WAITS_FOR_OTHERS, bounded, moment
+from sdbench.core.snapshot import Decision, Event, Snapshot
+from sdbench.core.trial.outcome import Outcome, outcome
 from sdbench.core.trial.row import LIVE, unreleased
 from sdbench.core.trial.teardown import leftovers_of_previous, overdue_teardown, teardown_pending
 
 REFUSED = "PlanRefused"
-OTHERS_FIRST = "WaitsForOtherBenchmarks"
 STATUSES = {True: ConditionStatus.TRUE, False: ConditionStatus.FALSE, None: ConditionStatus.UNKNOWN}
 
 
@@ -116,7 +121,7 @@ def _running(rows: tuple[TrialRow, ...], end: Outcome | None, others_first: bool
         return Fact(ConditionType.RUNNING, False, "WaitsForDevices", left)
     if others_first:
         sentence = "Other benchmarks run as many trials as the administrator allows at once"
-        return Fact(ConditionType.RUNNING, False, OTHERS_FIRST, sentence)
+        return Fact(ConditionType.RUNNING, False, WAITS_FOR_OTHERS, sentence)
     return Fact(ConditionType.RUNNING, False, "Ended" if end else "Waiting")
 
 
@@ -153,3 +158,21 @@ def _cleaned_up(rows: tuple[TrialRow, ...], end: Outcome | None, clean: bool, sn
     if overdue := overdue_teardown(rows, snapshot):
         return Fact(ConditionType.CLEANED_UP, False, "TeardownOverdue", overdue)
     return Fact(ConditionType.CLEANED_UP, False, "CleaningUp" if end else "InProgress")
+
+
+def backend_missing(snapshot: Snapshot) -> bool:
+    """Whether the Benchmark cannot go on without PyTorchJobs, and there are none."""
+    rows = snapshot.benchmark.status.trials
+    return not snapshot.backend and (outcome(rows) is None or any(unreleased(row) for row in rows))
+
+
+def backend_unavailable(snapshot: Snapshot) -> Decision:
+    """The stored status with conditions that say so; it is looked at again with all others, from time to time."""
+    stored, generation = snapshot.benchmark.status, snapshot.benchmark.metadata.generation
+    said = with_remedy(Reason.BACKEND_UNAVAILABLE, "The cluster does not know PyTorchJobs")
+    facts = unavailable_facts(stored.trials, outcome(stored.trials), said, snapshot)
+    conditions = dated(facts, stored.conditions, generation, snapshot.now)
+    status = stored.model_copy(update={"observed_generation": generation, "conditions": conditions})
+    told = any(condition.reason == Reason.BACKEND_UNAVAILABLE for condition in stored.conditions)
+    events = () if told else (Event(True, Reason.BACKEND_UNAVAILABLE, said),)
+    return Decision(status, events=events)

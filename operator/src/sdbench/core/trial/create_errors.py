@@ -15,10 +15,9 @@ from datetime import timedelta
 from enum import Enum
 
 from sdbench.api.status import Reason, Status, TrialRow
-from sdbench.core.attempt.blockers import STUCK_SECONDS
-from sdbench.core.attempt.consequences import Consequence
+from sdbench.core.attempt.blockers import BY_QUOTA, STUCK_SECONDS, UNCOUNTED_QUOTA
 from sdbench.core.attempt.diagnose import Diagnosis
-from sdbench.core.attempt.forbidden import BY_QUOTA, UNCOUNTED_QUOTA
+from sdbench.core.attempt.reasons import Consequence
 from sdbench.core.format import bounded
 from sdbench.core.snapshot import Snapshot
 from sdbench.core.trial.row import concluded

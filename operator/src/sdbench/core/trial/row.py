@@ -14,8 +14,8 @@ from math import isfinite
 from sdbench.api.names import attempt_name
 from sdbench.api.status import EnvironmentRow, Reason, RowMeasurement, TrialPhase, TrialRow
 from sdbench.core.attempt import facts
-from sdbench.core.attempt.consequences import SCOPES, Consequence
 from sdbench.core.attempt.diagnose import Diagnosis, diagnose, diagnosis, has_first_sign_of_end, obstacles
+from sdbench.core.attempt.reasons import SCOPES, Consequence
 from sdbench.core.format import bounded, decimal, moment, signed
 from sdbench.core.plan.grid import Trial
 from sdbench.core.snapshot import AttemptState, Snapshot
