@@ -1,24 +1,24 @@
 """Which reference pages follow from the code? Writes spec.md, endings.md and metrics.md; `make generate` runs it."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
 
+from sdbench.api.consequences import Consequence
 from sdbench.api.crd.schema import definition
+from sdbench.api.reasons import BY_EXIT_CODE, Reason
 from sdbench.api.spec import Limits, Retention
-from sdbench.api.status import Reason
 from sdbench.controller.metrics import definitions
 from sdbench.core.attempt.blockers import STUCK_SECONDS
 from sdbench.core.attempt.diagnose import NODE_SECONDS, SETTLE_SECONDS, silence_seconds
-from sdbench.core.attempt.reasons import CONSEQUENCES, STORIES, Consequence
-from sdbench.core.attempt.root_cause import CODES
 from sdbench.core.trial.create_errors import REFUSED_SECONDS
 from sdbench.core.trial.retention import MOST
 from sdbench_trainer.measure.metrics import METRICS, MetricType
-from sdbench_trainer.report import ExitCode
+from sdbench_trainer.report import ExitCode, RootCauseRank, root_cause_rank
 
 FOLDER = Path(__file__).parent
 RULES = FOLDER.parent / "charts" / "sdbench" / "files" / "prometheus.yaml"
@@ -89,80 +89,66 @@ DEADLINES = (
     ("limits.totalSeconds", "the operator, also if PID 1 itself hangs", "`DeadlineExceeded`"),
     ("limits.teardownSeconds", "the operator", "`CleanedUp` is False with the reason TeardownOverdue"),
 )
-"""Each limit with who keeps it and what is told when it is over."""
+"""Each limit with who keeps it and how it is reported when it is over."""
 
-FOLLOWS = {
-    Consequence.MEASURED: "its result counts",
-    Consequence.STOPS_SWEEP: "the sweep stops: every Trial would share the cause",
-    Consequence.ENDS_POINT: "its Point ends: the other repeats are skipped, other Points go on",
-    Consequence.RETRIED: "another Attempt while `retries` last",
-    Consequence.RESUMED: "another Attempt",
-    Consequence.BACKS_OFF: "another Attempt after a while",
-    Consequence.GIVES_UP: "this Trial only is given up",
-    Consequence.SPARES: "nothing is missing without it",
+SECONDS = {"settle": SETTLE_SECONDS, "stuck": STUCK_SECONDS, "refused": REFUSED_SECONDS, "node": NODE_SECONDS}
+"""Values that the texts of reasons and of docs/templates/endings.md name in braces."""
+
+RANKS = {
+    RootCauseRank.NAMED: "1: names its cause",
+    RootCauseRank.WAITED: "2: waited for another rank",
+    RootCauseRank.RANK_KILLED: "3: a rank was killed",
+    RootCauseRank.BUG: "4: may follow from another rank's end",
+    RootCauseRank.COLLECTIVE: "5: may follow from a peer's end",
+    RootCauseRank.PEER: "6: another end explains it",
+    RootCauseRank.POD_KILLED: "7: may follow from anything",
 }
-"""The consequences in a person's words."""
+"""How well an end explains a failure, best first."""
 
 
-def reason_row(reason: Reason) -> str:
-    """What there is to say of a reason."""
-    story, consequence = STORIES[reason], CONSEQUENCES.get(reason)
-    seconds = {"settle": SETTLE_SECONDS, "stuck": STUCK_SECONDS, "refused": REFUSED_SECONDS, "node": NODE_SECONDS}
-    follows = FOLLOWS[consequence] if consequence is not None else "the Benchmark waits"
-    counts = "yes" if consequence is Consequence.RETRIED else "no"
-    row = (f"`{reason}`", story.when, story.remedy, follows, counts, story.told.format(**seconds))
-    return f"| {' | '.join(row)} |"
+def table(header: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> str:
+    """A table in Markdown."""
+    lines = (header, ("---",) * len(header), *rows)
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
+def reason_row(reason: Reason) -> tuple[str, ...]:
+    """One line of the table of reasons."""
+    entry = reason.entry
+    code = f" (exit code {int(entry.exit_code)})" if entry.exit_code is not None else ""
+    follows = entry.consequence.value.sentence
+    counts = "yes" if entry.consequence is Consequence.RETRIED else "no"
+    return (f"`{reason}`", f"{entry.when}{code}", entry.remedy, follows, counts, entry.reported.format(**SECONDS))
+
+
+def exit_code_rows() -> Iterator[tuple[object, ...]]:
+    """What each exit code of a training pod means, and how well it explains a failure."""
+    yield int(ExitCode.OK), f"`{Reason.MEASURED}`", ""
+    for code, reason in sorted(BY_EXIT_CODE.items()):
+        yield int(code), f"`{reason}`", RANKS[root_cause_rank(code)]
+    yield "137, with a Report", f"`{Reason.INTERRUPTED}`", RANKS[RootCauseRank.RANK_KILLED]
+    yield "137, 143", f"`{Reason.INTERRUPTED}`: killed by SIGKILL or SIGTERM", RANKS[RootCauseRank.POD_KILLED]
+    yield "any other", f"`{Reason.CRASHED}`", RANKS[RootCauseRank.BUG]
 
 
 def endings_page() -> str:
     """How an Attempt ends, what to do about it, and what follows for the Benchmark."""
-    lines = [
-        GENERATED,
-        "# How an Attempt ends, and what follows\n",
-        "The reason stands in the Trial's row (`status.trials[].reason`) with a sentence that says what to do and",
-        "names the pod to look at. A void Attempt's measurement is dropped, its devices are freed, and only then",
-        "does anything else start.\n",
-        "The job of an Attempt that ended badly by itself stays with its ended pods for `retention.failedSeconds`",
-        f"({Retention().failed_seconds} s unless asked otherwise, of a Benchmark at most {MOST} jobs): `kubectl logs`",
-        "of the pod that the row names tells more. What never ran, and what spec.suspend, spec.cancel or a budget",
-        "stopped, is deleted at once; if pods run on after one has failed, all of the job is deleted",
-        f"{SETTLE_SECONDS} s later.\n",
-        "## Reasons\n",
-        "| reason | when | what to do | what follows | counts against `retries` | told |\n|---|---|---|---|---|---|",
-        *(reason_row(reason) for reason in Reason),
-        "\nSome reasons have a second consequence, which the row's `scope` tells. `PodsForbidden` by a rule about",
-        "amounts (a quota, a LimitRange) or by an admission policy ends its Point only: another may ask for less.",
-        "`Unschedulable` after limits.gangSeconds gives the devices back and is tried again, uncounted, within",
-        "limits.queuedSeconds in all. What keeps a pod from running (`ImagePull`, `SecretMissing`, `ConfigInvalid`,",
-        "`DeadlineExceeded`) is told before its time if a pod that runs has given up waiting for it, or the",
-        "training-operator's init container that waits for the master has. That is another Attempt while `retries`",
-        "last, and then what usually follows. A pod that has reached the master waits for the others as long as",
-        "limits.startSeconds lets them be started; that init container's own patience is the training-operator's.\n",
-        "## Exit codes of a training pod\n",
-        "The first cause wins: a rank that lost a peer waits some seconds so that the culprit is heard first, and so",
-        f"does the operator, {SETTLE_SECONDS} s. Of several pods the culprit is that whose end tells most: a container",
-        "that the kubelet calls `OOMKilled` (`OutOfMemoryHost` whatever its code), then a code that names its cause,",
-        "then 66 and 71, then a rank that was killed (137), then 70 and unknown codes, then 73, 69, and at last",
-        "other 137 and 143; ties by pod. Of several that stall (71) it is the one whose rank came least far in its",
-        "steps: the others stand in a collective and wait for it.\n",
-        "A rank that waits in vain (66, 71) may wait for one on a lost node: what the cluster says of any pod goes",
-        "before. It says so some 80 s after the node's last sign, and a watchdog may be faster. So while not all pods",
-        f"have ended by themselves, 71 is believed {NODE_SECONDS} s after the silence can have begun: with the default",
-        f"limits {silence_seconds(Limits())} s after the first 71. The devices stay held meanwhile. A toleration of",
-        "the author's that keeps pods longer on a lost node makes such an end `Stalled`.\n",
-        "| code | reason |\n|---|---|",
-        f"| {ExitCode.OK.value} | `{Reason.MEASURED}` |",
-        *(f"| {int(code)} | `{meaning.reason}` |" for code, meaning in CODES.items()),
-        f"| 137, 143 | `{Reason.INTERRUPTED}`: killed by SIGKILL or SIGTERM |",
-        f"| any other | `{Reason.CRASHED}` |",
-        "\n## Deadlines\n",
-        "The limits of a run that goes on are kept inside the pods, and hold with the operator down.",
-        "PyTorchJob's own `activeDeadlineSeconds` is not used: the training-operator does not enforce it on a job",
-        "from which no event comes.\n",
-        "| limit | kept by | told as |\n|---|---|---|",
-        *(f"| `{limit}` | {keeper} | {told} |" for limit, keeper, told in DEADLINES),
-    ]
-    return "\n".join(lines) + "\n"
+    reasons = ("reason", "when", "what to do", "what follows", "counts against `retries`", "reported")
+    tables = {
+        "reasons": table(reasons, map(reason_row, Reason)),
+        "exit_codes": table(("code", "reason", "root cause"), exit_code_rows()),
+        "deadlines": table(("limit", "kept by", "reported as"), ((f"`{limit}`", *rest) for limit, *rest in DEADLINES)),
+    }
+    values = SECONDS | {"kept": Retention().failed_seconds, "most": MOST, "silence": silence_seconds(Limits())}
+    return from_template("endings.md", tables, values)
+
+
+def from_template(name: str, tables: dict[str, str], values: Mapping[str, int] = MappingProxyType({})) -> str:
+    """A template of docs/templates with its tables and its values in braces."""
+    text = (FOLDER / "templates" / name).read_text()
+    for value, number in values.items():
+        text = text.replace(f"{{{value}}}", str(number))
+    return GENERATED + "\n" + re.sub(r"<!-- table: (\w+) -->", lambda found: tables[found[1]], text)
 
 
 def metric_table(rows: Iterable[tuple[str, str, tuple[str, ...], str]]) -> str:
@@ -203,8 +189,7 @@ def metrics_page() -> str:
         "operator": series_table(definitions.OF_OPERATOR),
         "rules": rule_table(),
     }
-    template = (FOLDER / "templates" / "metrics.md").read_text()
-    return GENERATED + "\n" + re.sub(r"<!-- table: (\w+) -->", lambda found: tables[found[1]], template)
+    return from_template("metrics.md", tables)
 
 
 def pages() -> dict[str, str]:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.control_plane.components import ControlPlane
-from sdbench.api.status import Reason, TrialPhase, TrialRow
+from sdbench.api.reasons import Reason
+from sdbench.api.status import TrialPhase, TrialRow
 from testkit.cluster.scripted_pods import pods_of
 from testkit.operators.operator_process import apply, read
 from testkit.operators.single_pass import arranged, row_after

@@ -6,6 +6,7 @@ from typing import Any
 
 from sdbench.api.benchmark import Benchmark, Metadata
 from sdbench.api.names import API_VERSION, KIND
+from sdbench.api.reasons import Reason
 from sdbench.api.spec import Devices, Spec
 from sdbench.api.status import (
     Condition,
@@ -14,7 +15,6 @@ from sdbench.api.status import (
     EnvironmentRow,
     Phase,
     PointRow,
-    Reason,
     Status,
     TrialPhase,
     TrialRow,

@@ -3,8 +3,9 @@
 from datetime import datetime
 from statistics import fmean, stdev
 
+from sdbench.api.reasons import Reason
 from sdbench.api.spec import Spec
-from sdbench.api.status import Reason, Status, TrialPhase, TrialRow
+from sdbench.api.status import Status, TrialPhase, TrialRow
 from sdbench.core.snapshot import Snapshot
 from sdbench.core.trial.row import LIVE, TERMINAL
 

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from harness.control_plane.components import ControlPlane
-from sdbench.api.status import Reason, Scope, TrialPhase, TrialRow
+from sdbench.api.consequences import Scope
+from sdbench.api.reasons import Reason
+from sdbench.api.status import TrialPhase, TrialRow
 from sdbench.controller.apiserver.errors import ApiError
 from sdbench.core.trial.create_errors import REFUSED_SECONDS
 from testkit.operators.operator_process import apply, read

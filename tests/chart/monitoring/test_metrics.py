@@ -13,7 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from chart.support.promtool import warnings_about
 from harness.ports import free_ports
 from sdbench.api.benchmark import Benchmark
-from sdbench.api.status import Reason, TrialPhase
+from sdbench.api.reasons import Reason
+from sdbench.api.status import TrialPhase
 from sdbench.api.status_gate import GateRow, Verdict
 from sdbench.controller.apiserver.requests import CALLS
 from sdbench.controller.metrics import definitions

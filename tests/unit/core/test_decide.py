@@ -2,7 +2,8 @@
 
 from decimal import Decimal
 
-from sdbench.api.status import Phase, Reason, TrialPhase
+from sdbench.api.reasons import Reason
+from sdbench.api.status import Phase, TrialPhase
 from sdbench.core.decide import decide
 from unit.core.worlds import after, attempt, benchmark, condition, exited, pod, report, snapshot, spec
 

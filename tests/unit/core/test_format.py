@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from sdbench.api.status import EnvironmentRow, Reason, RowMeasurement, Scope, Status, TrialPhase
+from sdbench.api.consequences import Scope
+from sdbench.api.reasons import Reason
+from sdbench.api.status import EnvironmentRow, RowMeasurement, Status, TrialPhase
 from sdbench.core.decide import decide
 from sdbench.core.format import bounded, decimal, moment, signed
 from sdbench.core.measure.points import point_rows

@@ -6,7 +6,8 @@ import pytest
 from rich.console import Console
 
 from page import sample
-from sdbench.api.status import Reason, Status, TrialPhase
+from sdbench.api.reasons import Reason
+from sdbench.api.status import Status, TrialPhase
 from sdbench.core.snapshot import CreateJob
 from sdbench.core.trial.row import row_measurement
 from sdbench.local.display import Lines, display_on

@@ -40,6 +40,43 @@ class ExitCode(IntEnum):
     MIXED_DEVICES = 74
 
 
+class RootCauseRank(IntEnum):
+    """How well an end explains why a run failed, best first: among the ranks of a pod and among the pods of a run."""
+
+    NAMED = 0
+    """The exit code names its cause."""
+    WAITED = 1
+    """Nothing happened: somebody did not come, or did not go on."""
+    RANK_KILLED = 2
+    """A signal killed the rank."""
+    BUG = 3
+    """An exception, which another rank's end may have caused."""
+    COLLECTIVE = 4
+    """A collective operation failed, perhaps because of a peer."""
+    PEER = 5
+    """A peer was lost, so another end explains it."""
+    POD_KILLED = 6
+    """PID 1 itself was stopped or killed, which may follow from anything."""
+
+
+_RANKS = {
+    ExitCode.RENDEZVOUS_TIMEOUT: RootCauseRank.WAITED,
+    ExitCode.STALLED: RootCauseRank.WAITED,
+    ExitCode.BUG: RootCauseRank.BUG,
+    ExitCode.COLLECTIVE_ERROR: RootCauseRank.COLLECTIVE,
+    ExitCode.PEER_LOST: RootCauseRank.PEER,
+}
+
+
+def root_cause_rank(code: int) -> RootCauseRank:
+    """How well an exit code, or 128 + signal, explains a failure; a code without a name counts as a bug."""
+    if code >= 128:
+        return RootCauseRank.RANK_KILLED
+    if code not in ExitCode.__members__.values():
+        return RootCauseRank.BUG
+    return _RANKS.get(ExitCode(code), RootCauseRank.NAMED)
+
+
 class WindowState(IntEnum):
     """Where a run is in its measurement; the value of the metric sdbench_window_state."""
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 from pydantic import Field, PlainSerializer
 
+from sdbench.api.consequences import Scope
+from sdbench.api.reasons import Reason
 from sdbench.api.status_gate import GateRow, Verdict
 from sdbench.api.status_model import Answer
 from sdbench.api.status_resolved import Resolved
@@ -44,53 +46,6 @@ class TrialPhase(StrEnum):
     SUCCEEDED = "Succeeded"
     FAILED = "Failed"
     SKIPPED = "Skipped"
-
-
-class Reason(StrEnum):
-    """Why an Attempt ended, or a condition is what it is: for machines."""
-
-    MEASURED = "Measured"
-    CONFIG_INVALID = "ConfigInvalid"
-    DATA_MISSING = "DataMissing"
-    SECRET_MISSING = "SecretMissing"
-    IMAGE_PULL = "ImagePull"
-    PODS_FORBIDDEN = "PodsForbidden"
-    UNSCHEDULABLE = "Unschedulable"
-    NOT_ADMITTED = "NotAdmitted"
-    RENDEZVOUS_TIMEOUT = "RendezvousTimeout"
-    OUT_OF_MEMORY_DEVICE = "OutOfMemoryDevice"
-    OUT_OF_MEMORY_HOST = "OutOfMemoryHost"
-    LOSS_NOT_FINITE = "LossNotFinite"
-    PEER_LOST = "PeerLost"
-    COLLECTIVE_ERROR = "CollectiveError"
-    MIXED_IMAGES = "MixedImages"
-    MIXED_DEVICES = "MixedDevices"
-    CRASHED = "Crashed"
-    STALLED = "Stalled"
-    SHARED_MEMORY_FULL = "SharedMemoryFull"
-    DEADLINE_EXCEEDED = "DeadlineExceeded"
-    INTERRUPTED = "Interrupted"
-    PREEMPTED = "Preempted"
-    EVICTED = "Evicted"
-    NODE_LOST = "NodeLost"
-    JOB_DELETED = "JobDeleted"
-    REPORT_LOST = "ReportLost"
-    NAME_CONFLICT = "NameConflict"
-    BACKEND_UNAVAILABLE = "BackendUnavailable"
-    BUDGET_EXCEEDED = "BudgetExceeded"
-    SUSPENDED = "Suspended"
-    CANCELLED = "Cancelled"
-    SKIPPED = "Skipped"
-    CONVERGED = "Converged"
-    UNKNOWN = "Unknown"
-
-
-class Scope(StrEnum):
-    """How far the cause of a failure reaches: which other Trials are not worth a try."""
-
-    TRIAL = "Trial"
-    POINT = "Point"
-    SWEEP = "Sweep"
 
 
 class ConditionStatus(StrEnum):
@@ -265,6 +220,7 @@ class Summary(Answer):
     """The line of `kubectl get`, of the largest measured count."""
 
     trials: str = Field(description="Ended of planned, as in 18/54.")
+    reason: str = Field("", description="Why the Benchmark waits, or what failed; empty when all is well.")
     devices: int | None = None
     images_per_second: str | None = None
     scaling_efficiency: str | None = None

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sdbench.api.benchmark import Benchmark, Metadata
-from sdbench.api.status import ConditionStatus, ConditionType, Reason
+from sdbench.api.reasons import Reason
+from sdbench.api.status import ConditionStatus, ConditionType
 from sdbench.controller.apiserver.cluster import Key, key_of
 from sdbench.core.trial.retention import may_keep_a_job
 

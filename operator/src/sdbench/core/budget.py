@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from sdbench.api.status import Reason, TrialPhase, TrialRow
+from sdbench.api.reasons import Reason
+from sdbench.api.status import TrialPhase, TrialRow
 from sdbench.core.attempt.diagnose import Diagnosis, diagnosis
 from sdbench.core.format import SECONDS_PER_HOUR
 from sdbench.core.plan.caps import Budget, budget

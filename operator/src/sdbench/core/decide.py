@@ -12,17 +12,10 @@ A decision is made from the stored status and the World alone, so it may be drop
 
 from dataclasses import dataclass, replace
 
+from sdbench.api.consequences import Scope
+from sdbench.api.reasons import Reason
 from sdbench.api.spec import Spec
-from sdbench.api.status import (
-    EnvironmentRow,
-    Phase,
-    PointRow,
-    Reason,
-    Scope,
-    Status,
-    TrialPhase,
-    TrialRow,
-)
+from sdbench.api.status import EnvironmentRow, Phase, PointRow, Status, TrialPhase, TrialRow
 from sdbench.api.status_gate import GateRow
 from sdbench.api.status_resolved import Resolved
 from sdbench.core.attempt.diagnose import diagnosis

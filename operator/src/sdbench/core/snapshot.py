@@ -9,8 +9,9 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from sdbench.api.benchmark import Benchmark
+from sdbench.api.reasons import Reason
 from sdbench.api.spec_scheduling import Preset
-from sdbench.api.status import Reason, Status
+from sdbench.api.status import Status
 from sdbench.api.workload import Workload
 from sdbench_trainer.report import Report
 from sdbench_trainer.run import RunConfig

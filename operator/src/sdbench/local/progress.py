@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from sdbench.api.benchmark import Benchmark
-from sdbench.api.status import Reason, TrialPhase, TrialRow
+from sdbench.api.reasons import Reason
+from sdbench.api.status import TrialPhase, TrialRow
 from sdbench.core.snapshot import CreateJob
 from sdbench.local.live_metrics import Reading
 from sdbench_trainer.report import WindowState

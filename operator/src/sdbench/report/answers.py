@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from sdbench.api.benchmark import Benchmark
+from sdbench.api.reasons import Reason
 from sdbench.api.spec_projection import Projection
-from sdbench.api.status import Condition, ConditionStatus, ConditionType, Phase, PointRow, Reason, TrialPhase, TrialRow
+from sdbench.api.status import Condition, ConditionStatus, ConditionType, Phase, PointRow, TrialPhase, TrialRow
 from sdbench.core.format import SECONDS_PER_HOUR
 from sdbench.report.notes import marks, numbered
 

@@ -9,7 +9,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from sdbench.api.benchmark import Benchmark
-from sdbench.api.status import ConditionType, Reason, Status, TrialPhase, TrialRow
+from sdbench.api.reasons import Reason
+from sdbench.api.status import ConditionType, Status, TrialPhase, TrialRow
 from sdbench.api.status_gate import GateRow, Verdict
 from sdbench.controller.apiserver import errors
 from sdbench.controller.apiserver.errors import ApiError

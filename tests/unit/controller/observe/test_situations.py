@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from sdbench.api.status import Reason, TrialPhase, TrialRow
+from sdbench.api.reasons import Reason
+from sdbench.api.status import TrialPhase, TrialRow
 from sdbench.controller.apiserver.client import Document
 from sdbench.controller.observe import attempts
 from sdbench.core.attempt.diagnose import Diagnosis, diagnose
 from sdbench.core.attempt.facts import pods_checksum
-from sdbench.core.attempt.reasons import STORIES
 from sdbench.core.plan.grid import plan
 from sdbench.core.snapshot import AttemptState
 from sdbench_trainer.report import Report, ReportError, message
@@ -291,5 +291,5 @@ def test_what_a_cluster_says_becomes_its_reason_with_a_sentence(reason: Reason, 
 
 
 def test_every_reason_has_a_situation_or_comes_from_elsewhere() -> None:
-    assert set(SITUATIONS) | set(NOT_OF_AN_ATTEMPT) == set(Reason) == set(STORIES)
+    assert set(SITUATIONS) | set(NOT_OF_AN_ATTEMPT) == set(Reason)
     assert not set(SITUATIONS) & set(NOT_OF_AN_ATTEMPT)

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from sdbench.api.status import Reason
-from sdbench.core.attempt.reasons import Consequence
+from sdbench.api.consequences import Consequence
+from sdbench.api.reasons import Reason
 from sdbench.core.snapshot import AttemptState, PodExit, PodState, WarningEvent
 from unit.core.trial.ends import IMAGE, NAME, RUNNING, end_of
 from unit.core.worlds import NOON, attempt, exited, pod
@@ -123,7 +123,7 @@ def test_a_pod_may_outlast_another_from_the_moment_at_which_that_was_seen_to_end
     assert end_of(state, seconds=759, ended_at=NOON + timedelta(seconds=100)) is None
     end = end_of(state, seconds=760, ended_at=NOON + timedelta(seconds=100))
     assert end is not None
-    assert (end.reason, end.given_up, "Pod pod-1 runs on" in end.message) == (Reason.STALLED, True, True)
+    assert (end.reason, end.limit_over, "Pod pod-1 runs on" in end.message) == (Reason.STALLED, True, True)
 
 
 @pytest.mark.parametrize(

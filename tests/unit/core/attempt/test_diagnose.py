@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 
-from sdbench.api.status import Reason
+from sdbench.api.consequences import Consequence
+from sdbench.api.reasons import BY_EXIT_CODE, Reason
 from sdbench.core.attempt.diagnose import SETTLE_SECONDS
 from sdbench.core.attempt.facts import pods_checksum
-from sdbench.core.attempt.reasons import CONSEQUENCES, SCOPES, STORIES, Consequence
-from sdbench.core.attempt.root_cause import CODES
 from sdbench.core.snapshot import AttemptState, PodExit, PodState
 from sdbench_trainer.report import ExitCode, Report, ReportError
 from unit.core.trial.ends import NAME, RUNNING, end_of
@@ -100,8 +99,8 @@ def test_the_culprit_is_the_pod_with_the_most_telling_end(
     assert end is not None
     assert end.reason is reason
     assert named in end.message
-    assert end.consequence is CONSEQUENCES[reason]
-    assert STORIES[reason].remedy in end.message
+    assert end.consequence is reason.consequence
+    assert reason.remedy in end.message
 
 
 @pytest.mark.parametrize("code", [69, 70, 73, 134, 137, 143])
@@ -112,23 +111,25 @@ def test_a_weak_cause_waits_for_a_stronger_one(code: int) -> None:
     assert end_of(state, seconds=15 + SETTLE_SECONDS, ended_at=NOON + timedelta(seconds=15)) is not None
 
 
-def test_every_exit_code_has_a_meaning() -> None:
-    assert set(CODES) == set(ExitCode) - {ExitCode.OK}
+def test_every_exit_code_has_one_reason() -> None:
+    assert set(BY_EXIT_CODE) == set(ExitCode) - {ExitCode.OK}
+    assert len(set(BY_EXIT_CODE.values())) == len(BY_EXIT_CODE)
 
 
-def test_every_reason_has_a_story_and_what_is_no_success_a_remedy() -> None:
-    assert set(STORIES) == set(Reason)
-    assert {reason for reason, story in STORIES.items() if not story.remedy} == {Reason.MEASURED, Reason.CONVERGED}
+def test_every_reason_but_success_has_a_remedy() -> None:
+    assert {reason for reason in Reason if not reason.remedy} == {Reason.MEASURED, Reason.CONVERGED}
+    assert all(reason.entry.when for reason in Reason)
 
 
-def test_every_reason_has_a_consequence_and_every_failure_a_scope() -> None:
-    assert set(CONSEQUENCES) == set(Reason) - {Reason.BACKEND_UNAVAILABLE}, "which ends no Attempt"
-    assert set(SCOPES) == set(Consequence) - {
+def test_every_consequence_that_can_fail_a_row_has_a_scope() -> None:
+    assert {one for one in Consequence if one.value.scope is None} == {
         Consequence.MEASURED,
         Consequence.RESUMED,
         Consequence.BACKS_OFF,
-        Consequence.SPARES,
+        Consequence.NOT_NEEDED,
+        Consequence.WAITS,
     }
+    assert [reason for reason in Reason if reason.consequence is Consequence.WAITS] == [Reason.BACKEND_UNAVAILABLE]
 
 
 SEEN: dict[str, Any] = {"pods_checksum": pods_checksum(RUNNING), "scheduled_at": NOON}

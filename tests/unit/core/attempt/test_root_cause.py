@@ -4,7 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from sdbench.api.status import Reason, TrialPhase, TrialRow
+from sdbench.api.reasons import Reason
+from sdbench.api.status import TrialPhase, TrialRow
 from sdbench.core.attempt.diagnose import SETTLE_SECONDS
 from sdbench.core.decide import decide
 from sdbench.core.snapshot import Decision, PodState, Snapshot

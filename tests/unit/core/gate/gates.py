@@ -4,6 +4,7 @@ from decimal import Decimal
 from typing import Any
 
 from sdbench.api.benchmark import Benchmark
+from sdbench.api.reasons import Reason
 from sdbench.api.spec import Spec
 from sdbench.api.spec_gate import Gate
 from sdbench.api.status import (
@@ -12,7 +13,6 @@ from sdbench.api.status import (
     ConditionType,
     EnvironmentRow,
     PointRow,
-    Reason,
     Status,
     TrialPhase,
     TrialRow,

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from sdbench.api.status import ConditionType, PointRow, Reason
+from sdbench.api.reasons import Reason
+from sdbench.api.status import ConditionType, PointRow
 from sdbench.api.status_gate import GateRow, Limit, Verdict
 from sdbench.core.snapshot import Reference
 from unit.core.gate.gates import BASELINE, REPEATS, answer, asked, baseline, complete, environment, row, verdict

@@ -3,8 +3,9 @@
 from decimal import Decimal
 from typing import Any
 
+from sdbench.api.reasons import Reason
 from sdbench.api.spec import Spec
-from sdbench.api.status import EnvironmentRow, PointRow, Reason, TrialPhase, TrialRow
+from sdbench.api.status import EnvironmentRow, PointRow, TrialPhase, TrialRow
 from sdbench.core.budget import Spent
 from sdbench.core.measure.points import point_rows
 from sdbench.core.plan.grid import plan

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from sdbench.api.reasons import Reason
 from sdbench.api.spec import Spec
-from sdbench.api.status import Phase, Reason, TrialPhase, TrialRow
+from sdbench.api.status import Phase, TrialPhase, TrialRow
 from sdbench.core.decide import decide
 from sdbench.core.plan.grid import plan
 from sdbench.core.schedule.early_stop import skip_converged

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from sdbench.api.consequences import Consequence, Scope
+from sdbench.api.reasons import Reason
 from sdbench.api.spec import Limits, Spec
-from sdbench.api.status import Phase, Reason, Scope, TrialPhase, TrialRow
+from sdbench.api.status import Phase, TrialPhase, TrialRow
 from sdbench.core.attempt.diagnose import Diagnosis
-from sdbench.core.attempt.reasons import Consequence
 from sdbench.core.decide import decide
 from sdbench.core.snapshot import AttemptState, Bounds, Decision, Snapshot
 from sdbench.core.trial.backoff import FIRST_SECONDS, LONGEST_SECONDS, delay

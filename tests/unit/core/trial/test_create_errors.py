@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
-from sdbench.api.status import Reason, Scope, TrialPhase, TrialRow
+from sdbench.api.consequences import Scope
+from sdbench.api.reasons import Reason
+from sdbench.api.status import TrialPhase, TrialRow
 from sdbench.core.trial.create_errors import CreateError, row_after_create_error
 from unit.core.worlds import NOON, benchmark, snapshot
 

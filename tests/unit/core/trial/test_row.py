@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from sdbench.api.consequences import Scope
+from sdbench.api.reasons import Reason
 from sdbench.api.spec import Spec
-from sdbench.api.status import Phase, Reason, Scope, TrialPhase
+from sdbench.api.status import Phase, TrialPhase
 from sdbench.core.decide import decide
 from sdbench.core.snapshot import AttemptState, Decision, PodState, Snapshot
 from unit.core.worlds import NOON, after, attempt, benchmark, condition, exited, failure, pod, report, snapshot, spec

@@ -4,7 +4,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from sdbench.api.status import Reason, TrialPhase
+from sdbench.api.reasons import Reason
+from sdbench.api.status import TrialPhase
 from sdbench.core.decide import decide
 from sdbench.core.snapshot import AttemptState, Decision, PodState, Snapshot
 from unit.core.worlds import after, attempt, benchmark, exited, failure, pod, report, snapshot, spec

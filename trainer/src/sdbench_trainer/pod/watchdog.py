@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sdbench_trainer.errors import aborted_code
 from sdbench_trainer.heartbeat import PHASE_WORDS, Heartbeat, RankPhase
-from sdbench_trainer.report import ExitCode
+from sdbench_trainer.report import ExitCode, RootCauseRank, root_cause_rank
 from sdbench_trainer.run import STALL_FLOOR_SECONDS, Watchdog
 
 PEER_SECONDS = 4.0
@@ -16,9 +16,6 @@ RENDEZVOUS_MARGIN_SECONDS = 5.0
 """The ranks' own timeout knows who is missing, so it comes first."""
 
 STALL_STEPS = 100
-
-FOLLOWERS = (ExitCode.BUG, ExitCode.COLLECTIVE_ERROR, ExitCode.PEER_LOST)
-"""Ends that another rank's end may have led to, the likelier culprits first."""
 
 
 def code_of(status: int, last_words: str = "") -> int:
@@ -44,20 +41,13 @@ class RankExit:
     at: float
 
 
-def _suspicion(end: RankExit) -> tuple[int, int]:
-    """Causes that name themselves first, then signals, then followers; ties by rank."""
-    if end.code in FOLLOWERS:
-        return 2 + FOLLOWERS.index(ExitCode(end.code)), end.rank
-    return int(end.code >= 128), end.rank
-
-
 def first_failure(ends: Sequence[RankExit], *, now: float, running: int) -> RankExit | None:
     """Who failed first, once that can be told; None as long as nobody failed or a better culprit may be heard."""
     if not ends:
         return None
-    best = min(ends, key=_suspicion)
-    patient = best.code in FOLLOWERS and running > 0
-    return None if patient and now - ends[0].at < PEER_SECONDS else best
+    best = min(ends, key=lambda end: (root_cause_rank(end.code), end.rank))
+    may_follow = root_cause_rank(best.code) >= RootCauseRank.BUG
+    return None if may_follow and running > 0 and now - ends[0].at < PEER_SECONDS else best
 
 
 def stall_limit(beat: Heartbeat, limits: Watchdog) -> float:

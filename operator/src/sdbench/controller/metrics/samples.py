@@ -9,7 +9,8 @@ from decimal import Decimal
 from functools import partial
 
 from sdbench.api.benchmark import Benchmark
-from sdbench.api.status import Phase, PointRow, Reason, TrialPhase, TrialRow
+from sdbench.api.reasons import Reason
+from sdbench.api.status import Phase, PointRow, TrialPhase, TrialRow
 from sdbench.api.status_gate import Verdict
 from sdbench.controller.apiserver.cluster import Key, key_of
 from sdbench.controller.metrics import definitions

@@ -36,11 +36,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from sdbench.api.consequences import Consequence
+from sdbench.api.reasons import Reason, with_remedy
 from sdbench.api.spec import Limits
-from sdbench.api.status import Reason, TrialRow
+from sdbench.api.status import TrialRow
 from sdbench.api.workload import CA_VOLUME
 from sdbench.core.attempt.facts import container_started_at, unsuspended_since
-from sdbench.core.attempt.reasons import CONSEQUENCES, Consequence, with_remedy
 from sdbench.core.snapshot import AttemptState, PodState, WarningEvent
 
 STUCK_SECONDS = 20
@@ -108,7 +109,7 @@ def blockers(row: TrialRow, state: AttemptState, limits: Limits, image: str) -> 
 def blocker(reason: Reason, what: str, detail: str, since: datetime, seconds: int, over: str = "") -> Blocker:
     """With the usual remedy and consequence of its reason."""
     due = since + timedelta(seconds=seconds)
-    return Blocker(reason, with_remedy(reason, what), detail, due, CONSEQUENCES[reason], over)
+    return Blocker(reason, with_remedy(reason, what), detail, due, reason.consequence, over)
 
 
 def suspended_by(state: AttemptState) -> str:
@@ -163,7 +164,7 @@ def _in_the_queue(row: TrialRow, state: AttemptState, limits: Limits) -> Iterato
         if claim := MISSING_CLAIM.search(pod.unschedulable):
             brief = f"The claim {claim[1]} does not exist; create it or correct spec.data.claim"
             due = unsuspended_since(state) + timedelta(seconds=STUCK_SECONDS)
-            yield Blocker(Reason.DATA_MISSING, brief, "", due, CONSEQUENCES[Reason.DATA_MISSING])
+            yield Blocker(Reason.DATA_MISSING, brief, "", due, Reason.DATA_MISSING.consequence)
     for pod in waiting:
         if pod.unschedulable:
             detail = f"{pod.unschedulable} (limits.queuedSeconds is {seconds})"
@@ -233,7 +234,7 @@ def _without_bundle(pod: PodState, missing: re.Match[str], since: datetime) -> B
     what = f"ConfigMap {missing[1]} does not exist" if missing[1] else f"ConfigMap lacks the key {missing[2]}"
     brief = f"The administrator's CA bundle cannot be mounted: its {what}; create it in this namespace"
     due = since + timedelta(seconds=STUCK_SECONDS)
-    return Blocker(Reason.SECRET_MISSING, brief, f"pod {pod.name}", due, CONSEQUENCES[Reason.SECRET_MISSING])
+    return Blocker(Reason.SECRET_MISSING, brief, f"pod {pod.name}", due, Reason.SECRET_MISSING.consequence)
 
 
 def _unpulled(pod: PodState, since: datetime, state: AttemptState, limits: Limits, image: str) -> Iterator[Blocker]:

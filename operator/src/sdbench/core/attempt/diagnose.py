@@ -1,253 +1,249 @@
-"""Why did an Attempt end? The first cause, with a sentence that says what to do; or None while it runs.
+"""Diagnoses why an Attempt ended: a chain of policies, of which the first that applies decides."""
 
-Causes are asked for in the order in which they tell most: what voids everything, a complete result, a pod that names
-its cause, what the cluster did to the pods, and then ends that may follow from another's. Such a weak cause waits some
-seconds for a stronger one to be heard; a limit that is over comes last.
-
-A rank that stalls may wait for one whose node is lost, and its own patience may be shorter than the cluster's. So its
-word is held until all pods have ended by themselves, or the cluster would have said so.
-
-A job that somebody suspends loses its pods: the training-operator deletes them, they are killed (143), their peers are
-lost (69), they vanish. All of that is the suspension's work, so while a job is suspended no weak cause is asked for:
-it was preempted if its pods had been there, else it waits. `suspend` is set before any pod is deleted, and a job whose
-pods go is read again after them (controller/reconcile.py), so a deleted pod of a job that does not say so was deleted
-by somebody else.
-"""
-
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from sdbench.api.consequences import Consequence
+from sdbench.api.reasons import Reason, with_remedy
 from sdbench.api.spec import Limits, Spec
-from sdbench.api.status import Reason, TrialRow
+from sdbench.api.status import TrialRow
 from sdbench.core.attempt import facts
-from sdbench.core.attempt.blockers import Blocker, blockers, partial_gang, suspended_by, unstarted_pods
-from sdbench.core.attempt.facts import different_images
-from sdbench.core.attempt.reasons import CONSEQUENCES, Consequence, with_remedy
-from sdbench.core.attempt.root_cause import STRONG, WAITED, WEAK, RootCause, disrupted_by, last_words, root_cause
+from sdbench.core.attempt.blockers import blockers, partial_gang, suspended_by, unstarted_pods
+from sdbench.core.attempt.root_cause import STRONG, WAITED, WEAK, disrupted_by, last_words, root_cause
 from sdbench.core.plan.grid import Trial
 from sdbench.core.snapshot import AttemptState
-from sdbench_trainer.report import Report
+from sdbench_trainer.report import Report, RootCauseRank
 from sdbench_trainer.run import STALL_FLOOR_SECONDS
 
 SETTLE_SECONDS = 15
-"""How long a weak cause waits for a stronger one: a rank that lost its peer stays that much longer than the culprit."""
-
+"""How long a weak cause waits for a stronger one: a rank that lost its peer reports it that much later at most."""
 
 NODE_SECONDS = 90
-"""How long after a node fell silent the cluster has said so of its pods: some 80 s after its last sign of life."""
+"""How long after a node fell silent the cluster has marked its pods: some 80 s after the node's last heartbeat."""
 
 
 def silence_seconds(limits: Limits) -> int:
-    """How long after the first pod that stalled the others are waited for: what NODE_SECONDS leave of its patience."""
-    patience = min(limits.first_step_seconds, limits.stall_seconds, STALL_FLOOR_SECONDS)
-    return max(SETTLE_SECONDS, NODE_SECONDS - patience)
+    """How long to wait for other pods after the first that stalled.
+
+    The stalled rank may have waited for a rank on a lost node, and its own timeout may be shorter than the cluster's.
+    """
+    timeout = min(limits.first_step_seconds, limits.stall_seconds, STALL_FLOOR_SECONDS)
+    return max(SETTLE_SECONDS, NODE_SECONDS - timeout)
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """How an Attempt ended."""
+    """Why an Attempt ended, and what follows."""
 
     reason: Reason
     message: str
     consequence: Consequence
     report: Report | None = None
-    """Of a measured Attempt."""
-    given_up: bool = False
-    """Because a limit is over, however long ago a first pod has ended."""
+    """The Report of a measured Attempt."""
+    limit_over: bool = False
+    """A limit is over, however long ago a first pod has ended."""
+
+
+def diagnosis(reason: Reason, message: str) -> Diagnosis:
+    """A Diagnosis with the usual consequence of its reason."""
+    return Diagnosis(reason, message, reason.consequence)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A live row, its Attempt, and what was asked, at the moment of a pass."""
+
+    row: TrialRow
+    state: AttemptState
+    trial: Trial
+    spec: Spec
+    image: str
+    now: datetime
+
+    def has_waited(self, seconds: int) -> bool:
+        """Whether these seconds have passed since the first sign of an end."""
+        return self.row.ended_at is not None and self.now >= self.row.ended_at + timedelta(seconds=seconds)
 
 
 def diagnose(
     row: TrialRow, state: AttemptState, trial: Trial, spec: Spec, image: str, now: datetime
 ) -> Diagnosis | None:
-    """Why the live row's Attempt has ended, the strongest cause first; None while it runs."""
-    return (
-        _name_conflict(state)
-        or _remade(row, state)
-        or _replaced(row, state)
-        or _measured(state, trial)
-        or _culprit(row, state, spec, image, now, {STRONG})
-        or (None if state.suspended else _disrupted(state))
-        or _waited(row, state, spec, image, now)
-        or (_held(row, state) if state.suspended else _disturbed(row, state, spec, image, now))
-        or _given_up(row, state, spec, image, now)
-    )
+    """Why the live row's Attempt has ended; None while it runs or waits."""
+    case = Case(row, state, trial, spec, image, now)
+    return next((found for policy in POLICIES if (found := policy(case)) is not None), None)
 
 
 def has_first_sign_of_end(row: TrialRow, state: AttemptState) -> bool:
-    """Whether a first sign of an end is there, good or bad, from which it is waited for others."""
+    """Whether a pod or the job has ended for the first time, well or not, so that the others are now waited for."""
     if row.ended_at is not None or (state.suspended and not facts.had_all_pods(row)):
         return False
-    return any(pod.lost or pod.exit is not None for pod in state.pods) or _silent(state)
+    return any(pod.lost or pod.exit is not None for pod in state.pods) or _ended_silently(state)
 
 
-def obstacles(row: TrialRow, state: AttemptState, spec: Spec, image: str) -> tuple[Blocker, ...]:
-    """What stands in the way while the Attempt is not ending by itself."""
-    return blockers(row, state, spec.limits, image)
-
-
-def diagnosis(reason: Reason, message: str) -> Diagnosis:
-    """An end with the usual consequence of its reason."""
-    return Diagnosis(reason, message, CONSEQUENCES[reason])
-
-
-def diagnosis_with_remedy(reason: Reason, what: str, detail: str = "") -> Diagnosis:
-    """The same, with what to do about it in the sentence."""
-    return diagnosis(reason, with_remedy(reason, what, detail))
-
-
-def _name_conflict(state: AttemptState) -> Diagnosis | None:
-    if not state.foreign:
+def _name_conflict(case: Case) -> Diagnosis | None:
+    if not case.state.foreign:
         return None
-    return diagnosis_with_remedy(
-        Reason.NAME_CONFLICT, f"Another owner's object is called {state.name}; it is left alone"
-    )
+    what = f"Another owner's object is called {case.state.name}; it is left alone"
+    return diagnosis(Reason.NAME_CONFLICT, with_remedy(Reason.NAME_CONFLICT, what))
 
 
-def _remade(row: TrialRow, state: AttemptState) -> Diagnosis | None:
-    """What another job of the same name left does not count."""
-    return _vanished(row, state) if facts.job_replaced(row, state) else None
+def _job_replaced(case: Case) -> Diagnosis | None:
+    return _job_deleted(case) if facts.job_replaced(case.row, case.state) else None
 
 
-def _replaced(row: TrialRow, state: AttemptState) -> Diagnosis | None:
-    which = facts.replaced_pod(row, state)
-    if which is None:
+def _pod_replaced(case: Case) -> Diagnosis | None:
+    pod = facts.replaced_pod(case.row, case.state)
+    if pod is None:
         return None
-    if facts.suspended_after_scheduling(row, state):
-        return _preempted(state)
-    return diagnosis_with_remedy(
-        Reason.INTERRUPTED, f"{which} was replaced in the middle of the run; what was measured is void"
-    )
+    if facts.suspended_after_scheduling(case.row, case.state):
+        return _preempted(case.state)
+    what = f"{pod} was replaced in the middle of the run; what was measured is void"
+    return diagnosis(Reason.INTERRUPTED, with_remedy(Reason.INTERRUPTED, what))
 
 
-def _measured(state: AttemptState, trial: Trial) -> Diagnosis | None:
+def _measured(case: Case) -> Diagnosis | None:
+    state = case.state
     if not facts.all_exited_well(state):
         return None
-    report = facts.valid_report(state, trial)
+    report = facts.valid_report(state, case.trial)
     if report is None:
-        what = f"The run ended well, but pod {_master(state)} left no complete report of this attempt"
-        return diagnosis_with_remedy(Reason.REPORT_LOST, what)
-    if images := different_images(pod.image_id for pod in state.pods):
-        return diagnosis_with_remedy(Reason.MIXED_IMAGES, "The pods ran different images", " / ".join(images))
+        master = next((pod.name for pod in state.pods if pod.index == 0), "0")
+        what = f"The run ended well, but pod {master} left no complete report of this attempt"
+        return diagnosis(Reason.REPORT_LOST, with_remedy(Reason.REPORT_LOST, what))
+    if images := facts.different_images(pod.image_id for pod in state.pods):
+        sentence = with_remedy(Reason.MIXED_IMAGES, "The pods ran different images", " / ".join(images))
+        return diagnosis(Reason.MIXED_IMAGES, sentence)
     return Diagnosis(Reason.MEASURED, "", Consequence.MEASURED, report)
 
 
-def _culprit(
-    row: TrialRow, state: AttemptState, spec: Spec, image: str, now: datetime, ranks: set[int]
-) -> Diagnosis | None:
-    found = root_cause(state, spec, ranks)
-    if found is None:
-        return None
-    if found.reason is Reason.RENDEZVOUS_TIMEOUT:
-        if gang := partial_gang(row, state):
-            # The others could not come: it is the cluster that has no room for all, and no failure.
-            return Diagnosis(Reason.UNSCHEDULABLE, f"{gang}: {found.sentence}", Consequence.BACKS_OFF)
-        if late := sorted(unstarted_pods(state, spec.limits, image), key=_vague):
-            return _given_up(row, state, spec, image, now) or _awaited_in_vain(late[0], found, row, spec)
-    return diagnosis(found.reason, found.sentence)
+def _named_cause(case: Case) -> Diagnosis | None:
+    return _from_exits(case, STRONG)
 
 
-def _vague(obstacle: Blocker) -> bool:
-    return obstacle.reason is Reason.DEADLINE_EXCEEDED
-
-
-def _awaited_in_vain(obstacle: Blocker, found: RootCause, row: TrialRow, spec: Spec) -> Diagnosis:
-    """Another pod does not run yet, and a peer has no patience left. What stays in the way is told for good at last."""
-    said = f"{obstacle.brief}: pod {found.pod} has given up waiting for it. {obstacle.detail}".strip()
-    again = row.failures < spec.retries
-    return Diagnosis(obstacle.reason, said, Consequence.RETRIED if again else obstacle.consequence)
-
-
-def _held(row: TrialRow, state: AttemptState) -> Diagnosis | None:
-    """Of a suspended job: it may wait as long as nothing of it was seen to run."""
-    return _vanished(row, state) or (_preempted(state) if facts.had_all_pods(row) else None)
-
-
-def _disturbed(row: TrialRow, state: AttemptState, spec: Spec, image: str, now: datetime) -> Diagnosis | None:
-    """What somebody did to the job and its pods; then weak causes."""
-    return _vanished(row, state) or _deleted(row, state) or _settled(row, state, spec, image, now)
-
-
-def _waited(row: TrialRow, state: AttemptState, spec: Spec, image: str, now: datetime) -> Diagnosis | None:
-    """Of a rank that waited in vain; whether for one on a lost node, the cluster may still have to say."""
-    found = root_cause(state, spec, {WAITED})
-    if found is None or (found.reason is Reason.STALLED and not _heard_out(row, state, spec, now)):
-        return None
-    return _culprit(row, state, spec, image, now, {WAITED})
-
-
-def _heard_out(row: TrialRow, state: AttemptState, spec: Spec, now: datetime) -> bool:
-    """Whether no more can be expected to be heard of pods that have stalled."""
-    if facts.all_pods_exist(state) and facts.all_exited(state):
-        return True
-    return row.ended_at is not None and now >= row.ended_at + timedelta(seconds=silence_seconds(spec.limits))
-
-
-def _preempted(state: AttemptState) -> Diagnosis:
-    pods = f"{len(state.pods)} of {state.planned_pods} pods are left"
-    return diagnosis_with_remedy(
-        Reason.PREEMPTED, f"Job {state.name} was suspended by {suspended_by(state)} after its pods were there", pods
-    )
-
-
-def _disrupted(state: AttemptState) -> Diagnosis | None:
-    """The first pod that its node or the cluster has put an end to; one with a known cause tells more."""
-    found = [(reason, pod) for pod in state.pods if (reason := disrupted_by(pod)) is not None]
-    if not found:
+def _disrupted(case: Case) -> Diagnosis | None:
+    """Blames the first pod that was taken off its node, one with a precise reason before others."""
+    found = [(reason, pod) for pod in case.state.pods if (reason := disrupted_by(pod)) is not None]
+    if not found or case.state.suspended:
         return None
     reason, pod = min(found, key=lambda one: (one[0] is Reason.INTERRUPTED, one[1].index))
     word = pod.disruption or (pod.exit.reason if pod.exit is not None else "") or "its end is not known"
     what = f"Pod {pod.name} was taken off node {pod.node or 'unknown'} ({word})"
-    return diagnosis_with_remedy(reason, what, last_words(pod.disruption_message))
+    return diagnosis(reason, with_remedy(reason, what, last_words(pod.disruption_message)))
 
 
-def _vanished(row: TrialRow, state: AttemptState) -> Diagnosis | None:
-    if not facts.job_is_gone(row, state):
+def _waited(case: Case) -> Diagnosis | None:
+    found = root_cause(case.state, case.spec, WAITED)
+    if found is None:
         return None
-    return diagnosis_with_remedy(Reason.JOB_DELETED, f"Job {state.name} was deleted by somebody else")
-
-
-def _deleted(row: TrialRow, state: AttemptState) -> Diagnosis | None:
-    what = facts.deleted_pod(row, state)
-    if not what:
+    all_ended = facts.all_pods_exist(case.state) and facts.all_exited(case.state)
+    if found.reason is Reason.STALLED and not all_ended and not case.has_waited(silence_seconds(case.spec.limits)):
         return None
-    return (
-        _preempted(state)
-        if facts.suspended_after_scheduling(row, state)
-        else diagnosis_with_remedy(Reason.INTERRUPTED, what)
-    )
+    return _from_exits(case, WAITED)
 
 
-def _settled(row: TrialRow, state: AttemptState, spec: Spec, image: str, now: datetime) -> Diagnosis | None:
-    """A weak cause, once no stronger one can be expected."""
-    waited = row.ended_at is not None and now >= row.ended_at + timedelta(seconds=SETTLE_SECONDS)
-    if root_cause(state, spec, {WAITED}) or (not waited and not (state.pods and facts.all_exited(state))):
+def _job_deleted(case: Case) -> Diagnosis | None:
+    if not facts.job_is_gone(case.row, case.state):
         return None
-    if cause := _culprit(row, state, spec, image, now, WEAK):
-        return cause
-    if waited and _silent(state):
-        return diagnosis_with_remedy(
-            Reason.UNKNOWN, f"Job {state.name} ended and its pods do not say why", _last_words(state)
-        )
+    what = f"Job {case.state.name} was deleted by somebody else"
+    return diagnosis(Reason.JOB_DELETED, with_remedy(Reason.JOB_DELETED, what))
+
+
+def _suspended(case: Case) -> Diagnosis | None:
+    """A suspended job whose pods were never there just waits for admission."""
+    return _preempted(case.state) if case.state.suspended and facts.had_all_pods(case.row) else None
+
+
+def _pod_deleted(case: Case) -> Diagnosis | None:
+    what = facts.deleted_pod(case.row, case.state)
+    if not what or case.state.suspended:
+        return None
+    if facts.suspended_after_scheduling(case.row, case.state):
+        return _preempted(case.state)
+    return diagnosis(Reason.INTERRUPTED, with_remedy(Reason.INTERRUPTED, what))
+
+
+def _weak_cause(case: Case) -> Diagnosis | None:
+    state, waited = case.state, case.has_waited(SETTLE_SECONDS)
+    all_ended = bool(state.pods) and facts.all_exited(state)
+    if state.suspended or root_cause(state, case.spec, WAITED) or not (waited or all_ended):
+        return None
+    if found := _from_exits(case, WEAK):
+        return found
+    if waited and _ended_silently(state):
+        what = f"Job {state.name} ended and its pods do not say why"
+        output = next((pod.exit.message for pod in state.pods if pod.exit is not None and pod.report is None), "")
+        detail = " ".join(filter(None, (state.said, last_words(output))))
+        return diagnosis(Reason.UNKNOWN, with_remedy(Reason.UNKNOWN, what, detail))
     return None
 
 
-def _silent(state: AttemptState) -> bool:
+def _limit_over(case: Case) -> Diagnosis | None:
+    for blocker in blockers(case.row, case.state, case.spec.limits, case.image):
+        if blocker.due <= case.now:
+            return Diagnosis(blocker.reason, blocker.sentence, blocker.consequence, limit_over=True)
+    return None
+
+
+POLICIES: tuple[Callable[[Case], Diagnosis | None], ...] = (
+    # The name belongs to another owner's object, so nothing that is seen under it is ours.
+    _name_conflict,
+    # Another job has the name of the one that was seen: what it left does not count.
+    _job_replaced,
+    # A pod took the place of another: their ranks did not see one run, and even a result is void.
+    _pod_replaced,
+    # A result counts, whatever happened to the pods afterwards.
+    _measured,
+    # An exit that names its cause tells more than what the cluster did to other pods.
+    _named_cause,
+    # The cluster took a pod off its node, which explains every end below.
+    _disrupted,
+    # A rank waited for one that did not come or did not go on.
+    _waited,
+    # The job is gone, and this operator has not deleted it.
+    _job_deleted,
+    # A suspended job loses its pods: the training-operator deletes them, they are killed (143), their peers are lost
+    # (69). All of that is the suspension's work, so no weak cause is considered below while it is suspended.
+    _suspended,
+    # `suspend` is set before any pod is deleted, and a job whose pods go is read again after them
+    # (controller/reconcile.py): so a pod that is deleted under a job without it was deleted by somebody else.
+    _pod_deleted,
+    # An end that may follow from another's, once no better explanation can be expected.
+    _weak_cause,
+    # Nothing has ended, and a limit is over.
+    _limit_over,
+)
+"""The strongest explanation first."""
+
+
+def _from_exits(case: Case, ranks: set[RootCauseRank]) -> Diagnosis | None:
+    """The best explanation among the pods' exits; a missed rendezvous is blamed on the pod that never started."""
+    found = root_cause(case.state, case.spec, ranks)
+    if found is None:
+        return None
+    if found.reason is Reason.RENDEZVOUS_TIMEOUT:
+        if gang := partial_gang(case.row, case.state):
+            # The cluster has no room for all pods, which is not a failure of the run.
+            return Diagnosis(Reason.UNSCHEDULABLE, f"{gang}: {found.sentence}", Consequence.BACKS_OFF)
+        late = sorted(
+            unstarted_pods(case.state, case.spec.limits, case.image),
+            key=lambda blocker: blocker.reason is Reason.DEADLINE_EXCEEDED,
+        )
+        if late:
+            sentence = f"{late[0].brief}: pod {found.pod} has given up waiting for it. {late[0].detail}".strip()
+            # What blocks the pod may pass while there are retries left; then it is final.
+            again = case.row.failures < case.spec.retries
+            consequence = Consequence.RETRIED if again else late[0].consequence
+            return _limit_over(case) or Diagnosis(late[0].reason, sentence, consequence)
+    return diagnosis(found.reason, found.sentence)
+
+
+def _preempted(state: AttemptState) -> Diagnosis:
+    what = f"Job {state.name} was suspended by {suspended_by(state)} after its pods were there"
+    pods = f"{len(state.pods)} of {state.planned_pods} pods are left"
+    return diagnosis(Reason.PREEMPTED, with_remedy(Reason.PREEMPTED, what, pods))
+
+
+def _ended_silently(state: AttemptState) -> bool:
     """Whether the job has ended though no pod runs or failed."""
     return state.job_ended and facts.all_exited(state) and not facts.all_exited_well(state)
-
-
-def _last_words(state: AttemptState) -> str:
-    """What the job says of its end, and the end of what its first pod left that is no report."""
-    ends = (pod.exit.message for pod in state.pods if pod.exit is not None and pod.report is None)
-    return " ".join(filter(None, (state.said, last_words(next(ends, "")))))
-
-
-def _master(state: AttemptState) -> str:
-    return next((pod.name for pod in state.pods if pod.index == 0), "0")
-
-
-def _given_up(row: TrialRow, state: AttemptState, spec: Spec, image: str, now: datetime) -> Diagnosis | None:
-    for obstacle in obstacles(row, state, spec, image):
-        if obstacle.due <= now:
-            return Diagnosis(obstacle.reason, obstacle.sentence, obstacle.consequence, given_up=True)
-    return None

@@ -7,8 +7,9 @@ closed. A Benchmark that was cancelled or has not ended is not judged.
 from collections.abc import Iterator
 
 from sdbench.api.benchmark import Benchmark
+from sdbench.api.reasons import Reason
 from sdbench.api.spec_gate import Gate
-from sdbench.api.status import PointRow, Reason
+from sdbench.api.status import PointRow
 from sdbench.api.status_gate import BaselineRow, ComparisonRow, FindingRow, GateRow, Limit, Verdict
 from sdbench.core.format import CONDITION_CHARACTERS, bounded
 from sdbench.core.gate.baseline import compared

@@ -11,9 +11,11 @@ A question that was refused has ended, too. What is kept to look at, and the res
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
+from sdbench.api.reasons import Reason
 from sdbench.api.spec import Spec
-from sdbench.api.status import ConditionStatus, ConditionType, Reason, Status, TrialPhase, TrialRow
-from sdbench.core.attempt.diagnose import SETTLE_SECONDS, obstacles, silence_seconds
+from sdbench.api.status import ConditionStatus, ConditionType, Status, TrialPhase, TrialRow
+from sdbench.core.attempt.blockers import blockers
+from sdbench.core.attempt.diagnose import SETTLE_SECONDS, silence_seconds
 from sdbench.core.attempt.facts import is_ours
 from sdbench.core.plan.grid import Trial
 from sdbench.core.snapshot import CreateJob, DeleteJob, Snapshot
@@ -128,7 +130,7 @@ def _moments(row: TrialRow, snapshot: Snapshot) -> Iterator[datetime]:
         yield row.queued_at + timedelta(seconds=spec.limits.queued_seconds)
     for state in snapshot.attempts:
         if state.name == row.job:
-            yield from (obstacle.due for obstacle in obstacles(row, state, spec, image(snapshot)))
+            yield from (blocker.due for blocker in blockers(row, state, spec.limits, image(snapshot)))
 
 
 def expires_at(status: Status, spec: Spec) -> datetime | None:

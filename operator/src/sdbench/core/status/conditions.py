@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from sdbench.api.status import Condition, ConditionStatus, ConditionType, Reason, TrialRow
+from sdbench.api.reasons import Reason, with_remedy
+from sdbench.api.status import Condition, ConditionStatus, ConditionType, TrialRow
 from sdbench.api.status_gate import GateRow, Verdict
-from sdbench.core.attempt.reasons import with_remedy
 from sdbench.core.format import CONDITION_CHARACTERS, WAITS_FOR_OTHERS, bounded, moment
 from sdbench.core.snapshot import Decision, Event, Snapshot
 from sdbench.core.trial.outcome import Outcome, outcome

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from itertools import groupby
 
-from sdbench.api.status import Condition, ConditionStatus, ConditionType, Reason, Status, TrialPhase, TrialRow
+from sdbench.api.reasons import Reason
+from sdbench.api.status import Condition, ConditionStatus, ConditionType, Status, TrialPhase, TrialRow
 from sdbench.api.status_gate import Verdict
 from sdbench.core.snapshot import Event
 from sdbench.core.trial.row import LIVE

@@ -9,7 +9,8 @@ bounded by limits.queuedSeconds, counted from the first of the Attempts that did
 import zlib
 from datetime import datetime, timedelta
 
-from sdbench.api.status import Reason, TrialPhase, TrialRow
+from sdbench.api.reasons import Reason
+from sdbench.api.status import TrialPhase, TrialRow
 from sdbench.core.attempt.diagnose import Diagnosis, diagnosis
 from sdbench.core.format import moment
 from sdbench.core.snapshot import Snapshot

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
 
-from sdbench.api.status import Reason, Status, TrialRow
+from sdbench.api.consequences import Consequence
+from sdbench.api.reasons import Reason
+from sdbench.api.status import Status, TrialRow
 from sdbench.core.attempt.blockers import BY_QUOTA, STUCK_SECONDS, UNCOUNTED_QUOTA
 from sdbench.core.attempt.diagnose import Diagnosis
-from sdbench.core.attempt.reasons import Consequence
 from sdbench.core.format import bounded
 from sdbench.core.snapshot import Snapshot
 from sdbench.core.trial.row import concluded

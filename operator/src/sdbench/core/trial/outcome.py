@@ -11,7 +11,8 @@
 
 from dataclasses import dataclass
 
-from sdbench.api.status import Reason, TrialPhase, TrialRow
+from sdbench.api.reasons import Reason
+from sdbench.api.status import TrialPhase, TrialRow
 from sdbench.core.trial.row import TERMINAL
 
 PARTLY_MEASURED = "PartlyMeasured"

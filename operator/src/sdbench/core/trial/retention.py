@@ -13,7 +13,8 @@ its pods have ended and SETTLE_SECONDS have passed; then the next Trial starts b
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from sdbench.api.status import Reason, TrialPhase, TrialRow
+from sdbench.api.reasons import Reason
+from sdbench.api.status import TrialPhase, TrialRow
 from sdbench.core.attempt import facts
 from sdbench.core.attempt.diagnose import SETTLE_SECONDS
 from sdbench.core.snapshot import AttemptState, Snapshot

@@ -11,11 +11,13 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from math import isfinite
 
+from sdbench.api.consequences import Consequence
 from sdbench.api.names import attempt_name
-from sdbench.api.status import EnvironmentRow, Reason, RowMeasurement, TrialPhase, TrialRow
+from sdbench.api.reasons import Reason
+from sdbench.api.status import EnvironmentRow, RowMeasurement, TrialPhase, TrialRow
 from sdbench.core.attempt import facts
-from sdbench.core.attempt.diagnose import Diagnosis, diagnose, diagnosis, has_first_sign_of_end, obstacles
-from sdbench.core.attempt.reasons import SCOPES, Consequence
+from sdbench.core.attempt.blockers import blockers
+from sdbench.core.attempt.diagnose import Diagnosis, diagnose, diagnosis, has_first_sign_of_end
 from sdbench.core.format import bounded, decimal, moment, signed
 from sdbench.core.plan.grid import Trial
 from sdbench.core.snapshot import AttemptState, Snapshot
@@ -130,16 +132,16 @@ def _checksum(state: AttemptState) -> str | None:
 
 def _in_the_way(row: TrialRow, state: AttemptState, snapshot: Snapshot) -> str:
     """What a person should know while the Attempt waits; a deadline, or half a gang for a moment, is no news."""
-    for obstacle in obstacles(row, state, snapshot.benchmark.spec, image(snapshot)):
-        if obstacle.reason is not Reason.DEADLINE_EXCEEDED and obstacle.consequence is not Consequence.BACKS_OFF:
-            return bounded(obstacle.brief)
+    for blocker in blockers(row, state, snapshot.benchmark.spec.limits, image(snapshot)):
+        if blocker.reason is not Reason.DEADLINE_EXCEEDED and blocker.consequence is not Consequence.BACKS_OFF:
+            return bounded(blocker.brief)
     return ""
 
 
 def concluded(row: TrialRow, end: Diagnosis, snapshot: Snapshot) -> TrialRow:
     """The row after its Attempt's end: a result, a void Attempt with another to follow, or a failure."""
     now = moment(snapshot.now)
-    seen = None if end.given_up else row.ended_at
+    seen = None if end.limit_over else row.ended_at
     changes: dict[str, object] = {"reason": end.reason, "ended_at": seen or now}
     if end.report is not None and end.report.measurement is not None:
         measurement = row_measurement(end.report.measurement, end.report.batch)
@@ -155,7 +157,7 @@ def concluded(row: TrialRow, end: Diagnosis, snapshot: Snapshot) -> TrialRow:
         return reset_wait(row.model_copy(update={**changes, "phase": TrialPhase.STOPPING}))
     if end.consequence is Consequence.RETRIED and failures > 1:
         changes["message"] = bounded(f"After {failures} failed attempts: {end.message}")
-    return row.model_copy(update={**changes, "phase": TrialPhase.FAILED, "scope": SCOPES[end.consequence]})
+    return row.model_copy(update={**changes, "phase": TrialPhase.FAILED, "scope": end.consequence.value.scope})
 
 
 def reset_wait(row: TrialRow) -> TrialRow:
