@@ -341,6 +341,7 @@ def test_the_columns_have_the_names_that_the_docs_use(plane: ControlPlane, names
     assert shown == [
         "NAME",
         "PHASE",
+        "REASON",
         "TRIALS",
         "DEVICES",
         "IMG/S",

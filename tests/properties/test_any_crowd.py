@@ -15,7 +15,7 @@ from properties.simulation import Cluster
 from sdbench.api.benchmark import Benchmark
 from sdbench.core.schedule.next_trials import others_running
 from sdbench.core.snapshot import Bounds
-from sdbench.core.trial.row import TERMINAL, unreleased
+from sdbench.core.trial.row import TERMINAL, may_hold_devices
 from unit.core.worlds import spec
 
 UIDS = tuple(f"{number:08x}-0000-4000-8000-000000000000" for number in range(3))
@@ -106,7 +106,9 @@ class Crowd(RuleBasedStateMachine):
                 cluster.carried_on()
         for cluster in self.all:
             assert cluster.status.trials
-            assert all(row.phase in TERMINAL and not unreleased(row) for row in cluster.status.trials), "one is starved"
+            assert all(row.phase in TERMINAL and not may_hold_devices(row) for row in cluster.status.trials), (
+                "one is starved"
+            )
 
 
 TestCrowd = Crowd.TestCase

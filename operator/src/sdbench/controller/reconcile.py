@@ -29,6 +29,7 @@ from sdbench.controller.concurrency import ConcurrencyGate
 from sdbench.controller.job.pytorchjob import pytorchjob
 from sdbench.controller.observe import attempts
 from sdbench.core.decide import decide
+from sdbench.core.format import JOB_REFUSED
 from sdbench.core.measure.references import awaited_references
 from sdbench.core.snapshot import AttemptState, CreateJob, Decision, Defaults, Event, Reference, Snapshot
 from sdbench.core.trial.create_errors import CreateError, with_create_error
@@ -222,5 +223,5 @@ async def _with_refusal(cluster: Cluster, snapshot: Snapshot, start: CreateJob, 
     except (Conflict, NotFound):
         return snapshot.benchmark
     sentence = told.trials[start.trial].message
-    await cluster.tell(shown.metadata, (Event(warning=True, reason="JobRefused", message=sentence),))
+    await cluster.tell(shown.metadata, (Event(warning=True, reason=JOB_REFUSED, message=sentence),))
     return shown

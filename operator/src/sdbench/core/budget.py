@@ -28,7 +28,7 @@ from sdbench.core.format import SECONDS_PER_HOUR
 from sdbench.core.plan.caps import Budget, budget
 from sdbench.core.plan.grid import Trial
 from sdbench.core.snapshot import AttemptState, Snapshot
-from sdbench.core.trial.row import LIVE, given_up, unreleased
+from sdbench.core.trial.row import LIVE, given_up, may_hold_devices
 
 FAR = Decimal(366 * 24) * SECONDS_PER_HOUR
 """What lasts longer is looked at in between: a budget of any size is taken, and a date is not."""
@@ -63,7 +63,7 @@ def budget_state(
     most = budget(snapshot.benchmark.spec, snapshot.defaults.bounds)
     if most is None:
         return None
-    running = sum((running_cost(row, snapshot) for row in rows if unreleased(row)), Decimal(0))
+    running = sum((running_cost(row, snapshot) for row in rows if may_hold_devices(row)), Decimal(0))
     return BudgetState(most, most.device_seconds - spent - running, _needs(rows, planned), snapshot)
 
 
@@ -87,7 +87,7 @@ def exhausted_at(found: BudgetState | None, rows: tuple[TrialRow, ...]) -> datet
     """When nothing will be left if everything goes on as it does now; None if nothing is consumed or left."""
     if found is None or found.left <= 0 or not any(row.phase in LIVE for row in rows):
         return None
-    devices = sum((running_devices(row, found.snapshot) for row in rows if unreleased(row)), Decimal(0))
+    devices = sum((running_devices(row, found.snapshot) for row in rows if may_hold_devices(row)), Decimal(0))
     return found.snapshot.now + timedelta(seconds=float(min(found.left / devices, FAR))) if devices else None
 
 
@@ -95,7 +95,7 @@ def give_up_unaffordable(
     rows: tuple[TrialRow, ...], found: BudgetState | None, snapshot: Snapshot
 ) -> tuple[TrialRow, ...]:
     """The rows, those given up that need more than is left, if nothing runs any more."""
-    if found is None or any(unreleased(row) for row in rows):
+    if found is None or any(may_hold_devices(row) for row in rows):
         return rows
     return tuple(_unless_paid(row, rows, found, snapshot) for row in rows)
 

@@ -1,21 +1,15 @@
-"""What to do next? `decide`: from what is known to the whole status, and to what is started and stopped.
+"""Decides the next step of a Benchmark: its whole status, the jobs to create and to delete, and when to look again.
 
-A decision is made from the stored status and the World alone, so it may be dropped, repeated or made twice:
-
-1. look at the Attempts of the rows that are live, and keep what they left;
-2. withdraw what is no longer wanted: cancelled, suspended, beyond the budget, or without a hope;
-3. note whose devices are free, which a void Attempt's row needs to wait for its turn again, and spare what is not
-   needed any more or cannot be paid;
-4. start what has its turn;
-5. sum up: points, verdict, conditions, phase. Starts follow from this new status, stops from the stored one.
+A decision follows from the stored status and the Snapshot alone, so it may be dropped, repeated or made twice.
 """
 
 from dataclasses import dataclass, replace
+from decimal import Decimal
 
 from sdbench.api.consequences import Scope
 from sdbench.api.reasons import Reason
 from sdbench.api.spec import Spec
-from sdbench.api.status import EnvironmentRow, Phase, PointRow, Status, TrialPhase, TrialRow
+from sdbench.api.status import EnvironmentRow, Phase, PointRow, Status, Summary, TrialPhase, TrialRow
 from sdbench.api.status_gate import GateRow
 from sdbench.api.status_resolved import Resolved
 from sdbench.core.attempt.diagnose import diagnosis
@@ -29,15 +23,15 @@ from sdbench.core.budget import (
     give_up_unaffordable,
     running_cost,
 )
-from sdbench.core.format import decimal
+from sdbench.core.format import PLAN_REFUSED, decimal
 from sdbench.core.gate.verdict import judge, unjudged
 from sdbench.core.measure.points import point_rows
 from sdbench.core.measure.references import lookup
 from sdbench.core.measure.step_fit import scaling_fits
 from sdbench.core.plan.caps import devices_at_once
 from sdbench.core.plan.estimate import plan_sentence, plan_size
-from sdbench.core.plan.grid import PlanRefused, Trial, trials
-from sdbench.core.plan.validate import accepted, chosen_preset
+from sdbench.core.plan.grid import PlanRefused, Trial
+from sdbench.core.plan.validate import accept
 from sdbench.core.schedule.actions import expires_at, jobs_to_create, jobs_to_delete, requeue_after
 from sdbench.core.schedule.early_stop import skip_converged
 from sdbench.core.schedule.next_trials import blocked_by_concurrency_cap, start_next
@@ -45,11 +39,20 @@ from sdbench.core.snapshot import CreateJob, Decision, Snapshot
 from sdbench.core.status.conditions import backend_missing, backend_unavailable, dated, facts, refusal_facts
 from sdbench.core.status.events import events_of_change
 from sdbench.core.status.size_limit import within_size_limit
-from sdbench.core.status.summary import summary
-from sdbench.core.trial import row as row_states
+from sdbench.core.status.summary import summary, summary_reason
 from sdbench.core.trial.backoff import queue_timeout
 from sdbench.core.trial.outcome import Outcome, outcome
-from sdbench.core.trial.row import LIVE, TERMINAL, unreleased
+from sdbench.core.trial.row import (
+    LIVE,
+    TERMINAL,
+    environment,
+    given_up,
+    may_hold_devices,
+    observed,
+    planned_row,
+    released,
+    suspended,
+)
 from sdbench.core.trial.teardown import row_holds_devices
 
 
@@ -70,183 +73,109 @@ def decide(snapshot: Snapshot) -> Decision:
     if backend_missing(snapshot):
         return backend_unavailable(snapshot)
     try:
-        resolved, planned = _accepted(snapshot)
+        resolved, planned = accept(snapshot)
     except PlanRefused as refusal:
-        return _refused(str(refusal), snapshot)
-    ledger = _opened(planned, snapshot)
-    ledger = _observed(ledger, planned, snapshot)
-    ledger = _withdrawn(ledger, _purse(ledger, planned, snapshot), snapshot)
-    ledger = _released(ledger, snapshot)
+        return _refuse(str(refusal), snapshot)
+    ledger = Ledger(stored.trials or tuple(map(planned_row, planned)), stored.environments, stored.spent_device_seconds)
+    ledger = _observe(ledger, planned, snapshot)
+    ledger = _withdraw(ledger, planned, snapshot)
+    ledger = _release(ledger, snapshot)
     ledger = replace(ledger, rows=skip_converged(ledger.rows, snapshot))
-    ledger = _started(ledger, _purse(ledger, planned, snapshot), snapshot)
+    ledger = _start(ledger, planned, snapshot)
     status = within_size_limit(_status(ledger, resolved, planned, snapshot))
-    return _decision(
-        status,
-        _purse(ledger, planned, snapshot),
-        snapshot,
-        jobs_to_create(ledger.rows, planned, resolved.image, snapshot),
-    )
+    # Jobs are created from the new status, which is stored first, and deleted from the stored one.
+    new_jobs = jobs_to_create(ledger.rows, planned, resolved.image, snapshot)
+    return _decision(status, _budget(ledger, planned, snapshot), snapshot, new_jobs)
 
 
-def _decision(
-    status: Status, found: BudgetState | None, snapshot: Snapshot, begun: tuple[CreateJob, ...] = ()
-) -> Decision:
-    """What follows from the new status and the stored one, and when to look again."""
-    stored, spec, rows = snapshot.benchmark.status, snapshot.benchmark.spec, status.trials
-    changed, expiry = status != stored, expires_at(status, spec)
-    awaited = (expiry, exhausted_at(found, rows))
-    return Decision(
-        status=status,
-        jobs_to_create=begun,
-        jobs_to_delete=jobs_to_delete(stored.trials, snapshot),
-        events=events_of_change(stored, status),
-        delete_self=not changed and expiry is not None and expiry <= snapshot.now,
-        requeue_after=requeue_after(
-            rows, changed, snapshot, awaited, blocked_by_concurrency_cap(rows, found, snapshot)
-        ),
-    )
-
-
-def _purse(ledger: Ledger, planned: tuple[Trial, ...], snapshot: Snapshot) -> BudgetState | None:
-    return budget_state(ledger.rows, ledger.spent_device_seconds, planned, snapshot)
-
-
-def _accepted(snapshot: Snapshot) -> tuple[Resolved, tuple[Trial, ...]]:
-    """What was pinned at acceptance, or is pinned now, and the plan; raises PlanRefused."""
-    benchmark = snapshot.benchmark
-    if benchmark.status.resolved is not None:
-        return benchmark.status.resolved, _same_plan(trials(benchmark.spec), benchmark.status.trials)
-    image = benchmark.spec.image or snapshot.defaults.image
-    if not image:
-        raise PlanRefused("spec.image", "name the trainer's image; the operator has no default")
-    preset = chosen_preset(benchmark.spec, snapshot.defaults.presets)
-    version, workload = snapshot.defaults.operator_version, snapshot.defaults.workload
-    pinned = Resolved(image=image, operator_version=version, preset=preset, workload=workload)
-    return pinned, accepted(benchmark, snapshot.defaults.bounds)
-
-
-def _same_plan(planned: tuple[Trial, ...], rows: tuple[TrialRow, ...]) -> tuple[Trial, ...]:
-    asked = [(trial.index, trial.point.label, trial.repeat) for trial in planned]
-    if rows and asked != [(row.trial, row.point, row.repeat) for row in rows]:
-        raise PlanRefused("status.trials", "these rows belong to another plan; create the benchmark anew")
-    return planned
-
-
-def _refused(sentence: str, snapshot: Snapshot) -> Decision:
-    """A question that cannot be asked. It may be asked again: limits may change."""
-    stored, generation = snapshot.benchmark.status, snapshot.benchmark.metadata.generation
-    end = diagnosis(Reason.CONFIG_INVALID, sentence)
-    rows = tuple(row_states.given_up(row, end, snapshot) for row in stored.trials)
-    ledger = _released(Ledger(rows, stored.environments, stored.spent_device_seconds), snapshot)
-    verdict = stored.gate if outcome(stored.trials) is not None else _refused_gate(snapshot)
-    said = refusal_facts(ledger.rows, sentence, verdict, snapshot)
-    status = stored.model_copy(
-        update={
-            "observed_generation": generation,
-            "phase": Phase.FAILED,
-            "trials": ledger.rows,
-            "spent_device_seconds": ledger.spent_device_seconds,
-            "gate": verdict,
-            "conditions": dated(said, stored.conditions, generation, snapshot.now),
-        }
-    )
-    return _decision(status, None, snapshot)
-
-
-def _refused_gate(snapshot: Snapshot) -> GateRow | None:
-    """Not for good: the question may be asked again."""
-    return unjudged("The question was refused") if snapshot.benchmark.spec.gate is not None else None
-
-
-def _opened(planned: tuple[Trial, ...], snapshot: Snapshot) -> Ledger:
-    stored = snapshot.benchmark.status
-    rows = stored.trials or tuple(row_states.planned_row(trial) for trial in planned)
-    return Ledger(rows, stored.environments, stored.spent_device_seconds)
-
-
-def _observed(ledger: Ledger, planned: tuple[Trial, ...], snapshot: Snapshot) -> Ledger:
-    """Step 1: each live row after a look at its Attempt, and what it was measured on."""
+def _observe(ledger: Ledger, planned: tuple[Trial, ...], snapshot: Snapshot) -> Ledger:
+    """Update each live row from its Attempt, and keep the environment that a Measurement was made in."""
     states = {state.name: state for state in snapshot.attempts}
     environments, rows = ledger.environments, []
     for row, trial in zip(ledger.rows, planned, strict=True):
         state = states.get(row.job or "")
-        seen, report = row_states.observed(row, state, trial, snapshot)
-        found = row_states.environment(report, state) if report is not None else None
-        if found is not None:
-            environments = environments if found in environments else (*environments, found)
-            seen = seen.model_copy(update={"environment": environments.index(found)})
-        rows.append(seen)
+        updated, report = observed(row, state, trial, snapshot)
+        ran_in = environment(report, state) if report is not None else None
+        if ran_in is not None:
+            environments = environments if ran_in in environments else (*environments, ran_in)
+            updated = updated.model_copy(update={"environment": environments.index(ran_in)})
+        rows.append(updated)
     return replace(ledger, rows=tuple(rows), environments=environments)
 
 
-def _withdrawn(ledger: Ledger, found: BudgetState | None, snapshot: Snapshot) -> Ledger:
-    """Step 2: rows that are no longer wanted. A result that has just come is kept."""
-    if snapshot.benchmark.spec.cancel:
+def _withdraw(ledger: Ledger, planned: tuple[Trial, ...], snapshot: Snapshot) -> Ledger:
+    """Give up or suspend the rows that are no longer wanted. A result that has just been stored is kept."""
+    rows, spec = ledger.rows, snapshot.benchmark.spec
+    if spec.cancel:
         end = diagnosis(Reason.CANCELLED, "Cancelled by spec.cancel")
-        return replace(ledger, rows=tuple(row_states.given_up(row, end, snapshot) for row in ledger.rows))
-    rows = ledger.rows
-    if snapshot.benchmark.spec.suspend:
+        return replace(ledger, rows=tuple(given_up(row, end, snapshot) for row in rows))
+    if spec.suspend:
         end = diagnosis(Reason.SUSPENDED, "Suspended by spec.suspend")
-        rows = tuple(row_states.suspended(row, end, snapshot) for row in rows)
-    elif nothing_left := exhausted(found):
-        rows = tuple(row_states.given_up(row, nothing_left, snapshot) for row in rows)
+        rows = tuple(suspended(row, end, snapshot) for row in rows)
+    elif nothing_left := exhausted(_budget(ledger, planned, snapshot)):
+        rows = tuple(given_up(row, nothing_left, snapshot) for row in rows)
     fatal = [row for row in rows if row.scope in {Scope.SWEEP, Scope.POINT}]
-    return replace(ledger, rows=tuple(_hopeful(row, fatal, snapshot) for row in rows))
+    return replace(ledger, rows=tuple(_skip_if_hopeless(row, fatal, snapshot) for row in rows))
 
 
-def _hopeful(row: TrialRow, fatal: list[TrialRow], snapshot: Snapshot) -> TrialRow:
-    """A row that waits for its turn, unless another's failure or a limit leaves it without a hope."""
+def _skip_if_hopeless(row: TrialRow, fatal: list[TrialRow], snapshot: Snapshot) -> TrialRow:
+    """A waiting row, given up if a limit, its timeout in the queue or another row's failure rules it out."""
     if row.phase not in {TrialPhase.PENDING, TrialPhase.STOPPING}:
         return row
     allowed = devices_at_once(snapshot.benchmark.spec, snapshot.defaults.bounds)
     if row.devices > allowed.count:
-        return row_states.given_up(row, diagnosis(Reason.SKIPPED, f"{allowed.named} is {allowed.count} now"), snapshot)
+        return given_up(row, diagnosis(Reason.SKIPPED, f"{allowed.named} is {allowed.count} now"), snapshot)
     if end := queue_timeout(row, snapshot):
-        return row_states.given_up(row, end, snapshot)
+        return given_up(row, end, snapshot)
     for other in fatal:
         if other.scope is Scope.SWEEP or other.point == row.point:
             why = f"Trial {other.trial} ({other.point}) ended with {other.reason}"
-            return row_states.given_up(row, diagnosis(Reason.SKIPPED, why), snapshot)
+            return given_up(row, diagnosis(Reason.SKIPPED, why), snapshot)
     return row
 
 
-def _released(ledger: Ledger, snapshot: Snapshot) -> Ledger:
-    """Step 3: rows whose devices are free now, and what they have cost."""
-    free = [unreleased(row) and row.phase not in LIVE and not row_holds_devices(row, snapshot) for row in ledger.rows]
-    rows = tuple(row_states.released(row, snapshot) if now else row for row, now in zip(ledger.rows, free, strict=True))
-    freed = sum(device_seconds(row) for row, now in zip(rows, free, strict=True) if now)
-    return replace(
-        ledger, rows=rows, spent_device_seconds=ledger.spent_device_seconds + freed + _partly(ledger, snapshot)
-    )
+def _release(ledger: Ledger, snapshot: Snapshot) -> Ledger:
+    """Release the rows whose devices are free now, and charge what they have cost."""
+    live_before = {row.trial for row in snapshot.benchmark.status.trials if row.phase in LIVE}
+    rows, freed, partly = [], 0, Decimal(0)
+    for row in ledger.rows:
+        if row.trial in live_before and row.phase not in LIVE and row.scheduled_at is None:
+            # The Attempt ends without ever having had all of its devices, so it is charged for those that it had.
+            partly += running_cost(row, snapshot)
+        if may_hold_devices(row) and row.phase not in LIVE and not row_holds_devices(row, snapshot):
+            row = released(row, snapshot)
+            freed += device_seconds(row)
+        rows.append(row)
+    return replace(ledger, rows=tuple(rows), spent_device_seconds=ledger.spent_device_seconds + freed + int(partly))
 
 
-def _partly(ledger: Ledger, snapshot: Snapshot) -> int:
-    """What Attempts cost that end now without ever having had all of their devices."""
-    live = {row.trial for row in snapshot.benchmark.status.trials if row.phase in LIVE}
-    over = [row for row in ledger.rows if row.trial in live and row.phase not in LIVE and row.scheduled_at is None]
-    return int(sum(running_cost(row, snapshot) for row in over))
+def _start(ledger: Ledger, planned: tuple[Trial, ...], snapshot: Snapshot) -> Ledger:
+    """Start the next Trials, and give up those that can never be paid. While suspended, neither happens."""
+    budget, rows = _budget(ledger, planned, snapshot), ledger.rows
+    if not snapshot.benchmark.spec.suspend:
+        rows = give_up_unaffordable(rows, budget, snapshot)
+    return replace(ledger, rows=start_next(rows, budget, snapshot))
 
 
-def _started(ledger: Ledger, found: BudgetState | None, snapshot: Snapshot) -> Ledger:
-    """Step 4: the next Trials; without a suspension, those that cannot be paid are given up."""
-    payable = ledger.rows if snapshot.benchmark.spec.suspend else give_up_unaffordable(ledger.rows, found, snapshot)
-    return replace(ledger, rows=start_next(payable, found, snapshot))
+def _budget(ledger: Ledger, planned: tuple[Trial, ...], snapshot: Snapshot) -> BudgetState | None:
+    return budget_state(ledger.rows, ledger.spent_device_seconds, planned, snapshot)
 
 
 def _status(ledger: Ledger, resolved: Resolved, planned: tuple[Trial, ...], snapshot: Snapshot) -> Status:
-    """Step 5: everything that follows from the rows."""
+    """Everything that follows from the rows."""
     rows, benchmark = ledger.rows, snapshot.benchmark
-    end, plan, found = outcome(rows), plan_size(planned, benchmark.spec), _purse(ledger, planned, snapshot)
+    generation, end = benchmark.metadata.generation, outcome(rows)
+    others_first = blocked_by_concurrency_cap(rows, _budget(ledger, planned, snapshot), snapshot)
     points, verdict = _judged(ledger, planned, snapshot)
     spent = Spent(ledger.spent_device_seconds, benchmark.spec.devices.hourly_price)
+    plan = plan_size(planned, benchmark.spec)
     described = plan_sentence(plan, benchmark.spec, snapshot.defaults.bounds)
-    standing = facts(rows, end, verdict, described, snapshot, blocked_by_concurrency_cap(rows, found, snapshot))
     return Status(
-        observed_generation=benchmark.metadata.generation,
+        observed_generation=generation,
         phase=_phase(rows, end, benchmark.spec),
         resolved=resolved,
         plan=plan,
-        summary=summary(rows, points, spent, verdict),
+        summary=summary(rows, points, spent, verdict, summary_reason(rows, end, others_first, snapshot)),
         trials=rows,
         points=points,
         scaling_fits=scaling_fits(points),
@@ -254,7 +183,12 @@ def _status(ledger: Ledger, resolved: Resolved, planned: tuple[Trial, ...], snap
         gate=verdict,
         spent_device_seconds=spent.device_seconds,
         spent_cost=decimal(spent.cost),
-        conditions=dated(standing, benchmark.status.conditions, benchmark.metadata.generation, snapshot.now),
+        conditions=dated(
+            facts(rows, end, verdict, described, snapshot, others_first),
+            benchmark.status.conditions,
+            generation,
+            snapshot.now,
+        ),
         **(benchmark.status.model_extra or {}),
     )
 
@@ -262,7 +196,7 @@ def _status(ledger: Ledger, resolved: Resolved, planned: tuple[Trial, ...], snap
 def _judged(
     ledger: Ledger, planned: tuple[Trial, ...], snapshot: Snapshot
 ) -> tuple[tuple[PointRow, ...], GateRow | None]:
-    """Points and verdict; once everything has ended they stay, whatever becomes of the Benchmarks they refer to."""
+    """Points and verdict. Once everything has ended they are final, whatever becomes of the referenced Benchmarks."""
     stored, spec = snapshot.benchmark.status, snapshot.benchmark.spec
     over, others = outcome(stored.trials) is not None, lookup(snapshot.references)
     points = (stored.points if over else ()) or point_rows(
@@ -281,5 +215,50 @@ def _phase(rows: tuple[TrialRow, ...], end: Outcome | None, spec: Spec) -> Phase
         return Phase.SUCCEEDED if end.complete else Phase.FAILED
     if spec.suspend:
         return Phase.SUSPENDED
-    begun = any(row.job is not None or row.phase in TERMINAL for row in rows)
-    return Phase.RUNNING if begun else Phase.PENDING
+    started = any(row.job is not None or row.phase in TERMINAL for row in rows)
+    return Phase.RUNNING if started else Phase.PENDING
+
+
+def _refuse(sentence: str, snapshot: Snapshot) -> Decision:
+    """Refuse a question, which may be asked again: limits may change."""
+    stored, generation = snapshot.benchmark.status, snapshot.benchmark.metadata.generation
+    end = diagnosis(Reason.CONFIG_INVALID, sentence)
+    rows = tuple(given_up(row, end, snapshot) for row in stored.trials)
+    ledger = _release(Ledger(rows, stored.environments, stored.spent_device_seconds), snapshot)
+    verdict = stored.gate
+    if outcome(stored.trials) is None:
+        # Not final: the question may be asked again.
+        verdict = unjudged("The question was refused") if snapshot.benchmark.spec.gate is not None else None
+    shown = stored.summary or Summary(trials=f"{len(rows)}/{len(rows)}")
+    status = stored.model_copy(
+        update={
+            "observed_generation": generation,
+            "phase": Phase.FAILED,
+            "summary": shown.model_copy(update={"reason": PLAN_REFUSED}),
+            "trials": ledger.rows,
+            "spent_device_seconds": ledger.spent_device_seconds,
+            "gate": verdict,
+            "conditions": dated(
+                refusal_facts(ledger.rows, sentence, verdict, snapshot), stored.conditions, generation, snapshot.now
+            ),
+        }
+    )
+    return _decision(status, None, snapshot)
+
+
+def _decision(
+    status: Status, budget: BudgetState | None, snapshot: Snapshot, new_jobs: tuple[CreateJob, ...] = ()
+) -> Decision:
+    """What follows from the new status and the stored one, and when to look again."""
+    stored, rows = snapshot.benchmark.status, status.trials
+    changed, expiry = status != stored, expires_at(status, snapshot.benchmark.spec)
+    awaited = (expiry, exhausted_at(budget, rows))
+    others_first = blocked_by_concurrency_cap(rows, budget, snapshot)
+    return Decision(
+        status=status,
+        jobs_to_create=new_jobs,
+        jobs_to_delete=jobs_to_delete(stored.trials, snapshot),
+        events=events_of_change(stored, status),
+        delete_self=not changed and expiry is not None and expiry <= snapshot.now,
+        requeue_after=requeue_after(rows, changed, snapshot, awaited, others_first),
+    )

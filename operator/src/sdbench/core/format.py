@@ -1,12 +1,25 @@
-"""How are values written into a status? Whole seconds, short decimals, bounded sentences."""
+"""Formats values for a status: whole seconds, short decimals, bounded sentences."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
+
+from pydantic import BaseModel
 
 DECIMAL_CHARACTERS = 24
 """The schema's maxLength of a decimal string."""
 
 SECONDS_PER_HOUR = 3_600
+
+PLAN_REFUSED = "PlanRefused"
+"""Reason of a Benchmark whose question cannot be answered."""
+
+WAITS_FOR_DEVICES = "WaitsForDevices"
+"""Reason of a Benchmark that waits for what an earlier one of its name left."""
+
+JOB_REFUSED = "JobRefused"
+"""Reason of an Attempt whose job the cluster refuses to create."""
 
 WAITS_FOR_OTHERS = "WaitsForOtherBenchmarks"
 """Reason of the condition Running of a Benchmark that only the others' Trials keep waiting."""
@@ -52,3 +65,18 @@ def rounded_half_up(value: Decimal, places: int) -> Decimal:
 def signed(value: float) -> str:
     """A number that may be negative or small, in at most 9 significant digits."""
     return f"{value:.9g}"
+
+
+def formatted(model: type[BaseModel], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a model's fields, each float as its field wants it: a Decimal, or a string for a signed number."""
+    return {
+        name: _as_annotated(values[name], field.annotation)
+        for name, field in model.model_fields.items()
+        if name in values
+    }
+
+
+def _as_annotated(value: Any, annotation: Any) -> Any:
+    if not isinstance(value, float):
+        return value
+    return signed(value) if annotation is str else decimal(value)

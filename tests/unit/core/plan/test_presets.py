@@ -90,7 +90,7 @@ REFUSED = [
     ),
     (
         {"scheduling": {"preset": "rdma"}, "devices": GPUS, "trainer": {"precision": "fp32"}},
-        "PlanRefused: spec.scheduling.preset: rdma brings rdma/hca, of which spec.devices has the number",
+        "PlanRefused: spec.scheduling.preset: rdma adds rdma/hca, whose number spec.devices already sets",
     ),
     (
         {"podLabels": {"sdbench.dev/trial": "0"}},

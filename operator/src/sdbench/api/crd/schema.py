@@ -23,6 +23,7 @@ HEADER = """\
 
 COLUMNS = (
     ("Phase", "string", ".status.phase", 0),
+    ("Reason", "string", ".status.summary.reason", 0),
     ("Trials", "string", ".status.summary.trials", 0),
     ("Devices", "integer", ".status.summary.devices", 0),
     ("Img/s", "string", ".status.summary.imagesPerSecond", 0),

@@ -18,7 +18,7 @@ from sdbench.controller.apiserver.client import Document
 from sdbench.controller.observe.pods import label, parsed_time, pod_state
 from sdbench.core.attempt.facts import pod_failed, unsuspended_since
 from sdbench.core.snapshot import AttemptState, PodState, WarningEvent
-from sdbench.core.trial.row import LIVE, unreleased
+from sdbench.core.trial.row import LIVE, may_hold_devices
 
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 
@@ -62,7 +62,7 @@ def unconfirmed(benchmark: Benchmark, jobs: Iterable[Document], pods: Iterable[D
     or the list is older than what is known: nobody's devices are called free because a list does not tell of them.
     """
     listed = {job["metadata"]["name"] for job in jobs}
-    held = (row.job for row in benchmark.status.trials if row.job is not None and unreleased(row))
+    held = (row.job for row in benchmark.status.trials if row.job is not None and may_hold_devices(row))
     wanted = (*held, *(who.name for who in _grouped(pods)))
     return tuple(dict.fromkeys(name for name in wanted if name not in listed))
 

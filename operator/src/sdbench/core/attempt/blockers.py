@@ -106,6 +106,19 @@ def blockers(row: TrialRow, state: AttemptState, limits: Limits, image: str) -> 
     return (*before_start, *_outlasting(row, state, limits), *_total(row, state, limits))
 
 
+def visible_blocker(row: TrialRow, state: AttemptState, limits: Limits, image: str) -> Blocker | None:
+    """The blocker to show while the Attempt waits: a mere deadline, or a partial gang for a moment, is not news."""
+    found = blockers(row, state, limits, image)
+    return next(
+        (
+            one
+            for one in found
+            if one.reason is not Reason.DEADLINE_EXCEEDED and one.consequence is not Consequence.BACKS_OFF
+        ),
+        None,
+    )
+
+
 def blocker(reason: Reason, what: str, detail: str, since: datetime, seconds: int, over: str = "") -> Blocker:
     """With the usual remedy and consequence of its reason."""
     due = since + timedelta(seconds=seconds)

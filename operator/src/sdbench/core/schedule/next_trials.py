@@ -24,7 +24,7 @@ from sdbench.core.plan.caps import devices_at_once
 from sdbench.core.snapshot import Snapshot
 from sdbench.core.trial import backoff
 from sdbench.core.trial import row as row_states
-from sdbench.core.trial.row import LIVE, unreleased
+from sdbench.core.trial.row import LIVE, may_hold_devices
 from sdbench.core.trial.teardown import teardown_pending
 
 Rows = tuple[TrialRow, ...]
@@ -83,7 +83,7 @@ def _numbered(row: TrialRow, snapshot: Snapshot) -> TrialRow:
 def others_running(of: Benchmark, known: Iterable[Benchmark]) -> int:
     """The count, from what is stored of all Benchmarks, this one among them or not."""
     others = [other for other in known if other.metadata.uid != of.metadata.uid]
-    running = sum(row.phase in LIVE or unreleased(row) for other in others for row in other.status.trials)
+    running = sum(row.phase in LIVE or may_hold_devices(row) for other in others for row in other.status.trials)
     return running + sum(_waits(other) and _age(other) < _age(of) for other in others)
 
 

@@ -1,14 +1,9 @@
-"""Which conditions hold? metav1.Conditions, for people, `kubectl wait` and kstatus.
+"""Builds the metav1.Conditions of a Benchmark, for people, `kubectl wait` and kstatus.
 
 `Accepted`, `Running`, `Suspended` and `CleanedUp` are always there; `Complete` and `Failed` from the end on;
-`GatePassed` where there is a gate, Unknown until the end and where anything is missing.
-`Reconciling` is there until everything is cleaned up, and stands before `Stalled`, which comes with `Failed`:
-kstatus takes the first that is True, and so sees progress until the devices are free.
-
-What is shown while the cluster does not know PyTorchJobs? That it waits for them; everything else stays as it was.
-
-Nothing is known of any Attempt then, so no row is touched and no deadline is judged. Whatever is over and cleaned up
-needs no PyTorchJobs, and is decided as ever.
+`GatePassed` with a gate, Unknown until the end and while anything is missing. `Reconciling` is there until everything
+is cleaned up and comes before `Stalled`, which comes with `Failed`: kstatus takes the first that is True, and so sees
+progress until the devices are free.
 """
 
 from collections.abc import Iterator
@@ -16,15 +11,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sdbench.api.reasons import Reason, with_remedy
-from sdbench.api.status import Condition, ConditionStatus, ConditionType, TrialRow
+from sdbench.api.status import Condition, ConditionStatus, ConditionType, Summary, TrialRow
 from sdbench.api.status_gate import GateRow, Verdict
-from sdbench.core.format import CONDITION_CHARACTERS, WAITS_FOR_OTHERS, bounded, moment
+from sdbench.core.format import CONDITION_CHARACTERS, PLAN_REFUSED, WAITS_FOR_DEVICES, WAITS_FOR_OTHERS, bounded, moment
 from sdbench.core.snapshot import Decision, Event, Snapshot
 from sdbench.core.trial.outcome import Outcome, outcome
-from sdbench.core.trial.row import LIVE, unreleased
+from sdbench.core.trial.row import LIVE, may_hold_devices
 from sdbench.core.trial.teardown import leftovers_of_previous, overdue_teardown, teardown_pending
 
-REFUSED = "PlanRefused"
 STATUSES = {True: ConditionStatus.TRUE, False: ConditionStatus.FALSE, None: ConditionStatus.UNKNOWN}
 
 
@@ -66,12 +60,12 @@ def refusal_facts(
     """Of a question that cannot be asked: failed, and usually nothing is left to clean up."""
     clean = not teardown_pending(rows, snapshot)
     return (
-        Fact(ConditionType.ACCEPTED, False, REFUSED, sentence),
-        Fact(ConditionType.FAILED, True, REFUSED, sentence),
+        Fact(ConditionType.ACCEPTED, False, PLAN_REFUSED, sentence),
+        Fact(ConditionType.FAILED, True, PLAN_REFUSED, sentence),
         *_gate(verdict, snapshot),
         Fact(ConditionType.CLEANED_UP, clean, "DevicesFree" if clean else "CleaningUp"),
         *(() if clean else (Fact(ConditionType.RECONCILING, True, "CleaningUp"),)),
-        Fact(ConditionType.STALLED, True, REFUSED, sentence),
+        Fact(ConditionType.STALLED, True, PLAN_REFUSED, sentence),
     )
 
 
@@ -118,7 +112,7 @@ def _running(rows: tuple[TrialRow, ...], end: Outcome | None, others_first: bool
         names = ", ".join(f"trial {row.trial} ({row.point}), attempt {row.attempt}" for row in live)
         return Fact(ConditionType.RUNNING, True, "TrialsRunning", names)
     if end is None and (left := leftovers_of_previous(snapshot)):
-        return Fact(ConditionType.RUNNING, False, "WaitsForDevices", left)
+        return Fact(ConditionType.RUNNING, False, WAITS_FOR_DEVICES, left)
     if others_first:
         sentence = "Other benchmarks run as many trials as the administrator allows at once"
         return Fact(ConditionType.RUNNING, False, WAITS_FOR_OTHERS, sentence)
@@ -128,7 +122,7 @@ def _running(rows: tuple[TrialRow, ...], end: Outcome | None, others_first: bool
 def _suspended(rows: tuple[TrialRow, ...], end: Outcome | None, asked: bool) -> Fact:
     if not asked or end:
         return Fact(ConditionType.SUSPENDED, False, "NotSuspended")
-    if any(unreleased(row) for row in rows):
+    if any(may_hold_devices(row) for row in rows):
         return Fact(ConditionType.SUSPENDED, False, "Stopping", "The running attempts are being stopped")
     return Fact(ConditionType.SUSPENDED, True, "AskedFor", "Set spec.suspend to false to go on")
 
@@ -163,16 +157,27 @@ def _cleaned_up(rows: tuple[TrialRow, ...], end: Outcome | None, clean: bool, sn
 def backend_missing(snapshot: Snapshot) -> bool:
     """Whether the Benchmark cannot go on without PyTorchJobs, and there are none."""
     rows = snapshot.benchmark.status.trials
-    return not snapshot.backend and (outcome(rows) is None or any(unreleased(row) for row in rows))
+    return not snapshot.backend and (outcome(rows) is None or any(may_hold_devices(row) for row in rows))
 
 
 def backend_unavailable(snapshot: Snapshot) -> Decision:
-    """The stored status with conditions that say so; it is looked at again with all others, from time to time."""
+    """The stored status with conditions that say so.
+
+    Nothing is known of any Attempt, so no row changes and no deadline is judged. The operator looks at all Benchmarks
+    from time to time, and at once when PyTorchJobs are served.
+    """
     stored, generation = snapshot.benchmark.status, snapshot.benchmark.metadata.generation
     said = with_remedy(Reason.BACKEND_UNAVAILABLE, "The cluster does not know PyTorchJobs")
     facts = unavailable_facts(stored.trials, outcome(stored.trials), said, snapshot)
     conditions = dated(facts, stored.conditions, generation, snapshot.now)
-    status = stored.model_copy(update={"observed_generation": generation, "conditions": conditions})
+    shown = stored.summary or Summary(trials="0/0")
+    status = stored.model_copy(
+        update={
+            "observed_generation": generation,
+            "conditions": conditions,
+            "summary": shown.model_copy(update={"reason": Reason.BACKEND_UNAVAILABLE.value}),
+        }
+    )
     told = any(condition.reason == Reason.BACKEND_UNAVAILABLE for condition in stored.conditions)
     events = () if told else (Event(True, Reason.BACKEND_UNAVAILABLE, said),)
     return Decision(status, events=events)

@@ -6,7 +6,7 @@ from sdbench.api.status import TrialPhase, TrialRow
 from sdbench.core.attempt.facts import is_ours
 from sdbench.core.snapshot import AttemptState, PodState, Snapshot
 from sdbench.core.trial.retention import is_idle
-from sdbench.core.trial.row import LIVE, unreleased
+from sdbench.core.trial.row import LIVE, may_hold_devices
 
 
 def attempt_holds_devices(state: AttemptState, snapshot: Snapshot) -> bool:
@@ -23,13 +23,13 @@ def teardown_pending(rows: tuple[TrialRow, ...], snapshot: Snapshot) -> bool:
     """Whether anything but a live row's Attempt may hold devices."""
     wanted = {row.job for row in rows if row.phase in LIVE}
     strays = (state for state in snapshot.attempts if state.name not in wanted)
-    void = (row for row in rows if row.phase not in LIVE and unreleased(row))
+    void = (row for row in rows if row.phase not in LIVE and may_hold_devices(row))
     return any(attempt_holds_devices(state, snapshot) for state in strays) or any(void)
 
 
 def teardown_due(row: TrialRow, snapshot: Snapshot) -> datetime | None:
     """When a row's devices should be free; None if they are or the Attempt is wanted."""
-    if row.phase in LIVE or row.phase is TrialPhase.PENDING or not unreleased(row) or row.ended_at is None:
+    if row.phase in LIVE or row.phase is TrialPhase.PENDING or not may_hold_devices(row) or row.ended_at is None:
         return None
     return row.ended_at + timedelta(seconds=snapshot.benchmark.spec.limits.teardown_seconds)
 
