@@ -1,18 +1,50 @@
-"""Does the house keep its own rules? What no linter knows of them."""
+"""Tests the house rules that no linter knows: folders, names, first lines, and words."""
 
 import ast
+import re
 import runpy
 import subprocess
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 LINE_LIMIT = 300
+FIRST_LINE_LIMIT = 118
+
+MODULES_ANYWHERE = 16
+MODULES_IN_A_ROOM = 10
+MODULES_OF_SHARDS = 15
+ROOMS = ("operator/src/sdbench/core", "operator/src/sdbench/controller", "trainer/src/sdbench_trainer")
+SHARDS = "trainer/src/sdbench_trainer/shards"
+DISTRIBUTIONS = ("operator/src", "trainer/src")
+
+BANNED = {
+    r"\btold\b": "said, reported",
+    r"\bborne\b": "allowed, tolerated",
+    r"\bstrangers?\b": "other processes, another owner",
+    r"\b(hopeless|hopeful|in hope|without a hope)\b": "that cannot succeed",
+    r"\b(im)?patien(ce|t)\b": "timeout, deadline, wait",
+    r"\bin the way\b": "blocks",
+    r"\bin vain\b": "without success",
+    r"\bas good as\b": "like, treated as",
+    r"\bis no (YAML|JSON|number|share|mapping|text|object|integer|list|row|index|quantity|file|folder)\b": "is not a",
+    r"\b(culprits?|hindrances?|yardsticks?)\b": "root cause, blocker, baseline",
+    r"\bspoil(t|s|ed)\b": "invalid, disqualified",
+    r"\b(looked|looks?) at again\b": "requeued, checked again",
+}
+"""Words that read as translated, and what to write."""
+
+BANNED_STARTS = re.compile(r"^(Of|Those|Itself|Without|As|Who|What|Which|How|Why|Where|When)\b")
+"""Words that no docstring begins with: they announce half a sentence."""
+
+HOMONYMS = {"main"}
+"""The console scripts of a distribution may all be called so."""
 
 
 def tracked(*patterns: str) -> list[Path]:
-    """The files under version control (and new ones not ignored) that match."""
+    """The files under version control, and new ones that are not ignored, that match."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", *patterns],
         cwd=ROOT,
@@ -25,21 +57,86 @@ def tracked(*patterns: str) -> list[Path]:
 
 PYTHON_FILES = tracked("*.py")
 PRODUCT_FILES = tracked("operator/*.py", "trainer/*.py")
+PROSE = [path for path in tracked("*.md", "charts/sdbench/*.yaml", "charts/sdbench/*.txt") if path.name != "LICENSE"]
 
 
 def relative(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
+def docstrings(path: Path) -> list[str]:
+    """The docstrings of a file: its own, and those of its classes and functions."""
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    nodes = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, kinds)]
+    return [text for node in nodes if (text := ast.get_docstring(node))]
+
+
+def banned_words(text: str) -> list[str]:
+    """Each banned word of a text with its line and what to write."""
+    lines = enumerate(text.splitlines(), 1)
+    return [
+        f"line {number}: {line.strip()[:80]} → {instead}"
+        for number, line in lines
+        for pattern, instead in BANNED.items()
+        if re.search(pattern, line, re.IGNORECASE)
+    ]
+
+
 @pytest.mark.parametrize("path", PYTHON_FILES, ids=relative)
-def test_a_file_says_in_its_first_lines_what_question_it_answers(path: Path) -> None:
+def test_the_first_line_of_a_file_is_a_declarative_sentence(path: Path) -> None:
     docstring = ast.get_docstring(ast.parse(path.read_text()))
-    assert docstring, "give the file a docstring that says what question it answers"
+    assert docstring, "give the file a docstring that says what it does"
+    first = docstring.splitlines()[0]
+    assert first.endswith("."), first
+    assert "?" not in first, first
+    assert len(first) <= FIRST_LINE_LIMIT, first
+    assert not BANNED_STARTS.match(first), first
+
+
+@pytest.mark.parametrize("path", PRODUCT_FILES, ids=relative)
+def test_no_docstring_of_the_products_begins_with_half_a_sentence(path: Path) -> None:
+    assert [text.splitlines()[0] for text in docstrings(path) if BANNED_STARTS.match(text)] == []
 
 
 @pytest.mark.parametrize("path", PRODUCT_FILES, ids=relative)
 def test_a_file_of_the_products_is_short_enough_to_answer_one_question(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= LINE_LIMIT
+
+
+@pytest.mark.parametrize("path", [*PRODUCT_FILES, *PROSE], ids=relative)
+def test_docs_messages_and_docstrings_have_no_banned_words(path: Path) -> None:
+    assert banned_words(path.read_text()) == []
+
+
+def test_the_list_of_banned_words_finds_them() -> None:
+    found = banned_words("nobody is told\nStrangers on the host\nit is no YAML\na plain sentence\n")
+    assert [one.partition(":")[0] for one in found] == ["line 1", "line 2", "line 3"]
+
+
+def test_no_folder_holds_more_modules_than_one_overlooks() -> None:
+    counts = Counter(relative(path.parent) for path in PYTHON_FILES if path.name != "__init__.py")
+    assert {folder: count for folder, count in counts.items() if count > MODULES_ANYWHERE} == {}
+    rooms = {folder: count for folder, count in counts.items() if folder.startswith(ROOMS) and folder != SHARDS}
+    assert {folder: count for folder, count in rooms.items() if count > MODULES_IN_A_ROOM} == {}
+    assert counts[SHARDS] <= MODULES_OF_SHARDS
+
+
+@pytest.mark.parametrize("distribution", DISTRIBUTIONS)
+def test_no_two_things_of_a_distribution_share_a_name(distribution: str) -> None:
+    """Modules, classes and public functions. A room may be called as what it is about."""
+    places: dict[str, list[str]] = defaultdict(list)
+    for path in PRODUCT_FILES:
+        name = relative(path)
+        if not name.startswith(distribution):
+            continue
+        if path.name != "__init__.py":
+            places[f"module {path.stem}"].append(name)
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith(
+                "_"
+            ):
+                places[node.name].append(name)
+    assert {name: found for name, found in places.items() if len(found) > 1 and name not in HOMONYMS} == {}
 
 
 def test_the_operator_folder_never_shadows_the_standard_library() -> None:
