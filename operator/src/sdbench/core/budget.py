@@ -1,19 +1,17 @@
-"""What is left of the budget, which Trials can it still pay, and when is it used up?
+"""Tracks the budget: what is left, which Trials it can still pay for, and when it is exhausted.
 
     left   = budget - spent (released Attempts) - running cost (of what is not released yet)
     needed = what the dearest released Attempt of the Point has cost, but at least its warm-up: devices x warmupSeconds
 
 * A Trial is not started while `left`, without what the running Attempts will still need, is less than it needs.
-* Once nothing holds devices any more, what is left can only stay as it is: whoever needs more is given up.
-* A running Attempt is stopped when nothing is left, and nobody else is tried: what was measured is kept.
+* Once nothing holds devices any more, what is left no longer changes: a Trial that needs more is given up.
+* A running Attempt is stopped when nothing is left, and no other is started. What was measured is kept.
 
-Beyond the budget goes only what no decision can avoid: the seconds until the stop is decided, and the teardown.
+The budget is only exceeded by what no decision can avoid: the seconds until the stop is decided, and the teardown.
 
-What has the benchmark itself cost? Device-seconds from scheduled to released, and their price.
-
-An Attempt is charged for all of its devices from the moment at which its last pod was bound to a node until none of
-its pods holds a device: pulls and teardowns cost money, too. One that ends before all of its pods were bound is charged
-for those that were, up to its end.
+An Attempt is charged for all of its devices from the moment its last pod was bound to a node until none of its pods
+holds a device, because pulls and teardowns cost money, too. An Attempt that ends before all of its pods were bound is
+charged for those that were, up to its end.
 """
 
 from collections.abc import Mapping
@@ -31,7 +29,7 @@ from sdbench.core.snapshot import AttemptState, Snapshot
 from sdbench.core.trial.row import LIVE, given_up, may_hold_devices
 
 FAR = Decimal(366 * 24) * SECONDS_PER_HOUR
-"""What lasts longer is looked at in between: a budget of any size is taken, and a date is not."""
+"""The furthest moment to wait for: a budget may be of any size, and a date may not."""
 
 KEPT = "what was measured is kept; ask for the rest in another benchmark"
 
@@ -44,7 +42,7 @@ class BudgetState:
     left: Decimal
     """Device-seconds; may be negative."""
     needs: Mapping[int, Decimal]
-    """By trial: the device-seconds that an Attempt at it should cost."""
+    """The device-seconds that an Attempt at each trial should cost."""
     snapshot: Snapshot
 
     def can_afford(self, row: TrialRow, rows: tuple[TrialRow, ...]) -> bool:
@@ -59,7 +57,7 @@ class BudgetState:
 def budget_state(
     rows: tuple[TrialRow, ...], spent: int, planned: tuple[Trial, ...], snapshot: Snapshot
 ) -> BudgetState | None:
-    """What is there; None without a bound."""
+    """The state of the budget; None without a bound."""
     most = budget(snapshot.benchmark.spec, snapshot.defaults.bounds)
     if most is None:
         return None
@@ -76,7 +74,7 @@ def _needs(rows: tuple[TrialRow, ...], planned: tuple[Trial, ...]) -> dict[int, 
 
 
 def exhausted(found: BudgetState | None) -> Diagnosis | None:
-    """Why nothing of the Benchmark goes on; None while something is left."""
+    """Why nothing of the Benchmark goes on; None while some of the budget is left."""
     if found is None or found.left > 0:
         return None
     hours = _hours(found.budget.device_seconds)
@@ -84,7 +82,7 @@ def exhausted(found: BudgetState | None) -> Diagnosis | None:
 
 
 def exhausted_at(found: BudgetState | None, rows: tuple[TrialRow, ...]) -> datetime | None:
-    """When nothing will be left if everything goes on as it does now; None if nothing is consumed or left."""
+    """When nothing will be left if everything goes on as now; None if nothing is being consumed or left."""
     if found is None or found.left <= 0 or not any(row.phase in LIVE for row in rows):
         return None
     devices = sum((running_devices(row, found.snapshot) for row in rows if may_hold_devices(row)), Decimal(0))
@@ -94,7 +92,7 @@ def exhausted_at(found: BudgetState | None, rows: tuple[TrialRow, ...]) -> datet
 def give_up_unaffordable(
     rows: tuple[TrialRow, ...], found: BudgetState | None, snapshot: Snapshot
 ) -> tuple[TrialRow, ...]:
-    """The rows, those given up that need more than is left, if nothing runs any more."""
+    """The rows, with those given up that need more than is left, once nothing runs any more."""
     if found is None or any(may_hold_devices(row) for row in rows):
         return rows
     return tuple(_unless_paid(row, rows, found, snapshot) for row in rows)
@@ -115,7 +113,7 @@ def _hours(seconds: Decimal) -> str:
 
 @dataclass(frozen=True)
 class Spent:
-    """Of all Attempts that are over."""
+    """The cost of all Attempts that have released their devices."""
 
     device_seconds: int
     hourly_price: Decimal
@@ -130,14 +128,14 @@ class Spent:
 
 
 def device_seconds(row: TrialRow) -> int:
-    """What the row's released Attempt has cost."""
+    """The cost of the row's released Attempt."""
     if row.scheduled_at is None or row.released_at is None:
         return 0
     return int(_since(row.scheduled_at, row.released_at) * row.devices)
 
 
 def running_cost(row: TrialRow, snapshot: Snapshot) -> Decimal:
-    """What the row's Attempt, which is not released, has cost until now."""
+    """The cost until now of the row's Attempt, which is not released."""
     if row.scheduled_at is not None:
         return _since(row.scheduled_at, snapshot.now) * row.devices
     return next(
@@ -146,7 +144,7 @@ def running_cost(row: TrialRow, snapshot: Snapshot) -> Decimal:
 
 
 def running_devices(row: TrialRow, snapshot: Snapshot) -> Decimal:
-    """How many devices the row's Attempt, which is not released, is charged for at this moment."""
+    """The number of devices that the row's Attempt, which is not released, is charged for now."""
     if row.scheduled_at is not None:
         return Decimal(row.devices)
     held = [state for state in snapshot.attempts if state.name == row.job and not state.foreign]
@@ -154,7 +152,7 @@ def running_devices(row: TrialRow, snapshot: Snapshot) -> Decimal:
 
 
 def partly_held(state: AttemptState, row: TrialRow, now: datetime) -> Decimal:
-    """Device-seconds of those pods that are bound to a node while others are not."""
+    """The device-seconds of the pods that are bound to a node while others are not."""
     bound = [] if state.foreign else [pod.scheduled_at for pod in state.pods if pod.scheduled_at is not None]
     return sum((_since(time, now) * _of_pod(state, row) for time in bound), Decimal(0))
 

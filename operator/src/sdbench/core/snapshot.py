@@ -1,6 +1,6 @@
-"""What may a decision look at, and what may it want? World and Decision, frozen.
+"""Defines Snapshot, all that a decision may depend on, and Decision, all that it may ask for.
 
-The same types serve the cluster (an Attempt is a PyTorchJob and its pods) and this machine (a launcher process).
+The same types serve the cluster, where an Attempt is a PyTorchJob and its pods, and a local run, where it is a process.
 """
 
 from collections.abc import Mapping
@@ -19,20 +19,20 @@ from sdbench_trainer.run import RunConfig
 
 @dataclass(frozen=True)
 class PodExit:
-    """How the training container of a pod ended."""
+    """The end of a pod's training container."""
 
     code: int
     reason: str = ""
-    """As the kubelet says it: Completed, Error, OOMKilled, …"""
+    """The kubelet's word: Completed, Error, OOMKilled, …"""
     message: str = ""
     """The termination message, or the log's tail."""
     before_start: bool = False
-    """It was the init container that waits for the master, and the training container never ran."""
+    """Whether the init container that waits for the master ended, and the training container never ran."""
 
 
 @dataclass(frozen=True)
 class PodState:
-    """What is known of one pod of an Attempt; locally, of its one launcher."""
+    """The state of one pod of an Attempt; locally, of its one process."""
 
     name: str
     uid: str
@@ -45,16 +45,16 @@ class PodState:
     node: str | None = None
     image_id: str = ""
     waiting_reason: str = ""
-    """Why the container does not run yet, as the kubelet says it: ImagePullBackOff, CreateContainerConfigError, …"""
+    """The kubelet's word for why the container does not run yet: ImagePullBackOff, CreateContainerConfigError, …"""
     waiting_message: str = ""
     unschedulable: str = ""
     """Message of PodScheduled=False."""
     disruption: str = ""
-    """What took it off its node: reason of the pod, such as Evicted, or of its condition DisruptionTarget."""
+    """The reason of the pod, such as Evicted, or of its condition DisruptionTarget, if it was taken off its node."""
     disruption_message: str = ""
-    """What is said of it: who preempted it, of what the node was short."""
+    """Details of the disruption: who preempted it, or what the node was short of."""
     lost: bool = False
-    """The kubelet does not know any more what became of its container."""
+    """Whether the kubelet has lost track of the container."""
     deleting: bool = False
     exit: PodExit | None = None
     report: Report | None = None
@@ -70,12 +70,12 @@ class WarningEvent:
     """FailedCreatePod, FailedMount, FailedScheduling, …"""
     message: str
     at: datetime | None = None
-    """When it was first said, as the API server says; None: not known."""
+    """When it was first reported, by the API server's clock; None: not known."""
 
 
 @dataclass(frozen=True)
 class AttemptState:
-    """What is known of one Attempt. It exists while its job or any of its pods exists."""
+    """The state of one Attempt. It exists while its job or any of its pods exists."""
 
     name: str
     trial: int
@@ -92,11 +92,11 @@ class AttemptState:
     suspended: bool = False
     """The job is held by a queue, or a person: it has no pods, or they are being taken away."""
     queue: str = ""
-    """Which queue may hold it."""
+    """The name of the queue that may hold it."""
     suspension_at: datetime | None = None
-    """When it was last suspended or let go."""
+    """When it was last suspended or resumed."""
     said: str = ""
-    """Why the job has failed, in its own words."""
+    """The job's own message about its failure."""
     foreign: bool = False
     """An object of another owner has the Attempt's name."""
     pods: tuple[PodState, ...] = ()
@@ -115,37 +115,37 @@ class Reference:
     name: str
     benchmark: Benchmark | None = None
     absence: str = ""
-    """Why there is none, as a part of a sentence."""
+    """The reason for its absence, as a part of a sentence."""
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """What the administrator allows, whatever an author asks for; None: no bound."""
+    """The bounds that the administrator sets, whatever an author asks for; None: no bound."""
 
     max_devices: int | None = None
-    """At once, of one Benchmark."""
+    """Devices at once, of one Benchmark."""
     device_hours: Decimal | None = None
-    """Of one Benchmark."""
+    """Device-hours of one Benchmark."""
     concurrent_trials: int | None = None
-    """Of all Benchmarks together."""
+    """Trials at once, of all Benchmarks together."""
 
 
 @dataclass(frozen=True)
 class Defaults:
-    """What the operator adds to a question."""
+    """The defaults that the operator adds to a question."""
 
     image: str
     operator_version: str
     bounds: Bounds = Bounds()
     presets: Mapping[str, Preset] | None = None
-    """What an administrator defines, by name. None: there is no administrator, and no preset has a meaning."""
+    """The administrator's presets by name. None: there is no administrator, and a preset has no meaning."""
     workload: Workload | None = None
-    """What an administrator fixes in every pod; None: nothing."""
+    """The parts of every pod that an administrator fixes; None: nothing."""
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Everything that a decision may look at."""
+    """Everything that a decision may depend on."""
 
     benchmark: Benchmark
     attempts: tuple[AttemptState, ...]
@@ -160,7 +160,7 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class CreateJob:
-    """An Attempt that may be created now (again: creation is refused when it exists)."""
+    """A job to create now; creating it twice is harmless, since its name is unique."""
 
     name: str
     trial: int
@@ -173,7 +173,7 @@ class CreateJob:
 
 @dataclass(frozen=True)
 class DeleteJob:
-    """An Attempt whose job must go, and why."""
+    """A job to delete, and why."""
 
     name: str
     job_uid: str
@@ -183,7 +183,7 @@ class DeleteJob:
 
 @dataclass(frozen=True)
 class Event:
-    """Something that a person wants to read among the Events of the Benchmark."""
+    """An Event to write about the Benchmark."""
 
     warning: bool
     reason: str
@@ -192,13 +192,13 @@ class Event:
 
 @dataclass(frozen=True)
 class Decision:
-    """What to show, start and stop. The status is stored before anything is started or stopped."""
+    """The whole status, which is stored first, and the jobs to create and to delete then."""
 
     status: Status
     jobs_to_create: tuple[CreateJob, ...] = ()
     jobs_to_delete: tuple[DeleteJob, ...] = ()
     events: tuple[Event, ...] = ()
     delete_self: bool = False
-    """The Benchmark itself is to be deleted: spec.ttlSecondsAfterFinished."""
+    """Whether the Benchmark itself is to be deleted: spec.ttlSecondsAfterFinished."""
     requeue_after: timedelta | None = None
     """When to decide again even if nothing changes; None: nothing is awaited."""

@@ -80,7 +80,7 @@ REFUSALS: list[tuple[str, dict[str, Any], str]] = [
     (
         "a count that does not fill its pods",
         {"devices": {"counts": [12], "perPod": 8}},
-        "spec.devices.counts: 12 devices are no multiple of perPod, 8",
+        "spec.devices.counts: 12 devices are not a multiple of perPod, 8",
     ),
     (
         "a count twice",
@@ -106,7 +106,7 @@ REFUSALS: list[tuple[str, dict[str, Any], str]] = [
     (
         "knobs inside of a knob",
         {"sweep": {"seed": {"inner": [1]}}},
-        "spec.sweep.seed.inner: seed has no knobs of its own",
+        "spec.sweep.seed.inner: seed has no fields of its own",
     ),
     (
         "a value instead of a list",

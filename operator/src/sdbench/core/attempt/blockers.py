@@ -6,7 +6,7 @@
 | Pod Security rejects the pods | FailedCreatePod, pods missing | PodsForbidden | 20 s after the Event |
 | the pods exceed a quota, a LimitRange | FailedCreatePod, pods missing | PodsForbidden (Point) | 20 s later |
 | the pods' ServiceAccount does not exist | FailedCreatePod, pods missing | PodsForbidden | 20 s after the Event |
-| the pods cannot be created otherwise | FailedCreatePod, pods missing | PodsForbidden | limits.queuedSeconds after creation |
+| the pods cannot be created otherwise | FailedCreatePod, pods missing | PodsForbidden | limits.queuedSeconds later |
 | a claim does not exist | unschedulable: persistentvolumeclaim not found | DataMissing | 20 s after admission |
 | no node has room for a pod | unschedulable, pods missing | Unschedulable | limits.queuedSeconds after creation |
 | a partial gang holds devices | some pods scheduled, not all | Unschedulable (backs off) | limits.gangSeconds later |
@@ -16,7 +16,7 @@
 | the container cannot be created | CreateContainerConfigError otherwise | ConfigInvalid | 20 s after scheduling |
 | the image is not pulled | ErrImagePull, ImagePullBackOff | ImagePull | limits.startSeconds after scheduling |
 | a container does not run | none of the above | DeadlineExceeded | limits.startSeconds after scheduling |
-| a pod outlasts another | one ended well, another still runs | Stalled | limits.stallSeconds and 60 s after that is seen |
+| a pod outlasts another | one ended well, another still runs | Stalled | limits.stallSeconds and 60 s later |
 | the run does not end | its pods' watchdogs did not end it | DeadlineExceeded | limits.totalSeconds after start |
 
 A blocker that only a person can remove is reported after 20 s. A registry may recover and a node may be added, so those

@@ -1,4 +1,4 @@
-"""Which facts can be read off an AttemptState? Each is a function."""
+"""Reads facts off an AttemptState, one function a fact."""
 
 import zlib
 from collections.abc import Iterable
@@ -16,11 +16,11 @@ DIGEST_CHARACTERS = 19
 """As in sha256:0123456789ab."""
 
 SLOWEST = 1e-6
-"""Images per second below which a rate is no number that could be shown."""
+"""The lowest rate, in images per second, that can be shown."""
 
 
 def is_ours(state: AttemptState, snapshot: Snapshot) -> bool:
-    """Whether the Attempt is one of this very Benchmark, and not of a namesake before it."""
+    """Whether the Attempt belongs to this Benchmark, and not to an earlier one of the same name."""
     metadata = snapshot.benchmark.metadata
     return not state.foreign and state.name == attempt_name(metadata.name, metadata.uid, state.trial, state.attempt)
 
@@ -31,22 +31,22 @@ def all_pods_exist(state: AttemptState) -> bool:
 
 
 def pods_checksum(state: AttemptState) -> str:
-    """Of the pods' UIDs: rows have no room for 32 UIDs."""
+    """A checksum of the pods' UIDs: rows have no room for 32 UIDs."""
     return f"{zlib.crc32(','.join(sorted(pod.uid for pod in state.pods)).encode()):08x}"
 
 
 def unsuspended_since(state: AttemptState) -> datetime:
-    """Since when nobody holds the job, as far as it says: its creation, or the end of its last suspension."""
+    """The moment since which the job is not suspended: its creation, or the end of its last suspension."""
     return state.created_at if state.suspension_at is None else max(state.created_at, state.suspension_at)
 
 
 def had_all_pods(row: TrialRow) -> bool:
-    """Whether all pods of the row's Attempt were there once."""
+    """Whether all pods of the row's Attempt have existed at one time."""
     return row.pods_checksum is not None or row.scheduled_at is not None
 
 
 def replaced_pod(row: TrialRow, state: AttemptState) -> str | None:
-    """Which pod has taken the place of another under the same job: their ranks did not see one run."""
+    """The pod that has replaced another under the same job, so that their ranks did not see one run."""
     places = set()
     for pod in state.pods:
         if pod.index in places:
@@ -59,14 +59,14 @@ def replaced_pod(row: TrialRow, state: AttemptState) -> str | None:
 
 
 def _later(pod: PodState, row: TrialRow) -> bool:
-    """Whether it was bound to its node after the last of those that were seen."""
+    """Whether the pod was bound to its node after the last of the pods that the row knows."""
     return pod.scheduled_at is None or (row.scheduled_at is not None and pod.scheduled_at > row.scheduled_at)
 
 
 def suspended_after_scheduling(row: TrialRow, state: AttemptState) -> bool:
-    """Whether the job was suspended since its pods were scheduled; by now it may have been let go again.
+    """Whether the job was suspended after its pods were scheduled; it may have been resumed since.
 
-    Before them it may have been suspended and let go, too: that is how a queue admits it.
+    A suspension before that is how a queue admits a job.
     """
     if state.suspension_at is None or row.scheduled_at is None:
         return state.suspended
@@ -86,17 +86,17 @@ def deleted_pod(row: TrialRow, state: AttemptState) -> str | None:
 
 
 def pod_failed(pod: PodState) -> bool:
-    """Whether its container is known to have ended badly."""
+    """Whether the pod's container is known to have failed."""
     return pod.lost or (pod.exit is not None and pod.exit.code != 0)
 
 
 def job_replaced(row: TrialRow, state: AttemptState) -> bool:
-    """Whether another job has the name of the one that was seen."""
+    """Whether another job now has the name of the one that was seen."""
     return None not in (row.job_uid, state.job_uid) and row.job_uid != state.job_uid
 
 
 def job_is_gone(row: TrialRow, state: AttemptState) -> bool:
-    """Whether the row's job is gone or going, though nobody here has asked for it."""
+    """Whether the row's job is deleted or being deleted, though this operator has not asked for it."""
     return state.job_uid is None or state.deleting or job_replaced(row, state)
 
 
@@ -114,11 +114,11 @@ def scheduled_at(state: AttemptState) -> datetime | None:
 
 
 def container_started_at(pod: PodState, seen: datetime | None) -> datetime | None:
-    """When its container began to run, as its kubelet says, as far as that can be.
+    """When the pod's container started, as its kubelet says, within the bounds that the API server's clock sets.
 
-    It was after the pod was bound to its node, which the API server says, and before all pods were seen to run. So a
-    clock that is slow shortens a run by less than its pod took to start, and none lengthens it by more than that was
-    seen late.
+    The container started after the pod was bound to its node and before all pods were seen to run. So a slow clock on
+    the node shortens a run by less than the pod took to start, and a fast one lengthens it by no more than the delay
+    with which the start was seen.
     """
     if pod.started_at is None or pod.scheduled_at is None:
         return pod.started_at
@@ -128,7 +128,7 @@ def container_started_at(pod: PodState, seen: datetime | None) -> datetime | Non
 
 
 def started_at(state: AttemptState, now: datetime) -> datetime | None:
-    """When the last container ran, once all do or did; now if a kubelet says what cannot be."""
+    """When the last container started, once all have; now if a kubelet's clock runs ahead."""
     last = _last(state, [container_started_at(pod, now) for pod in state.pods])
     return last if last is None else min(last, now)
 
@@ -139,7 +139,7 @@ def _last(state: AttemptState, moments: list[datetime | None]) -> datetime | Non
 
 
 def valid_report(state: AttemptState, trial: Trial) -> Report | None:
-    """Rank 0's Report, if it is of this Attempt, complete, finite and of the batch that was asked for."""
+    """Rank 0's Report, if it belongs to this Attempt, is complete and finite, and ran the requested batch."""
     for pod in state.pods:
         report = pod.report
         if pod.index == 0 and report is not None and report.attempt == state.name and report.error is None:
@@ -157,24 +157,26 @@ def _trusted(report: Report, trial: Trial) -> bool:
 
 
 def _complete(measured: Measurement) -> bool:
-    """Whether it may be shown: a number without its complete window is no number."""
+    """Whether the Measurement may be shown: a complete window, with all values finite and none negative."""
     steps = measured.step_seconds
     rates = (measured.images_per_second, measured.median_images_per_second)
     shares = (measured.seconds, steps.p5, steps.p50, steps.p95, measured.rank_skew_ratio, measured.mfu_ratio or 0.0)
     waits = (measured.data_wait_ratio_max, measured.data_wait_ratio_mean)
-    strangers = (measured.foreign_cpu_ratio or 0.0, measured.steal_ratio or 0.0)
-    if not all(isfinite(value) for value in (*rates, *shares, *waits, *strangers, measured.drift_ratio, measured.loss)):
+    others_cpu = (measured.foreign_cpu_ratio or 0.0, measured.steal_ratio or 0.0)
+    if not all(
+        isfinite(value) for value in (*rates, *shares, *waits, *others_cpu, measured.drift_ratio, measured.loss)
+    ):
         return False
-    return min(rates) >= SLOWEST and min(*shares, *waits, *strangers) >= 0
+    return min(rates) >= SLOWEST and min(*shares, *waits, *others_cpu) >= 0
 
 
 def _pod_name(state: AttemptState, index: int) -> str:
-    """As the training-operator calls it."""
+    """The pod's name as the training-operator builds it."""
     return f"{state.name}-worker-{index - 1}" if index else f"{state.name}-master-0"
 
 
 def different_images(image_ids: Iterable[str]) -> tuple[str, ...]:
-    """The images, if there are several, each once and cut short; a pod of which none is known says nothing.
+    """The digests of the images, cut short, if there are several; pods whose image is not known are ignored.
 
     An image ID is `repository@digest` of a manifest, or the bare digest of a configuration where the image was
     imported into the node: the two cannot be compared, and the repository does not matter (a mirror).

@@ -1,4 +1,4 @@
-"""Is a Point slower than the same Point of the baseline? Welch's interval against the largest loss that passes.
+"""Compares a Point with the same Point of the baseline, by Welch's interval against the largest loss that passes.
 
 | interval of (baseline − new) / baseline | verdict |
 |---|---|
@@ -7,12 +7,8 @@
 | the limit is inside | InsufficientData: more repeats would tell |
 
 Both sides are means over the repeats of median images/s. The same Point has the same label, model, image size and
-global batch, and ran on the same kind of device. Everything else may differ: it is what is compared.
-
-How fast was each Point of a question in the baseline that its gate names? Known before the Point is measured.
-
-As core/gate/baseline.py compares: a complete Benchmark of the same namespace; the same label, model, image size and
-global batch; and the same kind of device, once this Benchmark has measured the Point and so knows on what.
+global batch, and ran on the same kind of device. Everything else may differ: it is what is compared. The baseline's
+rates are known before this Benchmark has measured anything; from then on its devices must match, too.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -30,7 +26,7 @@ from sdbench.core.plan.grid import Point
 from sdbench_trainer.run import division
 
 PLACES = 6
-"""Decimals of a regression as it is shown."""
+"""Decimals to which a regression is shown."""
 
 EXACT = 12
 """Decimals to which it is compared: (3 - 2.94) / 3 is no more than 0.02, though in binary it is."""
@@ -39,7 +35,7 @@ EXACT = 12
 def compared(
     asked: Baseline, point: Point, benchmark: Benchmark, source: Lookup
 ) -> tuple[FindingRow, ComparisonRow | None]:
-    """The Point of this Benchmark beside the baseline's; without a comparison where one of them may not be judged."""
+    """The finding for a Point, and its comparison; no comparison if one of the two Points may not be judged."""
     try:
         base = source(asked.name)
         mine = _judged(_row(point.label, benchmark), benchmark, "")
@@ -56,10 +52,10 @@ def _row(label: str, benchmark: Benchmark) -> PointRow | None:
 
 
 def _judged(row: PointRow | None, benchmark: Benchmark, where: str) -> PointRow:
-    """The row, if it has what is compared. Raises Unusable, which begins with `where`."""
-    spoilt = disqualification(row, benchmark.spec)
-    if row is None or spoilt:
-        raise ReferenceUnavailable(f"{where}{spoilt}")
+    """The row, if it can be compared. Raises ReferenceUnavailable, whose text begins with `where`."""
+    disqualified = disqualification(row, benchmark.spec)
+    if row is None or disqualified:
+        raise ReferenceUnavailable(f"{where}{disqualified}")
     if row.repeats < 2:
         raise ReferenceUnavailable(f"{where}it has {row.repeats} repeat, and a comparison needs 2 repeats")
     spread = row.median_standard_deviation
@@ -71,7 +67,7 @@ def _judged(row: PointRow | None, benchmark: Benchmark, where: str) -> PointRow:
 
 
 def _twin(point: Point, mine: PointRow, base: CompletedBenchmark) -> PointRow | None:
-    """The baseline's Point that is compared; None where it is not measured. Raises Unusable for another training."""
+    """The baseline's Point, or None if it is not measured. Raises ReferenceUnavailable for another training."""
     for other, row in base.points:
         if other.label == point.label:
             for what, own, theirs in (
@@ -153,7 +149,7 @@ def _share(value: float) -> str:
 
 
 Planned = Callable[[Benchmark], Mapping[str, Point]]
-"""The Points of a Benchmark by their labels; none where this version cannot plan it."""
+"""The Points of a Benchmark by label; empty if this version cannot plan it."""
 
 
 def baseline_rates(benchmark: Benchmark, base: Benchmark, planned: Planned) -> Iterator[tuple[Point, Decimal]]:

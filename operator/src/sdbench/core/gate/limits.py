@@ -1,4 +1,4 @@
-"""Does a Point hold a limit of the gate? One value against one bound; what is missing or spoilt is not judged.
+"""Judges one value of a Point against one limit of the gate; what is missing or disqualified is not judged.
 
 | limit | value, from status.points | holds if |
 |---|---|---|
@@ -21,7 +21,7 @@ from sdbench.api.status_gate import FindingRow, Limit, Verdict
 from sdbench.core.format import bounded, decimal
 
 PLACES = 6
-"""Decimals of a value as it is shown; it is compared as it is."""
+"""Decimals to which a value is shown; it is compared exactly."""
 
 Value = Callable[[PointRow], Decimal | None]
 Asked = Callable[[Gate], Decimal | None]
@@ -29,7 +29,7 @@ Asked = Callable[[Gate], Decimal | None]
 
 @dataclass(frozen=True)
 class Scale:
-    """What a limit compares."""
+    """The value that a limit compares, and in which direction."""
 
     limit: Limit
     least: bool
@@ -69,16 +69,16 @@ class Bound:
 
     @property
     def words(self) -> str:
-        """As in `at least 0.60`."""
+        """The limit in words, as in `at least 0.60`."""
         return f"at {'least' if self.scale.least else 'most'} {self.asked:f}"
 
     def holds(self, value: Decimal) -> bool:
-        """Whether a value is on the right side; the bound itself is."""
+        """Whether a value satisfies the limit; the limit itself does."""
         return value >= self.asked if self.scale.least else value <= self.asked
 
 
 def gate_bounds(gate: Gate) -> Iterator[Bound]:
-    """The limits that a gate sets, but for the baseline."""
+    """The limits that a gate sets, except the baseline."""
     for scale in SCALES:
         asked = scale.asked(gate)
         if asked is not None:
@@ -86,7 +86,7 @@ def gate_bounds(gate: Gate) -> Iterator[Bound]:
 
 
 def finding(bound: Bound, point: str, row: PointRow | None, flaw: str) -> FindingRow:
-    """The limit at one Point; `flaw` says why its numbers, if any, may not be judged."""
+    """The finding for a limit at one Point; `flaw` says why the Point's numbers, if any, may not be judged."""
     limit = bound.scale.limit
     value = bound.scale.value(row) if row is not None else None
     known = value if value is not None and value.is_finite() else None
@@ -112,7 +112,7 @@ def _shown(value: Decimal) -> str:
 
 
 def _missing(limit: Limit, row: PointRow | None) -> str:
-    """Why a measured Point has no such value."""
+    """Why a measured Point lacks the value."""
     if limit is Limit.COEFFICIENT_OF_VARIATION and row is not None and row.repeats < 2:
         return "a spread needs 2 repeats"
     if limit in {Limit.DAYS, Limit.COST} and row is not None and row.projection_message is not None:

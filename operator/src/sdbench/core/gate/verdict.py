@@ -1,7 +1,8 @@
-"""Does a Benchmark hold its gate? Every limit at every judged Point, and one verdict: any Fail, else anything missing.
+"""Judges a finished Benchmark by its gate: every limit at every judged Point, and one verdict.
 
-A finding is Fail only where the numbers may be judged, and Pass only where nothing at all is missing: a gate fails
-closed. A Benchmark that was cancelled or has not ended is not judged.
+The verdict is Fail if any finding fails, else InsufficientData if anything is missing, else Pass. A finding is Fail
+only if its numbers may be judged, and Pass only if nothing is missing: a gate fails closed. A Benchmark that was
+cancelled or has not ended is not judged.
 """
 
 from collections.abc import Iterator
@@ -45,15 +46,15 @@ def judge(benchmark: Benchmark, gate: Gate, planned: tuple[Trial, ...], source: 
 
 
 def unjudged(why: str) -> GateRow:
-    """The verdict where nothing can be judged."""
+    """The verdict if nothing can be judged."""
     return GateRow(verdict=Verdict.INSUFFICIENT_DATA, message=bounded(why, CONDITION_CHARACTERS))
 
 
 def _of_limits(benchmark: Benchmark, gate: Gate, point: Point, points: tuple[Point, ...]) -> Iterator[FindingRow]:
     row = _row(point, benchmark)
-    spoilt = disqualification(row, benchmark.spec)
+    disqualified = disqualification(row, benchmark.spec)
     for bound in gate_bounds(gate):
-        why = spoilt
+        why = disqualified
         if bound.scale.limit is Limit.SCALING_EFFICIENCY:
             why = why or _incomparable(benchmark, point, points)
         yield finding(bound, point.label, row, why)
@@ -64,12 +65,12 @@ def _row(point: Point, benchmark: Benchmark) -> PointRow | None:
 
 
 def _incomparable(benchmark: Benchmark, point: Point, points: tuple[Point, ...]) -> str:
-    """Why the efficiency of a Point says nothing: it is that over the smallest count with equal knobs."""
+    """Why the efficiency of a Point, relative to the smallest count with equal parameters, cannot be judged."""
     base = min((one for one in points if one.knobs == point.knobs), key=lambda one: one.devices)
     if base == point:
         return ""
-    if spoilt := disqualification(_row(base, benchmark), benchmark.spec):
-        return f"of {base.label}, with which it is compared, {spoilt}"
+    if disqualified := disqualification(_row(base, benchmark), benchmark.spec):
+        return f"of {base.label}, with which it is compared, {disqualified}"
     unlike = environment_difference(
         environments_of(point.label, benchmark.status), environments_of(base.label, benchmark.status)
     )
@@ -93,16 +94,16 @@ def _verdict(findings: list[FindingRow], baseline: BaselineRow | None) -> GateRo
     if not findings:
         return unjudged("The gate judges no point of the plan")
     verdict = Verdict.FAIL if failed else Verdict.INSUFFICIENT_DATA if missing else Verdict.PASS
-    told = [*failed, *missing]
-    more = f"; {len(told) - 1} more in status.gate" if len(told) > 1 else ""
+    shown = [*failed, *missing]
+    more = f"; {len(shown) - 1} more in status.gate" if len(shown) > 1 else ""
     return GateRow(
         verdict=verdict,
         message=bounded(
-            f"{told[0].message}{more}" if told else f"Every limit holds: {passed} findings", CONDITION_CHARACTERS
+            f"{shown[0].message}{more}" if shown else f"Every limit holds: {passed} findings", CONDITION_CHARACTERS
         ),
         passed=passed,
         failed=len(failed),
         insufficient=len(missing),
-        findings=tuple(told[:SHOWN]),
+        findings=tuple(shown[:SHOWN]),
         baseline=baseline,
     )

@@ -1,12 +1,10 @@
-"""Did the repeats of a Point run on the same? What differs between their environments voids the comparison.
+"""Decides whether Measurements compare: what differs between their environments, and what disqualifies a Point.
 
-May a Point's numbers be judged? What is missing or spoils them, as a part of a sentence.
-
-| what | says |
+| disqualified by | reported as |
 |---|---|
 | no Measurement | it is not measured |
 | fewer repeats than the spec asks for at least | n of m repeats are measured |
-| a window that strangers disturbed | n of its repeats were disturbed |
+| a window that other processes disturbed | n of its repeats were disturbed |
 | repeats on different devices, images or versions | its repeats are mixed |
 """
 
@@ -21,11 +19,11 @@ from sdbench.core.format import bounded
 CHARACTERS = 200
 
 PLAIN = {"device": "device", "device_count": "device count", "driver": "driver", "nccl": "NCCL"}
-"""Fields whose values are short enough to be told, with the words for them."""
+"""Fields whose values are short enough to show, with their names in words."""
 
 
 def mixed(rows: Iterable[TrialRow], environments: tuple[EnvironmentRow, ...]) -> str | None:
-    """What differs between the environments of these measured rows, with its values; None for nothing."""
+    """The differences between the environments of these measured rows, with their values; None if there are none."""
     known = sorted({row.environment for row in rows if row.environment is not None})
     seen = [environments[index] for index in known if index < len(environments)]
     found = ", ".join(_differences(seen)) if len(seen) > 1 else ""
@@ -33,7 +31,7 @@ def mixed(rows: Iterable[TrialRow], environments: tuple[EnvironmentRow, ...]) ->
 
 
 def _differences(seen: list[EnvironmentRow]) -> Iterator[str]:
-    """The configuration's hash is of the question, not of what it ran on."""
+    """All differences but the configuration's hash, which belongs to the question."""
     for field, word in PLAIN.items():
         yield from _difference(word, [str(getattr(one, field)) for one in seen])
     for part in ("versions", "workload"):
@@ -53,7 +51,7 @@ def _difference(word: str, values: list[str]) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class RunEnvironment:
-    """On what a Point was measured, as far as numbers of two Points compare by it."""
+    """The part of an environment that must be equal for two Points to compare."""
 
     device: str
     image: str
@@ -61,7 +59,7 @@ class RunEnvironment:
 
 
 def disqualification(row: PointRow | None, spec: Spec) -> str:
-    """Why a Point of this spec may not be judged; empty when it may."""
+    """Why a Point of this spec may not be judged; empty if it may."""
     if row is None:
         return "it is not measured"
     if row.repeats < spec.repeats.min:
@@ -74,7 +72,7 @@ def disqualification(row: PointRow | None, spec: Spec) -> str:
 
 
 def environments_of(point: str, status: Status) -> tuple[RunEnvironment | None, ...]:
-    """On what the repeats of a Point were measured, each once; None for a repeat that does not say."""
+    """The environments of a Point's repeats, each once; None for a repeat whose environment is not known."""
     return tuple(dict.fromkeys(_grounds(point, status)))
 
 
@@ -90,14 +88,14 @@ def _ground(row: EnvironmentRow) -> RunEnvironment:
 
 
 def environment_difference(one: tuple[RunEnvironment | None, ...], other: tuple[RunEnvironment | None, ...]) -> str:
-    """Why two Points do not compare by what they ran on; empty when they do."""
+    """Why the environments of two Points do not compare; empty if they do."""
     if None in (*one, *other) or not one or not other:
         return "what it ran on is not known"
     return device_difference(one, other) or _software_difference(one, other)
 
 
 def device_difference(one: tuple[RunEnvironment | None, ...], other: tuple[RunEnvironment | None, ...]) -> str:
-    """The same by the device's name alone."""
+    """Why the devices of two Points do not compare; empty if they do."""
     mine, theirs = ({ground.device if ground is not None else "" for ground in each} for each in (one, other))
     if not mine or not theirs or "" in mine | theirs:
         return "on which device it ran is not known"

@@ -1,7 +1,4 @@
-"""What do the measured Trials say about each Point, and the Benchmark in one line?
-
-What did a Point's repeats show beside their rate? The batch that was run, spread of medians, extremes.
-"""
+"""Aggregates the measured Trials of each Point: rates and their spread, efficiency, batch and extremes."""
 
 from decimal import Decimal
 from typing import Any
@@ -30,7 +27,7 @@ def point_rows(
     *,
     environments: tuple[EnvironmentRow, ...] = (),
 ) -> tuple[PointRow, ...]:
-    """A row for each measured Point, in the plan's order: counts ascend. `others` has what stages refer to."""
+    """A row for each measured Point, in the plan's order: counts ascend. `others` looks up what stages refer to."""
     points = {trial.point.label: trial.point for trial in trials}
     measured = _measurements(rows)
     made: list[PointRow] = []
@@ -47,7 +44,7 @@ def point_rows(
 
 
 def _measurements(rows: tuple[TrialRow, ...]) -> dict[str, list[RowMeasurement]]:
-    """Of each measured Point, by its label."""
+    """The Measurements of each measured Point, by its label."""
     found: dict[str, list[RowMeasurement]] = {}
     for row in rows:
         if row.phase is TrialPhase.SUCCEEDED and row.measurement is not None:
@@ -94,7 +91,7 @@ def _point_row(
 
 
 def batch_truth(point: Point, measured: list[RowMeasurement]) -> Fields:
-    """Asked and run. Where a microbatch is found on the device, the repeats know into how many a step was divided."""
+    """The batch as requested and as run; the repeats know into how many microbatches a step was divided."""
     planned = division(point.config, point.devices)
     microbatches = max((one.microbatches or 0 for one in measured), default=0) or planned.microbatches
     whole = microbatches == planned.microbatches
@@ -108,7 +105,7 @@ def batch_truth(point: Point, measured: list[RowMeasurement]) -> Fields:
 
 
 def median_spread(measured: list[RowMeasurement]) -> Fields:
-    """Of medianImagesPerSecond, which gates compare: a stall within a window hardly moves it."""
+    """The spread of medianImagesPerSecond, which gates compare: a stall within a window hardly moves it."""
     spread = sample([one.median_images_per_second for one in measured])
     return {
         "median_images_per_second": decimal(spread.mean, PLACES),
@@ -119,7 +116,7 @@ def median_spread(measured: list[RowMeasurement]) -> Fields:
 
 
 def extremes(measured: list[RowMeasurement]) -> Fields:
-    """The worst of the repeats; of their median steps the mean."""
+    """The worst value of the repeats, and the mean of their median steps."""
     device_peaks = [one.device_memory_peak_bytes for one in measured if one.device_memory_peak_bytes is not None]
     steps = sum((one.step_seconds_p50 for one in measured), Decimal(0)) / len(measured)
     return {
@@ -134,5 +131,5 @@ def extremes(measured: list[RowMeasurement]) -> Fields:
 
 
 def optional_statistic(value: float | None) -> Decimal | None:
-    """A statistic that needs two repeats; an interval of a rate does not go below 0."""
+    """A statistic that needs two repeats, at least 0; None without them."""
     return decimal(max(0.0, value), PLACES) if value is not None else None

@@ -1,4 +1,4 @@
-"""How long and how dear is a full training at a measured rate?
+"""Projects a full training from measured rates: days, device-hours and cost.
 
     days = Σ stage.images / stage.images_per_second / 86,400
     device-hours = devices × 24 × days
@@ -12,17 +12,16 @@ A100 rows give 2,867,000,000 images at $2 per hour. Its rules are not published;
   device-hour away, and is then taken (49,696 in the first row, where the first rule alone gives 49,697);
 * cost: whole hours × devices × price, to the nearest 1,000 below 100,000 and to the nearest 5,000 from there.
 
-At which rate would each stage of a full training run? From the Point itself, a ratio, or another Benchmark.
+Each stage of the training has its own rate:
 
-| stage says | rate |
+| stage names | rate |
 |---|---|
 | nothing | the Point's own mean rate; its imageSize is the stage's |
 | rateRatio | own rate × ratio |
 | benchmark | mean rate of that Benchmark's Point of the same device count and model at the stage's imageSize |
 
-Where that Benchmark has several such Points, the one with the same label is meant. A rate is unknown while that
-Benchmark is not complete, where its Point's numbers are spoilt (core/measure/environments.py), and where it ran on
-another device.
+If that Benchmark has several such Points, the one with the same label counts. A rate is unknown while that Benchmark is
+not complete, if its Point is disqualified (core/measure/environments.py), and if it ran on another device.
 """
 
 from collections.abc import Sequence
@@ -44,7 +43,7 @@ PLACES = 6
 """Decimals of days, device-hours and cost in a status."""
 
 DIGITS = 50
-"""Of a division; sums of stages then stay exact far beyond what is shown."""
+"""Digits of a division, so that sums of stages stay exact far beyond what is shown."""
 
 
 class Rounding(Enum):
@@ -105,14 +104,14 @@ def _nearest(value: Decimal, unit: Decimal) -> Decimal:
 
 @dataclass(frozen=True)
 class OwnRate:
-    """What a Point itself has measured: its mean rate, and on what."""
+    """A Point's own mean rate, and the environments in which it was measured."""
 
     rate: Decimal
     ran_on: tuple[RunEnvironment | None, ...]
 
 
 def projection_fields(point: Point, own: OwnRate, spec: Spec, source: Lookup) -> dict[str, Any]:
-    """Of a measured Point: days, device-hours and cost of the full training, or why they are unknown."""
+    """The fields of a PointRow: days, device-hours and cost of the full training, or why they are unknown."""
     try:
         stages = stages_of(spec.projection, point, own, source)
     except ReferenceUnavailable as error:
@@ -123,7 +122,7 @@ def projection_fields(point: Point, own: OwnRate, spec: Spec, source: Lookup) ->
 
 
 def stages_of(asked: Projection, point: Point, own: OwnRate, source: Lookup) -> tuple[Stage, ...]:
-    """The full training of a measured Point. Raises Unusable with the first stage whose rate is unknown."""
+    """The stages of a measured Point's full training. Raises ReferenceUnavailable for the first unknown rate."""
     if not asked.stages:
         return (Stage(asked.total_images, own.rate),)
     return tuple(
@@ -146,8 +145,8 @@ def _rate_elsewhere(stage: ProjectionStage, name: str, point: Point, own: OwnRat
     found = source(name)
     row = _same(_fitting(found, stage, point), point, name, stage)
     unlike = device_difference(environments_of(row.point, found.benchmark.status), own.ran_on)
-    if spoilt := disqualification(row, found.benchmark.spec) or unlike:
-        raise ReferenceUnavailable(f"of {row.point} in Benchmark {name}, {spoilt}")
+    if disqualified := disqualification(row, found.benchmark.spec) or unlike:
+        raise ReferenceUnavailable(f"of {row.point} in Benchmark {name}, {disqualified}")
     if not row.images_per_second.is_finite() or row.images_per_second <= 0:
         raise ReferenceUnavailable(f"{row.point} in Benchmark {name} has no rate")
     return row.images_per_second

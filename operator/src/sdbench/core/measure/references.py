@@ -1,4 +1,4 @@
-"""Of which other Benchmarks does a question speak, and what did those measure?"""
+"""Looks up the other Benchmarks that a question names, and what they measured."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from sdbench.core.trial.outcome import outcome
 
 
 class ReferenceUnavailable(ValueError):
-    """A Benchmark that is named does not say what is asked of it; the text is a part of a sentence."""
+    """A named Benchmark lacks what is needed of it; the text is a part of a sentence."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class CompletedBenchmark:
 
 
 Lookup = Callable[[str], CompletedBenchmark]
-"""From a name to the complete Benchmark. Raises Unusable."""
+"""Returns the complete Benchmark of a name. Raises ReferenceUnavailable."""
 
 
 def referenced_names(spec: Spec) -> tuple[str, ...]:
@@ -36,14 +36,14 @@ def referenced_names(spec: Spec) -> tuple[str, ...]:
 
 
 def awaited_references(benchmark: Benchmark) -> tuple[str, ...]:
-    """Those that the next decision looks at: none once everything has ended and is judged."""
+    """The names that the next decision needs: none once everything has ended and is judged."""
     status = benchmark.status
     over = outcome(status.trials) is not None and (benchmark.spec.gate is None or status.gate is not None)
     return () if over else referenced_names(benchmark.spec)
 
 
 def lookup(references: tuple[Reference, ...]) -> Lookup:
-    """Where the Benchmarks that are named are found, each planned once."""
+    """A lookup in these references, which plans each Benchmark once."""
     return cache(lambda name: _finished(name, references))
 
 
@@ -66,4 +66,4 @@ def _finished(name: str, references: tuple[Reference, ...]) -> CompletedBenchmar
 
 
 NO_OTHERS: Lookup = lookup(())
-"""Where a question speaks of no other Benchmark."""
+"""The lookup for a question that names no other Benchmark."""

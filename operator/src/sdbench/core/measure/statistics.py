@@ -1,8 +1,8 @@
-"""What do several repeats of one measurement say together? n, mean, spread, and how sure the mean is.
+"""Computes statistics of repeats: mean, spread, t-interval, and Welch's interval of a difference.
 
 The t-interval is mean ± t · sd / √n with the 97.5 % quantile of Student's distribution on n - 1 degrees of freedom.
 
-Which t holds a given share of Student's distribution? For any real degrees of freedom, as Welch's test needs them.
+The t quantile is computed for any real degrees of freedom, as Welch's test needs them:
 
     share within ±t = 1 − I(ν / (ν + t²); ν / 2, 1 / 2)
 
@@ -10,7 +10,7 @@ I is the regularised incomplete beta function, by its continued fraction (NIST D
 Functions, 8.17.22) in Lentz's way, and by its symmetry where the fraction is slow. The quantile is bisected to the
 last bit, so that no table is needed.
 
-Is one measurement slower than another, or is it noise? Welch's interval of the difference of two means.
+Two measurements are compared by Welch's interval of the difference of their means:
 
     difference = m₁ − m₂,  s² = s₁²/n₁ + s₂²/n₂,  ν = s⁴ / ((s₁²/n₁)²/(n₁ − 1) + (s₂²/n₂)²/(n₂ − 1))
     interval = difference ± t(ν; 97.5 %) · s          (B. L. Welch, Biometrika 34, 1947; ν after Satterthwaite, 1946)
@@ -28,7 +28,7 @@ from statistics import fmean, stdev
 
 @dataclass(frozen=True)
 class Sample:
-    """Repeats of one measurement, in its unit; what needs two of them is None for one."""
+    """Statistics of the repeats of one measurement, in its unit; those that need two repeats are None for one."""
 
     size: int
     mean: float
@@ -115,7 +115,7 @@ def _away_from_zero(value: float) -> float:
 
 @dataclass(frozen=True)
 class RepeatStatistics:
-    """What is known of the repeats of one measurement: how many, their mean and standard deviation in its unit."""
+    """The number of repeats of one measurement, their mean and their standard deviation, in its unit."""
 
     size: int
     mean: float

@@ -1,4 +1,4 @@
-"""What does a step cost on any number of devices? step = a x images per device + c, by least squares.
+"""Fits the cost of a step on any number of devices: step = a x images per device + c, by least squares.
 
     a, c = argmin over (a, c) of Σ ((step - a x images - c) / images)²
     residual = sqrt(Σ (step - a x images - c)² / points)
@@ -8,7 +8,7 @@ images, so the fit is made on seconds per image, step / images = a + c / images 
 holds where steps are short and c decides, and does not follow the longest step alone.
 
 a is the work of an image; c is what a step costs however few images a device has (optimiser, average, all-reduce, the
-loop itself), so that no step is ever shorter. Under Weak scaling the images per device do not vary: there is no law.
+loop itself), so that no step is ever shorter. Under Weak scaling the images per device do not vary, so there is no fit.
 """
 
 from collections.abc import Iterable, Iterator
@@ -20,11 +20,11 @@ from sdbench.core.format import decimal, signed
 from sdbench.core.plan.grid import knobs
 
 FEWEST_COUNTS = 3
-"""Two always lie on a line, and tell nothing about whether there is one."""
+"""The fewest device counts that can show whether the fit holds: two always lie on a line."""
 
 
 def scaling_fits(points: Iterable[PointRow]) -> tuple[ScalingFitRow, ...]:
-    """One for each set of Points that differ in their device count only."""
+    """A fit for each set of Points that differ in their device count only."""
     sets: dict[str, list[PointRow]] = {}
     for point in points:
         sets.setdefault(knobs(point.point), []).append(point)

@@ -1,7 +1,7 @@
-"""How much may a Benchmark take? The smallest of what its author and the administrator allow.
+"""Finds the caps on devices and budget: the smallest of what the author and the administrator allow.
 
-The administrator's bounds hold from the moment at which the operator knows them: whatever is accepted already and asks
-for more is treated as if its author had lowered `limits`. No spec can raise them.
+The administrator's bounds hold from the moment the operator knows them: a Benchmark that was accepted and asks for more
+is treated as if its author had lowered `limits`. No spec can raise them.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class DevicesAtOnce:
 
     count: int
     named: str
-    """Whose bound it is, as a person may read it."""
+    """The name of the bound, for messages."""
 
 
 @dataclass(frozen=True)

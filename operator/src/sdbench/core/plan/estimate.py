@@ -1,4 +1,4 @@
-"""How large is a plan, and what does it cost at least and at most?"""
+"""Estimates a plan: its size, and what it costs at least and at most."""
 
 from decimal import Decimal
 
@@ -13,7 +13,7 @@ PLACES = 3
 
 
 def plan_size(planned: tuple[Trial, ...], spec: Spec) -> Plan:
-    """What `status.plan` says."""
+    """The plan as shown in `status.plan`."""
     points = {trial.point.label: trial.point.devices for trial in planned}
     return Plan(
         trials=len(planned),
@@ -31,12 +31,12 @@ def plan_sentence(found: Plan, spec: Spec, bounds: Bounds) -> str:
 
 
 def certain_device_seconds(planned: tuple[Trial, ...], spec: Spec) -> Decimal:
-    """The warm-ups of the repeats that are measured in any case: what no luck can save."""
+    """The device-seconds of the warm-ups of the repeats that are measured in any case."""
     certain = [trial.point for trial in planned if trial.repeat < spec.repeats.min]
     return Decimal(sum(point.devices * point.config.window.warmup_seconds for point in certain))
 
 
 def most_device_seconds(planned: tuple[Trial, ...], spec: Spec) -> Decimal:
-    """If each Attempt lasted limits.totalSeconds and each Trial took all of its retries."""
+    """The device-seconds if each Attempt lasted limits.totalSeconds and each Trial took all of its retries."""
     longest = spec.limits.total_seconds * (1 + spec.retries)
     return Decimal(sum(trial.point.devices for trial in planned) * longest)

@@ -1,4 +1,4 @@
-"""Which Trials does a question ask for, and in which order? The plan, a pure function of the spec.
+"""Plans the Trials that a question asks for, in their order: a pure function of the spec.
 
 Counts ascend and repeats go round-robin (every Point once, then every Point again), so that a drift of the cluster
 shows between repeats and cheap Points fail first.
@@ -52,7 +52,7 @@ class Point:
 
 
 def knobs(label: str) -> str:
-    """A Point's label without the device count: what Points that differ in scale only have in common."""
+    """A Point's label without the device count: the part that Points of different scale have in common."""
     return label.partition(",")[2]
 
 
@@ -91,7 +91,7 @@ def _counts(spec: Spec) -> tuple[int, ...]:
         if counts.count(count) > 1:
             raise PlanRefused("spec.devices.counts", f"{count} is there twice; repeats has the number of repeats")
         if count > per_pod and count % per_pod:
-            raise PlanRefused("spec.devices.counts", f"{count} devices are no multiple of perPod, {per_pod}")
+            raise PlanRefused("spec.devices.counts", f"{count} devices are not a multiple of perPod, {per_pod}")
     return tuple(sorted(counts))
 
 
@@ -164,7 +164,7 @@ def _config(spec: Spec, knobs: Knobs) -> TrainerConfig:
         for folder in folders:
             place = place.setdefault(folder, {})
             if not isinstance(place, dict):
-                raise PlanRefused(f"spec.sweep.{name}", f"{folder} has no knobs of its own")
+                raise PlanRefused(f"spec.sweep.{name}", f"{folder} has no fields of its own")
         place[leaf] = value
     try:
         return TrainerConfig.model_validate(document)
@@ -179,7 +179,7 @@ def _unknown_to_the_trainer(error: ValidationError) -> PlanRefused:
 
 
 def _scaled(spec: Spec, count: int, config: TrainerConfig) -> TrainerConfig:
-    """With Weak scaling globalBatchSize belongs to the smallest count and grows with the devices.
+    """The config with globalBatchSize grown with the devices under Weak scaling, from the smallest count on.
 
     Counts ascend, so that a batch that does not divide over the smallest was refused before it is scaled.
     """
@@ -194,7 +194,7 @@ def _scaled(spec: Spec, count: int, config: TrainerConfig) -> TrainerConfig:
 
 
 def _refuse_unfit(config: TrainerConfig, count: int, spec: Spec) -> None:
-    """What no device of this kind could run."""
+    """Raises PlanRefused for what no device of this kind could run."""
     try:
         division(config, count)
     except ValueError as error:
@@ -216,7 +216,7 @@ def _written(knob: str, spec: Spec) -> str:
 
 
 def _refuse_twins(points: tuple[Point, ...]) -> None:
-    """Two Points that are the same would be measured twice and shown as if they differed."""
+    """Raises PlanRefused for two equal Points, which would be measured twice and shown as if they differed."""
     seen: dict[tuple[int, str], str] = {}
     for point in points:
         key = (point.devices, point.config.model_dump_json())

@@ -1,11 +1,7 @@
-"""What may be started and stopped now? Only what the status already says, and when to look again.
+"""Lists the jobs to create and to delete now, and when to decide again.
 
-Starts follow from the *new* status, which is stored first: a row says Starting before its job exists. Stops follow
-from the *stored* status: what an Attempt left is kept before it is removed, whatever crashes in between.
-
-When does a Benchmark delete itself? spec.ttlSecondsAfterFinished after it has ended and its devices are free.
-
-A question that was refused has ended, too. What is kept to look at, and the results, go with it.
+Jobs are created from the *new* status, which is stored first: a row says Starting before its job exists. Jobs are
+deleted by the *stored* status: what an Attempt left is kept before its job is deleted, whatever crashes in between.
 """
 
 from collections.abc import Iterable, Iterator
@@ -26,29 +22,31 @@ from sdbench.core.trial.teardown import teardown_due, teardown_pending
 from sdbench_trainer.run import SHARDS_FOLDER, DataSource, RunConfig, Watchdog
 
 POLL = timedelta(seconds=5)
-"""How soon to look again at what should change soon, in case that a change is not heard of."""
+"""The interval of polling for what should change soon, in case a watch misses it."""
 
 AT_ONCE = timedelta(seconds=1)
-"""How soon to look again after a change of the status, on which the next act may wait."""
+"""The delay after a change of the status, on which the next action may wait."""
 
 
 def jobs_to_create(
     rows: tuple[TrialRow, ...], trials: tuple[Trial, ...], resolved_image: str, snapshot: Snapshot
 ) -> tuple[CreateJob, ...]:
-    """The Attempts of Starting rows whose job was not seen yet: created now, or again after a crash."""
+    """The jobs of Starting rows that were not seen yet: created now, or again after a crash."""
     seen = {state.name for state in snapshot.attempts}
     waiting = (row for row in rows if row.phase is TrialPhase.STARTING and row.job_uid is None)
-    return tuple(_start(row, trials[row.trial], resolved_image, snapshot) for row in waiting if row.job not in seen)
-
-
-def _start(row: TrialRow, trial: Trial, resolved_image: str, snapshot: Snapshot) -> CreateJob:
-    name, point = row.job or "", trial.point
-    run = run_config(name, trial, snapshot.benchmark.spec)
-    return CreateJob(name, row.trial, row.attempt, resolved_image, run, point.pods, point.devices_per_pod)
+    jobs = []
+    for row in waiting:
+        if row.job is not None and row.job not in seen:
+            trial = trials[row.trial]
+            run, point = run_config(row.job, trial, snapshot.benchmark.spec), trial.point
+            jobs.append(
+                CreateJob(row.job, row.trial, row.attempt, resolved_image, run, point.pods, point.devices_per_pod)
+            )
+    return tuple(jobs)
 
 
 def run_config(name: str, trial: Trial, spec: Spec) -> RunConfig:
-    """What the Attempt of that name is told."""
+    """The configuration of the Attempt of that name."""
     data, limits = spec.data, spec.limits
     return RunConfig(
         attempt=name,
@@ -71,19 +69,16 @@ def run_config(name: str, trial: Trial, spec: Spec) -> RunConfig:
 
 
 def jobs_to_delete(stored: tuple[TrialRow, ...], snapshot: Snapshot) -> tuple[DeleteJob, ...]:
-    """The jobs of our Attempts that the stored status no longer wants, but for what is kept to look at."""
-    stay = kept_jobs(stored, snapshot)
-    return tuple(stop for stop in _stops(stored, snapshot) if stop.name not in stay)
-
-
-def _stops(stored: tuple[TrialRow, ...], snapshot: Snapshot) -> Iterator[DeleteJob]:
+    """The jobs of our Attempts that the stored status no longer wants, except those kept for inspection."""
+    kept, jobs = kept_jobs(stored, snapshot), []
     for state in snapshot.attempts:
         if state.job_uid is None or state.deleting or state.trial >= len(stored) or not is_ours(state, snapshot):
             continue
         row = stored[state.trial]
         wanted = state.attempt > row.attempt or (state.attempt == row.attempt and row.phase in LIVE)
-        if row.phase in TERMINAL or not wanted:
-            yield DeleteJob(state.name, state.job_uid, row.reason or Reason.UNKNOWN, row.message)
+        if (row.phase in TERMINAL or not wanted) and state.name not in kept:
+            jobs.append(DeleteJob(state.name, state.job_uid, row.reason or Reason.UNKNOWN, row.message))
+    return tuple(jobs)
 
 
 def requeue_after(
@@ -93,9 +88,9 @@ def requeue_after(
     others: Iterable[datetime | None] = (),
     poll: bool = False,
 ) -> timedelta | None:
-    """The earliest moment at which time alone, or a change that was not heard of, would change the decision.
+    """The time until the clock alone, or a change that no watch reported, would change the decision.
 
-    `others` are moments that do not follow from the rows, and `poll` says that more is awaited than the rows tell.
+    `others` are moments that do not follow from the rows; `poll` says that something else is awaited.
     """
     if changed:
         return AT_ONCE
@@ -134,7 +129,10 @@ def _moments(row: TrialRow, snapshot: Snapshot) -> Iterator[datetime]:
 
 
 def expires_at(status: Status, spec: Spec) -> datetime | None:
-    """The moment, once it is known; None while the Benchmark goes on, and without a ttl."""
+    """When the Benchmark deletes itself: spec.ttlSecondsAfterFinished after it has ended and its devices are free.
+
+    None while it goes on, and without a ttl. A refused question has ended, too. Results and kept jobs go with it.
+    """
     true = {one.type: one.last_transition_time for one in status.conditions if one.status is ConditionStatus.TRUE}
     ended = true.get(ConditionType.COMPLETE) or true.get(ConditionType.FAILED)
     clean = true.get(ConditionType.CLEANED_UP)

@@ -1,8 +1,8 @@
-"""When are fewer repeats enough? A Point that is tight enough spares the repeats that still wait for their turn.
+"""Skips the repeats of a Point whose Measurements have converged.
 
-Tight enough: at least spec.repeats.min undisturbed repeats (two at least) are measured, and the coefficient of
-variation of their medianImagesPerSecond is at most spec.repeats.targetCoefficientOfVariation. What strangers disturbed
-tells nothing about the spread of the Point, so it neither helps nor hinders; a failed repeat is not replaced.
+A Point has converged when at least spec.repeats.min undisturbed repeats (two at least) are measured, and the
+coefficient of variation of their medianImagesPerSecond is at most spec.repeats.targetCoefficientOfVariation. A
+disturbed repeat says nothing about the spread of the Point, so it does not count; a failed repeat is not replaced.
 """
 
 from collections.abc import Iterable
@@ -16,16 +16,16 @@ from sdbench.core.snapshot import Snapshot
 from sdbench.core.trial.row import skipped
 
 FEWEST = 2
-"""Repeats that have a spread."""
+"""The fewest repeats that have a spread."""
 
 
 def skip_converged(rows: tuple[TrialRow, ...], snapshot: Snapshot) -> tuple[TrialRow, ...]:
-    """The rows, those that wait for their turn at a Point that is tight enough without them spared."""
+    """The rows, with the waiting ones of converged Points skipped."""
     asked = snapshot.benchmark.spec.repeats
     waiting = {row.point for row in rows if row.phase is TrialPhase.PENDING}
     if asked.target_coefficient_of_variation is None or not waiting:
         return rows
-    sentences = {point: _tight_enough([row for row in rows if row.point == point], asked) for point in waiting}
+    sentences = {point: _converged([row for row in rows if row.point == point], asked) for point in waiting}
     return tuple(_after(row, sentences.get(row.point), snapshot) for row in rows)
 
 
@@ -33,8 +33,8 @@ def _after(row: TrialRow, sentence: str | None, snapshot: Snapshot) -> TrialRow:
     return skipped(row, sentence, snapshot) if sentence and row.phase is TrialPhase.PENDING else row
 
 
-def _tight_enough(rows: Iterable[TrialRow], asked: Repeats) -> str | None:
-    """Why a Point needs no further repeat; None while it does."""
+def _converged(rows: Iterable[TrialRow], asked: Repeats) -> str | None:
+    """Why a Point needs no further repeat; None while it needs one."""
     calm = [row.measurement for row in rows if row.measurement is not None and not row.measurement.disturbed]
     target = asked.target_coefficient_of_variation
     if target is None or len(calm) < max(asked.min, FEWEST):

@@ -1,16 +1,11 @@
-"""Whose turn is it? The Trials that wait start in the plan's order; nobody overtakes.
+"""Starts the next Trials in the plan's order; none overtakes another.
 
-A Trial starts once all of this holds, and until then keeps its place:
+A Trial starts once all of these hold, and until then keeps its place:
 
-* the Benchmark is not suspended, and nothing that is not wanted any more may hold devices;
-* fewer than spec.parallelism Trials run, and with its devices those of all are at most limits.maxDevices;
+* the Benchmark is not suspended, and no unwanted Attempt may hold devices;
+* fewer than spec.parallelism Trials run, and all together use at most limits.maxDevices devices;
 * its back-off is over, and what is left of the budget pays for it;
-* of all Benchmarks together, fewer Trials run than the administrator allows.
-
-How many Trials of other Benchmarks keep the next one of this Benchmark waiting?
-
-Those that hold devices, or may; and one for each Benchmark that was created earlier and waits for its turn as well, so
-that the oldest goes first.
+* fewer Trials of all Benchmarks together run than the administrator allows.
 """
 
 from collections.abc import Iterable
@@ -23,15 +18,14 @@ from sdbench.core.format import WAITS_FOR_OTHERS
 from sdbench.core.plan.caps import devices_at_once
 from sdbench.core.snapshot import Snapshot
 from sdbench.core.trial import backoff
-from sdbench.core.trial import row as row_states
-from sdbench.core.trial.row import LIVE, may_hold_devices
+from sdbench.core.trial.row import LIVE, adopt_unknown_attempt, may_hold_devices, started
 from sdbench.core.trial.teardown import teardown_pending
 
 Rows = tuple[TrialRow, ...]
 
 
 def start_next(rows: Rows, found: BudgetState | None, snapshot: Snapshot) -> Rows:
-    """The rows, those started whose turn it is."""
+    """The rows, with those started whose turn it is."""
     now = [_numbered(row, snapshot) for row in rows]
     if snapshot.benchmark.spec.suspend or teardown_pending(tuple(now), snapshot):
         return tuple(now)
@@ -39,12 +33,12 @@ def start_next(rows: Rows, found: BudgetState | None, snapshot: Snapshot) -> Row
         if row.phase is TrialPhase.PENDING:
             if not _fits(row, tuple(now), found, snapshot) or _taken_by_others(tuple(now), snapshot):
                 break
-            now[index] = row_states.started(row, snapshot)
+            now[index] = started(row, snapshot)
     return tuple(now)
 
 
 def blocked_by_concurrency_cap(rows: Rows, found: BudgetState | None, snapshot: Snapshot) -> bool:
-    """Whether nothing but other Benchmarks' Trials keeps the next one waiting."""
+    """Whether only the administrator's cap on all Benchmarks' Trials keeps the next one waiting."""
     following = next((row for row in rows if row.phase is TrialPhase.PENDING), None)
     if following is None or snapshot.benchmark.spec.suspend or teardown_pending(rows, snapshot):
         return False
@@ -70,20 +64,22 @@ def _taken_by_others(rows: Rows, snapshot: Snapshot) -> bool:
 
 
 def _numbered(row: TrialRow, snapshot: Snapshot) -> TrialRow:
-    """A waiting row that counts from the last Attempt of its Trial, even if its status was lost: no name twice."""
+    """The waiting row, counting from its Trial's last known Attempt, so that no name is used twice."""
     if row.phase is not TrialPhase.PENDING:
         return row
     known = [state.attempt for state in snapshot.attempts if state.trial == row.trial and is_ours(state, snapshot)]
     last = max(known, default=0)
-    if last <= row.attempt:
-        return row
-    return row_states.adopt_unknown_attempt(row, last, snapshot)
+    return row if last <= row.attempt else adopt_unknown_attempt(row, last, snapshot)
 
 
 def others_running(of: Benchmark, known: Iterable[Benchmark]) -> int:
-    """The count, from what is stored of all Benchmarks, this one among them or not."""
+    """The number of Trials of other Benchmarks that count against the administrator's cap.
+
+    Counts those that may hold devices, and one for each Benchmark that was created earlier and waits as well, so that
+    the oldest goes first.
+    """
     others = [other for other in known if other.metadata.uid != of.metadata.uid]
-    running = sum(row.phase in LIVE or may_hold_devices(row) for other in others for row in other.status.trials)
+    running = sum(may_hold_devices(row) for other in others for row in other.status.trials)
     return running + sum(_waits(other) and _age(other) < _age(of) for other in others)
 
 
@@ -94,6 +90,6 @@ def _waits(benchmark: Benchmark) -> bool:
 
 
 def _age(benchmark: Benchmark) -> tuple[bool, str, str]:
-    """In the order of creation; the UID where two were created in the same second."""
+    """A key in the order of creation; the UID decides between two of the same second."""
     created = benchmark.metadata.creation_timestamp
     return created is None, created.isoformat() if created is not None else "", benchmark.metadata.uid

@@ -24,7 +24,7 @@ STATUSES = {True: ConditionStatus.TRUE, False: ConditionStatus.FALSE, None: Cond
 
 @dataclass(frozen=True)
 class Fact:
-    """What a condition says, without its times."""
+    """A condition without its times."""
 
     type: ConditionType
     holds: bool | None
@@ -57,7 +57,7 @@ def _dated(fact: Fact, before: Condition | None, generation: int, now: datetime)
 def refusal_facts(
     rows: tuple[TrialRow, ...], sentence: str, verdict: GateRow | None, snapshot: Snapshot
 ) -> tuple[Fact, ...]:
-    """Of a question that cannot be asked: failed, and usually nothing is left to clean up."""
+    """The facts about a refused question: failed, and usually nothing is left to clean up."""
     clean = not teardown_pending(rows, snapshot)
     return (
         Fact(ConditionType.ACCEPTED, False, PLAN_REFUSED, sentence),
@@ -72,7 +72,7 @@ def refusal_facts(
 def unavailable_facts(
     rows: tuple[TrialRow, ...], end: Outcome | None, said: str, snapshot: Snapshot
 ) -> tuple[Fact, ...]:
-    """While the cluster does not know PyTorchJobs: nothing moves until somebody installs them, so it is stalled."""
+    """The facts while the cluster does not serve PyTorchJobs: stalled, until somebody installs them."""
     return (
         Fact(ConditionType.ACCEPTED, False, Reason.BACKEND_UNAVAILABLE, said),
         _running(rows, end, False, snapshot),
@@ -92,7 +92,10 @@ def facts(
     snapshot: Snapshot,
     others_first: bool = False,
 ) -> tuple[Fact, ...]:
-    """Of an accepted question; `plan` describes it in a sentence. `others_first`: it waits for other Benchmarks."""
+    """The facts about an accepted question.
+
+    `plan` describes it in a sentence; `others_first` says that it waits for other Benchmarks.
+    """
     clean = end is not None and not teardown_pending(rows, snapshot)
     return (
         Fact(ConditionType.ACCEPTED, True, "PlanAccepted", plan),
@@ -133,7 +136,7 @@ def _end(end: Outcome | None) -> Iterator[Fact]:
 
 
 def _gate(verdict: GateRow | None, snapshot: Snapshot) -> Iterator[Fact]:
-    """Of a question with a gate: its verdict, or that there is none yet."""
+    """The fact about the gate of a question: its verdict, or that there is none yet."""
     if snapshot.benchmark.spec.gate is None:
         return
     if verdict is None:
@@ -178,6 +181,6 @@ def backend_unavailable(snapshot: Snapshot) -> Decision:
             "summary": shown.model_copy(update={"reason": Reason.BACKEND_UNAVAILABLE.value}),
         }
     )
-    told = any(condition.reason == Reason.BACKEND_UNAVAILABLE for condition in stored.conditions)
-    events = () if told else (Event(True, Reason.BACKEND_UNAVAILABLE, said),)
+    reported = any(condition.reason == Reason.BACKEND_UNAVAILABLE for condition in stored.conditions)
+    events = () if reported else (Event(True, Reason.BACKEND_UNAVAILABLE, said),)
     return Decision(status, events=events)

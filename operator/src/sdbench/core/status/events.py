@@ -1,4 +1,4 @@
-"""What has just happened that a person wants to read? The difference of two statuses, so that each is said once."""
+"""Derives Events from the difference of two statuses, so that each is reported once."""
 
 from collections.abc import Iterator
 from itertools import groupby
@@ -20,13 +20,13 @@ ANNOUNCED = {
 
 
 def events_of_change(before: Status, after: Status) -> tuple[Event, ...]:
-    """What the change from one status to the next is worth saying, Trials first."""
+    """The Events for the change from one status to the next, those of Trials first."""
     if before == after:
         return ()
     rows = {row.trial: row for row in before.trials}
-    of_trials = [notice for row in after.trials for notice in _of_row(rows.get(row.trial), row)]
+    of_trials = [event for row in after.trials for event in _of_row(rows.get(row.trial), row)]
     of_the_whole = (*_of_conditions(before, after), *_of_gate(before, after))
-    return (*of_trials, *_not_tried(rows, after), *_spared(rows, after), *of_the_whole)
+    return (*of_trials, *_not_tried(rows, after), *_skipped(rows, after), *of_the_whole)
 
 
 def _of_row(before: TrialRow | None, row: TrialRow) -> Iterator[Event]:
@@ -50,13 +50,13 @@ def _of_row(before: TrialRow | None, row: TrialRow) -> Iterator[Event]:
 
 
 def _untried(before: TrialRow | None, row: TrialRow) -> bool:
-    """Whether the row failed while no Attempt at it was wanted: for another's failure, or for want of money."""
+    """Whether the row failed while no Attempt at it was live: because of another row's failure, or of the budget."""
     given_up = row.phase is TrialPhase.FAILED and row.reason in {Reason.SKIPPED, Reason.BUDGET_EXCEEDED}
     return given_up and (before is None or before.phase not in LIVE)
 
 
 def _not_tried(before: dict[int, TrialRow], after: Status) -> Iterator[Event]:
-    """Trials that are not tried, in one sentence for each reason: there may be hundreds."""
+    """One Event for each reason for which Trials are not tried: there may be hundreds of Trials."""
     fresh = [row for row in after.trials if _untried(before.get(row.trial), row) and _changed(before, row)]
     for reason, rows in groupby(sorted(fresh, key=lambda row: row.reason or ""), key=lambda row: row.reason):
         untried = list(rows)
@@ -67,13 +67,15 @@ def _changed(before: dict[int, TrialRow], row: TrialRow) -> bool:
     return row.trial not in before or before[row.trial].phase is not row.phase
 
 
-def _spared(before: dict[int, TrialRow], after: Status) -> Iterator[Event]:
-    """Repeats that are not needed, in one sentence for each Point: it has come to its end."""
+def _skipped(before: dict[int, TrialRow], after: Status) -> Iterator[Event]:
+    """One Event for each Point whose further repeats are not needed."""
     known = {trial for trial, row in before.items() if row.phase is TrialPhase.SKIPPED}
     fresh = [row for row in after.trials if row.phase is TrialPhase.SKIPPED and row.trial not in known]
     for point, rows in groupby(sorted(fresh, key=lambda row: row.point), key=lambda row: row.point):
-        spared = list(rows)
-        yield Event(False, Reason.CONVERGED, f"{point} needs {len(spared)} repeats less: {spared[0].message}")
+        skipped_rows = list(rows)
+        yield Event(
+            False, Reason.CONVERGED, f"{point} needs {len(skipped_rows)} repeats less: {skipped_rows[0].message}"
+        )
 
 
 def _of_conditions(before: Status, after: Status) -> Iterator[Event]:

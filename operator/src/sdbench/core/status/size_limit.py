@@ -1,7 +1,7 @@
-"""How does the answer to the largest question fit into one object? Explanations give way, numbers do not.
+"""Keeps a status below etcd's limit: explanations are shortened, numbers are kept.
 
-etcd takes requests of 1.5 MiB. 512 Trials of 512 Points, each on an environment of its own, may say more than that;
-a status that is refused would keep the Benchmark where it is for ever.
+etcd takes requests of 1.5 MiB. 512 Trials of 512 Points, each in an environment of its own, may need more than that,
+and a status that is refused would keep the Benchmark where it is for ever.
 """
 
 import json
@@ -11,20 +11,21 @@ from sdbench.api.status import Status
 from sdbench.core.format import bounded
 
 LIMIT_BYTES = 1_400_000
-"""Most that a status may have; the rest is for spec and metadata."""
+"""The largest status in bytes; the rest is for spec and metadata."""
 
 SURELY_FITTING = 128
-"""Trials whose status fits whatever they say."""
+"""The number of Trials whose status fits in any case."""
 
 SHORT = 96
-"""Characters that are left of a sentence where there is no room."""
+"""The length to which sentences are cut if there is no room."""
 
 Step = Callable[[Status], Status]
 
 
 def within_size_limit(status: Status) -> Status:
-    """The status, or as little less as fits. Without environments nothing is known to have run on the same: gates that
-    ask for it then say InsufficientData.
+    """The status, shortened as little as necessary.
+
+    If the environments do not fit, gates that need them say InsufficientData.
     """
     if len(status.trials) <= SURELY_FITTING:
         return status
@@ -36,7 +37,7 @@ def within_size_limit(status: Status) -> Status:
 
 
 def written_bytes(status: Status) -> int:
-    """At least what the API server writes: it escapes < > & as six characters each."""
+    """An upper bound of what the API server writes: it escapes < > & as six characters each."""
     text = json.dumps(status.document(), ensure_ascii=False, separators=(",", ":"))
     return len(text.encode()) + 5 * sum(text.count(mark) for mark in "<>&")
 

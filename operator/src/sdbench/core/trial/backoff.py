@@ -1,9 +1,9 @@
-"""How long does a Trial wait that gave its devices back? Longer each time, and not as long as another Benchmark's.
+"""Computes how long a Trial waits after it gave its devices back: longer each time, with jitter.
 
-Two gangs that each hold half of what they need both give it back; if both came again at once, they would meet again.
-So the delay doubles, and its length is drawn from the names: a restarted operator finds the same. It counts from the
-moment at which the devices are free. A Trial that waits keeps its place: nobody overtakes it, and its whole waiting is
-bounded by limits.queuedSeconds, counted from the first of the Attempts that did not get all of their nodes.
+Two gangs that each hold half of what they need both give it back; if both came back at once, they would collide again.
+So the delay doubles, and its jitter is derived from the names: a restarted operator computes the same. It counts from
+the moment the devices are free. A waiting Trial keeps its place, and its whole wait is bounded by limits.queuedSeconds,
+counted from the first of the Attempts that did not get all of their nodes.
 """
 
 import zlib
@@ -17,7 +17,7 @@ from sdbench.core.snapshot import Snapshot
 
 FIRST_SECONDS = 15
 LONGEST_SECONDS = 600
-"""Before the jitter of half to one and a half."""
+"""The longest delay, before the jitter of half to one and a half."""
 
 
 def not_before(row: TrialRow, snapshot: Snapshot) -> datetime:
@@ -26,7 +26,7 @@ def not_before(row: TrialRow, snapshot: Snapshot) -> datetime:
 
 
 def delay(uid: str, row: TrialRow) -> timedelta:
-    """In whole seconds, as times are stored."""
+    """The delay in whole seconds, as times are stored."""
     uncounted = max(0, row.attempt - row.failures - 1)
     usual = min(LONGEST_SECONDS, FIRST_SECONDS * 2 ** min(uncounted, 16))
     drawn = zlib.crc32(f"{uid}/{row.trial}/{row.attempt}".encode()) / 2**32
@@ -34,14 +34,14 @@ def delay(uid: str, row: TrialRow) -> timedelta:
 
 
 def is_backing_off(row: TrialRow, snapshot: Snapshot) -> bool:
-    """Whether the row's turn is put off."""
+    """Whether the row waits for its back-off to end."""
     return row.not_before is not None and snapshot.now < row.not_before
 
 
 def queue_deadline(row: TrialRow, snapshot: Snapshot) -> datetime | None:
-    """When a Trial that has backed off is not tried any more; None if that is not what it does.
+    """When a Trial that has backed off is given up; None if it has not backed off.
 
-    The first Attempt's own patience counts from its job's creation.
+    The first Attempt's own timeout counts from its job's creation.
     """
     if row.waiting_since is None or row.scheduled_at is not None:
         return None
@@ -52,7 +52,7 @@ def queue_deadline(row: TrialRow, snapshot: Snapshot) -> datetime | None:
 
 
 def queue_timeout(row: TrialRow, snapshot: Snapshot) -> Diagnosis | None:
-    """The end of a Trial whose patience is over."""
+    """The end of a Trial whose time in the queue is over."""
     due = queue_deadline(row, snapshot)
     if due is None or snapshot.now < due:
         return None

@@ -1,4 +1,4 @@
-"""What becomes of a row whose job the cluster refuses to create? It says so at once, and is given up in time.
+"""Handles a job that the cluster refuses to create: the row says so at once, and is given up in time.
 
 | refusal | given up, from the decision on | reason |
 |---|---|---|
@@ -7,7 +7,7 @@
 | an admission policy or webhook denies it | 60 s | PodsForbidden (its Point: another may be small enough) |
 | the job is invalid: another version of its CRD, or a bug | 60 s | ConfigInvalid |
 
-It is judged when the job has just been refused: a refusal of some time ago may not hold any more.
+Only a refusal that has just happened counts: an older one may not hold any more.
 """
 
 from dataclasses import dataclass
@@ -24,28 +24,28 @@ from sdbench.core.snapshot import Snapshot
 from sdbench.core.trial.row import concluded
 
 REFUSED_SECONDS = 3 * STUCK_SECONDS
-"""How long a refusal for good is borne: policies and rights are rolled out piece by piece."""
+"""How long to retry after a final refusal: policies and rights are rolled out piece by piece."""
 
 RIGHT = "cannot create resource"
 DENIED = ("denied", "ValidatingAdmissionPolicy")
 
 
 class CreateError(Enum):
-    """Which answer it was."""
+    """The kind of refusal."""
 
     UNANSWERED = "unanswered"
-    """A webhook that should have been asked could not be."""
+    """A webhook could not be called."""
     FORBIDDEN = "forbidden"
     INVALID = "invalid"
 
 
 @dataclass(frozen=True)
 class Meaning:
-    """What a refusal says."""
+    """The meaning of a refusal."""
 
     brief: str
     reason: Reason | None = None
-    """Of one that will not pass by itself."""
+    """The reason of a refusal that will not pass by itself."""
     consequence: Consequence = Consequence.STOPS_SWEEP
 
 
@@ -65,14 +65,14 @@ NO_JOB = Meaning(
 
 
 def with_create_error(snapshot: Snapshot, trial: int, kind: CreateError, said: str) -> Status:
-    """The stored status with what was said when that Trial's job was to be created."""
+    """The stored status with the refusal in that Trial's row."""
     status = snapshot.benchmark.status
     rows = (row_after_create_error(row, kind, said, snapshot) if row.trial == trial else row for row in status.trials)
     return status.model_copy(update={"trials": tuple(rows)})
 
 
 def row_after_create_error(row: TrialRow, kind: CreateError, said: str, snapshot: Snapshot) -> TrialRow:
-    """The row of an Attempt whose job has just been refused with these words."""
+    """The row of an Attempt whose job has just been refused with this message."""
     meaning = _meaning(kind, said)
     sentence = f"{meaning.brief}: {said}"
     due = row.queued_at + timedelta(seconds=REFUSED_SECONDS) if row.queued_at is not None else None

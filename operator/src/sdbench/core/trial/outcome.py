@@ -1,4 +1,4 @@
-"""How does a Benchmark end? Once every row is terminal: Complete or Failed, with one reason and one sentence.
+"""Derives the end of a Benchmark once every row is terminal: Complete or Failed, with a reason and a sentence.
 
 | rows | condition | reason |
 |---|---|---|
@@ -6,7 +6,7 @@
 | at least one has | Complete | PartlyMeasured |
 | none has | Failed | that of the first failure |
 | cancelled, at least one has / none has | Complete / Failed | Cancelled |
-| the budget is used up, at least one has / none has | Complete / Failed | BudgetExceeded |
+| the budget is exhausted, at least one has / none has | Complete / Failed | BudgetExceeded |
 """
 
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Outcome:
 
 
 def outcome(rows: tuple[TrialRow, ...]) -> Outcome | None:
-    """The end that the rows mean; None while a Trial has not ended."""
+    """The end that follows from the rows; None while a Trial has not ended."""
     if not rows or any(row.phase not in TERMINAL for row in rows):
         return None
     points = {row.point for row in rows}
@@ -48,6 +48,6 @@ def outcome(rows: tuple[TrialRow, ...]) -> Outcome | None:
 
 
 def first_failure(rows: tuple[TrialRow, ...]) -> TrialRow:
-    """The failure that tells most: the first that is not a mere consequence of another."""
+    """The most telling failure: the first that is not a mere consequence of another."""
     failures = [row for row in rows if row.phase is TrialPhase.FAILED]
     return next((row for row in failures if row.reason is not Reason.SKIPPED), failures[0])

@@ -1,10 +1,10 @@
-"""Which jobs that are over are kept to look at, and until when? Those of failed and void Attempts, for a time.
+"""Chooses the jobs of failed and void Attempts that are kept for inspection, and until when.
 
 A job is kept while its Attempt is not wanted, measured nothing, has ended by itself, and less than
 spec.retention.failedSeconds have passed since; of a Benchmark the eight that ended last. While some of its pods still
-run after one has failed, it is borne for SETTLE_SECONDS: pods that lost a peer end by themselves a few seconds later,
-and the job says so after them. What was stopped by us (suspended, cancelled, beyond the budget) has not ended by
-itself, and what never ran has nothing to show.
+run after one has failed, the job is left for SETTLE_SECONDS: pods that lost a peer end by themselves a few seconds
+later, and the job reports it after them. A job that this operator stopped (suspended, cancelled, beyond the budget) has
+not ended by itself, and a job that never ran has nothing to show.
 
 A job that has ended makes new pods for an instant (seen: for less than 0.1 s). So its devices are free only once all of
 its pods have ended and SETTLE_SECONDS have passed; then the next Trial starts beside what is kept.
@@ -20,13 +20,13 @@ from sdbench.core.attempt.diagnose import SETTLE_SECONDS
 from sdbench.core.snapshot import AttemptState, Snapshot
 
 MOST = 8
-"""Jobs that are kept of one Benchmark."""
+"""The most jobs that are kept of one Benchmark."""
 
 WANTED = {TrialPhase.STARTING, TrialPhase.RUNNING, TrialPhase.SUCCEEDED}
-"""Phases of a row whose last Attempt is not one that failed."""
+"""Phases of a row whose last Attempt has not failed."""
 
 ASKED = {Reason.SUSPENDED, Reason.CANCELLED, Reason.BUDGET_EXCEEDED}
-"""Why an Attempt is ended by us."""
+"""Reasons for which this operator ends an Attempt."""
 
 SETTLED = timedelta(seconds=SETTLE_SECONDS)
 
@@ -42,19 +42,19 @@ def is_idle(state: AttemptState, snapshot: Snapshot) -> bool:
 
 
 def kept_jobs(rows: tuple[TrialRow, ...], snapshot: Snapshot) -> frozenset[str]:
-    """Names of the Attempts whose jobs stay for the moment."""
+    """The names of the Attempts whose jobs are kept now."""
     found = [(until, state.name) for state, until in _kept(rows, snapshot)]
     return frozenset(name for _, name in sorted(found, reverse=True)[:MOST])
 
 
 def deletion_times(rows: tuple[TrialRow, ...], snapshot: Snapshot) -> Iterator[datetime]:
-    """When each of them goes, unless it is looked at again."""
+    """When each kept job is to be deleted."""
     names = kept_jobs(rows, snapshot)
     return (until for state, until in _kept(rows, snapshot) if state.name in names)
 
 
 def _kept(rows: tuple[TrialRow, ...], snapshot: Snapshot) -> Iterator[tuple[AttemptState, datetime]]:
-    """What failed by itself not too long ago, and until when it stays."""
+    """The Attempts that failed by themselves recently, and until when their jobs are kept."""
     asked = timedelta(seconds=snapshot.benchmark.spec.retention.failed_seconds)
     for state in snapshot.attempts:
         row = rows[state.trial] if state.trial < len(rows) else None
@@ -71,7 +71,7 @@ def _kept(rows: tuple[TrialRow, ...], snapshot: Snapshot) -> Iterator[tuple[Atte
 
 
 def _failed(state: AttemptState, row: TrialRow, snapshot: Snapshot) -> bool:
-    """Whether the Attempt is one of this Benchmark's that did not end well."""
+    """Whether the Attempt belongs to this Benchmark and did not end well."""
     last = state.attempt == row.attempt and row.phase not in WANTED
     return facts.is_ours(state, snapshot) and (state.attempt < row.attempt or last)
 
@@ -82,5 +82,5 @@ def _over(state: AttemptState) -> bool:
 
 
 def _ends_by_itself(state: AttemptState, row: TrialRow) -> bool:
-    """Whether a pod has failed before anybody wanted the Attempt to end."""
+    """Whether a pod had failed before anyone asked the Attempt to end."""
     return row.reason not in ASKED and any(pod.exit is not None and pod.exit.code != 0 for pod in state.pods)

@@ -1,4 +1,4 @@
-"""Who holds devices, or may? Nothing is started beside an Attempt that is no longer wanted."""
+"""Tells which Attempts hold devices: nothing is started beside one that is no longer wanted."""
 
 from datetime import datetime, timedelta
 
@@ -10,7 +10,7 @@ from sdbench.core.trial.row import LIVE, may_hold_devices
 
 
 def attempt_holds_devices(state: AttemptState, snapshot: Snapshot) -> bool:
-    """Whether the Attempt may hold devices. A job that is kept to look at does not."""
+    """Whether the Attempt may hold devices. A job that is kept for inspection does not."""
     return not state.foreign and state.holds_devices and not is_idle(state, snapshot)
 
 
@@ -35,7 +35,7 @@ def teardown_due(row: TrialRow, snapshot: Snapshot) -> datetime | None:
 
 
 def overdue_teardown(rows: tuple[TrialRow, ...], snapshot: Snapshot) -> str:
-    """Which pods still hold devices after limits.teardownSeconds, and how to free them; empty: none."""
+    """A sentence about pods that hold devices after limits.teardownSeconds, and how to free them; empty if none do."""
     late = {row.job for row in rows if (due := teardown_due(row, snapshot)) is not None and due <= snapshot.now}
     pods = [pod for state in snapshot.attempts if state.name in late for pod in state.pods if pod.holds_devices]
     if not late or not pods:
@@ -44,9 +44,9 @@ def overdue_teardown(rows: tuple[TrialRow, ...], snapshot: Snapshot) -> str:
 
 
 def leftovers_of_previous(snapshot: Snapshot) -> str:
-    """What is left of an earlier Benchmark of this name, and how to free it; empty: nothing that holds devices.
+    """A sentence about what an earlier Benchmark of this name left holding devices, and how to free it, or empty.
 
-    The garbage collector deletes it, as its owner is gone, and nobody else does.
+    Only the garbage collector deletes it, since its owner is gone.
     """
     left = [
         state for state in snapshot.attempts if not is_ours(state, snapshot) and attempt_holds_devices(state, snapshot)
