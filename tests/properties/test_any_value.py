@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sdbench.core.format import CONDITION_CHARACTERS, bounded, decimal
-from sdbench.core.measure.projection import Stage, project
+from sdbench.core.measure.projection import Stage, project_training
 from sdbench.core.measure.statistics import sample
 from sdbench_trainer.config import DECIMAL_PATTERN
 
@@ -40,7 +40,7 @@ def test_the_mean_is_inside_of_its_interval(values: list[float]) -> None:
 
 @given(images, rates, st.integers(1, 65_536), prices)
 def test_device_hours_and_cost_follow_from_the_days(count: int, rate: float, devices: int, price: Decimal) -> None:
-    made = project([Stage(count, Decimal(repr(rate)))], devices, price)
+    made = project_training([Stage(count, Decimal(repr(rate)))], devices, price)
     tiny = Decimal("1e-20")
     assert abs(made.device_hours - made.days * 24 * devices) <= made.device_hours * tiny
     assert abs(made.cost - made.device_hours * price) <= made.cost * tiny
@@ -49,6 +49,6 @@ def test_device_hours_and_cost_follow_from_the_days(count: int, rate: float, dev
 @given(images, images, rates, st.integers(1, 1_000), prices)
 def test_two_stages_at_one_rate_are_one(one: int, other: int, rate: float, devices: int, price: Decimal) -> None:
     speed = Decimal(repr(rate))
-    parts = project([Stage(one, speed), Stage(other, speed)], devices, price)
-    whole = project([Stage(one + other, speed)], devices, price)
+    parts = project_training([Stage(one, speed), Stage(other, speed)], devices, price)
+    whole = project_training([Stage(one + other, speed)], devices, price)
     assert abs(parts.days - whole.days) <= whole.days * Decimal("1e-20")

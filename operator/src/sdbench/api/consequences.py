@@ -15,7 +15,7 @@ class Scope(StrEnum):
 
 
 @dataclass(frozen=True)
-class Effect:
+class FollowUp:
     """One consequence in a sentence, and the scope of a failure that has it."""
 
     sentence: str
@@ -26,15 +26,15 @@ class Effect:
 class Consequence(Enum):
     """What follows for the Benchmark when an Attempt ends."""
 
-    MEASURED = Effect("its result counts")
-    STOPS_SWEEP = Effect("the sweep stops: every Trial would share the cause", Scope.SWEEP)
-    ENDS_POINT = Effect("its Point ends: the other repeats are skipped, other Points go on", Scope.POINT)
-    RETRIED = Effect("another Attempt while `retries` last", Scope.TRIAL)
-    RESUMED = Effect("another Attempt")
-    BACKS_OFF = Effect("its devices are given back, and another Attempt follows later")
-    GIVES_UP = Effect("this Trial only is given up", Scope.TRIAL)
-    NOT_NEEDED = Effect("nothing is missing without it")
-    WAITS = Effect("the Benchmark waits")
+    MEASURED = FollowUp("its result counts")
+    STOPS_SWEEP = FollowUp("the sweep stops: every Trial would share the cause", Scope.SWEEP)
+    ENDS_POINT = FollowUp("its Point ends: the other repeats are skipped, other Points go on", Scope.POINT)
+    RETRIED = FollowUp("another Attempt while `retries` last", Scope.TRIAL)
+    RESUMED = FollowUp("another Attempt")
+    BACKS_OFF = FollowUp("its devices are given back, and another Attempt follows later")
+    GIVES_UP = FollowUp("this Trial only is given up", Scope.TRIAL)
+    NOT_NEEDED = FollowUp("nothing is missing without it")
+    WAITS = FollowUp("the Benchmark waits")
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 
-from sdbench.core.measure.projection import Rounding, Stage, project
+from sdbench.core.measure.projection import Rounding, Stage, project_training
 from sdbench.report.answers import number
 
 
@@ -24,7 +24,7 @@ def projected(parts: Sequence[Stage], devices: int, price: str, seed_rounding: b
     """Days, device-hours and cost as decimal strings."""
     rounding = Rounding.SEED if seed_rounding else Rounding.NONE
     try:
-        result = project(parts, devices, parsed_decimal("--price", price), rounding)
+        result = project_training(parts, devices, parsed_decimal("--price", price), rounding)
     except ValueError as error:
         raise Unprojectable(f"{error}.") from error
     return {"days": _text(result.days), "deviceHours": _text(result.device_hours), "cost": _text(result.cost)}

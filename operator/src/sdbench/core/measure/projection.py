@@ -70,7 +70,7 @@ class ProjectedTraining:
     cost: Decimal
 
 
-def project(
+def project_training(
     stages: Sequence[Stage], devices: int, hourly_price: Decimal, rounding: Rounding = Rounding.NONE
 ) -> ProjectedTraining:
     """The full training on that many devices; raises ValueError for a rate that is not positive."""
@@ -116,7 +116,7 @@ def projection_fields(point: Point, own: OwnRate, spec: Spec, source: Lookup) ->
         stages = stages_of(spec.projection, point, own, source)
     except ReferenceUnavailable as error:
         return {"projection_message": bounded(str(error))}
-    full = project(stages, point.devices, spec.devices.hourly_price)
+    full = project_training(stages, point.devices, spec.devices.hourly_price)
     values = {"days": full.days, "device_hours": full.device_hours, "cost": full.cost}
     return {name: decimal(value, PLACES) for name, value in values.items()}
 
