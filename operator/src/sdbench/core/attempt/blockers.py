@@ -121,7 +121,7 @@ def blocker(reason: Reason, what: str, detail: str, since: datetime, seconds: in
 
 
 def suspended_by(state: AttemptState) -> str:
-    """Who holds a suspended job, as a part of a sentence."""
+    """The holder of a suspended job, as a part of a sentence."""
     return f"queue {state.queue}" if state.queue else "somebody who suspended the job (spec.runPolicy.suspend)"
 
 
