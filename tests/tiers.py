@@ -74,7 +74,7 @@ PROMTOOL = Need(on_path("promtool"), "promtool judges the queries: apt-get insta
 CHROMIUM = Need(on_path("chromium"), "the page is read in a browser: apt-get install chromium")
 CONTAINERS = Need(
     on_path("containerd", "runc", "buildah", "skopeo", "debootstrap", "iptables", "ipset", "conntrack"),
-    "a node needs containerd, runc, buildah, skopeo, debootstrap, iptables, ipset, conntrack: see docs/development.md",
+    "a node needs containerd, runc, buildah, skopeo, debootstrap, iptables, ipset, conntrack: see CONTRIBUTING.md",
 )
 NODE_PACKAGES = (
     *("containerd", "runc", "buildah", "skopeo", "debootstrap", "iptables", "ipset", "conntrack", "ethtool", "socat"),
