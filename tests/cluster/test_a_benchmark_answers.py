@@ -17,6 +17,7 @@ from cluster.support.scene import (
     apply,
     condition,
     install_operator,
+    line_of,
     pods_holding_devices,
     question,
     read,
@@ -70,9 +71,9 @@ def test_both_device_counts_are_measured_with_efficiency_days_and_cost(answer: A
 
 
 def test_kubectl_get_shows_the_line_of_the_largest_count(cluster: Cluster, answer: Answer) -> None:
-    header, row = cluster.kubectl("get", "sdb", "tiny", "-n", NAMESPACE).splitlines()
-    columns = dict(zip(header.split(), row.split(), strict=False))
+    columns = line_of(cluster, NAMESPACE, "tiny")
     assert columns["PHASE"] == "Succeeded"
+    assert columns["REASON"] == "", "all is well"
     assert columns["TRIALS"] == "2/2"
     assert columns["DEVICES"] == "2"
     for name in ("IMG/S", "EFF", "DAYS", "COST"):

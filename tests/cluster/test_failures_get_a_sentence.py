@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from cluster.support.scene import apply, condition, pods_holding_devices, question, read, wait_for
+from cluster.support.scene import apply, condition, line_of, pods_holding_devices, question, read, wait_for
 from harness.addons import training_operator
 from harness.cluster import Cluster
 
@@ -113,6 +113,12 @@ def test_the_reason_and_the_offender_are_told_in_time(situation: Situation, told
     assert situation.offender in failed["message"]
     assert benchmark["status"]["phase"] == "Failed"
     assert condition(benchmark, "Stalled")["status"] == "True"
+
+
+@pytest.mark.parametrize("situation", SITUATIONS, ids=lambda situation: situation.name)
+def test_kubectl_get_shows_the_reason(situation: Situation, told: dict[str, Any], cluster: Cluster) -> None:
+    columns = line_of(cluster, situation.name, situation.name)
+    assert (columns["PHASE"], columns["REASON"]) == ("Failed", situation.reason)
 
 
 @pytest.mark.parametrize("situation", SITUATIONS, ids=lambda situation: situation.name)

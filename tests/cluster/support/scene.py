@@ -1,8 +1,10 @@
 """What must stand in a cluster before a person can ask? The operator, shards in a bucket, a namespace with a Secret."""
 
 import json
+import re
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -133,6 +135,14 @@ def wait_for(cluster: Cluster, namespace: str, name: str, kind: str, seconds: in
     """The Benchmark once its condition `kind` is True, by the user's own `kubectl wait`."""
     cluster.kubectl("wait", "-n", namespace, f"sdb/{name}", f"--for=condition={kind}", f"--timeout={seconds}s")
     return read(cluster, namespace, "sdb", name)
+
+
+def line_of(cluster: Cluster, namespace: str, name: str) -> dict[str, str]:
+    """The columns of `kubectl get sdb`, by their heading; an empty cell is empty."""
+    header, row = cluster.kubectl("get", "sdb", name, "-n", namespace).splitlines()
+    starts = [heading.start() for heading in re.finditer(r"\S+", header)]
+    cells = [row[begin:end].strip() for begin, end in pairwise([*starts, len(row) + len(header)])]
+    return dict(zip(header.split(), cells, strict=True))
 
 
 def pods_holding_devices(cluster: Cluster, namespace: str) -> list[str]:
