@@ -34,7 +34,7 @@ test-long: environment  ## What takes too long for every change: each crash of e
 	@$(BIN)/python -m pytest tests/long --durations=10
 	@echo "The results: docs/long-results.md"
 
-lint: environment  ## Style, types, import contracts, Dockerfiles, known vulnerabilities, security rules (the last with Go)
+lint: environment  ## Style, types, import contracts, Dockerfiles, spelling, known vulnerabilities, security rules (the last with Go)
 	@$(BIN)/python tests/tiers.py lint scan
 
 format: environment  ## Rewrite the Python files in the house's format

@@ -82,7 +82,7 @@ NODE_PACKAGES = (
 )
 
 TIERS = (
-    Tier("lint", "style, types, import contracts, Dockerfiles, known vulnerabilities"),
+    Tier("lint", "style, types, import contracts, Dockerfiles, spelling, known vulnerabilities"),
     Tier("unit", "plan, decide, statistics, projection, manifests, schema"),
     Tier("trainer", "config to batches to Report, exit codes, on the real Composer and a real S3 server", (GO,)),
     Tier("cluster", "kubectl apply to table, on a real kubelet", (ROOT_USER, GO, CONTAINERS), NODE_PACKAGES),
@@ -109,6 +109,7 @@ def commands(tier: Tier) -> Iterable[list[str]]:
         yield [str(tools / "lint-imports"), "--no-logo"]
         dockerfiles = sorted(str(path) for path in (ROOT / "docker").glob("*.Dockerfile"))
         yield [sys.executable, "tests/apart.py", "checks", "hadolint", *dockerfiles]
+        yield [sys.executable, "tests/apart.py", "checks", "codespell", "."]
         yield [sys.executable, "tests/audit.py", "--where-possible"]
     else:
         yield [sys.executable, "-m", "pytest", f"tests/{tier.name}", "--durations=5"]
