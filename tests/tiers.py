@@ -105,7 +105,7 @@ def commands(tier: Tier) -> Iterable[list[str]]:
     if tier.name == "lint":
         yield [str(tools / "ruff"), "check", "--quiet", "."]
         yield [str(tools / "ruff"), "format", "--check", "--quiet", "."]
-        yield [str(tools / "mypy"), "operator/src", "trainer/src", "tests", "benchmarks", "charts"]
+        yield [str(tools / "mypy"), "operator/src", "trainer/src", "tests", "benchmarks", "charts", "release"]
         yield [str(tools / "lint-imports"), "--no-logo"]
         dockerfiles = sorted(str(path) for path in (ROOT / "docker").glob("*.Dockerfile"))
         yield [sys.executable, "tests/apart.py", "checks", "hadolint", *dockerfiles]

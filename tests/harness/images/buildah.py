@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +65,11 @@ def configuration(reference: str) -> dict[str, Any]:
     return found
 
 
-def built(dockerfile: Path, context: Path, reference: str, base: str) -> None:
-    """Build `dockerfile` over `base` and tag it; layers whose inputs did not change are taken from the storage."""
+def built(dockerfile: Path, context: Path, reference: str, base: str, arguments: Iterable[str] = ()) -> None:
+    """Build `dockerfile` over `base` with further build arguments (NAME=VALUE) and tag it.
+
+    Layers whose inputs did not change are taken from the storage.
+    """
     ignored = dockerfile.with_name(f"{dockerfile.name}.dockerignore")
     buildah(
         "bud",
@@ -76,6 +80,7 @@ def built(dockerfile: Path, context: Path, reference: str, base: str) -> None:
         f"--ignorefile={ignored}",
         f"--build-arg=BASE_IMAGE={base}",
         *_network_settings(),
+        *(f"--build-arg={argument}" for argument in arguments),
         f"--file={dockerfile}",
         f"--tag={reference}",
         context,

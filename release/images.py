@@ -1,0 +1,40 @@
+"""Builds the two images with the labels of a release and writes them as OCI archives."""
+
+import os
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+
+from harness.images.base import base_image
+from harness.images.buildah import PRIVATE_MOUNTS, built, storage_name, succeeded
+from harness.images.catalog import OPERATOR, TRAINER, Build, planned
+from release.version import commit, commit_seconds
+
+PROGRAMS = ("buildah", "skopeo", "runc", "debootstrap", "unshare")
+
+
+def lacking() -> str:
+    """What this machine lacks to build the images, as a sentence; empty if it lacks nothing."""
+    missing = [name for name in PROGRAMS if shutil.which(name) is None]
+    if os.geteuid() != 0:
+        return "the images are built as root, and this is not root"
+    return f"the images need {', '.join(missing)}: apt-get install buildah skopeo runc debootstrap" if missing else ""
+
+
+def write_images(into: Path, version: str) -> None:
+    """Builds both images and writes `<image>-<version>.oci.tar`. Raises HarnessError."""
+    for image in (OPERATOR, TRAINER):
+        with planned(image) as build:
+            build.make()
+            stored = _labelled(build, version)
+            archive = f"oci-archive:{into / f'{image.name}-{version}.oci.tar'}:{image.name}:{version}"
+            succeeded([*PRIVATE_MOUNTS, "skopeo", "copy", "--quiet", storage_name(stored), archive])
+
+
+def _labelled(build: Build, version: str) -> str:
+    """The same image under the release's labels: every layer but the labels comes from the storage."""
+    created = datetime.fromtimestamp(commit_seconds(), UTC).isoformat()
+    labels = (f"VERSION={version}", f"REVISION={commit()}", f"CREATED={created}")
+    stored = f"localhost/{build.image.name}:{version}"
+    built(build.context / build.image.dockerfile, build.context, stored, base_image(), labels)
+    return stored
