@@ -8,12 +8,13 @@ BIN := .venv/bin
 REQUIREMENTS := $(wildcard requirements/*.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-long lint format generate verify requirements images sbom audit cluster bench clean environment
+.PHONY: help demo test test-fast test-long lint format generate verify requirements images sbom audit cluster bench release clean environment
 
-help:  ## List the commands
+##@ Try it
+
+help:  ## List the commands, by who needs them
 	@echo "sdbench: how fast would your cluster train Stable Diffusion?"
-	@echo
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "Built tools and images are kept in \$$SDBENCH_CACHE (default ~/.cache/sdbench)."
 
@@ -24,11 +25,21 @@ demo: environment  ## From a fresh checkout to the scaling table of this machine
 	@$(BIN)/sdbench report build/demo/results/tiny/benchmark.json --format html --output build/demo/report.html
 	@echo "The report with its plot: build/demo/report.html"
 
-test: environment  ## Every tier that this machine can run; with CI set, nothing may be left out
-	@$(BIN)/python tests/tiers.py
+##@ Use it on a cluster
+
+images: environment  ## Build the cluster's tools and the two images
+	@PYTHONPATH=tests $(BIN)/python -m harness build
+
+cluster: environment  ## Start a real one-node cluster on this machine and keep it until Ctrl-C (root)
+	@PYTHONPATH=tests $(BIN)/python -m harness up
+
+##@ Change it
 
 test-fast: environment  ## Unit, properties and lint: the daily loop (under two minutes)
 	@$(BIN)/python tests/tiers.py lint unit properties
+
+test: environment  ## Every tier that this machine can run; with CI set, nothing may be left out
+	@$(BIN)/python tests/tiers.py
 
 test-long: environment  ## What takes too long for every change: each crash of each scenario, 10,000 interleavings, outages
 	@$(BIN)/python -m pytest tests/long --durations=10
@@ -57,25 +68,24 @@ verify: generate  ## Generate, then demand that nothing differs from what is com
 requirements: environment  ## Compile requirements/*.in to pinned and hashed requirements/*.txt
 	@sh requirements/compile.sh $(BIN)/uv
 
-images: environment  ## Build the cluster's tools and the two images
-	@PYTHONPATH=tests $(BIN)/python -m harness build
-
-sbom: environment  ## List what is in the images (CycloneDX, in build/sbom)
-	@$(BIN)/python tests/bill.py
-
-audit: environment  ## Look for known vulnerabilities of the images' packages (asks pypi.org)
-	@$(BIN)/python tests/audit.py
-
-cluster: environment  ## Start a real one-node cluster on this machine and keep it until Ctrl-C (root)
-	@PYTHONPATH=tests $(BIN)/python -m harness up
-
 bench: environment  ## Measure the trainer's parts against plain ways (18 minutes of a quiet machine)
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks.page
 	@echo "The results: docs/benchmarks.md"
 
 clean:  ## Delete what make built inside the checkout
-	rm -rf .venv build
+	rm -rf .venv build dist
+
+##@ Release it
+
+release: environment  ## Everything that a release consists of, in dist (root; OPTIONS=--without-images leaves the images out)
+	@PYTHONPATH=tests $(BIN)/python -m release $(OPTIONS)
+
+sbom: environment  ## List what is in the images (CycloneDX, in build/sbom)
+	@$(BIN)/python tests/bill.py
+
+audit: environment  ## Look for known vulnerabilities of the images' packages (asks pypi.org)
+	@$(BIN)/python tests/audit.py
 
 environment: .venv/ready
 
