@@ -17,7 +17,7 @@ ROWS = [
     for line in PAGE.split("\n## Where does it go?\n")[1].splitlines()
     if line.startswith("| ") and not line.startswith("| you add")
 ]
-TOP_FOLDERS = ("benchmarks", "charts/dashboards", "charts/sdbench", "crds", "docker", "docs", "requirements")
+TOP_FOLDERS = ("benchmarks", "charts/dashboards", "charts/sdbench", "crds", "docker", "docs", "release", "requirements")
 
 
 def found(path: str) -> Path | None:
