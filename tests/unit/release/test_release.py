@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 import release.__main__ as command
-import release.version
 from release.artifacts import CHECKSUMS, write_checksums
 from release.images import lacking
 from release.version import ROOT, ReleaseError, commit_seconds, notes, released_version
@@ -33,7 +32,7 @@ def test_everything_that_is_released_has_one_version() -> None:
 
 
 def test_versions_that_differ_are_named_with_their_places(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(release.version.sdbench_trainer, "__version__", "9.9.9")
+    monkeypatch.setattr("sdbench_trainer.__version__", "9.9.9")
     with pytest.raises(ReleaseError, match=r"9\.9\.9 \(trainer/src/sdbench_trainer/__init__\.py\)"):
         released_version()
 
