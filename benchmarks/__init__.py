@@ -1,1 +1,1 @@
-"""What do the trainer's own parts gain over the plain ways? Speed and memory, measured on demand; never a test."""
+"""Measures what the trainer's own parts gain over the plain ways, in speed and memory; never a test."""

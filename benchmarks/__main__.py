@@ -1,4 +1,4 @@
-"""How are the benchmarks run? `make bench`, or `python -m benchmarks NAME…` for some of them."""
+"""Runs the benchmarks: `make bench`, or `python -m benchmarks NAME…` for some of them."""
 
 import argparse
 import os

@@ -1,4 +1,4 @@
-"""What is a case? A question, how it is put, and the function that answers it."""
+"""Defines a case: a question, how it is put, and the function that answers it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

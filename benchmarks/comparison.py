@@ -1,4 +1,4 @@
-"""How are two ways compared on a machine that is never quiet? In turns, and by the median of the turns' ratios.
+"""Compares two ways on a noisy machine: in turns, by the median of the turns' ratios.
 
 A pair is one run of the plain way and one of ours, right after each other, so that a slow spell hits both; which goes
 first alternates. The interval is that between two order statistics, which covers the median with at least 95 % whatever

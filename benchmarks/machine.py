@@ -1,4 +1,4 @@
-"""Which machine was it, and who else used it meanwhile? The load is what the trainer's own witness says."""
+"""Describes the machine of a measurement, and the load of other processes meanwhile."""
 
 import os
 import platform

@@ -1,4 +1,4 @@
-"""How long does a piece of work take, and how many operations does it dispatch?
+"""Measures how long a piece of work takes, and how many operations it dispatches.
 
 A dispatched operation is a call through PyTorch's dispatcher; on a GPU it may be many kernels, or none.
 """

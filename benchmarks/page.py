@@ -1,4 +1,4 @@
-"""How are the results shown? `python -m benchmarks.page` writes docs/benchmarks.md out of results.json."""
+"""Writes docs/benchmarks.md from results.json: `python -m benchmarks.page`."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What does a run of the benchmarks leave? One JSON file; the page is made from it."""
+"""Stores the results of a run of the benchmarks in one JSON file, from which the page is made."""
 
 from enum import StrEnum
 from pathlib import Path

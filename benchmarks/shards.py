@@ -1,4 +1,4 @@
-"""What is read? Photographs of the tests as JPEG, cropped and scaled to sizes that the results name; and latents."""
+"""Makes the data that is read: photographs as JPEG, cropped and scaled to sizes that the results name, and latents."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What of the trainer is measured? Its own parts, made by its own functions from a run's configuration."""
+"""Builds the measured parts of the trainer by its own functions from a run's configuration."""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""On which weights are the average and the optimiser measured? On a UNet's, without the UNet around them."""
+"""Makes the weights on which the average and the optimizer are measured: a UNet's, without the UNet."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Which reference pages follow from the code? Writes spec.md, endings.md and metrics.md; `make generate` runs it."""
+"""Writes the reference pages that follow from the code: spec.md, endings.md and metrics.md."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping

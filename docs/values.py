@@ -1,4 +1,4 @@
-"""What can be chosen when the chart is installed? Writes its README from the comments in values.yaml.
+"""Writes the chart's README from the comments in values.yaml.
 
 `make generate` runs it. A value is explained by the comment right above it. A map is one value when it is explained and
 its first key is not.

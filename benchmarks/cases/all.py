@@ -1,4 +1,4 @@
-"""Which cases are there, and in which order are they run and shown?"""
+"""Lists the cases in the order in which they are run and shown."""
 
 from benchmarks.case import Case
 from benchmarks.cases import average, framework, latents, loader, repeats, tail, telemetry, tokenizer

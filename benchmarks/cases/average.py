@@ -1,4 +1,4 @@
-"""How long does a step's update of the moving average take?"""
+"""Measures a step's update of the moving average."""
 
 from statistics import median
 

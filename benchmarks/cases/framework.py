@@ -1,4 +1,4 @@
-"""What do Composer and our measuring add to a step of about 100 ms?"""
+"""Measures what Composer and our instruments add to a step of about 100 ms."""
 
 from statistics import median
 

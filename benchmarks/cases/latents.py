@@ -1,4 +1,4 @@
-"""How much quicker are stored latents read than photographs are?"""
+"""Measures how much faster stored latents are read than photographs."""
 
 from statistics import median
 

@@ -1,4 +1,4 @@
-"""How many samples a second does one core read, decode, scale and tokenise, and how large do they leave?"""
+"""Measures how many samples a second one core reads, decodes, scales and tokenizes, and their size."""
 
 import time
 from pathlib import Path

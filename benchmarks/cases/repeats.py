@@ -1,4 +1,4 @@
-"""Do our numbers repeat as well as those of a plain loop?"""
+"""Measures whether our numbers repeat as well as those of a plain loop."""
 
 from collections.abc import Sequence
 from statistics import fmean, median, stdev

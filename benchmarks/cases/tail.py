@@ -1,4 +1,4 @@
-"""How long does what follows the backward pass take, and how many operations are dispatched for it?"""
+"""Measures what follows the backward pass: its time, and the operations that it dispatches."""
 
 from statistics import median
 from typing import Any

@@ -1,4 +1,4 @@
-"""What do the stopwatch, the metrics and the beats cost a step?"""
+"""Measures what the stopwatch, the metrics and the heartbeats add to a step."""
 
 import time
 from collections.abc import Iterator

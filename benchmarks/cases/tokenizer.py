@@ -1,4 +1,4 @@
-"""How long does a caption take to become numbers?"""
+"""Measures how long it takes to tokenize a caption."""
 
 import gzip
 import json

@@ -1,1 +1,1 @@
-"""How would an ordinary user write it? The ways that ours are measured against; not edited together with ours."""
+"""Holds the plain ways that ours are measured against, as an ordinary user would write them."""

@@ -1,4 +1,4 @@
-"""How is an exponential moving average kept, one tensor after the other?"""
+"""Keeps an exponential moving average one tensor after the other."""
 
 from collections.abc import Iterable
 

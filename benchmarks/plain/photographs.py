@@ -1,4 +1,4 @@
-"""How are photographs read for training? Pillow, torchvision's transforms, a tokenizer in each sample, floats."""
+"""Reads photographs with Pillow and torchvision's transforms, and tokenizes each sample."""
 
 from io import BytesIO
 from typing import Any

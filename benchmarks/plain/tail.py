@@ -1,4 +1,4 @@
-"""What follows a backward pass? The optimiser as PyTorch gives it by default, the average, and fresh gradients."""
+"""Steps the optimizer as PyTorch gives it by default, then the average, then clears the gradients."""
 
 from collections.abc import Sequence
 

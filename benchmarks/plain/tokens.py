@@ -1,4 +1,4 @@
-"""How does one caption become 77 numbers? By transformers' CLIPTokenizer, as most tutorials have it."""
+"""Tokenizes one caption with transformers' CLIPTokenizer, as most tutorials do."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""How is a model trained without a framework? A loop by hand, with a clock around each step.
+"""Trains a model by a loop without a framework, with a clock around each step.
 
 It trains the same model with the same optimiser and the same one-operation average as ours, so that only the framework
 and the measuring differ.

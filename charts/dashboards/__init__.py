@@ -1,1 +1,1 @@
-"""What do the Grafana dashboards show, and how is that written in Grafana's JSON?"""
+"""Builds the chart's Grafana dashboards in Grafana's JSON."""

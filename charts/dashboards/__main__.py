@@ -1,4 +1,4 @@
-"""Who writes the chart's dashboards and their page? `python -m charts.dashboards`, which `make generate` runs."""
+"""Writes the chart's dashboards and their page: `python -m charts.dashboards`, which `make generate` runs."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Which series may a query name, and which of them are meant? Names and labels are those of the code's two tables.
+"""Lists the series that a query may name, with the labels of the code's two tables.
 
 A query is written without selectors, such as `max by (cluster, phase) (sdbench_benchmark_phase)`; `selected` puts them
 in. A name that the code does not serve is refused, so that a renamed metric cannot leave an empty panel behind.

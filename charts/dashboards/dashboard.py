@@ -1,4 +1,4 @@
-"""What surrounds the panels? Variables, links to the other dashboards, and a place for every panel."""
+"""Builds a dashboard around its panels: variables, links to the other dashboards, and the layout."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""How are all Benchmarks and the operator? The dashboard *Fleet and operator*."""
+"""Defines the dashboard *Fleet and operator*: all Benchmarks, and the operator."""
 
 from charts.dashboards.catalog import BENCHMARK, or_unknown
 from charts.dashboards.dashboard import Dashboard, Section

@@ -1,4 +1,4 @@
-"""What is on the dashboards, in words? docs/dashboards.md, out of the same panels."""
+"""Writes docs/dashboards.md from the same panels."""
 
 from collections.abc import Iterable, Iterator
 

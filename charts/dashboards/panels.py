@@ -1,4 +1,4 @@
-"""What kinds of panels are there? Each function makes one kind; what all have in common is in `Panel.model`."""
+"""Builds the kinds of panels; what all have in common is in `Panel.model`."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace

@@ -1,4 +1,4 @@
-"""How does one Benchmark get on? The dashboard *Run*: where it stands, how fast it is, and what holds it back."""
+"""Defines the dashboard *Run*: where one Benchmark stands, how fast it is, and what holds it back."""
 
 from charts.dashboards.catalog import BENCHMARK, POINT, TRIAL, or_unknown
 from charts.dashboards.dashboard import Dashboard, Section

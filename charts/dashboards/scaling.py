@@ -1,4 +1,4 @@
-"""How does it scale? The dashboard *Scaling*: the table of Points, its curves over devices, and how sure they are."""
+"""Defines the dashboard *Scaling*: the table of Points, their curves over devices, and their intervals."""
 
 from charts.dashboards.catalog import POINT, of_point, or_unknown
 from charts.dashboards.dashboard import Dashboard, Section

@@ -1,4 +1,4 @@
-"""What do the API tests run against? One real control plane for the whole session."""
+"""Starts one real control plane for the API tests of a session."""
 
 from collections.abc import Iterator
 

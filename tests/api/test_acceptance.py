@@ -1,4 +1,4 @@
-"""Which questions does the API server take, which does it refuse, and with which words?"""
+"""Tests which questions the API server accepts, which it refuses, and with which message."""
 
 import copy
 import json

@@ -1,4 +1,4 @@
-"""Do the administrator's options hold an operator and everybody's questions, from the command line to the jobs?"""
+"""Tests the administrator's options from the command line to the jobs."""
 
 from collections.abc import Iterator
 

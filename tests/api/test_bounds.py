@@ -1,4 +1,4 @@
-"""Do budgets, retention and the ttl hold against the real API server and its garbage collector?"""
+"""Tests budgets, retention and the ttl against the real API server and its garbage collector."""
 
 import json
 from collections.abc import Iterator

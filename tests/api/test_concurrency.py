@@ -1,4 +1,4 @@
-"""Do passes that begin at one moment respect the administrator's bound on the Trials of all Benchmarks?"""
+"""Tests that simultaneous passes respect the administrator's cap on the Trials of all Benchmarks."""
 
 import asyncio
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Does a gate's verdict reach the condition, the column, the Events and the series, and do others' results reach it?"""
+"""Tests that a gate's verdict reaches the condition, the column, the Events and the series."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""Does a real API server take the job that is made for an Attempt, and where Pod Security is restricted its pods?"""
+"""Tests that a real API server accepts an Attempt's job, and its pods under the restricted Pod Security level."""
 
 from typing import Any
 

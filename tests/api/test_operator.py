@@ -1,4 +1,4 @@
-"""Does the operator, with exactly the rights of the chart, turn a question into an answer and clean up?"""
+"""Tests that the operator, with exactly the chart's rights, answers a question and cleans up."""
 
 import json
 import time

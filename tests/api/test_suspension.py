@@ -1,4 +1,4 @@
-"""What is a job whose suspension changes just while it is looked at: between the readings of jobs and of pods?
+"""Tests a job whose suspension changes between the readings of jobs and of pods.
 
 Only the moment is arranged: what Kueue and the training-operator do happens right after the jobs were listed.
 """

@@ -1,4 +1,4 @@
-"""What do the chart's tests share? One helm, and one control plane without a node for those that install."""
+"""Shares one helm, and one control plane without a node, among the chart's tests."""
 
 from collections.abc import Iterator
 

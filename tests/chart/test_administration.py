@@ -1,4 +1,4 @@
-"""Do the administrator's bounds and presets reach the operator as they were written?"""
+"""Tests that the administrator's bounds and presets reach the operator as they were written."""
 
 from pathlib import Path
 from typing import Any

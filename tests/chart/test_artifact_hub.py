@@ -1,4 +1,4 @@
-"""Does Chart.yaml tell Artifact Hub the truth? Its annotations are YAML inside of YAML, which no one else reads."""
+"""Tests that the annotations of Chart.yaml tell Artifact Hub the truth."""
 
 from typing import Any
 

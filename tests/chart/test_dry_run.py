@@ -1,4 +1,4 @@
-"""Does a real API server take everything that Helm renders, for every way to install it?
+"""Tests that a real API server accepts everything that Helm renders, for every way to install it.
 
 With the CRDs of the prometheus-operator and of Kueue, in namespaces that enforce restricted Pod Security. A warning
 counts as a refusal. The Deployment's pod is tried as a pod too: of a Deployment, Pod Security only warns.

@@ -1,4 +1,4 @@
-"""Does `helm test` tell a working installation from one that does not? What its pod runs is run here.
+"""Tests that `helm test` distinguishes a working installation from one that does not work.
 
 Against a real API server, as the pod's own account, and beside a real operator; no node is there, so the answer of a
 Benchmark is written by the test.

@@ -1,4 +1,4 @@
-"""Are the LocalQueues those that were asked for, in the version that the cluster's Kueue serves?"""
+"""Tests that the LocalQueues are those asked for, in the version that the cluster's Kueue serves."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""Who may talk to whom when networkPolicy is enabled? A table of connections, judged by what Helm renders.
+"""Tests who may talk to whom when networkPolicy is enabled, by a table of connections.
 
 The ends are as they are: the operator's labels come from its Deployment, a training pod's from the job that is made
 of a Benchmark, and so do the ports.

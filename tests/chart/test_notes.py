@@ -1,4 +1,4 @@
-"""Do the notes after an installation name the next commands truly?"""
+"""Tests that the notes after an installation name the next commands correctly."""
 
 import shutil
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Who may do what with Benchmarks once the chart is installed? The real API server is asked, right by right.
+"""Tests who may do what with Benchmarks once the chart is installed: a real API server is asked.
 
 People have the cluster's own view, edit and admin, or in watched namespaces the chart's Roles; the operator has its
 account. The cluster's roles are aggregated by the real controller-manager.

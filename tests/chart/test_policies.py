@@ -1,4 +1,4 @@
-"""Does each namespace get the bounds that were written for it, and is a policy that would bound nothing refused?"""
+"""Tests that each namespace gets its bounds, and that a policy without a bound is refused."""
 
 import json
 import re

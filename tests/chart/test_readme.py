@@ -1,4 +1,4 @@
-"""Is every value in the table of the chart's README, with its default and what its comment says?"""
+"""Tests that the chart's README lists every value with its default and its comment."""
 
 import json
 import runpy

@@ -1,4 +1,4 @@
-"""Can a release be installed, changed and taken away on a real API server, and do the Benchmarks outlive it?
+"""Tests that a release can be installed, changed and removed, and that the Benchmarks outlive it.
 
 No node is there, so the operator's pod stays Pending; that it was admitted is what is seen.
 """

@@ -1,4 +1,4 @@
-"""Does the chart render what it promises, for every way to install it?"""
+"""Tests that the chart renders what it promises, for every way to install it."""
 
 import json
 from typing import Any

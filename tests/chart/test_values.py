@@ -1,4 +1,4 @@
-"""Are wrong values refused by a sentence, and is every right one explained?"""
+"""Tests that wrong values are refused with a sentence, and that every right value is explained."""
 
 import itertools
 import json

@@ -1,4 +1,4 @@
-"""Does what the administrator fixes in training pods reach the operator as it was written, and nothing else?"""
+"""Tests that what the administrator fixes in training pods reaches the operator, and nothing else."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""What do the cluster tests run against? One real cluster for the whole session, with the operator installed."""
+"""Starts one real cluster for the cluster tests of a session, with the operator installed."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Does a person who installs, applies and waits get the answer? Everything here is real."""
+"""Tests that a person who installs, applies and waits gets the answer; everything is real."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""Do both images start with a read-only root and any uid, and is nothing in them that a run does not need?"""
+"""Tests that both images start with a read-only root and any uid, and hold nothing that a run does not need."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What do faults happen to? The control plane of the API tests, and one that keeps an audit log."""
+"""Starts the control plane of the API tests, and one that keeps an audit log."""
 
 from collections.abc import Iterator
 

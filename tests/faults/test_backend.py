@@ -1,4 +1,4 @@
-"""Does the operator live through the absence of what it depends on? CRDs, the training-operator's webhook, the server.
+"""Tests that the operator survives the absence of CRDs, of the training-operator's webhook and of the API server.
 
 On a control plane of its own, which these tests take to pieces.
 """

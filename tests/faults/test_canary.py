@@ -1,4 +1,4 @@
-"""Does a credential show anywhere? A Secret's value and the operator's own token are looked for everywhere."""
+"""Tests that no credential shows anywhere: a Secret's value and the operator's token are searched for."""
 
 import base64
 import json

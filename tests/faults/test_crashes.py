@@ -1,4 +1,4 @@
-"""Does a SIGKILL of the operator, at whichever write, change anything of the answer or of what was run?"""
+"""Tests that a SIGKILL of the operator at any write changes neither the answer nor what was run."""
 
 import asyncio
 from pathlib import Path

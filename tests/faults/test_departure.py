@@ -1,4 +1,4 @@
-"""Can the operator go at any moment, and be missing, without anybody being kept waiting?"""
+"""Tests that the operator can go at any moment without keeping anybody waiting."""
 
 import signal
 from collections.abc import Iterator

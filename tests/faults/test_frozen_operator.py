@@ -1,4 +1,4 @@
-"""What does an operator do that was frozen in the middle of a pass, while another one went on? Nothing of the past.
+"""Tests that an operator that was frozen in mid-pass does nothing that another one has overtaken.
 
 It is stopped between the status that says Starting and the job. The other operator creates that job, stores its result
 and deletes it: the name is free then, and must not be used again.

@@ -1,4 +1,4 @@
-"""Is the operator silent when nothing happens, and how soon has it looked at everything when it starts?
+"""Tests that an idle operator is silent, and how soon a new one has seen everything.
 
 The silence of two minutes begins with the first test that asks for it, and its end is awaited last.
 """

@@ -1,4 +1,4 @@
-"""What if a Benchmark is deleted and asked again at once, deleted in the worst moment, or with nobody there?
+"""Tests a Benchmark that is deleted and created again at once, at the worst moment, or with no operator.
 
 The devices of the old one must be free before the new one takes any, and nothing of the old one may come back.
 """

@@ -1,4 +1,4 @@
-"""What does an operator of two namespaces do when it loses the first? It serves the second, also after a restart.
+"""Tests that an operator of two namespaces serves the second when it loses the first.
 
 And the first as soon as it returns.
 """

@@ -1,4 +1,4 @@
-"""Does a restart of the API server, or of etcd, in the middle of trials change anything? On a control plane of its own.
+"""Tests that a restart of the API server or of etcd during Trials changes nothing.
 
 Everybody loses every connection at the same moment: the operator, the controllers, whoever plays.
 """

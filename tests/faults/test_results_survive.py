@@ -1,4 +1,4 @@
-"""Is a result ever lost without a word? The operator is away when a Trial ends, or its pod goes with its end."""
+"""Tests that no result is lost without a message when the operator is away or a pod disappears."""
 
 import signal
 import threading

@@ -1,4 +1,4 @@
-"""Is every right of the chart needed, and none missing? Each is taken away, and the call that misses it is named.
+"""Tests that every right of the chart is needed and none is missing: each is taken away.
 
 One short scenario for each right, all side by side, each in a namespace of its own: `asked` is run until its job is
 stuck and then suspended, `haunted` finds a pod without a job, `over` is deleted when it has ended. The API server's

@@ -1,4 +1,4 @@
-"""What does an operator do with answers of a newer one, as after a rollback? It keeps what it knows nothing of."""
+"""Tests that an operator keeps the parts of a newer version's answer that it does not know."""
 
 import json
 import threading

@@ -1,4 +1,4 @@
-"""Does an operator that returns and sees the cluster as it was make a second child, or delete a living one?
+"""Tests that an operator that sees an old state creates no second child and deletes no living one.
 
 For some seconds GET and LIST tell of an earlier moment, while writes meet the cluster as it is. All cases run at the
 same time. tests/long does so at every write of every scenario.

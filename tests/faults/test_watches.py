@@ -1,4 +1,4 @@
-"""Does the operator see in the end whatever its watches do: fall silent, break, forget, repeat or mix up what they say?
+"""Tests that the operator catches up whatever its watches do: fall silent, break, forget or repeat.
 
 The list of all Benchmarks, every RESYNC_SECONDS, finds what no watch has told. All cases run at the same time.
 """

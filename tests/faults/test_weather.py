@@ -1,4 +1,4 @@
-"""Does the operator come to the same end whatever the API server answers, on every call, without insisting?"""
+"""Tests that the operator comes to the same end whatever the API server answers on every call."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What can be asked of the harness from the command line?"""
+"""Runs the harness from the command line."""
 
 import argparse
 import signal

@@ -1,4 +1,4 @@
-"""What does the harness raise when the machine or a process does not do its part?"""
+"""Defines the error of the harness when the machine or a process does not do its part."""
 
 
 class HarnessError(RuntimeError):

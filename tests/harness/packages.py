@@ -1,4 +1,4 @@
-"""Which programs must the machine itself have? Debian's packages, installed when we may, named when we may not."""
+"""Installs the Debian packages that the machine itself needs, or names them."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""How does the harness wait? By asking again until something is true, with a limit and a sentence."""
+"""Waits by asking again until something is true, with a limit and a sentence."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Which TCP ports are free, and stay so for this process of tests?
+"""Chooses free TCP ports that stay free for this process of tests.
 
 A port that is chosen is used only later, by another process. So those below the ports that the kernel gives to outgoing
 connections are dealt out in blocks: each process of tests takes one, and no other has it while that process lives.

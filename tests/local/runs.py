@@ -1,4 +1,4 @@
-"""How is a local run started, spoken to and looked at by a test? As a person would: the program, its lines, signals."""
+"""Starts a local run as a person would, reads its lines and sends it signals."""
 
 import json
 import os

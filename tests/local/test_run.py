@@ -1,4 +1,4 @@
-"""Does a question get its answer on this machine? The real launcher, the real trainer, the tiny model."""
+"""Tests that a question is answered on this machine: the real launcher, the real trainer, the tiny model."""
 
 import signal
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What do the long tests run against, and where does what they find go?"""
+"""Starts what the long tests run against, and stores what they find."""
 
 import pytest
 

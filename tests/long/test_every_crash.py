@@ -1,4 +1,4 @@
-"""Does a SIGKILL change anything: in every scenario, with two operators, and when who returns sees an old cluster?"""
+"""Tests SIGKILLs in every scenario, with two operators, and with a returning operator that sees an old state."""
 
 import time
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Does the walk over the schema hold with every awkward value at every place, and what is taken with a real operator?
+"""Tests every awkward value at every place of the schema, and what is accepted with a real operator.
 
 The same as tests/walk/test_every_place.py and test_changes.py, with nothing left out: some thousand questions.
 """

@@ -1,4 +1,4 @@
-"""Does the operator come to the same end whatever any call meets: an error, also twice, or a minute of silence?"""
+"""Tests every call with an error, with two errors, and with a minute of silence."""
 
 from pathlib import Path
 

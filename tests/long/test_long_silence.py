@@ -1,4 +1,4 @@
-"""Does the operator notice what happens while its watches say nothing for five minutes, and hear again afterwards?"""
+"""Tests an operator whose watches say nothing for five minutes, and its recovery."""
 
 import asyncio
 import time

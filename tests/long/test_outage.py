@@ -1,4 +1,4 @@
-"""Is an outage of minutes, and a thousand Benchmarks that all wait, made up for as soon as the product says?"""
+"""Tests the recovery from an outage of minutes, and from a restart with a thousand waiting Benchmarks."""
 
 import time
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What does a finished Benchmark look like? The seed's table as a StableDiffusionBenchmark, for tests of reports."""
+"""Builds a finished Benchmark for tests of reports, with the numbers of the table that this project starts from."""
 
 from datetime import UTC, datetime
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""Does the page show its numbers in a real browser, alone, on a desk, on a phone and on paper?"""
+"""Tests in a real browser that the page shows its numbers: alone, on a desk, on a phone and on paper."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field

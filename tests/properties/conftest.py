@@ -1,4 +1,4 @@
-"""How long do the properties search? The default is for the daily loop, HYPOTHESIS_PROFILE=long for the night."""
+"""Sets how long the properties search: short by default, long with HYPOTHESIS_PROFILE=long."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""How many interleavings are tried, and how long is each? Many more by HYPOTHESIS_PROFILE=long."""
+"""Sets how many interleavings are tried, and how long each is."""
 
 import os
 

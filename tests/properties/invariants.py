@@ -1,4 +1,4 @@
-"""What must hold of every change of a status, whoever decided it and whatever happened? Each check by itself."""
+"""Checks what must hold of every change of a status, each invariant by itself."""
 
 from datetime import datetime
 from statistics import fmean, stdev

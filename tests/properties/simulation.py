@@ -1,4 +1,4 @@
-"""How would a cluster answer to decisions? Jobs, pods, a queue, a clock and an API server that versions what it stores.
+"""Simulates a cluster: jobs, pods, a queue, a clock and an API server that versions what it stores.
 
 The API server refuses a status that was decided on an older version. Jobs are made once by name and deleted by uid.
 A deleted job is gone at once, its pods hold their devices until the kubelet lets them go. A queue may hold a job when

@@ -1,4 +1,4 @@
-"""Several Benchmarks under one bound: is it kept whatever happens, and does each of them end?
+"""Tests that several Benchmarks under one cap keep it and all end, whatever happens.
 
 Passes take turns, as the operator's do where the administrator bounds the Trials of all. What a pass knows of the
 others is what they have stored.

@@ -1,4 +1,4 @@
-"""Whatever is missing: does a gate pass only where nothing is, and fail only by a number that may be judged?"""
+"""Tests that a gate passes only if nothing is missing, and fails only by a number that may be judged."""
 
 from decimal import Decimal
 from typing import Any

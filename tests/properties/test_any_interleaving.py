@@ -1,4 +1,4 @@
-"""Whatever happens in whatever order: is each Trial counted once, and does every Benchmark end?"""
+"""Tests that each Trial counts once and every Benchmark ends, in any order of events."""
 
 from dataclasses import replace
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Would the invariants complain? Each rule of the product is broken once, and a short walk runs into it."""
+"""Tests that the invariants find a fault: each rule of the product is broken once."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Whatever is measured: does what is published fit the schema, and do statistics and projection hold together?"""
+"""Tests that published values fit the schema, and that statistics and projection agree, for any measurement."""
 
 import re
 from decimal import Decimal

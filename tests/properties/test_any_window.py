@@ -1,4 +1,4 @@
-"""Is every statistic of a window right for any steps? Against exact arithmetic, and numpy's percentile."""
+"""Tests every statistic of a window against exact arithmetic and numpy's percentile."""
 
 import math
 from fractions import Fraction

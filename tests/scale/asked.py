@@ -1,4 +1,4 @@
-"""How does a test ask on a played cluster, and what can be read then? The example for A100s, or a copy of it."""
+"""Asks questions on a simulated cluster, the example for A100s or a copy of it, and reads the answers."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""What do the tests of scale run against? One cluster of 32 played nodes for the whole session, with our CRD."""
+"""Starts one cluster of 32 simulated nodes for the tests of scale, with our CRD."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What does the table that this project starts from say? Its cells, as they are printed there."""
+"""Holds the cells of the published table that this project starts from."""
 
 from dataclasses import dataclass
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""What do the trainer's tests share? Shards of real photographs, and an S3 server that serves them."""
+"""Shares shards of real photographs, and an S3 server that serves them, among the trainer's tests."""
 
 import os
 import sys

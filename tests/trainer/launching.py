@@ -1,4 +1,4 @@
-"""How does a test run PID 1? As a process of its own, with the variables of a pod, and its Report in a file."""
+"""Runs PID 1 as a process of its own, with the variables of a pod, and its Report in a file."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Do the benchmarks still run, and is what they count (not what they time) as it should be?"""
+"""Tests that the benchmarks still run, and that what they count is right."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Does the trainer train what it says? Tiny, from real photographs, on one rank and two, from a folder and from S3."""
+"""Tests that the trainer trains what it says: tiny, from real photographs, on one rank and two."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Does the page on how the number is made speak of places that exist?"""
+"""Tests that the page on how the number is made names places that exist."""
 
 import ast
 import re

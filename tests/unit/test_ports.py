@@ -1,4 +1,4 @@
-"""Do test processes that run at the same time choose different ports?"""
+"""Tests that test processes that run at the same time choose different ports."""
 
 import socket
 import subprocess

@@ -1,4 +1,4 @@
-"""Does the page on what survives what name tests that exist, and every fault?"""
+"""Tests that the page on what survives what names existing tests, and every fault."""
 
 import re
 from pathlib import Path

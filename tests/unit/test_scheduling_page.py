@@ -1,4 +1,4 @@
-"""Does docs/scheduling.md tell all of it, and are its examples taken?"""
+"""Tests that docs/scheduling.md is complete, and that its examples are accepted."""
 
 import re
 from pathlib import Path

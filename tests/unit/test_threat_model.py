@@ -1,4 +1,4 @@
-"""Does each line of the threat model name a test that exists?"""
+"""Tests that each line of the threat model names an existing test."""
 
 import ast
 import re

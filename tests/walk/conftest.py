@@ -1,4 +1,4 @@
-"""Through what does the walk go? The control plane of the API tests."""
+"""Starts the control plane of the API tests for the walk."""
 
 from api.conftest import control_plane, pytest_collection_finish
 

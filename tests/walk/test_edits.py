@@ -1,4 +1,4 @@
-"""Which fields of a stored question may be edited? The limits and switches; the question itself is what it is."""
+"""Tests which fields of a stored question may be edited."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Does this installation work? `helm test` runs this in a pod of the operator's image, with the standard library only.
+"""Checks an installation: `helm test` runs this in a pod of the operator's image, with the standard library only.
 
 The operator must be well and allowed to list Benchmarks, and the cluster must serve what it needs. With --benchmark a
 tiny Benchmark is run to its end as well, and deleted.

@@ -1,4 +1,4 @@
-"""Which commands has `sdbench`? Options and exit codes; what a command does is in its room.
+"""Defines the commands of `sdbench`: options and exit codes; the work of a command is in its own room.
 
 Exit codes: 0 done and complete · 1 failed, partly measured or a gate that did not pass · 2 bad usage, invalid file,
 refused · 3 a gate that lacks data (`sdbench gate`) · 130/143 stopped by a signal. Errors are sentences on stderr.

@@ -1,4 +1,4 @@
-"""Which Benchmark does a person mean by NAME|FILE? One of the cluster, or one in a file."""
+"""Finds the Benchmark that a person means by NAME|FILE: one of the cluster, or one in a file."""
 
 from pathlib import Path
 

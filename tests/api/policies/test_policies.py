@@ -1,4 +1,4 @@
-"""Do the chart's policies admit what they must and refuse what they must, on a real API server?"""
+"""Tests on a real API server that the chart's policies admit and refuse what they must."""
 
 import json
 from collections.abc import Iterator

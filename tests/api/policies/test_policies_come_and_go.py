@@ -1,4 +1,4 @@
-"""What becomes of Benchmarks when policies come, change, go and come back, or hold in some namespaces only?"""
+"""Tests what becomes of Benchmarks when policies come, change and go, or hold in some namespaces only."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What is told of a job that an admission policy of the cluster refuses, and for how long is it tried?"""
+"""Tests what is said about a job that an admission policy refuses, and for how long it is retried."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Does a preset reach the pods as it was when the question was accepted, whatever the administrator does later?"""
+"""Tests that a preset reaches the pods as it was when the question was accepted."""
 
 import json
 from pathlib import Path

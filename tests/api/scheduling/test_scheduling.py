@@ -1,4 +1,4 @@
-"""Does the real scheduler place the pods of an Attempt as the question asks?
+"""Tests that the real scheduler places the pods of an Attempt as the question asks.
 
 Each node has room for two pods; the node of the fourth is tainted. What does not fit must be left over, so that each
 wish shows in where pods are and in how many find no place.

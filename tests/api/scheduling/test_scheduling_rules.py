@@ -1,4 +1,4 @@
-"""Which placements, labels and annotations does the API server take, and with which words does it refuse the others?"""
+"""Tests which placements, labels and annotations the API server accepts, and how it refuses the others."""
 
 import json
 from typing import Any

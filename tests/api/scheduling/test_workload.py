@@ -1,4 +1,4 @@
-"""Does what the administrator fixes reach the pods as it was when the question was accepted?"""
+"""Tests that what the administrator fixes reaches the pods as it was when the question was accepted."""
 
 import json
 from pathlib import Path

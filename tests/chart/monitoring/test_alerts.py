@@ -1,4 +1,4 @@
-"""Does each alert fire when it must, and only then? promtool evaluates the rendered rules over series by hand.
+"""Tests that each alert fires when it must, and only then: promtool evaluates the rendered rules.
 
 Series have a value each 15 s, four a minute, from the epoch on: a timestamp of 0 is that of the first sample.
 """

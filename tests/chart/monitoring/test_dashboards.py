@@ -1,4 +1,4 @@
-"""Do the dashboards keep Grafana's conventions, so that they work on any installation?"""
+"""Tests that the dashboards keep Grafana's conventions, so that they work on any installation."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Does what is scraped say what the tables and the documentation say, in a text that promtool has nothing against?"""
+"""Tests that what is scraped is what the tables and the docs say, in a text that promtool accepts."""
 
 import asyncio
 import re

@@ -1,4 +1,4 @@
-"""Do PodMonitors come only when asked, and do they point at what we serve?"""
+"""Tests that PodMonitors come only on request, and point at what is served."""
 
 import re
 from dataclasses import replace

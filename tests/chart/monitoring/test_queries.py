@@ -1,4 +1,4 @@
-"""Do the dashboards' queries parse, and do they answer with the right numbers where a run was scraped? promtool judges.
+"""Tests that the dashboards' queries parse, and answer with the right numbers.
 
 The cluster tests ask the same queries of a Prometheus that scraped a real run.
 """

@@ -1,4 +1,4 @@
-"""Do the rules come only where they can be taken, speak of what is served, and say what to do?"""
+"""Tests that the rules come only where they can be used, name what is served, and say what to do."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Which objects of a release judge what Benchmarks ask for? Its ValidatingAdmissionPolicy and the binding of it."""
+"""Finds the ValidatingAdmissionPolicy of a release and its binding."""
 
 from chart.support.rendering import Helm, Manifest, Values, of_kind
 

@@ -1,4 +1,4 @@
-"""Which queries do the chart's Grafana dashboards ask? Their panels and PromQL, with the variables filled in."""
+"""Reads the panels and PromQL of the chart's dashboards, with the variables filled in."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What do NetworkPolicies allow? Their semantics as a small evaluator, since the tests' network enforces nothing.
+"""Evaluates NetworkPolicies, since the tests' network enforces nothing.
 
 As Kubernetes defines it: policies only add; a pod that none selects in a direction is open in that direction; a
 connection needs the leave of its source's egress and of its destination's ingress; replies are always free.

@@ -1,4 +1,4 @@
-"""What does promtool say of rules, of metrics, and of what Prometheus would answer after some time?"""
+"""Asks promtool about rules, metrics, and what Prometheus would answer after some time."""
 
 import subprocess
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""How does a person install, change and take away releases? `helm` at a real control plane."""
+"""Installs, changes and removes releases by `helm` at a real control plane."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What does Helm make of the chart? Renders it with values and reads the answer as objects or as a refusal."""
+"""Renders the chart with values, and reads the answer as objects or as an error."""
 
 import json
 import subprocess

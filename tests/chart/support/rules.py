@@ -1,4 +1,4 @@
-"""Which rules does the chart bring? The groups of its PrometheusRule, rendered by Helm."""
+"""Reads the groups of the chart's PrometheusRule, rendered by Helm."""
 
 import re
 from collections.abc import Iterator, Mapping

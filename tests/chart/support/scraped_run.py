@@ -1,4 +1,4 @@
-"""What does Prometheus hold of an ordinary run? The series that the code itself serves, in promtool's words.
+"""Writes what Prometheus holds of an ordinary run: the series that the code serves, in promtool's words.
 
 Two Trials of a tiny model on processors, beside their baseline, and a Benchmark that failed. A gauge keeps its value;
 what a counter or a histogram shows is what it grows by from one scrape to the next. The scrape adds its labels, as the

@@ -1,4 +1,4 @@
-"""With which values is the chart tried? Each set is one way to install it."""
+"""Lists the sets of values with which the chart is tried: each is one way to install it."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""How is a run broken from outside? What a kernel, a person and a node do to ranks and pods."""
+"""Breaks a run from outside, as a kernel, a person or a node does."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""What does an image hold? Sent into a container as a program, it prints its answers as JSON.
+"""Inspects an image: runs as a program in a container, and prints its answers as JSON.
 
 Rights are read from modes and owners and not tried out, because on a read-only root they could not be.
 """

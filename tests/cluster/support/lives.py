@@ -1,4 +1,4 @@
-"""What becomes of a Benchmark whose first Attempt is broken? From the question over the deed to the end of it all."""
+"""Follows a Benchmark whose first Attempt is broken, from the question to the end of everything."""
 
 import time
 from collections.abc import Callable

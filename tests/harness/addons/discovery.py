@@ -1,4 +1,4 @@
-"""Which targets may be scraped? An HTTP service discovery that answers as Prometheus' own Kubernetes discovery would.
+"""Serves an HTTP service discovery that answers as Prometheus' own Kubernetes discovery would.
 
 Debian's Prometheus is built without the latter. Every answer is read live from the API server.
 """

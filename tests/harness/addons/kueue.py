@@ -1,4 +1,4 @@
-"""How does Kueue run where there is no node? As a process, as its own ServiceAccount, with PyTorchJobs in its care."""
+"""Runs Kueue as a process without a node, as its own ServiceAccount, with PyTorchJobs in its care."""
 
 import contextlib
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What does the prometheus-operator make of monitors and rules? It runs as a process, and its answer is read."""
+"""Runs the prometheus-operator as a process, and reads what it makes of monitors and rules."""
 
 import base64
 import contextlib

@@ -1,4 +1,4 @@
-"""Who has asked the API server for what? Its audit log, of ServiceAccounts only.
+"""Reads the API server's audit log, of ServiceAccounts only.
 
 with ControlPlane(options=audited(log, policy)) as plane: …
 requests(log)

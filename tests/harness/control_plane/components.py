@@ -1,4 +1,4 @@
-"""What is a control plane? etcd, API server, controller manager and scheduler: real, and ready in seconds."""
+"""Starts a control plane in seconds: etcd, API server, controller manager and scheduler, all real."""
 
 import contextlib
 import ssl

@@ -1,4 +1,4 @@
-"""How does a client find the API server and prove who it is?"""
+"""Writes kubeconfigs, by which a client finds the API server and proves its identity."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""How does a program become an image without a Dockerfile? By writing the OCI archive itself: one layer, one config."""
+"""Writes a program as an OCI image archive without a Dockerfile: one layer, one config."""
 
 import hashlib
 import io

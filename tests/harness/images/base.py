@@ -1,4 +1,4 @@
-"""What do our images stand on? A Debian with Python by debootstrap, because no registry need be reachable."""
+"""Makes the base image by debootstrap, a Debian with Python, because no registry need be reachable."""
 
 import os
 import shutil

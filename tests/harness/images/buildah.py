@@ -1,4 +1,4 @@
-"""How are images built, and where do they lie until containerd has them? A container storage of our own."""
+"""Builds images in a container storage of its own, where they stay until containerd has them."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Which images does the project have, and what are they made of? Their versions follow from their contents."""
+"""Lists the project's images and what they are made of; their versions follow from their contents."""
 
 import contextlib
 import hashlib

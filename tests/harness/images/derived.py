@@ -1,4 +1,4 @@
-"""How does a test run the trainer with something wrong in it? With an image that differs in one file."""
+"""Derives an image of the trainer that differs in one file, so that a test can break it."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Where is the process that does nothing? Compiled once from pause.c."""
+"""Compiles the process that does nothing, once, from pause.c."""
 
 import hashlib
 import subprocess

@@ -1,4 +1,4 @@
-"""Where can the real scheduler place pods when there is no kubelet? On Node objects that say they are ready.
+"""Makes Node objects that say they are ready, so that the real scheduler can place pods.
 
 Whatever is bound to them stays as it is: nothing runs.
 """

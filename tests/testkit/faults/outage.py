@@ -1,4 +1,4 @@
-"""What does a time without an API server change? Nothing but that everything happens later."""
+"""Compares a run with an outage of the API server with one without."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""When does an operator with nothing to do begin to be silent? With many finished and some running Benchmarks.
+"""Measures when an operator with many finished and some running Benchmarks becomes silent.
 
 The silence lasts two minutes: it begins early among the tests, and its end is awaited late.
 """

@@ -1,4 +1,4 @@
-"""What did an operator make of a question? Its status and jobs, without what differs whenever the same is asked."""
+"""Reads what an operator made of a question, without what differs from run to run."""
 
 import json
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""What stands between an operator and the API server? A proxy that passes everything on, but for the faults in it.
+"""Proxies an operator's connection to the API server, with faults in it.
 
     operator ──► FaultProxy ──► API server
                    │ armed faults: which requests (Where), what happens to them (faults.py), how often

@@ -1,4 +1,4 @@
-"""How is one pass made, where what happens in its middle matters? The operator's own, against the real API server."""
+"""Makes one pass of the operator against the real API server, with a test acting in its middle."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

@@ -1,4 +1,4 @@
-"""Which changes of a document does its schema invite? From a structural schema to places, samples and mutations. Pure.
+"""Derives the changes of a document that its schema invites: places, samples and mutations.
 
 It knows no field of ours: a field that is added to the types is walked as it is.
 """

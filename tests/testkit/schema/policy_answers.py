@@ -1,4 +1,4 @@
-"""What do the policies of a release say to a question, or to a change of one? Nothing is stored: all is tried dry."""
+"""Asks a release's policies about a question or a change of one, as a dry run."""
 
 import json
 from typing import Any

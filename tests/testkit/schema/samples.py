@@ -1,4 +1,4 @@
-"""Which values does a schema take? The likely ones first. Pure, and without a field of ours."""
+"""Lists values that a schema accepts, the likely ones first."""
 
 import re
 from itertools import islice

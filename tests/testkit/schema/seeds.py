@@ -1,4 +1,4 @@
-"""From which questions does the walk set out? The examples, and some that hold what no example holds."""
+"""Lists the questions from which the walk starts: the examples, and some that hold what no example holds."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""With what does the walk go? Connections, a change for each field, and an operator that must bear it."""
+"""Runs the walk: connections, a change for each field, and an operator that must survive it."""
 
 from collections.abc import Iterator
 from pathlib import Path

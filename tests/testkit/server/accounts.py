@@ -1,4 +1,4 @@
-"""Whose rights has an operator? Exactly those that the chart would give it: in its namespace only, or everywhere."""
+"""Gives an operator exactly the rights of the chart, in its namespace only or everywhere."""
 
 import json
 from functools import cache

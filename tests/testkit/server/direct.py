@@ -1,4 +1,4 @@
-"""How do tests ask the API server without kubectl? One request, or one watch, as the cluster's administrator."""
+"""Sends one request or one watch to the API server, as the cluster's administrator."""
 
 import asyncio
 import json

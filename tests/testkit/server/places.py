@@ -1,4 +1,4 @@
-"""Where do the API tests happen? The CRD, a namespace for each test, an account with the operator's rights."""
+"""Provides the CRD, a namespace for each test, and an account with the operator's rights."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Do photographs become the same shards however they are built? In this process, with workers, and after a stop."""
+"""Tests that photographs become the same shards in this process, with workers, and after a stop."""
 
 import fcntl
 import hashlib

@@ -1,4 +1,4 @@
-"""Are the batches right, and is missing data named? Loaders in this process, real photographs, a real S3 server."""
+"""Tests that batches are right and missing data is named, on real photographs and a real S3 server."""
 
 import shutil
 import socket

@@ -1,4 +1,4 @@
-"""Is training from precomputed latents the same training? Shards of both kinds, built out of the same photographs."""
+"""Tests that training from precomputed latents is the same training as from photographs."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What becomes of a run whose shards hold unreadable samples? They are replaced and counted; too many end it."""
+"""Tests that unreadable samples are replaced and counted, and that too many end the run."""
 
 from collections.abc import Callable
 from itertools import islice

@@ -1,4 +1,4 @@
-"""Does `sdbench-trainer shards build` do what its help says? As a person runs it."""
+"""Tests that `sdbench-trainer shards build` does what its help says."""
 
 import json
 import os

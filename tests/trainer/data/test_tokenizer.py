@@ -1,4 +1,4 @@
-"""Are captions encoded as CLIP does it? Against known ids, and against transformers' own tokenizer."""
+"""Tests that captions are encoded as CLIP does it, by known ids and by transformers' own tokenizer."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Do the clients that read shards trust whom the administrator's CA bundle names, and nobody else?"""
+"""Tests that the clients that read shards trust whom the CA bundle names, and nobody else."""
 
 import os
 import shutil

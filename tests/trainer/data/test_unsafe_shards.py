@@ -1,4 +1,4 @@
-"""Can shards run a program? A column that is unpickled would, and whoever names a bucket chooses its shards."""
+"""Tests that shards cannot run a program by a column that would be unpickled."""
 
 from collections.abc import Callable
 from pathlib import Path

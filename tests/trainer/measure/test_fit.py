@@ -1,4 +1,4 @@
-"""Does `fit` end when the window is complete, and refuse numbers that are none? In this process, on one rank."""
+"""Tests that `fit` ends when the window is complete, and refuses values that are not finite."""
 
 from collections.abc import Iterator
 from dataclasses import replace

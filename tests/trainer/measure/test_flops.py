@@ -1,4 +1,4 @@
-"""Is the arithmetic of an image counted as it is published, by mode, and is utilisation made of it as defined?"""
+"""Tests that the FLOP of an image are counted as published, by mode, and that utilization follows."""
 
 from typing import Any
 

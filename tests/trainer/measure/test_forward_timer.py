@@ -1,4 +1,4 @@
-"""Is a device's forward pass timed by the device's own marks, and does a long window keep none of them?"""
+"""Tests that forward passes are timed by the device's own marks, and that a long window keeps none."""
 
 from dataclasses import dataclass
 

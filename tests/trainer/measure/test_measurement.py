@@ -1,4 +1,4 @@
-"""Is the number right? A model paced to a known period is reported within 0.2 %, on one rank and on two."""
+"""Tests that a model paced to a known period is reported within 0.2 %, on one rank and on two."""
 
 import pytest
 

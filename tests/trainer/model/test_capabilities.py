@@ -1,4 +1,4 @@
-"""Is a knob that a device cannot honour refused before anything is built? With facts of devices that are not here."""
+"""Tests that a setting that a device cannot honour is refused before anything is built."""
 
 from typing import Any
 

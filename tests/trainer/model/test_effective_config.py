@@ -1,4 +1,4 @@
-"""Is what was built read from the objects themselves, and refused where it is not what was asked for?"""
+"""Tests that what was built is read from the objects themselves, and refused if it was not asked for."""
 
 from types import SimpleNamespace
 from typing import Any

@@ -1,4 +1,4 @@
-"""Do all ways to run one training train the same? Losses by step, the average on every rank, and resumptions."""
+"""Tests that all ways to run one training have the same losses, averages and resumptions."""
 
 import json
 from typing import Any

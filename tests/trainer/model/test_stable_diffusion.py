@@ -1,4 +1,4 @@
-"""Is it a Stable Diffusion, and is it trained as one? Sizes, what is frozen, which numbers each sample draws."""
+"""Tests that the model is a Stable Diffusion: its sizes, what is frozen, and the numbers that samples draw."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""What is said when the ranks do not agree? Real ranks of gloo, in one pod and in two."""
+"""Tests what is reported when ranks disagree, by real ranks of gloo in one pod and in two."""
 
 import pytest
 

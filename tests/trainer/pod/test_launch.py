@@ -1,4 +1,4 @@
-"""Does PID 1 keep its promises? Every row of the exit-code table, signals and orphans, with ranks without torch."""
+"""Tests every row of the exit-code table, signals and orphans, with ranks without torch."""
 
 import os
 import select

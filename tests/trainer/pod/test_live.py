@@ -1,4 +1,4 @@
-"""What does a run show while it trains, and who is blamed when a rank of the real trainer is killed?"""
+"""Tests what a run shows while it trains, and which rank is blamed when one is killed."""
 
 import os
 import signal

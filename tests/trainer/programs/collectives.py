@@ -1,4 +1,4 @@
-"""How does a collective go wrong among real ranks of gloo? A rank that meets the others and then does as told.
+"""Breaks a collective among real ranks of gloo: the rank meets the others, then does what its argument says.
 
 collectives.py shapes      rank 1 reduces fewer numbers than the others, after it has slept a second
 collectives.py devices     the real trainer, whose rank 1 sees another device than the others

@@ -1,4 +1,4 @@
-"""Who holds up the others? The real trainer, whose last rank hangs in its sixth forward pass."""
+"""Runs the real trainer, whose last rank hangs in its sixth forward pass."""
 
 import time
 from typing import Any

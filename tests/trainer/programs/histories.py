@@ -1,4 +1,4 @@
-"""How does a run go under other knobs? The real trainer on fixed batches, several cases in one process.
+"""Runs the real trainer on fixed batches under several settings in one process.
 
     histories.py '{"name": "plain", "trainer": {…}, "steps": 10, "resume": "sharded"}' …
 

@@ -1,4 +1,4 @@
-"""Which losses does a run have, and which samples does each step see? The real trainer, step by step.
+"""Runs the real trainer, and prints the loss and the samples of each step.
 
 Each rank prints `step LOSS` (mean of all ranks) and `draws …` (the seeds of its samples) for each step.
 """

@@ -1,4 +1,4 @@
-"""Is the measured speed the true one? A rank that trains a model paced to a known period, through the real Composer.
+"""Trains a model that is paced to a known period, through the real Composer.
 
     paced.py PERIOD [slow=RANK]     an evaluation, a checkpoint and an epoch boundary fall into the window
 

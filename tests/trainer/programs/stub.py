@@ -1,4 +1,4 @@
-"""How does a rank behave badly? A rank without torch, told for each rank what to do.
+"""Runs a rank without torch that misbehaves as its arguments say.
 
     stub.py RANK:BEHAVIOUR …        ranks that are not named sleep; `all:BEHAVIOUR` is for every rank
 

@@ -1,4 +1,4 @@
-"""Which labels and annotations are an author's to set?"""
+"""Tests which labels and annotations an author may set."""
 
 import pytest
 from pydantic import ValidationError

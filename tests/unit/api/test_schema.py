@@ -1,4 +1,4 @@
-"""Is the CRD what the types say, in a form that the API server and people's YAML readers take?"""
+"""Tests that the CRD says what the types say, in a form that the API server and YAML readers accept."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Are two ways compared as the page says: in turns, by the median ratio, with an interval that covers enough?"""
+"""Tests that two ways are compared in turns, by the median ratio, with an interval that covers enough."""
 
 import math
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Do the results say what was found, of which machine, and is the page what they say?"""
+"""Tests that the results name the machine, and that the page says what they say."""
 
 from pathlib import Path
 

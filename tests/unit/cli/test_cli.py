@@ -1,4 +1,4 @@
-"""Does each command do what its help says, and answer wrong input with a sentence and an exit code?"""
+"""Tests that each command does what its help says, and answers wrong input with a sentence and an exit code."""
 
 import json
 from pathlib import Path

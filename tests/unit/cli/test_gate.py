@@ -1,4 +1,4 @@
-"""Does `sdbench gate` judge a finished answer again, and leave with the exit code of its verdict?"""
+"""Tests that `sdbench gate` judges a finished answer again, with the exit code of its verdict."""
 
 import json
 from pathlib import Path

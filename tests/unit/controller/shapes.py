@@ -1,4 +1,4 @@
-"""What do jobs and pods look like as the training-operator and the kubelet leave them?"""
+"""Builds jobs and pods as the training-operator and the kubelet leave them."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""What does the operator remember of the Benchmarks, and which of them does it look at when nothing has happened?"""
+"""Tests what the operator caches of Benchmarks, and which of them it checks when nothing has happened."""
 
 from datetime import UTC, datetime
 from typing import Any

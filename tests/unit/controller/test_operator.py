@@ -1,4 +1,4 @@
-"""How does the operator look round, and when does it look again? The cluster is played, or what a pass has found."""
+"""Tests how the operator lists everything, and when a pass is repeated."""
 
 import asyncio
 from typing import Any

@@ -1,4 +1,4 @@
-"""Are an administrator's options read as they are meant, and is a wrong one refused before anything runs?"""
+"""Tests that an administrator's options are read, and that wrong ones are refused before anything runs."""
 
 import json
 from decimal import Decimal

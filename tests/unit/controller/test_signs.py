@@ -1,4 +1,4 @@
-"""Are time, errors, health, rights and series what they claim to be?"""
+"""Tests the clock, errors, liveness, rights and series of the operator."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path

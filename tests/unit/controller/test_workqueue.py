@@ -1,4 +1,4 @@
-"""Does the queue give each key once at a time, when it is due, and failures later and later?"""
+"""Tests that the queue yields each key once at a time, when it is due, and failures later and later."""
 
 import asyncio
 from collections.abc import Awaitable

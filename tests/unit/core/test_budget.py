@@ -1,4 +1,4 @@
-"""Is the budget kept: refused, not started, stopped in time, and said?"""
+"""Tests that the budget holds: questions are refused, Trials not started, and Attempts stopped in time."""
 
 from dataclasses import replace
 from datetime import timedelta

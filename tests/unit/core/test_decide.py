@@ -1,4 +1,4 @@
-"""Does `decide` carry a Benchmark from the question to the answer?"""
+"""Tests that `decide` carries a Benchmark from the question to the answer."""
 
 from decimal import Decimal
 

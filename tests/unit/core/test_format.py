@@ -1,4 +1,4 @@
-"""Does everything that is written into a status fit the schema?"""
+"""Tests that everything that is written into a status fits the schema."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What becomes of a status that another version of the operator wrote?"""
+"""Tests a status that another version of the operator wrote."""
 
 from typing import Any
 

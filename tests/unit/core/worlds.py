@@ -1,4 +1,4 @@
-"""How are situations written down? Builders of Benchmarks, Attempts and pods with defaults that a test overrides."""
+"""Builds Snapshots, Benchmarks, Attempts and pods with defaults that a test overrides."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta

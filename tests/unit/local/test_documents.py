@@ -1,4 +1,4 @@
-"""Is wrong input answered with the path of its field, as kubectl would?"""
+"""Tests that wrong input is answered with the path of its field, as kubectl would."""
 
 from pathlib import Path
 

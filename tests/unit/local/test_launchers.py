@@ -1,4 +1,4 @@
-"""Are launchers seen as Attempts, and ended politely and then by force? On real processes, without the trainer."""
+"""Tests on real processes that launchers are seen as Attempts, and ended politely and then by force."""
 
 import sys
 import time

@@ -1,4 +1,4 @@
-"""Are the Benchmarks that a question names found on this machine, and is their absence said?"""
+"""Tests that the Benchmarks that a question names are found, or reported as missing."""
 
 from decimal import Decimal
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Is what this machine cannot run refused in a sentence before anything starts?"""
+"""Tests that what this machine cannot run is refused with a sentence before anything starts."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Does what a person sees follow from what rank 0 says?"""
+"""Tests that what a person sees follows from what rank 0 serves."""
 
 from io import StringIO
 

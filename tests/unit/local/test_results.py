@@ -1,4 +1,4 @@
-"""Is what was measured never lost by a second run?"""
+"""Tests that a second run never loses what was measured."""
 
 from pathlib import Path
 

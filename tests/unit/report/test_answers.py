@@ -1,4 +1,4 @@
-"""Are the numbers and sentences of an answer those of its status?"""
+"""Tests that the numbers and sentences of an answer are those of its status."""
 
 import json
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""Do the facts beside the numbers say what was asked, and what was really used?"""
+"""Tests that the facts beside the numbers say what was asked and what was really used."""
 
 from decimal import Decimal
 from typing import Any

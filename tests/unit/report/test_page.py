@@ -1,4 +1,4 @@
-"""Is the page whole in itself, and is every text of the Benchmark only text in it?"""
+"""Tests that the page is self-contained, and that texts of the Benchmark stay text in it."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Does every awkward photograph become an upright RGB picture of 8 bits, or get a reason?"""
+"""Tests that every awkward photograph becomes an upright RGB picture of 8 bits, or gets a reason."""
 
 from io import BytesIO
 

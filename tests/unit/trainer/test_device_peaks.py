@@ -1,4 +1,4 @@
-"""Is a peak the published one of exactly this device, and unknown otherwise?"""
+"""Tests that a peak is the published one of exactly this device, and unknown otherwise."""
 
 import pytest
 

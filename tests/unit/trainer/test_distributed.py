@@ -1,4 +1,4 @@
-"""Do ranks that do not meet say so themselves, on time? Torch, whose exceptions may come late, is not asked to wait."""
+"""Tests that ranks that do not meet say so themselves, on time, without waiting in torch."""
 
 import socket
 import time

@@ -1,4 +1,4 @@
-"""Is an exception recognised as what it is? And is the sentence the one that a person needs?"""
+"""Tests that exceptions are recognised, and that their sentences are those that a person needs."""
 
 import errno
 

@@ -1,4 +1,4 @@
-"""Does the witness tell strangers from its own, and the hypervisor from both? On constructed /proc texts and real."""
+"""Tests that the load separates other processes from the run's own, and the hypervisor from both."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Do the metrics say what their table says? And are they there before the first step?"""
+"""Tests that the metrics say what their table says, and exist before the first step."""
 
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families

@@ -1,4 +1,4 @@
-"""Does a Report survive its way? It fits a termination message, and a cut or altered one is refused."""
+"""Tests that a Report fits a termination message, and that a cut or altered one is refused."""
 
 import json
 from typing import Any

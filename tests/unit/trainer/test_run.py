@@ -1,4 +1,4 @@
-"""Is a run that cannot be done as asked refused with a sentence that names the knob?"""
+"""Tests that a run that cannot be done as asked is refused with a sentence that names the setting."""
 
 from typing import Any
 

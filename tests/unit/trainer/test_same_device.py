@@ -1,4 +1,4 @@
-"""Is a mixture of devices told so that a person sees which rank is the odd one?"""
+"""Tests that a mixture of devices is reported with the ranks that differ."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Is only that removed from shared memory which killed ranks left?"""
+"""Tests that only what killed ranks left is removed from shared memory."""
 
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path

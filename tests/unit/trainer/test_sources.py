@@ -1,4 +1,4 @@
-"""Is each format of a source recognised, and are its photographs found with their captions, nothing silently passed?"""
+"""Tests that each format of a source is recognised, and that no photograph is silently skipped."""
 
 import io
 import json

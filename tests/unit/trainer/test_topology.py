@@ -1,4 +1,4 @@
-"""Does a pod know its ranks? From the PyTorchJob's variables, and what is refused with which sentence."""
+"""Tests that a pod derives its ranks from the PyTorchJob's variables, and what it refuses."""
 
 import json
 from pathlib import Path

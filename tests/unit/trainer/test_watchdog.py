@@ -1,4 +1,4 @@
-"""Who is to blame when a run ends? The ranking of causes, and when silence is death."""
+"""Tests which rank is blamed when a run ends, and when silence means a stall."""
 
 import signal
 from dataclasses import replace

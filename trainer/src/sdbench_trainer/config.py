@@ -1,4 +1,4 @@
-"""Which questions can be put to one training run? Every knob once, with unit, bounds, default and sentence.
+"""Defines every setting of a training run once, with unit, bounds, default and description.
 
 `TrainerConfig` is `spec.trainer` of a Benchmark.
 """

@@ -1,4 +1,4 @@
-"""Which rank is this, and where are the others? Reads the variables that PID 1 set, and brings the ranks together.
+"""Finds this rank's place from the variables that PID 1 set, and brings the ranks together.
 
 Do all ranks train on the same kind of device? Asked once, after they have met: a mixture is no measurement.
 """

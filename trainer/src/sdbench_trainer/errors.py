@@ -1,4 +1,4 @@
-"""Why did a rank end? Every way to fail that has its own exit code, and how an exception is recognised as one."""
+"""Defines every failure that has its own exit code, and recognises exceptions as one of them."""
 
 import errno
 import traceback

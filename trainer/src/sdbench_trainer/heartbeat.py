@@ -1,4 +1,4 @@
-"""Is a rank alive? Each rank beats into a small shared file; PID 1 reads it.
+"""Shares each rank's progress with PID 1, through a small memory-mapped file.
 
 One record for each local rank: phase, steps done, marks passed since the last step, when the first step ended, when it
 last beat, its last steps. A mark is no sign of progress; it tells how far a rank that hangs came in its step.

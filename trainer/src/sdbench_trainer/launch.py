@@ -1,4 +1,4 @@
-"""What does PID 1 of a training pod do? Starts one rank for each device, watches, and says how it ended.
+"""Runs as PID 1 of a training pod: starts one rank for each device, watches them, and reports how they ended.
 
     python -m sdbench_trainer.launch [-- COMMAND …]
 

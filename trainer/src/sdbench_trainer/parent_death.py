@@ -1,4 +1,4 @@
-"""How does a process make sure that it does not outlive its parent? By asking the kernel (Linux)."""
+"""Asks the Linux kernel to end a process when its parent ends."""
 
 import ctypes
 import signal

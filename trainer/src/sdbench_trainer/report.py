@@ -1,4 +1,4 @@
-"""What does an Attempt leave when it ends? The Report: ASCII JSON of at most 2,000 bytes with a checksum.
+"""Defines the Report that an Attempt leaves: ASCII JSON of at most 2,000 bytes with a checksum.
 
 It is written once, by PID 1 of the pod with rank 0 (or the one whose rank failed), to the container's termination
 message, and locally to a file. `report_in()` reads what `message()` wrote, whose numbers have DIGITS digits.

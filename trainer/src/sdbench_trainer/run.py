@@ -1,4 +1,4 @@
-"""What is one Attempt told, how does it divide its batch, and which knobs can its device not honour?
+"""Defines the configuration of one Attempt, the division of its batch, and the settings that a device cannot honour.
 
 `RunConfig` travels as one JSON value in the environment variable `RUN_VARIABLE`.
 """

@@ -1,4 +1,4 @@
-"""What does one rank do? Read it from top to bottom: seed, data, model, Trainer, fit, report.
+"""Runs one rank; read it from top to bottom: seed, data, model, Trainer, fit, report.
 
 Started by `launch.py`, once for each device: `python -m sdbench_trainer.train`.
 """

@@ -1,4 +1,4 @@
-"""What is one StableDiffusionBenchmark? Metadata, spec and status together."""
+"""Defines a StableDiffusionBenchmark: metadata, spec and status together."""
 
 from datetime import datetime
 

@@ -1,4 +1,4 @@
-"""By which names does Kubernetes know us? Group, kind, labels and the limits of names."""
+"""Holds the names by which Kubernetes knows the resource: group, kind, labels and the limits of names."""
 
 GROUP = "sdbench.dev"
 VERSION = "v1alpha1"

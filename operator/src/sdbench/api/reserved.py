@@ -1,4 +1,4 @@
-"""Which labels and annotations may an author not set? Those that something in the cluster acts upon.
+"""Lists the labels and annotations that an author may not set, because something in the cluster acts upon them.
 
 A label or annotation can be a right: it mounts a volume through a sidecar's injector, takes a cloud identity, attaches
 a network, loosens a sandbox, or makes a pod another's. Who may create Benchmarks need not have these rights.

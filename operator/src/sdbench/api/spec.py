@@ -1,4 +1,4 @@
-"""What can a person ask? `spec` of a StableDiffusionBenchmark as frozen types."""
+"""Defines `spec` of a StableDiffusionBenchmark, the question, as frozen types."""
 
 from decimal import Decimal
 from enum import StrEnum

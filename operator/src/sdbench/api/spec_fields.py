@@ -1,4 +1,4 @@
-"""Which kinds of value do several parts of the spec take?"""
+"""Defines the kinds of value that several parts of the spec take."""
 
 from typing import Annotated
 

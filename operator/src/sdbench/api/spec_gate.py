@@ -1,4 +1,4 @@
-"""Which limits must a Benchmark hold? `spec.gate` as frozen types."""
+"""Defines `spec.gate`, the limits that a Benchmark must meet, as frozen types."""
 
 from decimal import Decimal
 

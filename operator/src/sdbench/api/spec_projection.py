@@ -1,4 +1,4 @@
-"""To which full training is a measurement extended? `spec.projection` as frozen types."""
+"""Defines `spec.projection`, the full training to which a Measurement is extended, as frozen types."""
 
 from typing import Annotated
 

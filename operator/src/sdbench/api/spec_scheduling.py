@@ -1,4 +1,4 @@
-"""Where may the pods of a Benchmark run, and in what company? Queue, nodes, labels and presets as frozen types."""
+"""Defines `spec.scheduling`: queue, nodes, tolerations, topology and presets, as frozen types."""
 
 from enum import StrEnum
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""What does a Benchmark answer? `status` of a StableDiffusionBenchmark as frozen types."""
+"""Defines `status` of a StableDiffusionBenchmark, the answer, as frozen types."""
 
 from datetime import datetime
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""What does a gate say? `status.gate` as frozen types: the verdict, and what it rests on."""
+"""Defines `status.gate`, the verdict and the findings that it rests on, as frozen types."""
 
 from enum import StrEnum
 

@@ -1,4 +1,4 @@
-"""How does one version read the answer of another? Fields that it doesn't know are kept as they are.
+"""Defines the base of all parts of a status, which keeps the fields of other versions as they are.
 
 An operator that was rolled back finds statuses of a newer one. What is unknown to it stays where it stands, in the
 rows above all, so that nothing is lost until the newer one returns; what follows from the rows (plan, points, summary)

@@ -1,4 +1,4 @@
-"""What was pinned when a Benchmark was accepted? Whatever an upgrade would otherwise change in mid-sweep."""
+"""Defines `status.resolved`: what was pinned at acceptance, so that an upgrade changes nothing in mid-sweep."""
 
 from pydantic import Field
 

@@ -1,4 +1,4 @@
-"""What does the administrator fix in every training pod? Account, pull Secrets, proxy and trust as frozen types."""
+"""Defines what the administrator fixes in every training pod: account, pull Secrets, proxy and trusted CAs."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""What was last read of every Benchmark? The statuses from which the metrics are computed."""
+"""Caches the last read state of every Benchmark, from which the metrics are computed."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any

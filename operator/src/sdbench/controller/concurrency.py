@@ -1,4 +1,4 @@
-"""Who may decide to start a Trial while others might, too? One pass at a time, where the administrator bounds them all.
+"""Lets one pass at a time start Trials while the administrator caps those of all Benchmarks together.
 
 What the others have stored is on the Board. It is complete once everything was listed; and what is stored in a turn is
 on it before the next turn begins, so that two passes never take the same free place. A Benchmark that is deleted in the

@@ -1,4 +1,4 @@
-"""Is the operator alive? Only if it does what it is for: passes end while work waits, and the cluster is listed."""
+"""Decides whether the operator is alive: passes end while work waits, and the cluster is listed."""
 
 from dataclasses import dataclass
 

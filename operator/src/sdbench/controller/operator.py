@@ -1,4 +1,4 @@
-"""How does the operator run? Triggers fill a queue, workers make passes, a clock lists everything from time to time.
+"""Runs the operator: watches fill a queue, workers make passes, and a clock lists everything from time to time.
 
 kopf watches ──┐          (watch/kopf_runner.py)
 look_again ────┼─► WorkQueue ─► workers ─► reconcile ─► Board ─► /metrics

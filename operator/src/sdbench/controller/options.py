@@ -1,4 +1,4 @@
-"""What has the administrator decided? Bounds, presets and Workload, from the options that the chart gives."""
+"""Reads the administrator's bounds, presets and Workload from the options that the chart gives."""
 
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation

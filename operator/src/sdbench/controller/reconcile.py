@@ -1,4 +1,4 @@
-"""What is one pass? Look at one Benchmark, decide, store the status, and only then start and stop.
+"""Makes one pass: read a Benchmark, decide, store the status, and only then delete and create jobs.
 
     live GET ─► observe ─► World ─► decide ─► PUT status ─► DELETE jobs ─► GET again, POST job, for each ─► Events
 

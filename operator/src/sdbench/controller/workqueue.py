@@ -1,4 +1,4 @@
-"""Which key is looked at next? Each key at most once at a time, not before it is due, failures ever later."""
+"""Queues keys: each is processed once at a time and when it is due, and after failures later and later."""
 
 import asyncio
 from collections.abc import Callable, Hashable

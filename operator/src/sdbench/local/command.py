@@ -1,4 +1,4 @@
-"""What does `sdbench run FILE --local` do, from the file to the stored answer?"""
+"""Carries out `sdbench run FILE --local`, from the file to the stored answer."""
 
 import os
 import uuid

@@ -1,4 +1,4 @@
-"""How many devices has this machine? Counted before anything starts."""
+"""Counts the devices of this machine."""
 
 import os
 import shutil

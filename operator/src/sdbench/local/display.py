@@ -1,4 +1,4 @@
-"""What does a person see while it runs? A live bar for each running Trial on a terminal, plain lines elsewhere."""
+"""Shows the progress of a local run: a live bar for each running Trial on a terminal, plain lines elsewhere."""
 
 from collections.abc import Mapping
 from typing import Protocol, Self

@@ -1,4 +1,4 @@
-"""Which Benchmarks does a file hold, and what is wrong with it? YAML or JSON → Benchmark, errors as kubectl's.
+"""Reads Benchmarks from YAML or JSON, with errors as kubectl words them.
 
 The same strictness as the API server's: unknown and repeated fields, wrong types and values out of bounds are
 refused, each with the path of its field.

@@ -1,4 +1,4 @@
-"""Was the run asked to stop? SIGINT, SIGTERM and SIGHUP as a flag that the loop looks at."""
+"""Turns SIGINT, SIGTERM and SIGHUP into a flag that the local loop checks."""
 
 import signal
 import threading

@@ -1,4 +1,4 @@
-"""What is known of an Attempt on this machine? A launcher's process and files → AttemptState, as from a cluster."""
+"""Turns a launcher's process and files into an AttemptState, as from a cluster."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""How is an Attempt carried out on this machine? One launcher process in its own session, all devices its ranks.
+"""Runs each Attempt as one launcher process in its own session, with all devices as its ranks.
 
 started ──exit──► ended ──stop──► gone
    └─────stop (SIGTERM, after a grace SIGKILL to the group)──► gone

@@ -1,4 +1,4 @@
-"""How far is a running Attempt? Read from the /metrics of its rank 0 on the loopback address."""
+"""Reads the progress of a running Attempt from the /metrics of its rank 0."""
 
 import http.client
 from contextlib import closing

@@ -1,4 +1,4 @@
-"""How does a question become an answer on this machine? Observe, decide, store, act, and look again.
+"""Answers a question on this machine: observe, decide, store, act, repeat.
 
     observe ─► World ─► decide ─► store the status ─► start and stop launchers ─► wait a moment ─┐
        ▲                                                                                         │

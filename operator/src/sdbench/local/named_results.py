@@ -1,4 +1,4 @@
-"""Where are the Benchmarks that a question names on this machine? In `<results>/<name>/benchmark.json`, or a file."""
+"""Finds the Benchmarks that a question names, in `<results>/<name>/benchmark.json` or in a file."""
 
 from collections.abc import Iterator
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""How does a launcher never outlive us, even if we are killed? It is started through this: tie, then become it.
+"""Starts a program that ends when its parent does, even if the parent is killed.
 
     python -m sdbench.local.parent_death PARENT_PID PROGRAM ARGUMENT…
 

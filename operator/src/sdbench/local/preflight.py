@@ -1,4 +1,4 @@
-"""What may not run on this machine? Every refusal is a sentence, said before anything starts."""
+"""Checks whether this machine can run a question, before anything starts."""
 
 import importlib.util
 from collections.abc import Iterator

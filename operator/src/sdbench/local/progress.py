@@ -1,4 +1,4 @@
-"""How far is a Trial? Readings of its Attempt and its row of the status → a Step that can be shown."""
+"""Turns readings of an Attempt and its row into a Step that can be shown."""
 
 from dataclasses import dataclass
 

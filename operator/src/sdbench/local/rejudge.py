@@ -1,4 +1,4 @@
-"""How is a finished answer judged again? By its own gate, or beside results that a person names now."""
+"""Judges a finished answer again, by its own gate or against results that a person names."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Where is what was measured kept? `<results>/<name>/benchmark.json`: the whole Benchmark, replaced atomically."""
+"""Stores a Benchmark in `<results>/<name>/benchmark.json`, replaced atomically."""
 
 import fcntl
 import os

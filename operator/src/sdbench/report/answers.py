@@ -1,4 +1,4 @@
-"""What does a Benchmark answer, in words and cells? The one source of the table, the page and their numbers' form."""
+"""Words an answer: the one source of the table, the page and the form of their numbers."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Which batch runs in place of one that does not divide? In words; exact batches need none."""
+"""Words the batch that runs instead of one that does not divide."""
 
 from sdbench.api.status import PointRow
 from sdbench_trainer.run import Division

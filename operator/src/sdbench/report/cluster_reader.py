@@ -1,4 +1,4 @@
-"""What does the cluster know of a Benchmark? Read once, with the kubeconfig of the person who asks."""
+"""Reads a Benchmark from the cluster once, with the kubeconfig of the person who asks."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What does a program read of the answer? One JSON document; numbers stay the decimal strings of the status."""
+"""Builds the answer as one JSON document, whose numbers stay the decimal strings of the status."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""What was asked, and on what was it measured? Facts that a reader needs to trust or repeat the numbers."""
+"""Lists what was asked and what it was measured on: the facts that let a reader trust or repeat the numbers."""
 
 from collections.abc import Iterator
 from typing import Any

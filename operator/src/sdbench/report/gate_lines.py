@@ -1,4 +1,4 @@
-"""What does a gate ask for, and what did it say? Lines and cells of the table, the page and the plan."""
+"""Words a gate and its verdict: lines and cells of the table, the page and the plan."""
 
 import json
 from collections.abc import Iterator

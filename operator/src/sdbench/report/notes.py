@@ -1,4 +1,4 @@
-"""What must a reader know of a Point before trusting its numbers? Notes below the table, and their marks in it."""
+"""Words what a reader must know about a Point before trusting its numbers: notes and their marks in the table."""
 
 from collections.abc import Iterator, Sequence
 

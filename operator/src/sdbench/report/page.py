@@ -1,4 +1,4 @@
-"""How does the answer look in a browser? One self-contained page: no network, readable on a phone, printable."""
+"""Builds the answer as one self-contained HTML page: no network, readable on a phone, printable."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape

@@ -1,4 +1,4 @@
-"""How does the rate scale? Two figures: images/s beside the ideal, and efficiency, over the device count."""
+"""Plots how the rate scales: images/s beside the ideal, and efficiency, over the device count."""
 
 from collections.abc import Iterator, Sequence
 from math import floor, log10

@@ -1,4 +1,4 @@
-"""What would a full training take, at rates that a person gives? Words of the command line → exact decimals."""
+"""Projects a full training from rates on the command line, in exact decimals."""
 
 from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation

@@ -1,4 +1,4 @@
-"""What will be measured? A plan for a person, before it costs anything."""
+"""Words a plan for a person, before it costs anything."""
 
 from collections.abc import Iterator
 from itertools import groupby

@@ -1,4 +1,4 @@
-"""What keeps it from scaling, in a sentence? The fitted law of a step, and what its constant means."""
+"""Words the scaling fit in a sentence: the cost of a step, and what its constant means."""
 
 from decimal import Decimal
 

@@ -1,4 +1,4 @@
-"""How does the answer look on a terminal? The table in the shape of the seed's, what was not measured, the verdict."""
+"""Prints the answer on a terminal: the table, what was not measured, the verdict."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""How is an answer written down? As a table, as JSON, or as a page: always a whole text."""
+"""Renders an answer as a table, as JSON or as a page."""
 
 from io import StringIO
 from typing import Literal

@@ -1,4 +1,4 @@
-"""What becomes of a request that is cut off? That of a task that shall end ends it; any other is tried again."""
+"""Tests what becomes of a request that is cut off."""
 
 import asyncio
 from datetime import UTC, datetime

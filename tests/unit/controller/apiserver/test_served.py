@@ -1,4 +1,4 @@
-"""What is there to look at? What the API server answers to the lists that ask for it is played, by namespace."""
+"""Tests what the operator finds served, by the API server's answers to its lists."""
 
 from collections.abc import Mapping
 from typing import Any

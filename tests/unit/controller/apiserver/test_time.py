@@ -1,4 +1,4 @@
-"""Whose clock counts? The API server's: the operator's own may be an hour wrong, and must never be asked."""
+"""Tests that only the API server's clock counts, and never the operator's own."""
 
 import ast
 from collections.abc import Iterator

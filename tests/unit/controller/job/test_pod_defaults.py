@@ -1,4 +1,4 @@
-"""Do the pods get what the administrator fixed, and do the programs in them understand it?"""
+"""Tests that pods get what the administrator fixed, in a form that their programs understand."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Is the job for an Attempt what the cluster must run?
+"""Tests that the job of an Attempt is what the cluster must run.
 
 `UPDATE_GOLDEN=1 pytest tests/unit/controller` writes the golden files anew; read their diff.
 """

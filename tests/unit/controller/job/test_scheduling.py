@@ -1,4 +1,4 @@
-"""Do the pods carry what a scheduler and a queue must know, and nothing that is not theirs?"""
+"""Tests that pods carry what a scheduler and a queue must know."""
 
 from dataclasses import replace
 from typing import Any

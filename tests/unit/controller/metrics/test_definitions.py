@@ -1,4 +1,4 @@
-"""Which series does a Benchmark have at each stage of its life, and when has it none?"""
+"""Tests which series a Benchmark has at each stage of its life."""
 
 from datetime import timedelta
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""Does what the API server says become the right AttemptStates?"""
+"""Tests that API objects become the right AttemptStates."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""Does every reason come of something that a cluster really says? Raw jobs, pods and Events in, one reason out.
+"""Tests that raw jobs, pods and Events lead to every reason that a cluster can cause.
 
 One situation for each reason, as the API server shows it, read by observe and podstate and judged by ending. The few
 that no Attempt gets by itself are named.

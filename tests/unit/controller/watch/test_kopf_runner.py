@@ -1,4 +1,4 @@
-"""What becomes of the operator when kopf ends? `kopf.operator` is played: it does what each row says, in turn."""
+"""Tests what becomes of the operator when kopf ends, with `kopf.operator` replaced by a script."""
 
 import asyncio
 import os

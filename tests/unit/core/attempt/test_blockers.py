@@ -1,4 +1,4 @@
-"""What is in the way of an Attempt, and how long is it borne? One hindrance a row, a second early and when due."""
+"""Tests each blocker of an Attempt, a second before it is due and when it is due."""
 
 from dataclasses import replace
 from datetime import timedelta

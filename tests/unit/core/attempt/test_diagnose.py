@@ -1,4 +1,4 @@
-"""Why did an Attempt end? One situation a row: what is seen, what it is called, and whom the sentence names."""
+"""Tests why an Attempt ended: one situation a row, with its reason and whom the message names."""
 
 from dataclasses import replace
 from datetime import timedelta

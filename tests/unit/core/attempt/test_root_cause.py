@@ -1,4 +1,4 @@
-"""Whom does a Benchmark blame when pods end one after the other? The first cause, within seconds, whoever hangs on."""
+"""Tests that the root cause is found within seconds when pods end one after the other."""
 
 from datetime import timedelta
 

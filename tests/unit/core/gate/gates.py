@@ -1,4 +1,4 @@
-"""How is a judged Benchmark written down? A finished answer with Points by hand, and the baseline beside it."""
+"""Builds finished Benchmarks with Points and their baselines, for tests of gates."""
 
 from decimal import Decimal
 from typing import Any

@@ -1,4 +1,4 @@
-"""Is the verdict made once, when a Benchmark ends, and told where people and programs look?"""
+"""Tests that the verdict is made once, when a Benchmark ends, and is shown everywhere."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""Does a gate say Pass only where nothing is missing, and Fail only where the numbers may be judged?"""
+"""Tests that a gate passes only if nothing is missing, and fails only if the numbers may be judged."""
 
 import re
 from decimal import Decimal

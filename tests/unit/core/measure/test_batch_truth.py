@@ -1,4 +1,4 @@
-"""Which batch is really run on 8 … 512 devices at 2,048 images and microbatches of 4, strict and ragged?"""
+"""Tests the batch that is really run on 8 … 512 devices, strict and ragged."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Is Welch's interval right, against values of textbooks and values worked out with 40 digits?"""
+"""Tests Welch's interval against values from textbooks and values computed with 40 digits."""
 
 from math import sqrt
 from statistics import mean, stdev

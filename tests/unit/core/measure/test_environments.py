@@ -1,4 +1,4 @@
-"""Is what differs between a Point's repeats told?"""
+"""Tests that the differences between a Point's repeats are found."""
 
 from typing import Any
 

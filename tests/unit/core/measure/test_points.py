@@ -1,4 +1,4 @@
-"""What do measured Trials say about Points, and about the Benchmark in one line?"""
+"""Tests the Points and the summary line that follow from measured Trials."""
 
 from decimal import Decimal
 from typing import Any

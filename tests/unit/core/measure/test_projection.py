@@ -1,4 +1,4 @@
-"""Does the projection reproduce the seed's table, and stay unrounded otherwise?"""
+"""Tests that the projection reproduces the published table, and is unrounded otherwise."""
 
 from decimal import Decimal
 

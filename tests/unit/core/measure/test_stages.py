@@ -1,4 +1,4 @@
-"""Does each stage of a projection get its own rate, or say why it has none?"""
+"""Tests that each stage of a projection gets its own rate, or says why it has none."""
 
 from decimal import Decimal
 from typing import Any

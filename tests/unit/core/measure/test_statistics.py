@@ -1,4 +1,4 @@
-"""Are the statistics of repeats right to 1e-9?"""
+"""Tests the statistics of repeats to 1e-9."""
 
 from math import sqrt
 

@@ -1,4 +1,4 @@
-"""Is the law of a step fitted to what it should be, and left out where there is none?"""
+"""Tests the scaling fit of a step, and when there is none."""
 
 from decimal import Decimal
 from fractions import Fraction

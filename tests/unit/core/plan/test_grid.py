@@ -1,4 +1,4 @@
-"""Which Trials does a question ask for, and which questions are refused with which sentence?"""
+"""Tests which Trials a question asks for, and which questions are refused with which message."""
 
 from decimal import Decimal
 from typing import Any

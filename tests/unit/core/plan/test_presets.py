@@ -1,4 +1,4 @@
-"""Is what an administrator adds pinned when a question is accepted, and may labels say only what they may?"""
+"""Tests that presets are pinned at acceptance, and which labels are refused."""
 
 from dataclasses import replace
 from typing import Any

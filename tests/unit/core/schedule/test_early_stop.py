@@ -1,4 +1,4 @@
-"""When are fewer repeats enough, and what becomes of those that are not needed?"""
+"""Tests when fewer repeats are enough, and what becomes of the others."""
 
 from typing import Any
 

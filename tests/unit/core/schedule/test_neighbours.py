@@ -1,4 +1,4 @@
-"""Whose Trials keep a Benchmark's next one waiting, and who goes first?"""
+"""Tests which Trials of other Benchmarks keep the next one waiting, and who goes first."""
 
 from dataclasses import replace
 from datetime import timedelta

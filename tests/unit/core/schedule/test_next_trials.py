@@ -1,4 +1,4 @@
-"""Whose turn is it, and who waits: for devices, for its back-off, for other Benchmarks?"""
+"""Tests which Trial starts next, and what keeps it waiting: devices, back-off, other Benchmarks."""
 
 from dataclasses import replace
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""What is shown while the cluster does not know PyTorchJobs, and what becomes of it when it does?"""
+"""Tests what is shown while the cluster does not serve PyTorchJobs, and afterwards."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""What gives way where a status is too large, and what does not?"""
+"""Tests what is shortened when a status is too large."""
 
 from dataclasses import dataclass
 

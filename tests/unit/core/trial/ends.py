@@ -1,4 +1,4 @@
-"""Of which Attempt do the tests of causes ask why it ended? Two pods of one device each, the first try."""
+"""Builds the Attempt that tests of diagnoses use: two pods of one device each, the first try."""
 
 from datetime import timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""What becomes of a row whose job the cluster refuses to create? One refusal a row."""
+"""Tests what becomes of a row whose job the cluster refuses to create, one refusal a row."""
 
 from typing import Any
 

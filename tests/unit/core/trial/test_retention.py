@@ -1,4 +1,4 @@
-"""What is kept to look at, for how long, and does it keep anything waiting? And when does a Benchmark delete itself?"""
+"""Tests which jobs are kept, for how long, and when a Benchmark deletes itself."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta

@@ -1,4 +1,4 @@
-"""What follows when an Attempt does not end well, or a person changes their mind? Situations in the middle."""
+"""Tests what follows when an Attempt does not end well, or a person changes their mind."""
 
 from dataclasses import replace
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""How does a Benchmark go on whose jobs a queue holds, lets go and takes away again? Waiting is no failure."""
+"""Tests Benchmarks whose jobs a queue holds, admits and preempts: waiting is not a failure."""
 
 from dataclasses import replace
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Is it told who holds devices that a Benchmark waits for, and how they are freed?"""
+"""Tests that the status names who holds the devices that a Benchmark waits for, and how to free them."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""How does an encoded photograph become the square that is trained on? Decoded, cropped first, then scaled, as uint8.
+"""Turns an encoded photograph into the square that is trained on: decoded, cropped, then scaled, as uint8.
 
 `shards build --image-size` and `--latents` go through the same function as training, so that they see its pixels.
 """

@@ -1,4 +1,4 @@
-"""How does any photograph become an upright RGB picture of 8 bits? Or why doesn't it, in a word and a sentence.
+"""Decodes any photograph into an upright RGB picture of 8 bits, or says why it cannot.
 
 `shards build` and the training reader share these rules, so that both see the same picture. The table of awkward
 photographs is in docs/shards.md.

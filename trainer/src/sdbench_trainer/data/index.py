@@ -1,4 +1,4 @@
-"""What do shards hold, beyond their columns? Said in their index.json, under a key of our own that Streaming ignores.
+"""Reads and writes what shards hold beyond their columns, under a key in their index.json that Streaming ignores.
 
 There it cannot be lost on the way to a bucket. Shards that others wrote have none.
 """

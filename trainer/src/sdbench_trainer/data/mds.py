@@ -1,4 +1,4 @@
-"""Where do batches come from? From streamed MDS shards of photographs or of latents.
+"""Loads batches from streamed MDS shards of photographs or of latents.
 
 A batch of B holds image uint8 [B, S, S, 3] or moments fp16 [B, 8, S/8, S/8], tokens int64 [B, 77] and draw int64 [B],
 see `model.Batch`, and under REPLACED how many samples could not be read: `loader.TimedLoader` takes that off. Pixels

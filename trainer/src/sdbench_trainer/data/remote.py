@@ -1,4 +1,4 @@
-"""Can the shards be reached? Asks for the index once, before anything waits for it, and answers with a sentence.
+"""Checks that remote shards can be reached, before anything waits for them.
 
 Streaming by itself retries an unreachable server for minutes and names only the object.
 """

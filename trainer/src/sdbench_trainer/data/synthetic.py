@@ -1,4 +1,4 @@
-"""Where do batches come from where no shards are? From a pool of random images, or of random latents.
+"""Loads batches from a pool of random images or latents, for runs without shards.
 
 Batches are slices of the pool and cost next to nothing. Image g of the run is number g mod POOL of the pool, on any
 number of ranks.

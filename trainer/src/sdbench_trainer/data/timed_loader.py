@@ -1,4 +1,4 @@
-"""How long did a rank wait for its images, and how many of them were replaced? Wraps the loader, on the rank itself.
+"""Wraps a loader to time each rank's wait for data and to count replaced samples.
 
 Composer's own events cannot tell the wait: AFTER_DATALOADER fires after an all-reduce and so blames every rank for one.
 

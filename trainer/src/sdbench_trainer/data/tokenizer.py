@@ -1,4 +1,4 @@
-"""How does a caption become 77 numbers? By CLIP's byte-pair encoding, whose vocabulary a PyPI package ships as a file.
+"""Tokenizes captions by CLIP's byte-pair encoding, whose vocabulary a PyPI package ships as a file.
 
 The file lies in `open_clip_torch`; it is found without importing that package, and nothing is downloaded.
 """

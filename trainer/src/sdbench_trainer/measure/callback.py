@@ -1,4 +1,4 @@
-"""How does Composer's loop reach the stopwatch, the metrics and PID 1? Through one callback.
+"""Connects Composer's loop to the stopwatch, the metrics and PID 1, in one callback.
 
 The edge of a step is BATCH_END: algorithms (the EMA) have run, callbacks run after them. The device is synchronised at
 the two edges of the window only. What is read once (load, memory) is read just outside them.

@@ -1,4 +1,4 @@
-"""How fast can a device be at most? Dense 16-bit peaks as their vendors publish them, by PyTorch's name of the device.
+"""Holds the dense 16-bit peaks of devices as their vendors publish them, by PyTorch's device names.
 
 A name has to match whole: a slice of a GPU (`… MIG 1g.10gb`) or a sibling (`NVIDIA A100X`) has another peak. Not in
 the table, or computing in fp32, which may or may not mean TF32: unknown, and never a guess, unless

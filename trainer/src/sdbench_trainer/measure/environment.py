@@ -1,4 +1,4 @@
-"""On what was it measured? The environment that goes into the Report."""
+"""Collects the environment of a run for the Report."""
 
 import hashlib
 import json

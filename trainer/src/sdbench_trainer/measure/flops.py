@@ -1,4 +1,4 @@
-"""How much arithmetic is one image? Counted on meta tensors, by what the mode of the run really needs.
+"""Counts the FLOP of one image on meta tensors, by what the mode of the run really needs.
 
 2 FLOP for a multiplication with its addition; convolutions, matrix products and attention. These are model FLOPs: what
 gradient checkpointing computes a second time, and the optimiser, do not count (Chowdhery et al. 2022, appendix B).

@@ -1,4 +1,4 @@
-"""How long do a rank's forward passes take? It is what a rank does before it first waits for another."""
+"""Times a rank's forward passes: what a rank does before it first waits for another."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Did strangers disturb the window? What they and the hypervisor took of each host's CPU time, by /proc.
+"""Measures what other processes and the hypervisor took of each host's CPU time during the window.
 
     foreign = (Δbusy − Σ Δown) / Δtotal        steal = Δstolen / Δtotal        between two readings, in ticks
 

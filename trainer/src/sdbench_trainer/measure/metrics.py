@@ -1,4 +1,4 @@
-"""What can be read while a run trains? Rank 0's /metrics; their names, units and labels are API.
+"""Serves rank 0's /metrics while a run trains; their names, units and labels are API.
 
 METRICS is the one table of them; docs/metrics.md is generated from it.
 """

@@ -1,4 +1,4 @@
-"""How fast was the window? Pure: fed with the times of step ends and pauses, it knows nothing of Composer.
+"""Measures the window from the times of step ends and pauses, without knowing Composer.
 
            warm-up                       window                      done
     ──┬───┬───┬───┬───╂───┬───┬─(pause)─┬───┬───┬───╂──►   each mark is the end of a step

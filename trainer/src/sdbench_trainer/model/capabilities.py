@@ -1,4 +1,4 @@
-"""What can this rank's device do, and which knob is too much for it? Asked before anything is built."""
+"""Checks before anything is built whether this rank's device can honour the settings."""
 
 import importlib
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What was really used? Read from the objects that were built, and compared with what was asked.
+"""Reads the settings that were really used from the built objects, and compares them with those asked for.
 
 An Algorithm and not a Callback: Composer asks an algorithm only for the events that it matches.
 """

@@ -1,4 +1,4 @@
-"""What is the moving average of the weights? One fused operation an update, kept by parameter name.
+"""Keeps the moving average of the weights: one fused operation an update, by parameter name.
 
 The average is made at BEFORE_LOAD (after FSDP2 sharded the weights, before a checkpoint is read and before DDP wraps),
 is updated at BATCH_END on cached local tensors, and saves and loads whole tensors, so that a checkpoint of any world

@@ -1,4 +1,4 @@
-"""Which random numbers does a sample meet? The same ones on any number of ranks and in microbatches of any size.
+"""Draws the random numbers of a sample, the same on any number of ranks and in microbatches of any size.
 
 One generator is reseeded for each sample from (seed, epoch, index of the sample), so that what a sample draws depends
 on nothing but itself.

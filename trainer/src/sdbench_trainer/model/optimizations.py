@@ -1,4 +1,4 @@
-"""How do the knobs reach PyTorch, diffusers and Composer? Each in one place; `inspection.py` reads them back."""
+"""Applies the settings to PyTorch, diffusers and Composer, each in one place."""
 
 import os
 from collections.abc import Iterable

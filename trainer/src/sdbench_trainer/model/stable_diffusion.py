@@ -1,4 +1,4 @@
-"""What is trained? Stable Diffusion from bundled configurations, with random weights; nothing is downloaded.
+"""Builds Stable Diffusion from bundled configurations with random weights; nothing is downloaded.
 
 The UNet learns to find the noise in noisy latents. The VAE's encoder and the text encoder are frozen: they stand
 outside the module tree, and so outside the optimiser, DDP, checkpoints and `train()`.

@@ -1,4 +1,4 @@
-"""What does PID 1 report? From how the ranks ended to the Report's error, or to the result."""
+"""Builds the Report of PID 1 from how the ranks ended: an error, or the result."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""How are the ranks of a pod started, heard, reaped and killed? Their processes, as PID 1 holds them.
+"""Starts, listens to, reaps and kills the rank processes of a pod.
 
 Each rank leads a session of its own, so that its loader's processes end with it, and is killed by the kernel when PID 1
 ends. PID 1 also inherits strangers' zombies and reaps them.

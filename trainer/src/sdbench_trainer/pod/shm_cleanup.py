@@ -1,4 +1,4 @@
-"""What do killed ranks leave in shared memory? Streaming's segments, which PID 1 removes.
+"""Removes the shared-memory segments that killed ranks left, those of Streaming.
 
 Streaming names them NNNNNN_… in /dev/shm and takes the next free number; what a killed process left is never removed by
 it. Its file locks, in the ranks' temporary folder, tell which numbers were those of this run. Of runs whose PID 1 was

@@ -1,4 +1,4 @@
-"""Who are the ranks of this pod? From the PyTorchJob's variables to those of each rank.
+"""Derives the ranks of this pod, and each rank's variables, from the PyTorchJob's variables.
 
 Only PET_* and MASTER_* are read: the job's RANK and WORLD_SIZE count pods, not ranks.
 """

@@ -1,4 +1,4 @@
-"""When is a run dead, and who is to blame? Pure decisions of PID 1 over ranks' ends and beats."""
+"""Decides when a run is dead and which rank caused it, from the ranks' exits and heartbeats."""
 
 import signal
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""How do photographs become shards, and are shards whole? What `sdbench-trainer shards` does.
+"""Builds shards from photographs and checks them: what `sdbench-trainer shards` does.
 
 source (folder, table, tars, Parquet) ──► parts of up to PART_ITEMS ──► workers ──► MDS ──► one index
 

@@ -1,4 +1,4 @@
-"""How do a source's photographs become one folder of shards? In parts, by several workers, and again after a stop.
+"""Builds one folder of shards from a source, in parts, by several workers, and resumes after a stop.
 
 Everything is written to .OUT.unfinished beside OUT; a second call with the same arguments finds the whole parts and
 goes on. OUT appears when all is written, or not at all. Neither the order nor the shards depend on the workers.

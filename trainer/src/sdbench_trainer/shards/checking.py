@@ -1,4 +1,4 @@
-"""Are shards whole? Reads and decodes every sample, of a folder or a remote, one shard at a time by several workers."""
+"""Checks shards: reads and decodes every sample of a folder or a remote, one shard at a time by several workers."""
 
 import json
 import tempfile

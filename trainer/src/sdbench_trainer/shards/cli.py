@@ -1,4 +1,4 @@
-"""What can a person do with the trainer by hand? `sdbench-trainer shards build SOURCE OUT`, `shards check SHARDS`."""
+"""Defines the command line of the trainer: `shards build SOURCE OUT` and `shards check SHARDS`."""
 
 import argparse
 import sys

@@ -1,4 +1,4 @@
-"""What do `shards build` and `shards check` do and say? Their exit codes are those of the trainer."""
+"""Carries out `shards build` and `shards check`, with the trainer's exit codes."""
 
 import argparse
 import json

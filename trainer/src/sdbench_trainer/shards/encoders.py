@@ -1,4 +1,4 @@
-"""What does a photograph become? A JPEG, or the moments of its latents with its caption's token ids."""
+"""Encodes a photograph as a JPEG, or as the moments of its latents with its caption's token ids."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass

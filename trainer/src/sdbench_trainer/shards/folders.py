@@ -1,4 +1,4 @@
-"""Which photographs lie in a folder, or are named by a table? Captions stand beside the images, or in the table."""
+"""Lists the photographs of a folder or a table, with the captions beside them or in the table."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""What is found in a source, before it is read? References to photographs with captions, in parts for the workers."""
+"""Defines references to photographs with captions, found in a source before it is read, in parts for the workers."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping

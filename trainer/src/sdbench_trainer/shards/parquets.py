@@ -1,4 +1,4 @@
-"""Which photographs lie in Parquet files? A column with image bytes (img2dataset names it jpg, png or webp), a caption.
+"""Reads photographs and captions from Parquet files with a column of image bytes.
 
 Columns of structs with a field `bytes`, as Hugging Face writes them, are read too.
 """

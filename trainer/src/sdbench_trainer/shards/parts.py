@@ -1,4 +1,4 @@
-"""What does one worker do? It writes one part as MDS shards, with a record of what became of it, or finds it done."""
+"""Writes one part as MDS shards with a record of what became of it, or finds it done."""
 
 import hashlib
 import shutil

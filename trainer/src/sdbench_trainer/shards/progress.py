@@ -1,4 +1,4 @@
-"""How far is a long command? A bar on a terminal, a line every few seconds elsewhere; both on stderr."""
+"""Shows the progress of a long command on stderr: a bar on a terminal, a line every few seconds elsewhere."""
 
 import sys
 import time

@@ -1,4 +1,4 @@
-"""In which format is a source? Found out by looking, or told; and what is in it, in parts."""
+"""Detects the format of a source, and lists its content in parts."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Which photographs lie in WebDataset's tars? Members that share a key are a sample: KEY.jpg, KEY.txt, KEY.json."""
+"""Lists the photographs of WebDataset's tars, where members that share a key are a sample."""
 
 import re
 import tarfile

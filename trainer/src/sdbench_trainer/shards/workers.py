@@ -1,4 +1,4 @@
-"""How is work done by several processes, in order and without holding all of it? By forks of this one."""
+"""Distributes work over forked processes, keeping its order and never holding all of it."""
 
 import multiprocessing
 import os

@@ -1,4 +1,4 @@
-"""Which questions does the API server refuse at once? The rules in CEL that go beyond types and bounds.
+"""Lists the CEL rules of the spec that go beyond types and bounds.
 
 They hold with the operator down, and each names the field and says what to do. Defaults are applied before a rule
 runs. A rule about a swept knob looks at every value of its axis.

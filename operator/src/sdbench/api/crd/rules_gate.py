@@ -1,4 +1,4 @@
-"""What does the API server refuse of a projection and a gate? Their rules in CEL, beside those of rules.py."""
+"""Lists the CEL rules of a projection and a gate."""
 
 from sdbench.api.crd.rules import Rule, values_of
 from sdbench.api.spec_gate import Gate

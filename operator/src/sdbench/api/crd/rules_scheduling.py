@@ -1,4 +1,4 @@
-"""Which placements, labels and annotations does the API server refuse at once?"""
+"""Lists the CEL rules of placements, labels and annotations."""
 
 from sdbench.api.crd.rules import Rule
 from sdbench.api.reserved import ALLOWED, DOMAINS, RESERVED_NAMES

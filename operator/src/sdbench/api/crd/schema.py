@@ -1,4 +1,4 @@
-"""What does the API server know of a StableDiffusionBenchmark? The CRD, made from the types.
+"""Generates the CustomResourceDefinition from the types.
 
 python -m sdbench.api.crd.schema      prints it as YAML
 """

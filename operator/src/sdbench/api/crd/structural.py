@@ -1,4 +1,4 @@
-"""How does a pydantic type become a structural schema, as the Kubernetes API wants it?
+"""Turns a pydantic type into a structural schema, as the Kubernetes API wants it.
 
 No $ref, no anyOf, no titles: types are inlined, and a field that may be None is just not required. No keyword says what
 the keys of a map must be like: that takes a rule in CEL. The default of an object is written out, because the API

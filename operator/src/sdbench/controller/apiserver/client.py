@@ -1,4 +1,4 @@
-"""How does one request reach the API server? Authentication, time limit, errors, the server's time.
+"""Sends one request to the API server: authentication, time limit, errors, the server's time.
 
 What time is it? The API server's time, so that all times in a status are of one clock.
 """

@@ -1,4 +1,4 @@
-"""What can be read from the cluster and written to it? The only place that knows the API server's requests."""
+"""Reads from the cluster and writes to it: the only module that makes requests of the API server."""
 
 import logging
 import zlib

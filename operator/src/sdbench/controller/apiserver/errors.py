@@ -1,4 +1,4 @@
-"""How can a request to the API server fail? Each way has its own class, and says what happens next."""
+"""Defines the ways in which a request to the API server fails, each with what happens next."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What must the operator be allowed? RBAC rules, made from its calls.
+"""Generates the operator's RBAC rules from its requests.
 
 python -m sdbench.controller.apiserver.rbac      prints them as YAML
 """

@@ -1,4 +1,4 @@
-"""Which requests does the operator send to the API server? Each with the right that it needs.
+"""Lists the requests that the operator sends to the API server, each with the right that it needs.
 
 The RBAC rules are made from this table, so a call that is not in it cannot be sent, and a right that no call needs
 is not asked for.

@@ -1,4 +1,4 @@
-"""What do training pods get of the administrator's Workload? The parts of a Pod that it fixes.
+"""Builds the parts of a training pod that the administrator's Workload fixes.
 
 The account's token is not mounted by us: a cloud's identity comes by a webhook's own volume, or from the node.
 """

@@ -1,4 +1,4 @@
-"""What does the cluster run for an Attempt? One PyTorchJob; nobody else knows its shape.
+"""Builds the PyTorchJob of an Attempt: the only module that knows its shape.
 
 Failure is owned by the operator, so nothing restarts or cleans up by itself. Nor does the job end by itself: its own
 activeDeadlineSeconds is not enforced while no event comes from its pods, so the operator keeps the limits.

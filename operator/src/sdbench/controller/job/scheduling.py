@@ -1,4 +1,4 @@
-"""Where may the pods of an Attempt run? The fields of a Pod, and of a job, that a queue and a scheduler read.
+"""Builds the fields of a pod and a job that a queue and a scheduler read.
 
 The job belongs to whoever admits it: a queue suspends and resumes it, and the operator never writes `suspend`.
 """

@@ -1,4 +1,4 @@
-"""What do the series say now? Those of Benchmarks are computed from statuses at each scrape, so they go with them."""
+"""Collects the operator's series; those of Benchmarks are computed from statuses at each scrape."""
 
 from collections.abc import Callable, Iterable, Iterator
 

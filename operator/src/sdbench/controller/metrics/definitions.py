@@ -1,4 +1,4 @@
-"""Which series does the operator serve? One table: name, kind, labels, meaning. docs/metrics.md is made of it."""
+"""Defines the operator's series in one table, from which docs/metrics.md is generated."""
 
 from dataclasses import dataclass
 from enum import StrEnum

@@ -1,4 +1,4 @@
-"""Which values has a Benchmark for each series? Read from its status, so that they end with it.
+"""Reads the samples of each series from a Benchmark's status, so that they end with it.
 
 How fast were the baselines of the Benchmarks that exist? Their series, with each Benchmark planned once.
 """

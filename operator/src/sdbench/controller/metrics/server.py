@@ -1,4 +1,4 @@
-"""What does the operator answer over HTTP? /metrics, and /healthz with a sentence when something is wrong."""
+"""Serves /metrics, and /healthz with a sentence when something is wrong."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""What is known of each Attempt? API objects in, AttemptStates out; pure functions."""
+"""Turns jobs, pods and Events into AttemptStates: pure functions."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What does a Pod object say? One PodState; the only reader of that shape."""
+"""Turns a Pod object into a PodState: the only reader of that shape."""
 
 from collections.abc import Iterator
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""When is a Benchmark looked at? When it changes, or one of its jobs or pods does: kopf's part.
+"""Puts a Benchmark into the queue when it, one of its jobs or one of its pods changes: kopf's part.
 
 Only `on.event` is used. kopf's timers, daemons and change handlers put finalizers and annotations on objects, and an
 operator that was uninstalled must never block a deletion. An event says nothing but that it is time to look.

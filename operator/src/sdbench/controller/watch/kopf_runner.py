@@ -1,4 +1,4 @@
-"""Does kopf watch what there is to watch? It is started anew when that changes, and whenever it ends by itself.
+"""Runs kopf, and restarts it when what the cluster serves changes or kopf ends by itself.
 
     what is served? ─► kopf watches it ─► ends: of a signal ──────────────────────────────► the operator ends
            ▲                                    of an error, or because something else is served now ─┐
