@@ -34,7 +34,9 @@ def write_images(into: Path, version: str) -> None:
 def _labelled(build: Build, version: str) -> str:
     """The same image under the release's labels: every layer but the labels comes from the storage."""
     created = datetime.fromtimestamp(commit_seconds(), UTC).isoformat()
-    labels = (f"VERSION={version}", f"REVISION={commit()}", f"CREATED={created}")
+    facts = {"version": version, "revision": commit(), "created": created}
+    # Not by the Dockerfile's build arguments: buildah 1.28 finds the layer in its cache, whatever their values are.
+    labels = tuple(f"org.opencontainers.image.{name}={value}" for name, value in facts.items())
     stored = f"localhost/{build.image.name}:{version}"
     built(build.context / build.image.dockerfile, build.context, stored, base_image(), labels)
     return stored

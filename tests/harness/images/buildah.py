@@ -65,8 +65,8 @@ def configuration(reference: str) -> dict[str, Any]:
     return found
 
 
-def built(dockerfile: Path, context: Path, reference: str, base: str, arguments: Iterable[str] = ()) -> None:
-    """Build `dockerfile` over `base` with further build arguments (NAME=VALUE) and tag it.
+def built(dockerfile: Path, context: Path, reference: str, base: str, labels: Iterable[str] = ()) -> None:
+    """Build `dockerfile` over `base`, with further labels (NAME=VALUE), and tag it.
 
     Layers whose inputs did not change are taken from the storage.
     """
@@ -80,7 +80,7 @@ def built(dockerfile: Path, context: Path, reference: str, base: str, arguments:
         f"--ignorefile={ignored}",
         f"--build-arg=BASE_IMAGE={base}",
         *_network_settings(),
-        *(f"--build-arg={argument}" for argument in arguments),
+        *(f"--label={label}" for label in labels),
         f"--file={dockerfile}",
         f"--tag={reference}",
         context,
