@@ -16,7 +16,7 @@ from streaming import StreamingDataset
 
 import awkward
 from sdbench_trainer.config import FrozenPrecision, Model, TrainerConfig
-from sdbench_trainer.data.crop import squared
+from sdbench_trainer.data.crop import decode_square
 from sdbench_trainer.data.index import index_in
 from sdbench_trainer.data.mds import REPLACED, Share, shard_loader
 from sdbench_trainer.data.tokenizer import clip_tokenizer
@@ -175,8 +175,8 @@ def test_squares_are_cut_as_training_cuts_them_and_never_enlarged(out: Path) -> 
     ]
     assert right == (source / "b-right.jpg").read_bytes()
     assert isinstance(wide, bytes)
-    whole = squared((source / "a-wide.png").read_bytes(), 64).float()
-    assert (squared(wide, 64).float() - whole).abs().mean() < 3
+    whole = decode_square((source / "a-wide.png").read_bytes(), 64).float()
+    assert (decode_square(wide, 64).float() - whole).abs().mean() < 3
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from torch import Tensor
 from harness.addons.s3 import S3
 from sdbench_trainer.config import Encoding, Loader, TrainerConfig
 from sdbench_trainer.data import mds
-from sdbench_trainer.data.crop import square
+from sdbench_trainer.data.crop import crop_square
 from sdbench_trainer.data.mds import LATENTS_AHEAD, Share, canonical_nodes, samples_ahead, shard_loader
 from sdbench_trainer.data.remote import require_index, require_scheme
 from sdbench_trainer.data.synthetic import POOL, SyntheticImages
@@ -85,7 +85,7 @@ def test_a_folder_without_shards_is_named(tmp_path_factory: pytest.TempPathFacto
 def test_the_picture_keeps_its_aspect_and_loses_its_edges() -> None:
     image = torch.zeros(3, 100, 300, dtype=torch.uint8)
     image[:, :, 100:200] = 200
-    cropped = square(image, 64)
+    cropped = crop_square(image, 64)
     assert tuple(cropped.shape) == (64, 64, 3)
     assert cropped.is_contiguous()
     assert bool((cropped == 200).all())
@@ -97,7 +97,7 @@ def test_downscaling_is_antialiased_as_pillow_does_it(pictures: Path) -> None:
             bytearray(picture.resize((64, 64), Image.Resampling.BILINEAR).tobytes()), dtype=torch.uint8
         )
         whole = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8).view(256, 256, 3).permute(2, 0, 1)
-    found = square(whole, 64).flatten()
+    found = crop_square(whole, 64).flatten()
     assert (found.int() - wanted.int()).abs().max() <= 2
 
 

@@ -121,7 +121,7 @@ def test_the_count_travels_with_the_batches_and_does_not_reach_the_trainer(
     loader = TimedLoader(inner)
     batches = list(loader)
     assert len(batches) == 16
-    assert loader.replaced.own == 16
+    assert loader.replaced.on_this_rank == 16
     assert {name for batch in batches for name in batch} == {"image", "tokens", "draw"}
 
 
@@ -145,7 +145,7 @@ def test_a_run_ends_once_all_ranks_together_have_too_many() -> None:
     ranks[1].add(1)
     with pytest.raises(DataMissing, match=r"^11 samples are already unreadable, over 1% of the run's 1000; .*check"):
         ranks[2].add(1)
-    assert [rank.own for rank in ranks] == [3, 4, 4]
+    assert [rank.on_this_rank for rank in ranks] == [3, 4, 4]
 
 
 def test_a_run_of_unknown_length_is_judged_at_its_end() -> None:

@@ -45,14 +45,14 @@ def stored_square(jpeg: bytes, side: int) -> bytes:
 
     What is smaller keeps its size: training enlarges it, as it would have enlarged the photograph.
     """
-    from sdbench_trainer.data.crop import squared
+    from sdbench_trainer.data.crop import decode_square
 
     with opened(jpeg) as image:
         width, height = image.size
     edge = min(width, height, side)
     if width == height == edge:
         return jpeg
-    return encoded(Image.fromarray(squared(jpeg, edge).numpy()))
+    return encoded(Image.fromarray(decode_square(jpeg, edge).numpy()))
 
 
 @dataclass(frozen=True)
@@ -129,12 +129,12 @@ class Latents:
 
     def _pixels(self, found: Photograph | LeftOut) -> tuple[Any, str] | LeftOut:
         """The pixels that training would see: those of the JPEG that would be stored."""
-        from sdbench_trainer.data.crop import squared
+        from sdbench_trainer.data.crop import decode_square
 
         if isinstance(found, LeftOut):
             return found
         try:
-            return squared(upright_jpeg(found.content), self.image_size), found.caption
+            return decode_square(upright_jpeg(found.content), self.image_size), found.caption
         except UnusableImage as unusable:
             return LeftOut(found.name, unusable.fault.reason, unusable.fault.detail)
 
