@@ -13,8 +13,7 @@ from streaming import MDSWriter
 import photographs
 from benchmarks.trained import tiny_run
 from sdbench_trainer.config import Encoding
-from sdbench_trainer.data.index import KEY, LATENT_COLUMNS, Description
-from sdbench_trainer.data.mds import MOMENTS
+from sdbench_trainer.data.index import KEY, LATENT_COLUMNS, MOMENTS, Description
 from sdbench_trainer.data.tokenizer import clip_tokenizer, token_ids
 
 QUALITY = 90

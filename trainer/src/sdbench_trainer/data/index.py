@@ -17,6 +17,8 @@ from sdbench_trainer.config import Boundary, Encoding, Model, TrainerConfig
 KEY = "sdbench"
 IMAGE_COLUMNS = {"image": "bytes", "caption": "str"}
 LATENT_COLUMNS = {"moments": "bytes", "tokens": "bytes"}
+MOMENTS = 8
+"""Channels of stored latents: four means and four log variances."""
 
 
 class Description(Boundary):
@@ -77,7 +79,7 @@ def _missing_columns(index: Index, config: TrainerConfig) -> str | None:
 def _mismatches(description: Description, config: TrainerConfig) -> Iterator[str]:
     if config.encoding is Encoding.ONLINE:
         if description.image_size is not None and description.image_size < config.image_size:
-            yield f"their images are {description.image_size} pixels wide, but the run's imageSize is {config.image_size}"
+            yield f"their images are stored with {description.image_size} pixels, but imageSize is {config.image_size}"
         return
     if description.image_size != config.image_size:
         yield f"their latents have imageSize {description.image_size}, but the run has {config.image_size}"

@@ -22,7 +22,8 @@ from tokenizers import Tokenizer  # type: ignore[import-untyped]
 from sdbench_trainer.config import Encoding, TrainerConfig
 from sdbench_trainer.data.crop import crop_square, decode_square, tensor_of
 from sdbench_trainer.data.decode import UnusableImage, rgb
-from sdbench_trainer.data.index import index_in, unsuitable
+from sdbench_trainer.data.index import MOMENTS, index_in, unsuitable
+from sdbench_trainer.data.remote import DOWNLOAD_SECONDS
 from sdbench_trainer.data.tokenizer import CONTEXT, token_ids
 from sdbench_trainer.errors import ConfigInvalid, DataMissing
 from sdbench_trainer.model.noise import draw_seed
@@ -31,17 +32,15 @@ from sdbench_trainer.parent_death import die_with_parent
 from sdbench_trainer.run import DataSource, unsupported_for_pods
 
 CANONICAL_NODES = 64
-DOWNLOAD_SECONDS = 60
 REPLACED = "replaced"
 TRIES = 8
 """Samples that are tried, the unreadable one included, before a placeholder is used."""
 GREY = 128
 LATENTS_AHEAD = 16_384
-"""Latents that Streaming prepares ahead if the cache has no limit. Streaming prepares more only some 140 times a second,
-and in between a loader of latents reads hundreds."""
+"""Latents that Streaming prepares ahead if the cache has no limit: Streaming wakes up only some 140 times a second to
+prepare more, and meanwhile a loader of latents reads hundreds."""
 
 GIBIBYTE = 1 << 30
-MOMENTS = 8
 MakeDataset = Callable[..., "ShardDataset"]
 UNREADABLE = (UnusableImage, ValueError, IndexError, KeyError, TypeError)
 """What a damaged sample raises while it is read from its shard and decoded."""
@@ -100,7 +99,7 @@ class ShardDataset(StreamingDataset, ABC):  # type: ignore[misc]
         super().on_exception(future)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        """The samples of this rank and worker. Raises DataMissing instead of ending the epoch early, as Streaming does."""
+        """The samples of this rank and worker. Raises DataMissing where Streaming would end the epoch early."""
         yield from super().__iter__()
         if self._download_error is not None:
             raise DataMissing(f"A shard could not be downloaded: {self._download_error}")

@@ -12,6 +12,8 @@ from sdbench_trainer.run import DataSource
 
 CONNECT_SECONDS = 5
 READ_SECONDS = 15
+DOWNLOAD_SECONDS = 60
+"""How long Streaming may take to download one shard."""
 
 SCHEMES = {
     "s3": "boto3",
@@ -73,7 +75,7 @@ def require_scheme(remote: str) -> None:
     if not _installed(SCHEMES[scheme]):
         package = SCHEMES[scheme].replace(".", "-")
         raise ConfigInvalid(
-            f"{scheme}:// needs the Python package {package}, which the trainer's image lacks. Use an image that has it."
+            f"{scheme}:// needs the Python package {package}, which this image lacks. Use an image that has it."
         )
 
 

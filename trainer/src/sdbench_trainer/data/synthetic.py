@@ -11,7 +11,8 @@ from tokenizers import Tokenizer  # type: ignore[import-untyped]
 from torch import Tensor
 
 from sdbench_trainer.config import Encoding
-from sdbench_trainer.data.mds import MOMENTS, Share
+from sdbench_trainer.data.index import MOMENTS
+from sdbench_trainer.data.mds import Share
 from sdbench_trainer.data.tokenizer import token_ids
 from sdbench_trainer.model.noise import draw_seed
 from sdbench_trainer.model.stable_diffusion import Batch

@@ -20,6 +20,8 @@ from tokenizers.models import BPE  # type: ignore[import-untyped]
 
 CONTEXT = 77
 MERGES = 49_152 - 256 - 2
+VOCABULARY = 2 * 256 + MERGES + 2
+"""The number of token ids: bytes, bytes that end a word, merges, START and END, which is the last."""
 START, END, PADDING = "<|startoftext|>", "<|endoftext|>", "!"
 WORDS = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 
