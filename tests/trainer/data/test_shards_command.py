@@ -121,7 +121,7 @@ def test_a_check_names_unreadable_samples_and_exits_65(folder: Path) -> None:
             writer.write({"image": content, "caption": ""})
     checked = ran("shards", "check", folder / "shards", "--unreadable", folder / "list.jsonl")
     assert checked.returncode == 65
-    assert "Sample 1: empty-file the file is empty\n" in checked.stderr
+    assert "Sample 1: empty-file (the file is empty)\n" in checked.stderr
     assert f"… and 2 more. {folder / 'list.jsonl'} lists all.\n" in checked.stderr
     assert "unreadable      12\n" in checked.stdout
     assert "empty captions  1\n" in checked.stdout

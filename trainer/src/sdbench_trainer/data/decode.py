@@ -38,6 +38,10 @@ class SkipReason(StrEnum):
     CAPTION_WITHOUT_IMAGE = "caption-without-image"
     BAD_ROW = "bad-row"
 
+    def with_detail(self, detail: str) -> str:
+        """The reason, followed by the detail in parentheses if there is one."""
+        return f"{self.value} ({detail})" if detail else self.value
+
 
 @dataclass(frozen=True)
 class Fault:

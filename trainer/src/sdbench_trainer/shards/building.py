@@ -176,7 +176,7 @@ def _no_samples(request: BuildRequest, result: BuildResult) -> ShardsRefused:
     first = result.first_left_out[0]
     return ShardsRefused(
         f"None of the {result.left_out.total()} entries of {request.source} can become a sample. "
-        f"The first is {first.name}: {first.reason.value} {first.detail}".rstrip()
+        f"The first is {first.name}: {first.reason.with_detail(first.detail)}."
     )
 
 

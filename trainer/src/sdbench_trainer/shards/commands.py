@@ -85,7 +85,7 @@ def _build(options: argparse.Namespace) -> int:
 
 def _print_build(result: BuildResult, request: BuildRequest) -> None:
     for skipped in result.first_left_out:
-        sys.stderr.write(f"Left out {skipped.name}: {skipped.reason.value} {skipped.detail}".rstrip() + "\n")
+        sys.stderr.write(f"Left out {skipped.name}: {skipped.reason.with_detail(skipped.detail)}\n")
     count = result.left_out.total()
     if more := count - len(result.first_left_out):
         sys.stderr.write(f"… and {more} more. {request.out / LEFT_OUT} lists all.\n")
@@ -105,7 +105,7 @@ def _check(options: argparse.Namespace) -> int:
 
 def _print_check(index: Index, tally: Tally, list_file: Path | None) -> None:
     for one in tally.unreadable[:MAX_NAMED]:
-        sys.stderr.write(f"Sample {one.sample}: {one.fault.reason.value} {one.fault.detail}\n")
+        sys.stderr.write(f"Sample {one.sample}: {one.fault.reason.with_detail(one.fault.detail)}\n")
     if len(tally.unreadable) > MAX_NAMED:
         where = f"{list_file} lists all" if list_file else "Give --unreadable FILE to list all"
         sys.stderr.write(f"… and {len(tally.unreadable) - MAX_NAMED} more. {where}.\n")
