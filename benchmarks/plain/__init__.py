@@ -1,1 +1,1 @@
-"""How would an ordinary user write it? The ways that ours are measured against; not edited together with ours."""
+"""Plain implementations, as an ordinary user would write them; never edited together with ours."""
