@@ -24,19 +24,19 @@ STEPS = 150
 
 @contextmanager
 def timed_events(seconds: list[float]) -> Iterator[None]:
-    """Adds up the time in the callback's own hooks for each step, from one BATCH_END to the next.
+    """Adds up the time in the callback's defined hooks for each step, from one BATCH_END to the next.
 
     Hooks that the callback does not define are Composer's cost, which the case `framework` measures.
     """
     original = WindowCallback.run_event
-    own = {event for event in Event if getattr(WindowCallback, event.value) is not getattr(Callback, event.value)}
+    defined = {event for event in Event if getattr(WindowCallback, event.value) is not getattr(Callback, event.value)}
     spent = 0.0
 
     def run_event(self: WindowCallback, event: Event, state: Any, logger: Any) -> None:
         nonlocal spent
         started = time.perf_counter()
         original(self, event, state, logger)
-        spent += time.perf_counter() - started if event in own else 0.0
+        spent += time.perf_counter() - started if event in defined else 0.0
         if event is Event.BATCH_END:
             seconds.append(spent)
             spent = 0.0

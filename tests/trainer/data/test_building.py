@@ -241,7 +241,7 @@ def test_results_come_in_order_and_a_killed_worker_is_reported() -> None:
         list(in_order(_killed_at_three, range(50), 2))
 
 
-def test_numbersare_taken_only_when_they_are_needed() -> None:
+def test_items_are_taken_only_when_they_are_needed() -> None:
     taken: list[int] = []
     numbers = (taken.append(number) or number for number in range(1_000))  # type: ignore[func-returns-value]
     assert list(islice(in_order(abs, numbers, 2), 3)) == [0, 1, 2]

@@ -91,7 +91,7 @@ def test_a_crop_keeps_the_aspect_ratio_and_drops_the_edges() -> None:
     assert bool((cropped == 200).all())
 
 
-def test_downscaling_is_antialiased_like_pillows(pictures: Path) -> None:
+def test_downscaling_is_antialiased_like_that_of_pillow(pictures: Path) -> None:
     with Image.open(next(iter(sorted(pictures.glob("chelsea*.jpg"))))) as picture:
         wanted = torch.frombuffer(
             bytearray(picture.resize((64, 64), Image.Resampling.BILINEAR).tobytes()), dtype=torch.uint8
@@ -147,9 +147,9 @@ def test_usual_node_counts_divide_the_shards_into_the_same_parts(nodes: int, can
     assert canonical_nodes(dividing(None), nodes) == canonical
 
 
-@pytest.mark.parametrize(("nodes", "asked"), [(4, 1), (4, 2), (4, 4), (4, 12), (1, 7)])
-def test_canonical_nodes_that_fit_the_pods_are_used(nodes: int, asked: int) -> None:
-    assert canonical_nodes(dividing(asked), nodes) == asked
+@pytest.mark.parametrize(("nodes", "canonical"), [(4, 1), (4, 2), (4, 4), (4, 12), (1, 7)])
+def test_canonical_nodes_that_fit_the_pods_are_used(nodes: int, canonical: int) -> None:
+    assert canonical_nodes(dividing(canonical), nodes) == canonical
 
 
 def test_canonical_nodes_that_do_not_fit_the_pods_are_refused() -> None:

@@ -1,4 +1,4 @@
-"""Wraps a rank's loader: measures how long the rank waits for batches, and counts the samples that were replaced.
+"""Wraps a rank's loader: measures how long the rank waits for batches, and counts replaced samples.
 
 The wait is measured here because Composer's AFTER_DATALOADER fires after an all-reduce, which would charge every rank
 with the wait of the slowest.

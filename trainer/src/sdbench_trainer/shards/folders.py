@@ -47,7 +47,7 @@ def _images_among(names: list[str], folder: Path, columns: Columns) -> Iterator[
 
 
 def images_in(folder: Path, columns: Columns, exclude: frozenset[Path] = frozenset()) -> Iterator[Found]:
-    """The content of a folder and its subfolders, sorted by name; only the open folders' names are held in memory."""
+    """The content of a folder and its subfolders, sorted by name; only the names of open folders are in memory."""
     with os.scandir(folder) as entries:
         listed = sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries)
     files = [name for name, is_folder in listed if not is_folder and (folder / name) not in exclude]
