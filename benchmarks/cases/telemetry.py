@@ -24,7 +24,7 @@ STEPS = 150
 
 @contextmanager
 def timed_events(seconds: list[float]) -> Iterator[None]:
-    """Adds up the time in the callback's defined hooks for each step, from one BATCH_END to the next.
+    """Adds up the time in the hooks that the callback defines for each step, from one BATCH_END to the next.
 
     Hooks that the callback does not define are Composer's cost, which the case `framework` measures.
     """
