@@ -1,4 +1,4 @@
-"""Defines a case: a question, how it is put, and the function that answers it."""
+"""Defines a case: its name, its description, and the function that measures it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,24 +8,24 @@ from benchmarks.results import Finding
 
 
 @dataclass(frozen=True)
-class Setting:
-    """What a case is given."""
+class CaseContext:
+    """The inputs of a case."""
 
     quick: bool
-    """Show only that the case runs: the smallest sizes, the fewest turns."""
+    """Test only that the case runs, with the smallest sizes and the fewest turns."""
     folder: Path
-    """An empty folder, removed afterwards."""
-    news: Callable[[str], None]
-    """Takes what is going on, for the person who waits."""
+    """An empty folder, which is removed afterwards."""
+    report_progress: Callable[[str], None]
+    """Prints what the case is doing."""
 
     def turns(self, full: int) -> int:
-        """How many turns to take."""
+        """The number of turns to take."""
         return 1 if self.quick else full
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a case found."""
+class CaseFindings:
+    """The findings of a case, with notes for the page."""
 
     findings: tuple[Finding, ...]
     notes: tuple[str, ...] = ()
@@ -38,5 +38,5 @@ class Case:
     name: str
     title: str
     how: str
-    """Sentences for the page."""
-    answer: Callable[[Setting], Answer]
+    """Describes both ways, for the page."""
+    measure: Callable[[CaseContext], CaseFindings]

@@ -1,8 +1,8 @@
-"""Compares two ways on a noisy machine: in turns, by the median of the turns' ratios.
+"""Compares two implementations on a noisy machine: they take turns, and the median of the turns' ratios counts.
 
-A pair is one run of the plain way and one of ours, right after each other, so that a slow spell hits both; which goes
-first alternates. The interval is that between two order statistics, which covers the median with at least 95 % whatever
-the distribution (of six values: the smallest and the largest).
+A pair is one run of each implementation, back to back, so that a slow spell affects both; which goes first alternates.
+The interval lies between two order statistics and covers the median with a probability of at least 95 % for any
+distribution (with six values: from the smallest to the largest).
 """
 
 import gc
@@ -16,7 +16,7 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Pair:
-    """What one turn of each way took, or whatever else was measured of it."""
+    """The duration of one turn of each implementation, or another value of it."""
 
     plain: float
     ours: float
@@ -24,7 +24,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A median and, where there are enough values for one, its interval."""
+    """A median, and its interval if there are enough values for one."""
 
     value: float
     low: float | None = None
@@ -32,12 +32,12 @@ class Estimate:
 
 
 def interleaved(
-    plain: Callable[[], float], ours: Callable[[], float], pairs: int, news: Callable[[str], None]
+    plain: Callable[[], float], ours: Callable[[], float], pairs: int, report_progress: Callable[[str], None]
 ) -> tuple[Pair, ...]:
-    """The results of so many turns; one more, before them, warms up and is forgotten."""
+    """The results of this many turns, after one more turn that only warms up."""
     measured = []
     for turn in range(pairs + 1):
-        news(f"pair {turn} of {pairs}" if turn else "warm-up")
+        report_progress(f"pair {turn} of {pairs}" if turn else "warm-up")
         gc.collect()
         if turn % 2:
             first = plain()
@@ -49,7 +49,7 @@ def interleaved(
 
 
 def estimate(values: Iterable[float]) -> Estimate:
-    """The median, with the tightest symmetric interval of order statistics that is sure enough."""
+    """The median, with the tightest symmetric interval of order statistics that covers it with CONFIDENCE."""
     ordered = sorted(values)
     outside = outside_of(len(ordered))
     if outside is None:
@@ -58,9 +58,9 @@ def estimate(values: Iterable[float]) -> Estimate:
 
 
 def outside_of(count: int) -> int | None:
-    """How many of so many sorted values may be left out at each end; None: too few for an interval.
+    """The number of sorted values to leave out at each end; None if there are too few values for an interval.
 
-    The median lies below the (k+1)-th smallest value with the probability that at most k of n coins show heads.
+    The median lies below the (k+1)-th smallest of n values with the probability that at most k of n coins show heads.
     """
     left_out, tail = None, 0.0
     for heads in range(count // 2 + 1):
@@ -72,10 +72,10 @@ def outside_of(count: int) -> int | None:
 
 
 def times_faster(pairs: Sequence[Pair]) -> Estimate:
-    """plain / ours, where both are durations."""
+    """The ratio plain / ours of durations."""
     return estimate(pair.plain / pair.ours for pair in pairs)
 
 
 def times_larger(pairs: Sequence[Pair]) -> Estimate:
-    """ours / plain."""
+    """The ratio ours / plain."""
     return estimate(pair.ours / pair.plain for pair in pairs)

@@ -1,4 +1,4 @@
-"""Describes the machine of a measurement, and the load of other processes meanwhile."""
+"""Describes the machine, and how much CPU time other processes used, as the trainer measures it."""
 
 import os
 import platform
@@ -10,27 +10,27 @@ from sdbench_trainer.measure.host_load import CpuReading, cpu_delta, worst_load
 
 
 class Machine(Boundary):
-    """The facts that speed depends on."""
+    """The facts that affect speed."""
 
     processor: str
     cores: int
     memory_gibibytes: int
     vectors: str
-    """The instructions that PyTorch uses."""
+    """The vector instructions that PyTorch uses."""
     threads: int
     python: str
     versions: dict[str, str]
 
 
 class Load(Boundary):
-    """Shares of the machine's CPU time, 0 to 1."""
+    """Shares of the machine's CPU time, from 0 to 1."""
 
     foreign_cpu_ratio: float
     steal_ratio: float
 
 
 def load_between(before: CpuReading | None, after: CpuReading | None) -> Load | None:
-    """Who used the machine; None where /proc does not say."""
+    """The load between two readings; None if /proc cannot be read."""
     taken = worst_load([cpu_delta(before, after)])
     return None if taken is None else Load(foreign_cpu_ratio=round(taken.foreign, 4), steal_ratio=round(taken.steal, 4))
 
@@ -41,7 +41,7 @@ def _line(file: str, pattern: str) -> str:
 
 
 def this_machine() -> Machine:
-    """The machine that this process runs on."""
+    """The machine on which this process runs."""
     import torch
     from composer import __version__ as composer
     from diffusers import __version__ as diffusers
@@ -67,5 +67,5 @@ def this_machine() -> Machine:
 
 
 def free_gibibytes() -> float:
-    """Memory that can be had without swapping."""
+    """The memory that is available without swapping."""
     return int(_line("/proc/meminfo", r"^MemAvailable:\s*(\d+)")) / 2**20

@@ -1,6 +1,6 @@
 """Measures how long a piece of work takes, and how many operations it dispatches.
 
-A dispatched operation is a call through PyTorch's dispatcher; on a GPU it may be many kernels, or none.
+A dispatched operation is a call through PyTorch's dispatcher. On a GPU it may be many kernels, or none.
 """
 
 import time
@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 
 class Dispatched(TorchDispatchMode):
-    """Counts what is dispatched while it is entered."""
+    """Counts the operations that are dispatched inside its context."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -31,7 +31,7 @@ def dispatched(work: Callable[[], object]) -> int:
 
 
 def seconds_of(work: Callable[[], object]) -> float:
-    """How long the work takes."""
-    began = time.perf_counter()
+    """The duration of the work."""
+    started = time.perf_counter()
     work()
-    return time.perf_counter() - began
+    return time.perf_counter() - started

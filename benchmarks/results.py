@@ -1,4 +1,4 @@
-"""Stores the results of a run of the benchmarks in one JSON file, from which the page is made."""
+"""Defines the results of a run of the benchmarks, and the JSON file that holds them."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -11,37 +11,37 @@ RESULTS = Path(__file__).parent / "results.json"
 
 
 class Bound(StrEnum):
-    """On which side of a target a value has to be."""
+    """The side of a target on which a value has to be."""
 
     AT_LEAST = "atLeast"
     AT_MOST = "atMost"
 
 
 class Verdict(StrEnum):
-    """Whether a value is where it should be."""
+    """Whether a value meets its target."""
 
     MET = "met"
-    NARROWLY = "met, but the interval reaches across"
+    NARROWLY = "met, but the interval crosses the target"
     MISSED = "missed"
 
 
 class Target(Boundary):
-    """Where a value should be."""
+    """The bound that a value should keep."""
 
     bound: Bound
     value: float
 
     def holds(self, value: float) -> bool:
-        """Whether a value is on the right side."""
+        """Whether a value meets the target."""
         return value >= self.value if self.bound is Bound.AT_LEAST else value <= self.value
 
 
 class Finding(Boundary):
-    """One row: a value, what it was made of, and where it should be."""
+    """One row: a value, the two medians behind it, and its target."""
 
     what: str
     unit: str
-    """Of plain and ours."""
+    """The unit of plain and ours."""
     plain: float | None = None
     ours: float
     value: float
@@ -52,7 +52,7 @@ class Finding(Boundary):
 
     @property
     def verdict(self) -> Verdict | None:
-        """None without a target."""
+        """The verdict; None if there is no target."""
         if self.target is None:
             return None
         if not self.target.holds(self.value):
@@ -62,7 +62,7 @@ class Finding(Boundary):
 
 
 class CaseResult(Boundary):
-    """What one case found, and what else the machine did meanwhile."""
+    """The findings of one case, and the machine's load meanwhile."""
 
     name: str
     title: str
@@ -74,15 +74,15 @@ class CaseResult(Boundary):
 
 
 class Results(Boundary):
-    """Everything that was found on one machine."""
+    """All results of one machine."""
 
     machine: Machine
     quick: bool
-    """Whether this was a smoke run, whose numbers mean nothing."""
+    """Whether the cases only had to run, so that the numbers mean nothing."""
     cases: tuple[CaseResult, ...] = ()
 
     def with_case(self, result: CaseResult, order: tuple[str, ...]) -> "Results":
-        """These, with one case new or replaced."""
+        """The results with one case added or replaced."""
         kept = [case for case in self.cases if case.name != result.name and case.name in order]
         cases = sorted([*kept, result], key=lambda case: order.index(case.name))
         return self.model_copy(update={"cases": tuple(cases)})
@@ -108,7 +108,7 @@ def finding(
     value_unit: str,
     target: Target | None = None,
 ) -> Finding:
-    """A row out of an estimate."""
+    """A row that shows an estimate."""
     return Finding(
         what=what,
         unit=unit,
@@ -123,7 +123,7 @@ def finding(
 
 
 def earlier(path: Path, machine: Machine, quick: bool) -> Results:
-    """The results that the file holds of this very machine, or none: machines are never mixed in one file."""
+    """The results in the file if they are from this machine, else none: one file never mixes machines."""
     if path.exists():
         found = Results.model_validate_json(path.read_text())
         if found.machine == machine and found.quick == quick:
@@ -132,7 +132,7 @@ def earlier(path: Path, machine: Machine, quick: bool) -> Results:
 
 
 def write(results: Results, path: Path) -> None:
-    """Replace the file at once."""
+    """Replaces the file atomically."""
     unfinished = path.with_name(f".{path.name}.unfinished")
     unfinished.write_text(results.model_dump_json(by_alias=True, exclude_none=True, indent=2) + "\n")
     unfinished.replace(path)

@@ -1,4 +1,4 @@
-"""Makes the data that is read: photographs as JPEG, cropped and scaled to sizes that the results name, and latents."""
+"""Writes the shards that the cases read: the tests' photographs, cropped and scaled, and random latents."""
 
 import json
 from collections.abc import Iterator
@@ -13,8 +13,7 @@ from streaming import MDSWriter
 import photographs
 from benchmarks.trained import tiny_run
 from sdbench_trainer.config import Encoding
-from sdbench_trainer.data.index import KEY, LATENT_COLUMNS, Description
-from sdbench_trainer.data.mds import MOMENTS
+from sdbench_trainer.data.index import KEY, LATENT_COLUMNS, MOMENTS, Description
 from sdbench_trainer.data.tokenizer import clip_tokenizer, token_ids
 
 QUALITY = 90
@@ -22,7 +21,7 @@ SMALLEST_CROP = 0.6
 
 
 def scaled(count: int, width: int, height: int) -> Iterator[tuple[str, bytes]]:
-    """Caption and JPEG of so many different crops, all of one size."""
+    """The captions and JPEGs of this many different crops of one size."""
     pictures = list(photographs.photographs(photographs.wheel(photographs.cache())))
     draw = Random(0)
     for number in range(count):
@@ -38,7 +37,7 @@ def scaled(count: int, width: int, height: int) -> Iterator[tuple[str, bytes]]:
 
 
 def write(folder: Path, count: int, width: int, height: int) -> float:
-    """Write the shards; the mean size of a JPEG in bytes."""
+    """Writes shards of photographs and returns the mean size of a JPEG in bytes."""
     total = 0
     with MDSWriter(out=str(folder), columns={"image": "bytes", "caption": "str"}) as writer:
         for caption, jpeg in scaled(count, width, height):
@@ -48,7 +47,7 @@ def write(folder: Path, count: int, width: int, height: int) -> float:
 
 
 def write_latents(folder: Path, count: int, image_size: int) -> None:
-    """Write shards as `shards build --latents` would of so many photographs, with random numbers for moments."""
+    """Writes shards of random moments, in the format of `shards build --latents`."""
     draw, knobs, side = Random(0), tiny_run().trainer, image_size // 8
     tokens = np.array(token_ids(clip_tokenizer(), ["a picture"])[0], np.uint16).tobytes()
     with MDSWriter(out=str(folder), columns=LATENT_COLUMNS) as writer:

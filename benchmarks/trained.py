@@ -1,4 +1,4 @@
-"""Builds the measured parts of the trainer by its own functions from a run's configuration."""
+"""Builds the trainer's parts that the cases measure, with the trainer's own functions."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -23,19 +23,19 @@ TINY: Mapping[str, Any] = {
 
 
 def tiny_run(batch: int = 8, **trainer: Any) -> RunConfig:
-    """One CPU process and synthetic images, with these knobs of the trainer, named as in a Benchmark."""
+    """A run of one CPU process with synthetic images and these trainer settings, named as in a Benchmark."""
     sizes = {"globalBatchSize": batch, "deviceMicrobatchSize": batch}
     return RunConfig.model_validate({"attempt": "benchmark", "devices": 1, "trainer": {**TINY, **sizes, **trainer}})
 
 
 def fresh_parts(run: RunConfig) -> Parts:
-    """Model, loader, optimiser and algorithms as the trainer makes them."""
-    parts, inspection = build_parts(run, RankPlace(), torch.device("cpu")), EffectiveConfig(run.trainer, run.devices)
-    return replace(parts, algorithms=(*parts.algorithms, inspection))
+    """Builds the model, loader, optimizer and algorithms as the trainer does."""
+    parts = build_parts(run, RankPlace(), torch.device("cpu"))
+    return replace(parts, algorithms=(*parts.algorithms, EffectiveConfig(run.trainer, run.devices)))
 
 
-def beating(folder: Path) -> HeartbeatWriter:
-    """A pulse that writes where a watchdog could read."""
+def heartbeat_writer(folder: Path) -> HeartbeatWriter:
+    """A heartbeat writer whose file a watchdog could read."""
     file = folder / "beats"
     Heartbeats(file, ranks=1, now=0.0)
     return HeartbeatWriter(file, 0)

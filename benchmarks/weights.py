@@ -1,4 +1,4 @@
-"""Makes the weights on which the average and the optimizer are measured: a UNet's, without the UNet."""
+"""Provides a UNet's weights without the UNet, on which the average and the optimizer are measured."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from sdbench_trainer.train import Parts
 
 
 class Weights(nn.Module):
-    """Every n-th parameter of a UNet, all ones."""
+    """Every n-th parameter of a UNet, filled with ones."""
 
     def __init__(self, unet: nn.Module, every: int) -> None:
         super().__init__()
@@ -27,12 +27,12 @@ class Weights(nn.Module):
 
 
 def weights_of(model: Model, every: int = 1) -> Weights:
-    """The weights of a Stable Diffusion's UNet, or a part of them."""
+    """The weights of a Stable Diffusion model's UNet, or every n-th of them."""
     return Weights(networks_on_meta(model).unet, every)
 
 
 class AveragedWeights:
-    """Weights with the trainer's own average, updated as Composer's engine would."""
+    """Weights with the trainer's own average, which is updated as Composer's engine updates it."""
 
     def __init__(self, weights: Weights) -> None:
         self.parts: Parts = fresh_parts(tiny_run())
@@ -47,7 +47,7 @@ class AveragedWeights:
             self._algorithm.apply(event, self._state, None)
 
     def update(self) -> None:
-        """What the algorithm does at the end of a step."""
+        """Runs the algorithm as at the end of a step."""
         self._run(Event.BATCH_END)
 
     @property

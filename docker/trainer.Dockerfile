@@ -1,17 +1,17 @@
 # syntax=docker/dockerfile:1
-# The image of a training pod: torch, composer and streaming in one layer, this project's code in a thin one above it.
+# The image of a training pod: torch, composer and streaming in one layer, and this project's code in a thin one on top.
 #
 #   docker build -f docker/trainer.Dockerfile -t sdbench-trainer \
 #     --build-arg VERSION=0.1.0 --build-arg REVISION=$(git rev-parse HEAD) --build-arg CREATED=$(date -u +%FT%TZ) .
 #
-# The base needs Python 3.11 with its venv module, and nothing else; BASE_IMAGE takes one by digest too. The build
-# arguments for a proxy or an authority of your own are not in the image's environment, but in its history, so put no
+# The base image only needs Python 3.11 with its venv module; BASE_IMAGE also accepts a digest. The image's environment
+# does not hold the build arguments (for a proxy or your own certificate authority), but its history does: never put a
 # password into them. See docs/images.md.
 ARG BASE_IMAGE=python:3.11-slim-bookworm
 
 FROM ${BASE_IMAGE} AS code
 COPY trainer/src/sdbench_trainer /opt/sdbench/sdbench_trainer
-# Whatever the modes in the checkout are, everybody can read it and nobody can write it.
+# Set the modes explicitly, whatever they are in the checkout: every user can read the code and nobody can write it.
 RUN mkdir /opt/sdbench/bin \
  && printf '#!/opt/venv/bin/python3\nimport sys\nfrom sdbench_trainer.shards.cli import main\nsys.exit(main())\n' > /opt/sdbench/bin/sdbench-trainer \
  && python3 -m compileall -q --invalidation-mode checked-hash /opt/sdbench \
@@ -21,10 +21,10 @@ RUN mkdir /opt/sdbench/bin \
 FROM ${BASE_IMAGE}
 ARG HTTP_PROXY HTTPS_PROXY NO_PROXY SSL_CERT_FILE SSL_CERT_DIR PIP_CERT PIP_INDEX_URL
 COPY requirements/trainer.txt /opt/requirements.txt
-# One step, so that no layer holds pip, a cache or a second copy: packages that are copied from a stage are gigabytes
-# written twice. Removed again: what torch links nowhere (solvers over several GPUs), the profiler and disassembler of
-# Triton, the packages' own tests and static libraries; and of the base, what installs packages or makes another user
-# of somebody.
+# One step, so that no layer holds pip, a cache or a second copy: copying the packages from another stage would write
+# gigabytes twice. The step removes libraries that torch does not link (multi-GPU solvers), Triton's profiler and
+# disassembler, the packages' own tests and static libraries, and from the base image whatever installs packages or lets
+# a process change its user.
 RUN python3 -m venv /tmp/installer \
  && python3 -m venv --without-pip /opt/venv \
  && /tmp/installer/bin/pip --python /opt/venv/bin/python3 install --disable-pip-version-check \
@@ -39,9 +39,9 @@ RUN python3 -m venv /tmp/installer \
  && find / -xdev -type f -perm /6000 -exec chmod a-s {} + \
  && find / -xdev ! -type l -perm /0022 ! -path /tmp -exec chmod go-w {} +
 
-# Numeric, because Kubernetes can check runAsNonRoot on numbers only; any other number works as well, which is why the
-# user has a name by LOGNAME. What libraries write goes to /tmp: the root file system may be read-only, with an emptyDir
-# there.
+# The user is numeric, because Kubernetes can check runAsNonRoot for numbers only. Any other number works, too: LOGNAME
+# gives the user a name without an entry in /etc/passwd. Libraries write to /tmp, where an emptyDir can be mounted if the
+# root file system is read-only.
 ENV PATH=/opt/sdbench/bin:/opt/venv/bin:$PATH \
     PYTHONPATH=/opt/sdbench \
     PYTHONUNBUFFERED=1 \

@@ -1,1 +1,1 @@
-"""The cases, one in each file."""
+"""Holds the cases, one per file."""

@@ -1,4 +1,4 @@
-"""Lists the cases in the order in which they are run and shown."""
+"""Lists all cases in the order in which they run and appear on the page."""
 
 from benchmarks.case import Case
 from benchmarks.cases import average, framework, latents, loader, repeats, tail, telemetry, tokenizer

@@ -1,10 +1,10 @@
-"""Measures a step's update of the moving average."""
+"""Measures the update of the moving average at the end of a step."""
 
 from statistics import median
 
 import torch
 
-from benchmarks.case import Answer, Case, Setting
+from benchmarks.case import Case, CaseContext, CaseFindings
 from benchmarks.comparison import estimate, interleaved, times_faster
 from benchmarks.operations import dispatched, seconds_of
 from benchmarks.plain import average as plain
@@ -18,7 +18,7 @@ TURNS = 9
 
 
 def require_agreement() -> None:
-    """Both ways give the same averages, up to rounding. Raises AssertionError."""
+    """Raises AssertionError unless both implementations give the same averages, up to rounding."""
     weights = weights_of(Model.TINY)
     average = AveragedWeights(weights)
     for shadow in average.averages:
@@ -29,21 +29,21 @@ def require_agreement() -> None:
     torch.testing.assert_close(average.averages, expected, rtol=0.0, atol=1e-6)
 
 
-def answer(setting: Setting) -> Answer:
-    """The update of all averages of a UNet, the plain way and by `ema.py`."""
+def measure(context: CaseContext) -> CaseFindings:
+    """Compares the update of all averages of a UNet."""
     require_agreement()
-    weights = weights_of(Model.TINY if setting.quick else Model.SD2_BASE)
+    weights = weights_of(Model.TINY if context.quick else Model.SD2_BASE)
     average = AveragedWeights(weights)
     averages, live = average.averages, list(weights.parameters())
 
-    def plainly() -> None:
+    def run_plain() -> None:
         plain.update(averages, live, SMOOTHING)
 
     pairs = interleaved(
-        lambda: seconds_of(plainly), lambda: seconds_of(average.update), setting.turns(TURNS), setting.news
+        lambda: seconds_of(run_plain), lambda: seconds_of(average.update), context.turns(TURNS), context.report_progress
     )
     count = dispatched(average.update)
-    return Answer(
+    return CaseFindings(
         (
             finding(
                 f"{weights}",
@@ -57,15 +57,15 @@ def answer(setting: Setting) -> Answer:
             finding(
                 "dispatched operations",
                 unit="operations",
-                plain=dispatched(plainly),
+                plain=dispatched(run_plain),
                 ours=count,
                 value=estimate([count]),
                 value_unit="operations",
             ),
         ),
         (
-            "Both ways update the same averages of the same weights. On a CPU the whole gain is the plain way's "
-            "temporary tensors and their page faults; a loop of `lerp_` would be as fast.",
+            "Both update the same averages of the same weights. On a CPU the whole gain comes from the plain "
+            "version's temporary tensors and their page faults; a loop of `lerp_` would be as fast.",
         ),
     )
 
@@ -73,7 +73,8 @@ def answer(setting: Setting) -> Answer:
 CASE = Case(
     "average",
     "Moving average of the weights (EMA)",
-    "One update of the average of every weight of sd2-base's UNet, in fp32, on one thread. Plain: for each tensor "
-    "`average.copy_(average * s + weight * (1 - s))`. Ours: the trainer's algorithm, as Composer calls it.",
-    answer,
+    "One update of the averages of all weights of sd2-base's UNet, in fp32, on one thread. Plain: "
+    "`average.copy_(average * s + weight * (1 - s))` for each tensor. Ours: the trainer's algorithm, as Composer calls "
+    "it.",
+    measure,
 )

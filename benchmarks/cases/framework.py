@@ -1,12 +1,12 @@
-"""Measures what Composer and our instruments add to a step of about 100 ms."""
+"""Measures how much time Composer and our measuring add to a step of about 100 ms."""
 
 from statistics import median
 
-from benchmarks.case import Answer, Case, Setting
+from benchmarks.case import Case, CaseContext, CaseFindings
 from benchmarks.comparison import Estimate, Pair, estimate, interleaved, times_larger
 from benchmarks.plain import training as plain
 from benchmarks.results import at_most, finding
-from benchmarks.trained import SMOOTHING, beating, fresh_parts, tiny_run
+from benchmarks.trained import SMOOTHING, fresh_parts, heartbeat_writer, tiny_run
 from sdbench_trainer.measure.metrics import Telemetry
 from sdbench_trainer.run import RunConfig
 from sdbench_trainer.train import fit
@@ -19,8 +19,8 @@ STEPS = 20
 TRIED = (8, 24)
 
 
-def hand_timed(run: RunConfig) -> list[float]:
-    """Seconds of each step of the plain loop after its warm-up, on a fresh model."""
+def plain_step_seconds(run: RunConfig) -> list[float]:
+    """The seconds of each step of the plain loop after its warm-up, on a fresh model."""
     parts, window = fresh_parts(run), run.trainer.window
     averages = [weight.detach().clone() for weight in parts.model.parameters()]
     steps = window.warmup_batches + window.batches
@@ -29,72 +29,74 @@ def hand_timed(run: RunConfig) -> list[float]:
 
 
 def segment(batch: int, steps: int) -> RunConfig:
-    """A short run with this batch."""
+    """A short run with this batch size."""
     return tiny_run(batch, window={"warmupBatches": WARM_UP, "batches": steps})
 
 
 def fitting_batch(steps: int) -> int:
-    """The batch whose step takes the wanted time on this machine, on the line through two that are tried.
+    """The batch size whose step takes STEP_SECONDS on this machine, on the line through two sizes that are tried.
 
-    The quickest step of each, because a neighbour can only slow one down.
+    The fastest step of each size counts, because other processes can only slow a step down.
     """
-    low, high = (min(hand_timed(segment(batch, steps))) for batch in TRIED)
+    low, high = (min(plain_step_seconds(segment(batch, steps))) for batch in TRIED)
     slope = max((high - low) / (TRIED[1] - TRIED[0]), 1e-4)
     return max(1, round(TRIED[0] + (STEP_SECONDS - low) / slope))
 
 
 def percent_more(pairs: tuple[Pair, ...]) -> Estimate:
-    """By how much ours takes longer."""
+    """The percentage by which ours takes longer."""
     ratio = times_larger(pairs)
     low, high = (None if end is None else 100.0 * (end - 1.0) for end in (ratio.low, ratio.high))
     return Estimate(100.0 * (ratio.value - 1.0), low, high)
 
 
-def answer(setting: Setting) -> Answer:
-    """Segments of the plain loop and of the trainer's `fit`, each on a fresh model; the median step of each."""
-    steps = 3 if setting.quick else STEPS
-    run = segment(TRIED[0] if setting.quick else fitting_batch(steps), steps)
+def measure(context: CaseContext) -> CaseFindings:
+    """Compares the median steps of segments of the plain loop and of the trainer's `fit`, each on a fresh model."""
+    steps = 3 if context.quick else STEPS
+    run = segment(TRIED[0] if context.quick else fitting_batch(steps), steps)
 
     def ours() -> float:
-        measured = fit(run, fresh_parts(run), beating(setting.folder), Telemetry("tiny", device_memory=False))
+        measured = fit(run, fresh_parts(run), heartbeat_writer(context.folder), Telemetry("tiny", device_memory=False))
         return measured.step_seconds.p50
 
-    pairs = interleaved(lambda: median(hand_timed(run)), ours, setting.turns(TURNS), setting.news)
-    plainly, with_us = (1e3 * median(times) for times in zip(*((pair.plain, pair.ours) for pair in pairs), strict=True))
+    pairs = interleaved(lambda: median(plain_step_seconds(run)), ours, context.turns(TURNS), context.report_progress)
+    plain_ms, ours_ms = (
+        1e3 * median(times) for times in zip(*((pair.plain, pair.ours) for pair in pairs), strict=True)
+    )
     fixed = estimate(1e3 * (pair.ours - pair.plain) for pair in pairs)
     what = f"median step of a segment, batch {run.trainer.global_batch_size}"
-    return Answer(
+    return CaseFindings(
         (
             finding(
                 what,
                 unit="ms",
-                plain=plainly,
-                ours=with_us,
+                plain=plain_ms,
+                ours=ours_ms,
                 value=percent_more(pairs),
                 value_unit="% more",
                 target=at_most(OVERHEAD_PERCENT),
             ),
             finding(
-                "the same, as a cost of each step",
+                "the same, in ms per step",
                 unit="ms",
-                plain=plainly,
-                ours=with_us,
+                plain=plain_ms,
+                ours=ours_ms,
                 value=fixed,
                 value_unit="ms more",
             ),
         ),
         (
-            f"Segments of {steps} steps after a warm-up of {WARM_UP}. The cost is one of each step, whatever the step "
-            "does: of a step of a second it is a tenth of this share.",
+            f"Each segment has {steps} steps after a warm-up of {WARM_UP}. The cost does not depend on the length of "
+            "a step: for a step of one second the percentage is a tenth.",
         ),
     )
 
 
 CASE = Case(
     "framework",
-    "Composer and our measuring, over a loop by hand",
-    "The tiny model on one thread, its batch chosen so that a step takes about 100 ms on this machine. Plain: a loop "
-    "by hand with a clock. Ours: the trainer's `fit` with Composer, stopwatch, metrics and beats. Same model, "
-    "optimiser, average and images.",
-    answer,
+    "Composer and our measuring, compared with a hand-written loop",
+    "The tiny model on one thread, with a batch size whose step takes about 100 ms on this machine. Plain: a "
+    "hand-written loop with a clock. Ours: the trainer's `fit` with Composer, stopwatch, metrics and heartbeats. Both "
+    "use the same model, optimizer, average and images.",
+    measure,
 )

@@ -1,9 +1,9 @@
-"""Measures how much faster stored latents are read than photographs."""
+"""Measures how much faster stored latents load than photographs."""
 
 from statistics import median
 
 from benchmarks import shards
-from benchmarks.case import Answer, Case, Setting
+from benchmarks.case import Case, CaseContext, CaseFindings
 from benchmarks.cases.loader import BATCH, FEWEST, SAMPLES, our_loader, seconds_a_sample
 from benchmarks.cases.tokenizer import plain_tokenizer
 from benchmarks.comparison import interleaved, times_faster
@@ -15,21 +15,21 @@ TURNS = 7
 SOURCE = (640, 480)
 SIZES = (256, 512)
 LATENTS = 4096
-"""Many, so that an epoch is long beside its beginning."""
+"""Enough to make the start of an epoch a small part of it."""
 
 
-def compared(setting: Setting, image_size: int) -> Finding:
-    """A sample of a batch of latents against one of a batch of photographs."""
-    photographs, latents = (FEWEST, FEWEST) if setting.quick else (SAMPLES, LATENTS)
-    folder = setting.folder / f"latents-{image_size}"
+def compared(context: CaseContext, image_size: int) -> Finding:
+    """Compares the time per sample of latents and of photographs."""
+    photographs, latents = (FEWEST, FEWEST) if context.quick else (SAMPLES, LATENTS)
+    folder = context.folder / f"latents-{image_size}"
     shards.write_latents(folder, latents, image_size)
-    theirs = plain.loader_of(str(setting.folder / "photographs"), image_size, BATCH, plain_tokenizer(setting.folder))
+    theirs = plain.loader_of(str(context.folder / "photographs"), image_size, BATCH, plain_tokenizer(context.folder))
     ours = our_loader(folder, image_size, encoding="precomputed")
     pairs = interleaved(
         lambda: seconds_a_sample(theirs, photographs),
         lambda: seconds_a_sample(ours, latents),
-        setting.turns(TURNS),
-        lambda words: setting.news(f"{image_size} px: {words}"),
+        context.turns(TURNS),
+        lambda words: context.report_progress(f"{image_size} px: {words}"),
     )
     return finding(
         f"latents of {image_size} px",
@@ -42,25 +42,25 @@ def compared(setting: Setting, image_size: int) -> Finding:
     )
 
 
-def answer(setting: Setting) -> Answer:
-    """Epochs over latents and over photographs that would give latents of the same size."""
-    setting.news("writing photographs")
-    shards.write(setting.folder / "photographs", FEWEST if setting.quick else SAMPLES, *SOURCE)
-    sizes = (64,) if setting.quick else SIZES
-    return Answer(
-        tuple(compared(setting, image_size) for image_size in sizes),
+def measure(context: CaseContext) -> CaseFindings:
+    """Compares epochs over latents with epochs over photographs that would give latents of the same size."""
+    context.report_progress("writing photographs")
+    shards.write(context.folder / "photographs", FEWEST if context.quick else SAMPLES, *SOURCE)
+    sizes = (64,) if context.quick else SIZES
+    return CaseFindings(
+        tuple(compared(context, image_size) for image_size in sizes),
         (
-            f"An epoch of ours has {LATENTS:,} samples, one of theirs {SAMPLES}; Streaming's beginning of an epoch is "
-            "part of both.",
+            f"An epoch has {LATENTS:,} latents or {SAMPLES} photographs. Both times include Streaming's start of an "
+            "epoch.",
         ),
     )
 
 
 CASE = Case(
     "latents",
-    "Reader of precomputed latents",
-    "Plain: photographs of 640x480 as in the loader's case; the VAE that would still have to see them is not counted. "
-    "Ours: the trainer's loader with `encoding: precomputed`, moments and token ids as `shards build --latents` writes "
-    "them (here random numbers, of which reading takes no notice). One process, one thread, warm cache.",
-    answer,
+    "Loader of precomputed latents",
+    "Plain: photographs of 640x480 as in the case `loader`, without the time of the VAE, which would still have to "
+    "encode them. Ours: the trainer's loader with `encoding: precomputed` and shards in the format of `shards build "
+    "--latents` (with random numbers, which load equally fast). One process, one thread, warm cache.",
+    measure,
 )

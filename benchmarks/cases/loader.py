@@ -1,4 +1,4 @@
-"""Measures how many samples a second one core reads, decodes, scales and tokenizes, and their size."""
+"""Measures how many photographs per second one core loads, and the bytes of a loaded sample."""
 
 import time
 from pathlib import Path
@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from benchmarks import shards
-from benchmarks.case import Answer, Case, Setting
+from benchmarks.case import Case, CaseContext, CaseFindings
 from benchmarks.cases.tokenizer import plain_tokenizer
 from benchmarks.comparison import estimate, interleaved, times_faster
 from benchmarks.plain import photographs as plain
@@ -29,38 +29,38 @@ SIZES = (256, 512)
 
 
 def our_loader(folder: Path, image_size: int, **trainer: Any) -> Any:
-    """The loader that the trainer makes for shards in a folder."""
+    """The trainer's loader of the shards in a folder."""
     run = tiny_run(BATCH, imageSize=image_size, **trainer)
     return images(run.model_copy(update={"source": DataSource(local=str(folder))}), RankPlace())
 
 
 def seconds_a_sample(loader: Any, samples: int) -> float:
-    """One epoch's seconds, divided by its samples. Raises RuntimeError if they are not as many as were written."""
-    began, batches = time.perf_counter(), 0
+    """The seconds per sample of one epoch. Raises RuntimeError if the epoch has another number of samples."""
+    started, batches = time.perf_counter(), 0
     for _ in loader:
         batches += 1
-    seconds = time.perf_counter() - began
+    seconds = time.perf_counter() - started
     if batches * BATCH != samples:
         raise RuntimeError(f"an epoch had {batches} batches of {BATCH}, not {samples} samples")
     return seconds / samples
 
 
 def bytes_a_sample(loader: Any) -> float:
-    """What one sample of the first batch holds."""
+    """The bytes per sample of the first batch."""
     parts = [part for part in next(iter(loader)).values() if isinstance(part, Tensor)]
     return sum(part.numel() * part.element_size() for part in parts) / BATCH
 
 
-def compared(setting: Setting, folder: Path, source: str, image_size: int, samples: int) -> tuple[Finding, Finding]:
-    """Speed and bytes at one image size."""
-    theirs = plain.loader_of(str(folder), image_size, BATCH, plain_tokenizer(setting.folder))
+def compared(context: CaseContext, folder: Path, source: str, image_size: int, samples: int) -> tuple[Finding, Finding]:
+    """Compares speed and bytes at one image size."""
+    theirs = plain.loader_of(str(folder), image_size, BATCH, plain_tokenizer(context.folder))
     ours = our_loader(folder, image_size)
     where = f"{image_size} px of {source}"
     pairs = interleaved(
         lambda: seconds_a_sample(theirs, samples),
         lambda: seconds_a_sample(ours, samples),
-        setting.turns(TURNS),
-        lambda words: setting.news(f"{where}: {words}"),
+        context.turns(TURNS),
+        lambda words: context.report_progress(f"{where}: {words}"),
     )
     sizes = bytes_a_sample(theirs), bytes_a_sample(ours)
     return (
@@ -85,26 +85,26 @@ def compared(setting: Setting, folder: Path, source: str, image_size: int, sampl
     )
 
 
-def answer(setting: Setting) -> Answer:
-    """Epochs over photographs of two sizes, at two image sizes."""
+def measure(context: CaseContext) -> CaseFindings:
+    """Compares epochs over photographs of two sizes, at two image sizes."""
     found: list[Finding] = []
     notes = []
-    samples = FEWEST if setting.quick else SAMPLES
-    for width, height in SOURCES[:1] if setting.quick else SOURCES:
-        folder = setting.folder / f"{width}x{height}"
-        setting.news(f"writing photographs of {width}x{height}")
+    samples = FEWEST if context.quick else SAMPLES
+    for width, height in SOURCES[:1] if context.quick else SOURCES:
+        folder = context.folder / f"{width}x{height}"
+        context.report_progress(f"writing photographs of {width}x{height}")
         mean = shards.write(folder, samples, width, height)
         notes.append(f"{width}x{height}: {samples} JPEGs of {mean / 1e3:.0f} kB on average.")
-        for image_size in (64,) if setting.quick else SIZES:
-            found += compared(setting, folder, f"{width}x{height} JPEGs", image_size, samples)
-    return Answer(tuple(found), tuple(notes))
+        for image_size in (64,) if context.quick else SIZES:
+            found += compared(context, folder, f"{width}x{height} JPEGs", image_size, samples)
+    return CaseFindings(tuple(found), tuple(notes))
 
 
 CASE = Case(
     "loader",
     "Loader of photographs",
-    "Epochs over MDS shards of real photographs (crops out of the scikit-image package, scaled to the size named) in "
-    "one process on one thread, from a warm cache. Plain: Pillow, `Resize`, `ToTensor`, the plain tokenizer, PyTorch's "
-    "collation. Ours: the loader that the trainer makes.",
-    answer,
+    "Epochs over MDS shards of real photographs (from the scikit-image package, cropped and scaled to the given size) "
+    "in one process on one thread, with a warm cache. Plain: Pillow, `Resize`, `ToTensor`, the plain tokenizer, "
+    "PyTorch's collation. Ours: the trainer's loader.",
+    measure,
 )

@@ -1,11 +1,11 @@
-"""Measures what follows the backward pass: its time, and the operations that it dispatches."""
+"""Measures the part of a step that follows the backward pass: its duration and its dispatched operations."""
 
 from statistics import median
 from typing import Any
 
 import torch
 
-from benchmarks.case import Answer, Case, Setting
+from benchmarks.case import Case, CaseContext, CaseFindings
 from benchmarks.comparison import estimate, interleaved, times_faster
 from benchmarks.machine import free_gibibytes
 from benchmarks.operations import dispatched, seconds_of
@@ -19,12 +19,12 @@ OPERATIONS = 10
 GAIN = 6.0
 TURNS = 7
 NEEDED_GIBIBYTES = 20
-"""866 M fp32 numbers five times (weights, gradients, two moments, averages), and the plain way's temporaries."""
+"""Enough for 866 M fp32 numbers five times (weights, gradients, two moments, averages), and temporary tensors."""
 FOURTH = 4
 
 
 class Tail:
-    """Both ways to finish a step, on the same weights, gradients, moments and averages."""
+    """Finishes a step in both ways, on the same weights, gradients, moments and averages."""
 
     def __init__(self, weights: Weights) -> None:
         self.live = list(weights.parameters())
@@ -39,38 +39,38 @@ class Tail:
         self._plain.state = self._ours.state
 
     def backward(self) -> None:
-        """Leave gradients, as a backward pass does."""
+        """Sets the gradients, as a backward pass does."""
         for weight in self.live:
             weight.grad = torch.full_like(weight, 1e-3)
 
-    def ours(self) -> None:
-        """As the trainer finishes a step."""
+    def run_ours(self) -> None:
+        """Finishes a step as the trainer does."""
         self._ours.step()
         self._average.update()
         self._ours.zero_grad(set_to_none=True)
 
-    def plainly(self) -> None:
-        """As PyTorch's defaults and a loop do."""
+    def run_plain(self) -> None:
+        """Finishes a step with PyTorch's defaults and a loop."""
         plain.finish_step(self._plain, self._averages, self.live, SMOOTHING)
 
     def timed(self, way: Any) -> float:
-        """Seconds of one way, once there are gradients."""
+        """The seconds that one way takes once there are gradients."""
         self.backward()
         return seconds_of(way)
 
     def operations(self, way: Any) -> int:
-        """Operations that one way dispatches, once there are gradients."""
+        """The operations that one way dispatches once there are gradients."""
         self.backward()
         return dispatched(way)
 
 
 def counted(tail: Tail) -> Finding:
-    """The operations that each way dispatches."""
-    ours = tail.operations(tail.ours)
+    """Counts the operations of both ways."""
+    ours = tail.operations(tail.run_ours)
     return finding(
         f"dispatched operations, {len(tail.live)} tensors",
         unit="operations",
-        plain=tail.operations(tail.plainly),
+        plain=tail.operations(tail.run_plain),
         ours=ours,
         value=estimate([ours]),
         value_unit="operations",
@@ -78,20 +78,23 @@ def counted(tail: Tail) -> Finding:
     )
 
 
-def measured_weights(setting: Setting) -> Weights:
-    """The whole UNet of sd2-base, or every fourth of its tensors where there is too little memory for it."""
-    if setting.quick:
+def measured_weights(context: CaseContext) -> Weights:
+    """The whole UNet of sd2-base, or every fourth of its tensors if memory is short."""
+    if context.quick:
         return weights_of(Model.TINY)
     return weights_of(Model.SD2_BASE, 1 if free_gibibytes() >= NEEDED_GIBIBYTES else FOURTH)
 
 
-def answer(setting: Setting) -> Answer:
-    """The optimiser's step, the average and the release of the gradients."""
+def measure(context: CaseContext) -> CaseFindings:
+    """Compares the optimizer's step, the average and the release of the gradients."""
     parts = [counted(Tail(weights_of(Model.TINY, every))) for every in (FOURTH, 1)]
-    weights = measured_weights(setting)
+    weights = measured_weights(context)
     tail = Tail(weights)
     pairs = interleaved(
-        lambda: tail.timed(tail.plainly), lambda: tail.timed(tail.ours), setting.turns(TURNS), setting.news
+        lambda: tail.timed(tail.run_plain),
+        lambda: tail.timed(tail.run_ours),
+        context.turns(TURNS),
+        context.report_progress,
     )
     time = finding(
         f"{weights}",
@@ -102,20 +105,20 @@ def answer(setting: Setting) -> Answer:
         value_unit="times faster",
         target=at_least(GAIN),
     )
-    return Answer(
+    return CaseFindings(
         (*parts, counted(tail), time),
         (
-            "These are dispatched operations, not kernels: on a GPU one fused or foreach operation is many launches. "
-            "PyTorch's default AdamW is a loop on CPUs and foreach on GPUs, so the plain count holds for CPUs.",
-            f"The whole UNet is measured where {NEEDED_GIBIBYTES} GiB of memory are free, else every fourth tensor.",
+            "Dispatched operations are not kernels: on a GPU one fused or foreach operation launches many kernels. "
+            "PyTorch's default AdamW is a loop on CPUs and foreach on GPUs, so the plain count is valid for CPUs only.",
+            f"The whole UNet is measured if {NEEDED_GIBIBYTES} GiB of memory are free, else every fourth tensor.",
         ),
     )
 
 
 CASE = Case(
     "tail",
-    "Tail of a step: optimiser, average, zero_grad",
-    "Plain: `torch.optim.AdamW` without arguments, the plain average, `zero_grad()`. Ours: the trainer's optimiser and "
-    "average. Both act on the same weights, gradients, moments and averages, in fp32, on one thread.",
-    answer,
+    "End of a step: optimizer, average, zero_grad",
+    "Plain: `torch.optim.AdamW` with default arguments, the plain average, `zero_grad()`. Ours: the trainer's "
+    "optimizer and average. Both use the same weights, gradients, moments and averages, in fp32, on one thread.",
+    measure,
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.case import Answer, Case, Setting
+from benchmarks.case import Case, CaseContext, CaseFindings
 from benchmarks.comparison import interleaved, times_faster
 from benchmarks.operations import seconds_of
 from benchmarks.plain import tokens as plain
@@ -20,7 +20,7 @@ CAPTIONS = 512
 
 
 def plain_tokenizer(folder: Path) -> Any:
-    """The plain tokenizer, with the same vocabulary in the files that it reads."""
+    """The plain tokenizer, with our vocabulary in the files that it reads."""
     vocabulary, merges = folder / "vocab.json", folder / "merges.txt"
     lines = gzip.decompress(vocabulary_file().read_bytes()).decode().split("\n")[1 : MERGES + 1]
     vocabulary.write_text(json.dumps(clip_tokenizer().get_vocab()))
@@ -29,19 +29,19 @@ def plain_tokenizer(folder: Path) -> Any:
 
 
 def captions(count: int) -> list[str]:
-    """So many different captions."""
+    """This many different captions."""
     texts = list(PHOTOGRAPHS.values())
     return [f"{texts[number % len(texts)]}, picture number {number}" for number in range(count)]
 
 
-def answer(setting: Setting) -> Answer:
-    """Captions one by one by the plain tokenizer, and in batches by ours."""
-    slow, fast = plain_tokenizer(setting.folder), clip_tokenizer()
-    texts = captions(32 if setting.quick else CAPTIONS)
+def measure(context: CaseContext) -> CaseFindings:
+    """Compares the plain tokenizer, one caption at a time, with ours in batches."""
+    slow, fast = plain_tokenizer(context.folder), clip_tokenizer()
+    texts = captions(32 if context.quick else CAPTIONS)
     if [plain.tokens(slow, text).tolist() for text in texts] != token_ids(fast, texts):
-        raise RuntimeError("the two tokenizers disagree")
+        raise RuntimeError("the two tokenizers give different ids")
 
-    def plainly() -> None:
+    def run_plain() -> None:
         for text in texts:
             plain.tokens(slow, text)
 
@@ -50,7 +50,9 @@ def answer(setting: Setting) -> Answer:
             for first in range(0, len(texts), batch):
                 token_ids(fast, texts[first : first + batch])
 
-        pairs = interleaved(lambda: seconds_of(plainly), lambda: seconds_of(ours), setting.turns(TURNS), setting.news)
+        pairs = interleaved(
+            lambda: seconds_of(run_plain), lambda: seconds_of(ours), context.turns(TURNS), context.report_progress
+        )
         return finding(
             f"in batches of {batch}",
             unit="µs a caption",
@@ -61,13 +63,13 @@ def answer(setting: Setting) -> Answer:
             target=None if target is None else at_least(target),
         )
 
-    return Answer((compared(4, None), compared(16, GAIN), compared(64, None)))
+    return CaseFindings((compared(4, None), compared(16, GAIN), compared(64, None)))
 
 
 CASE = Case(
     "tokenizer",
     "Tokenizer",
-    "Plain: transformers' `CLIPTokenizer`, one caption after the other, padded, as a tensor. Ours: `token_ids` on all "
-    "captions of a batch at once, on one thread. That both give the same numbers is checked first.",
-    answer,
+    "Plain: transformers' `CLIPTokenizer`, one caption at a time, padded, as a tensor. Ours: `token_ids` on all "
+    "captions of a batch at once, on one thread. The case first checks that both give the same ids.",
+    measure,
 )

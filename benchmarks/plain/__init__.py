@@ -1,1 +1,1 @@
-"""Holds the plain ways that ours are measured against, as an ordinary user would write them."""
+"""Plain implementations, as an ordinary user would write them; never edited together with ours."""

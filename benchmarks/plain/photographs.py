@@ -1,4 +1,4 @@
-"""Reads photographs with Pillow and torchvision's transforms, and tokenizes each sample."""
+"""Loads photographs with Pillow and torchvision's transforms, and tokenizes each sample by itself."""
 
 from io import BytesIO
 from typing import Any
@@ -21,13 +21,13 @@ class Photographs(StreamingDataset):  # type: ignore[misc]
         self.transform = transforms.Compose([transforms.Resize((image_size, image_size)), transforms.ToTensor()])
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        """image float32 [3, S, S] in [0, 1], captions int64 [77]."""
+        """A sample with image float32 [3, S, S] in [0, 1] and captions int64 [77]."""
         sample = super().__getitem__(index)
         image = Image.open(BytesIO(sample["image"])).convert("RGB")
         return {"image": self.transform(image), "captions": tokens(self.tokenizer, sample["caption"])}
 
 
 def loader_of(shards: str, image_size: int, batch_size: int, tokenizer: Any) -> Any:
-    """Batches, made in this process."""
+    """A loader that makes its batches in this process."""
     dataset = Photographs(shards, image_size, batch_size, tokenizer)
     return DataLoader(dataset, batch_size=batch_size, drop_last=True)

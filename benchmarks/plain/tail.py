@@ -1,4 +1,4 @@
-"""Steps the optimizer as PyTorch gives it by default, then the average, then clears the gradients."""
+"""Finishes a step with PyTorch's default optimizer, the plain average, and `zero_grad`."""
 
 from collections.abc import Sequence
 
@@ -9,14 +9,14 @@ from benchmarks.plain import average
 
 
 def optimizer_of(weights: Sequence[Tensor], learning_rate: float) -> torch.optim.Optimizer:
-    """AdamW without further arguments; on a CPU that is one tensor after the other."""
+    """AdamW with default arguments, which on a CPU updates one tensor at a time."""
     return torch.optim.AdamW(weights, lr=learning_rate)
 
 
 def finish_step(
     optimizer: torch.optim.Optimizer, averages: Sequence[Tensor], weights: Sequence[Tensor], smoothing: float
 ) -> None:
-    """All that is left to do once the gradients are there."""
+    """Completes a step after its backward pass."""
     optimizer.step()
     average.update(averages, weights, smoothing)
     optimizer.zero_grad()

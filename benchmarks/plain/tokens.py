@@ -8,12 +8,12 @@ from transformers import CLIPTokenizer
 
 
 def tokenizer_of(vocabulary: Path, merges: Path) -> Any:
-    """The tokenizer of Stable Diffusion 2, which pads with an exclamation mark."""
+    """Stable Diffusion 2's tokenizer, which pads with an exclamation mark."""
     return CLIPTokenizer(str(vocabulary), str(merges), pad_token="!", model_max_length=77)
 
 
 def tokens(tokenizer: Any, caption: str) -> Tensor:
-    """int64 [77] of one caption."""
+    """The token ids of one caption, int64 [77]."""
     encoded = tokenizer(
         caption, padding="max_length", max_length=tokenizer.model_max_length, truncation=True, return_tensors="pt"
     )

@@ -1,7 +1,6 @@
-"""Trains a model by a loop without a framework, with a clock around each step.
+"""Trains a model in a hand-written loop that times each step.
 
-It trains the same model with the same optimiser and the same one-operation average as ours, so that only the framework
-and the measuring differ.
+The model, the optimizer and the one-operation average are ours, so that only the framework and the measuring differ.
 """
 
 import time
@@ -22,7 +21,7 @@ def train(
     smoothing: float,
     steps: int,
 ) -> list[float]:
-    """Seconds of each step, from asking for its batch to the end of its average. `model` has forward and loss."""
+    """The seconds of each step, from the request for its batch to the end of its average."""
     weights = [weight.detach() for weight in model.parameters()]
     seconds = []
     for _ in range(steps):

@@ -56,7 +56,7 @@ def test_the_committed_results_have_every_case() -> None:
     ("arguments", "sentence"),
     [
         (["nonsense"], "no such case: nonsense"),
-        (["--quick"], "name another file"),
+        (["--quick"], "--quick needs --results FILE"),
     ],
 )
 def test_a_wrong_command_line_is_refused_with_a_sentence(

@@ -1,4 +1,4 @@
-"""Tests that batches are right and missing data is named, on real photographs and a real S3 server."""
+"""Tests the loaders' batches and the errors for missing data, with real photographs and a real S3 server."""
 
 import shutil
 import socket
@@ -13,7 +13,7 @@ from torch import Tensor
 from harness.addons.s3 import S3
 from sdbench_trainer.config import Encoding, Loader, TrainerConfig
 from sdbench_trainer.data import mds
-from sdbench_trainer.data.crop import square
+from sdbench_trainer.data.crop import crop_square
 from sdbench_trainer.data.mds import LATENTS_AHEAD, Share, canonical_nodes, samples_ahead, shard_loader
 from sdbench_trainer.data.remote import require_index, require_scheme
 from sdbench_trainer.data.synthetic import POOL, SyntheticImages
@@ -22,7 +22,7 @@ from sdbench_trainer.data.tokenizer import clip_tokenizer
 from sdbench_trainer.errors import ConfigInvalid, DataMissing
 from sdbench_trainer.model.stable_diffusion import Batch
 from sdbench_trainer.run import DataSource
-from sdbench_trainer.shards.building import Order, build, build_order
+from sdbench_trainer.shards.building import BuildRequest, build, build_shards
 from sdbench_trainer.shards.checking import check
 from sdbench_trainer.shards.encoders import Jpegs
 
@@ -51,13 +51,13 @@ def test_shards_with_fewer_images_than_a_global_batch_are_refused_with_both_numb
     shards: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     cache = tmp_path_factory.mktemp("cache")
-    with pytest.raises(DataMissing, match=r"hold \d+ images, fewer than one global batch of 4096"):
+    with pytest.raises(DataMissing, match=r"hold \d+ samples, fewer than one global batch of 4096"):
         shard_loader(
             DataSource(local=str(shards)), share(per_device=4096), config(), clip_tokenizer(), nodes=1, cache=cache
         )
 
 
-def test_shards_with_too_few_images_to_be_divided_are_refused(
+def test_shards_with_fewer_images_than_canonical_nodes_are_refused(
     pictures: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("few")
@@ -65,7 +65,7 @@ def test_shards_with_too_few_images_to_be_divided_are_refused(
         shutil.copy(name, folder)
         shutil.copy(name.with_suffix(".txt"), folder)
     build(folder, folder / "shards", overwrite=False)
-    with pytest.raises(DataMissing, match="hold 10 images; at least 64 are needed"):
+    with pytest.raises(DataMissing, match=r"hold 10 samples, but loader.canonicalNodes needs at least 64"):
         shard_loader(
             DataSource(local=str(folder / "shards")),
             share(),
@@ -76,28 +76,28 @@ def test_shards_with_too_few_images_to_be_divided_are_refused(
         )
 
 
-def test_a_folder_without_shards_is_named(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_the_error_for_a_folder_without_shards_names_it(tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("empty")
     with pytest.raises(DataMissing, match=f"No shards at {folder}"):
         shard_loader(DataSource(local=str(folder)), share(), config(), clip_tokenizer(), nodes=1, cache=folder)
 
 
-def test_the_picture_keeps_its_aspect_and_loses_its_edges() -> None:
+def test_a_crop_keeps_the_aspect_ratio_and_drops_the_edges() -> None:
     image = torch.zeros(3, 100, 300, dtype=torch.uint8)
     image[:, :, 100:200] = 200
-    cropped = square(image, 64)
+    cropped = crop_square(image, 64)
     assert tuple(cropped.shape) == (64, 64, 3)
     assert cropped.is_contiguous()
     assert bool((cropped == 200).all())
 
 
-def test_downscaling_is_antialiased_as_pillow_does_it(pictures: Path) -> None:
+def test_downscaling_is_antialiased_like_that_of_pillow(pictures: Path) -> None:
     with Image.open(next(iter(sorted(pictures.glob("chelsea*.jpg"))))) as picture:
         wanted = torch.frombuffer(
             bytearray(picture.resize((64, 64), Image.Resampling.BILINEAR).tobytes()), dtype=torch.uint8
         )
         whole = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8).view(256, 256, 3).permute(2, 0, 1)
-    found = square(whole, 64).flatten()
+    found = crop_square(whole, 64).flatten()
     assert (found.int() - wanted.int()).abs().max() <= 2
 
 
@@ -132,7 +132,7 @@ def test_synthetic_images_are_the_same_on_any_number_of_ranks() -> None:
         (Encoding.ONLINE, Loader(predownload_samples=5, cache_limit_gibibytes=1), 5),
     ],
 )
-def test_latents_are_prepared_far_ahead_where_all_may_be_kept(
+def test_latents_are_prepared_far_ahead_if_the_cache_has_no_limit(
     encoding: Encoding, loader: Loader, ahead: int | None
 ) -> None:
     assert samples_ahead(TrainerConfig(encoding=encoding, loader=loader)) == ahead
@@ -143,26 +143,26 @@ def dividing(canonical_nodes: int | None) -> TrainerConfig:
 
 
 @pytest.mark.parametrize(("nodes", "canonical"), [(1, 64), (2, 64), (32, 64), (128, 64), (3, 3), (96, 96)])
-def test_usual_node_counts_divide_the_shards_alike(nodes: int, canonical: int) -> None:
+def test_usual_node_counts_divide_the_shards_into_the_same_parts(nodes: int, canonical: int) -> None:
     assert canonical_nodes(dividing(None), nodes) == canonical
 
 
-@pytest.mark.parametrize(("nodes", "asked"), [(4, 1), (4, 2), (4, 4), (4, 12), (1, 7)])
-def test_a_division_that_fits_the_pods_is_taken(nodes: int, asked: int) -> None:
-    assert canonical_nodes(dividing(asked), nodes) == asked
+@pytest.mark.parametrize(("nodes", "canonical"), [(4, 1), (4, 2), (4, 4), (4, 12), (1, 7)])
+def test_canonical_nodes_that_fit_the_pods_are_used(nodes: int, canonical: int) -> None:
+    assert canonical_nodes(dividing(canonical), nodes) == canonical
 
 
-def test_a_division_that_does_not_fit_the_pods_is_refused() -> None:
+def test_canonical_nodes_that_do_not_fit_the_pods_are_refused() -> None:
     with pytest.raises(ConfigInvalid, match="canonicalNodes: 6 is neither a multiple nor a divisor of the 4 pods"):
         canonical_nodes(dividing(6), 4)
 
 
-def test_images_larger_than_the_shards_hold_are_refused(
+def test_shards_with_images_smaller_than_image_size_are_refused(
     pictures: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("squares")
-    build_order(Order(str(pictures), folder / "shards", encoder=Jpegs(32)))
-    with pytest.raises(ConfigInvalid, match="their images are 32 pixels wide, and imageSize is 64"):
+    build_shards(BuildRequest(str(pictures), folder / "shards", encoder=Jpegs(32)))
+    with pytest.raises(ConfigInvalid, match="their images are stored with 32 pixels, but imageSize is 64"):
         shard_loader(
             DataSource(local=str(folder / "shards")),
             share(),
@@ -173,7 +173,7 @@ def test_images_larger_than_the_shards_hold_are_refused(
         )
 
 
-def test_the_wrapper_counts_waiting_for_the_first_batch_the_next_and_the_end() -> None:
+def test_a_timed_loader_adds_up_the_waits_for_every_batch_and_for_the_end() -> None:
     clock = iter(range(0, 1000, 10))
     batches: list[Batch] = [{}, {}]
     loader = TimedLoader(batches, clock=lambda: float(next(clock)))
@@ -182,7 +182,7 @@ def test_the_wrapper_counts_waiting_for_the_first_batch_the_next_and_the_end() -
     assert len(loader) == 2
 
 
-def test_the_wrapper_answers_as_what_it_wraps() -> None:
+def test_a_timed_loader_has_the_attributes_of_the_wrapped_loader() -> None:
     pool = SyntheticImages(share(), clip_tokenizer())
     loader = TimedLoader(pool)
     assert loader.batch_size == 4
@@ -200,13 +200,13 @@ def remote(s3: S3, shards: Path, monkeypatch: pytest.MonkeyPatch) -> DataSource:
     return DataSource(remote="s3://data/photographs", endpoint=s3.endpoint, region="here")
 
 
-def test_an_index_that_is_there_is_found(remote: DataSource) -> None:
+def test_an_existing_index_is_found(remote: DataSource) -> None:
     require_index(remote)
     require_index(remote.model_copy(update={"remote": "s3://data/photographs/"}))
 
 
 @pytest.mark.parametrize("place", ["s3://nowhere/photographs", "s3://data/empty", "s3://data"])
-def test_an_index_that_is_not_there_is_named_with_its_place(remote: DataSource, place: str) -> None:
+def test_the_error_for_a_missing_index_names_the_remote(remote: DataSource, place: str) -> None:
     with pytest.raises(DataMissing, match=f"^No shards at {place}: "):
         require_index(remote.model_copy(update={"remote": place}))
 
@@ -220,20 +220,18 @@ def test_the_knobs_of_the_loader_reach_streaming(remote: DataSource, tmp_path_fa
     assert (dataset.num_canonical_nodes, dataset.predownload, dataset.cache_limit) == (2, 12, 1 << 30)
 
 
-def test_a_limit_of_the_cache_never_removes_shards_of_this_machine(
-    shards: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_the_cache_limit_does_not_apply_to_local_shards(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     knobs = config(loader={"cacheLimitGibibytes": 1})
     cache = tmp_path_factory.mktemp("cache")
     loader = shard_loader(DataSource(local=str(shards)), share(), knobs, clip_tokenizer(), nodes=1, cache=cache)
     assert loader.dataset.cache_limit is None
 
 
-def test_a_cache_too_small_for_the_shards_is_a_wrong_configuration(
+def test_a_cache_limit_too_small_for_the_shards_is_an_invalid_configuration(
     remote: DataSource, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     monkeypatch.setattr(mds, "GIBIBYTE", 1 << 20)
-    with pytest.raises(ConfigInvalid, match=r"^loader.cacheLimitGibibytes 1 is too little for"):
+    with pytest.raises(ConfigInvalid, match=r"^loader.cacheLimitGibibytes 1 is too small for"):
         shard_loader(
             remote,
             share(),
@@ -247,33 +245,33 @@ def test_a_cache_too_small_for_the_shards_is_a_wrong_configuration(
 @pytest.mark.parametrize(
     ("remote_place", "words"),
     [
-        ("ftp://host/shards", "begins with none of s3://, gs://, oci://, azure://, azure-dl://, hf://"),
-        ("shards", "begins with none of"),
-        ("oci://bucket/shards", "needs the Python package oci, which the trainer's image lacks"),
+        ("ftp://host/shards", "must begin with one of s3://, gs://, oci://, azure://, azure-dl://, hf://"),
+        ("shards", "must begin with one of"),
+        ("oci://bucket/shards", "needs the Python package oci, which this image lacks"),
     ],
 )
-def test_a_remote_that_cannot_be_read_here_is_refused(remote_place: str, words: str) -> None:
+def test_a_remote_of_an_unsupported_scheme_is_refused(remote_place: str, words: str) -> None:
     with pytest.raises(ConfigInvalid, match=words):
         require_index(DataSource(remote=remote_place))
 
 
 @pytest.mark.parametrize("scheme", ["s3", "gs", "azure", "azure-dl", "hf"])
-def test_remotes_whose_packages_are_here_are_known(scheme: str) -> None:
+def test_remotes_whose_packages_are_installed_are_accepted(scheme: str) -> None:
     require_scheme(f"{scheme}://bucket/shards")
 
 
-def test_remote_shards_are_checked_as_those_of_a_folder(remote: DataSource, shards: Path) -> None:
+def test_checking_a_remote_gives_the_same_result_as_checking_its_folder(remote: DataSource, shards: Path) -> None:
     assert remote.remote is not None
     assert check(remote.remote) == check(str(shards))
 
 
-def test_wrong_credentials_are_called_so(remote: DataSource, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_for_wrong_credentials_says_so(remote: DataSource, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     with pytest.raises(DataMissing, match="check the credentials"):
         require_index(remote)
 
 
-def test_a_server_that_is_down_is_named(remote: DataSource) -> None:
+def test_the_error_for_an_unreachable_server_names_it(remote: DataSource) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         endpoint = f"http://127.0.0.1:{taken.getsockname()[1]}"

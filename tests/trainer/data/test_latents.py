@@ -1,4 +1,4 @@
-"""Tests that training from precomputed latents is the same training as from photographs."""
+"""Tests that training from precomputed latents equals training from the same photographs."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from sdbench_trainer.model.noise import draws
 from sdbench_trainer.model.stable_diffusion import Batch
 from sdbench_trainer.report import ExitCode
 from sdbench_trainer.run import RunConfig
-from sdbench_trainer.shards.building import Order, build_order
+from sdbench_trainer.shards.building import BuildRequest, build_shards
 from sdbench_trainer.shards.encoders import Latents
 from sdbench_trainer.train import build_parts, images
 from trainer.launching import launched, run_config
@@ -29,9 +29,9 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def latents(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same photographs as the fixture `shards`, as latents."""
+    """The photographs of the fixture `shards`, stored as latents."""
     out = tmp_path_factory.mktemp("latents") / "shards"
-    build_order(Order(str(pictures), out, encoder=Latents(SIDE, Model.TINY, 17, FrozenPrecision.FP32)))
+    build_shards(BuildRequest(str(pictures), out, encoder=Latents(SIDE, Model.TINY, 17, FrozenPrecision.FP32)))
     return out
 
 
@@ -42,15 +42,15 @@ def config(folder: Path | None, encoding: Encoding, **knobs: Any) -> dict[str, A
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What a model makes of some batches, none of which is trained on."""
+class ModelOutputs:
+    """The outputs of an untrained model for some batches."""
 
     losses: list[float]
     draws: list[list[int]]
     latents: Tensor
 
 
-def seen(folder: Path | None, encoding: Encoding, scratch: Path) -> Seen:
+def model_outputs(folder: Path | None, encoding: Encoding, scratch: Path) -> ModelOutputs:
     parts = build_parts(RunConfig.model_validate(config(folder, encoding)), RankPlace(scratch=scratch), CPU)
     model: Any = parts.model
     noisy: list[Tensor] = []
@@ -59,7 +59,7 @@ def seen(folder: Path | None, encoding: Encoding, scratch: Path) -> Seen:
     with torch.no_grad():
         losses = [float(model.loss(model(batch), batch)) for batch in batches]
     latents = [clean(one, batch, model.frozen_parts.alphas) for one, batch in zip(noisy, batches, strict=True)]
-    return Seen(losses, [batch["draw"].tolist() for batch in batches], torch.cat(latents))
+    return ModelOutputs(losses, [batch["draw"].tolist() for batch in batches], torch.cat(latents))
 
 
 def epochs(loader: Any) -> Iterator[Batch]:
@@ -69,19 +69,19 @@ def epochs(loader: Any) -> Iterator[Batch]:
 
 
 def clean(noisy: Tensor, batch: Batch, alphas: Tensor) -> Tensor:
-    """The scaled latents that the UNet saw, its noise taken off again."""
+    """The scaled latents, recovered by removing the noise from the UNet's input."""
     drawn = draws(batch["draw"].tolist(), tuple(noisy.shape[1:]), CPU)  # type: ignore[arg-type]
     signal = alphas[drawn.timesteps].view(-1, 1, 1, 1)
     scaled: Tensor = (noisy - (1 - signal).sqrt() * drawn.noise) / signal.sqrt()
     return scaled
 
 
-def test_the_losses_and_the_scaled_latents_are_those_of_online_encoding(
+def test_losses_and_scaled_latents_equal_those_of_online_encoding(
     shards: Path, latents: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     scratch = tmp_path_factory.mktemp("scratch")
-    online = seen(shards, Encoding.ONLINE, scratch)
-    precomputed = seen(latents, Encoding.PRECOMPUTED, scratch)
+    online = model_outputs(shards, Encoding.ONLINE, scratch)
+    precomputed = model_outputs(latents, Encoding.PRECOMPUTED, scratch)
     assert precomputed.draws == online.draws
     assert len(set(map(tuple, online.draws))) == BATCHES
     assert precomputed.losses == pytest.approx(online.losses, rel=1e-5)
@@ -91,8 +91,8 @@ def test_the_losses_and_the_scaled_latents_are_those_of_online_encoding(
     assert (precomputed.latents - online.latents).abs().max() < 0.01
 
 
-def test_synthetic_latents_have_a_loss_near_that_of_guessing_nothing(tmp_path_factory: pytest.TempPathFactory) -> None:
-    synthetic = seen(None, Encoding.PRECOMPUTED, tmp_path_factory.mktemp("scratch"))
+def test_synthetic_latents_have_the_loss_of_an_untrained_model(tmp_path_factory: pytest.TempPathFactory) -> None:
+    synthetic = model_outputs(None, Encoding.PRECOMPUTED, tmp_path_factory.mktemp("scratch"))
     assert synthetic.losses == pytest.approx([1.0] * BATCHES, abs=0.5)
 
 
@@ -107,13 +107,13 @@ def test_a_run_trains_from_latents(latents: Path) -> None:
 @pytest.mark.parametrize(
     ("knobs", "words"),
     [
-        ({"imageSize": 128}, "of imageSize 64, and the run's is 128"),
-        ({"model": "sd2-base"}, "of model tiny, and the run's is sd2-base"),
-        ({"seed": 3}, "of the weights of seed 17, and the run's is 3"),
-        ({"encoding": Encoding.ONLINE}, "they hold latents, not photographs: set encoding: precomputed"),
+        ({"imageSize": 128}, "have imageSize 64, but the run has 128"),
+        ({"model": "sd2-base"}, "come from model tiny, but the run trains sd2-base"),
+        ({"seed": 3}, "come from weights of seed 17, but the run has seed 3"),
+        ({"encoding": Encoding.ONLINE}, "they hold latents, not photographs; set encoding: precomputed"),
     ],
 )
-def test_latents_of_something_else_are_refused(
+def test_latents_that_do_not_match_the_run_are_refused(
     latents: Path, knobs: dict[str, Any], words: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     run = RunConfig.model_validate(config(latents, **{"encoding": Encoding.PRECOMPUTED, **knobs}))

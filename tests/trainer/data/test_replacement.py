@@ -1,4 +1,4 @@
-"""Tests that unreadable samples are replaced and counted, and that too many end the run."""
+"""Tests that unreadable samples are replaced and counted, and that too many of them end the run."""
 
 from collections.abc import Callable
 from itertools import islice
@@ -63,14 +63,14 @@ def test_a_damaged_sample_is_replaced_by_the_next_and_keeps_its_own_draw(folder:
     assert len({sample["draw"] for sample in found}) == 5
 
 
-def test_where_nothing_near_can_be_read_a_grey_picture_stands(folder: Path) -> None:
+def test_a_grey_picture_replaces_a_sample_if_the_next_ones_are_unreadable(folder: Path) -> None:
     dataset = ShardedImages(64, 7, local=str(images(folder, [b"no picture"] * 20)), batch_size=1)
     sample = dataset[11]
     assert (sample["caption"], sample[REPLACED]) == ("", 1)
     assert bool((sample["image"] == GREY).all())
 
 
-def test_a_shard_whose_file_is_cut_loses_its_end_only(folder: Path, jpegs: list[bytes]) -> None:
+def test_a_truncated_shard_loses_only_its_last_samples(folder: Path, jpegs: list[bytes]) -> None:
     shard = images(folder, jpegs[:40]) / "shard.00000.mds"
     shard.write_bytes(shard.read_bytes()[: shard.stat().st_size // 2])
     dataset = ShardedImages(64, 7, local=str(folder), batch_size=1)
@@ -86,7 +86,7 @@ def latents(folder: Path, edges: list[int]) -> Path:
     return write(folder, made, {"moments": "bytes", "tokens": "bytes"})
 
 
-def test_latents_of_another_size_are_replaced(folder: Path) -> None:
+def test_latents_of_the_wrong_size_are_replaced(folder: Path) -> None:
     dataset = ShardedLatents(64, 7, EMPTY, local=str(latents(folder, [8, 4, 8, 8])), batch_size=1)
     batch = collated_latents([dataset[number] for number in range(4)], 8)
     assert batch["moments"].dtype == torch.float16
@@ -95,9 +95,9 @@ def test_latents_of_another_size_are_replaced(folder: Path) -> None:
     assert batch[REPLACED] == 1
 
 
-def test_latents_of_nobody_are_refused(folder: Path) -> None:
+def test_latents_without_a_description_are_refused(folder: Path) -> None:
     config = TrainerConfig.model_validate({"model": "tiny", "imageSize": 64, "encoding": "precomputed"})
-    with pytest.raises(ConfigInvalid, match="do not say which model and seed"):
+    with pytest.raises(ConfigInvalid, match="does not say which model and seed"):
         shard_loader(
             DataSource(local=str(latents(folder, [8] * 70))),
             Share(64, 4, 0, 1, 7),
@@ -109,9 +109,7 @@ def test_latents_of_nobody_are_refused(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_the_count_travels_with_the_batches_and_does_not_reach_the_trainer(
-    folder: Path, jpegs: list[bytes], workers: int
-) -> None:
+def test_the_timed_loader_takes_the_count_out_of_the_batches(folder: Path, jpegs: list[bytes], workers: int) -> None:
     contents = [b"no picture" if number % 8 == 5 else jpeg for number, jpeg in enumerate(jpegs[:128])]
     config = TrainerConfig.model_validate(
         {"model": "tiny", "imageSize": 64, "loader": {"workers": workers, "canonicalNodes": 1}}
@@ -121,12 +119,12 @@ def test_the_count_travels_with_the_batches_and_does_not_reach_the_trainer(
     loader = TimedLoader(inner)
     batches = list(loader)
     assert len(batches) == 16
-    assert loader.replaced.own == 16
+    assert loader.replaced.on_this_rank == 16
     assert {name for batch in batches for name in batch} == {"image", "tokens", "draw"}
 
 
 class Store:
-    """The counter that ranks share."""
+    """The counter that all ranks share."""
 
     def __init__(self) -> None:
         self.sum = 0
@@ -136,19 +134,19 @@ class Store:
         return self.sum
 
 
-def test_a_run_ends_once_all_ranks_together_have_too_many() -> None:
+def test_a_run_ends_once_all_ranks_together_exceed_the_limit() -> None:
     store = Store()
     ranks = [Replaced(planned=1_000, store=store) for _ in range(3)]
     for rank in ranks:
         rank.add(0)
         rank.add(3)
     ranks[1].add(1)
-    with pytest.raises(DataMissing, match=r"^11 samples are already unreadable, over 1% of the run's 1000; .*check"):
+    with pytest.raises(DataMissing, match=r"^11 samples are already unreadable, over 1% of the run's 1000\. .*check"):
         ranks[2].add(1)
-    assert [rank.own for rank in ranks] == [3, 4, 4]
+    assert [rank.on_this_rank for rank in ranks] == [3, 4, 4]
 
 
-def test_a_run_of_unknown_length_is_judged_at_its_end() -> None:
+def test_a_run_of_unknown_length_is_checked_at_its_end() -> None:
     config = TrainerConfig.model_validate({"window": {"warmupBatches": 5, "batches": 20}})
     timed = TrainerConfig.model_validate({"window": {"warmupBatches": 5, "batches": 20, "warmupSeconds": 9}})
     assert planned_samples(config, 8) == 200
@@ -191,7 +189,7 @@ def test_two_ranks_with_too_many_damaged_samples_exit_65_before_the_end(folder: 
         (
             {"jpg": "bytes", "caption": "str"},
             {"jpg": b"x", "caption": ""},
-            "columns are caption, jpg; image and caption",
+            "have the columns caption, jpg, but need image and caption",
         ),
         ({"moments": "bytes", "tokens": "bytes"}, {"moments": b"x", "tokens": b"y"}, "set encoding: precomputed"),
     ],
@@ -205,7 +203,7 @@ def test_shards_with_other_columns_are_refused(
         shard_loader(source, Share(64, 4, 0, 1, 7), config, clip_tokenizer(), nodes=1, cache=folder)
 
 
-def test_shards_of_others_with_decoded_images_are_read(folder: Path, jpegs: list[bytes]) -> None:
+def test_shards_from_other_tools_with_image_columns_are_read(folder: Path, jpegs: list[bytes]) -> None:
     from io import BytesIO
 
     from PIL import Image

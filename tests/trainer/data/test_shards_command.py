@@ -1,4 +1,4 @@
-"""Tests that `sdbench-trainer shards build` does what its help says."""
+"""Tests the command line of `sdbench-trainer shards build` and `shards check` in processes of their own."""
 
 import json
 import os
@@ -53,18 +53,18 @@ def test_photographs_become_shards_and_unreadable_ones_are_named_and_counted(fol
     assert not list(folder.parent.glob(".*unfinished"))
 
 
-def test_a_folder_without_one_readable_image_exits_65_with_a_sentence(folder: Path) -> None:
+def test_a_folder_without_readable_images_exits_65_with_an_explanation(folder: Path) -> None:
     only = folder / "only"
     only.mkdir()
     (only / "broken.jpg").write_text("this is no picture")
     ended = ran("shards", "build", only, folder / "out")
     assert ended.returncode == 65
-    assert "None of 1 things" in ended.stderr
+    assert "None of the 1 entries" in ended.stderr
     assert "broken.jpg" in ended.stderr
     assert not (folder / "out").exists()
 
 
-def test_an_existing_output_is_refused_and_replaced_on_demand(folder: Path) -> None:
+def test_an_existing_output_is_refused_unless_overwrite_is_given(folder: Path) -> None:
     out = folder / "out"
     out.mkdir()
     (out / "old").write_text("old")
@@ -83,7 +83,7 @@ def children(process: subprocess.Popen[bytes]) -> list[int]:
     return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
 
 
-def test_ctrl_c_keeps_whole_parts_and_leaves_no_process(folder: Path) -> None:
+def test_ctrl_c_keeps_finished_parts_and_leaves_no_process(folder: Path) -> None:
     many, out = folder / "many", folder / "out"
     many.mkdir()
     for number in range(8 * PART_ITEMS):
@@ -98,7 +98,7 @@ def test_ctrl_c_keeps_whole_parts_and_leaves_no_process(folder: Path) -> None:
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert said.decode().endswith("Interrupted; the same command goes on from here.\n")
+    assert said.decode().endswith("Interrupted. Repeat the same command to continue.\n")
     assert len(workers) == 2
     assert not any(alive(pid) for pid in workers)
     assert (first / "index.json").exists()
@@ -115,14 +115,14 @@ def test_shards_of_latents_are_built_and_checked(folder: Path) -> None:
     assert rows == {"samples": "2 (precomputed)", "unreadable": "0", "images": "64×64", "empty": "0", "bytes": "2356"}
 
 
-def test_a_check_names_what_cannot_be_read_and_exits_65(folder: Path) -> None:
+def test_a_check_names_unreadable_samples_and_exits_65(folder: Path) -> None:
     with MDSWriter(columns={"image": "bytes", "caption": "str"}, out=str(folder / "shards")) as writer:
         for content in ((folder / "chelsea-00.jpg").read_bytes(), b"", *[b"no picture"] * 11):
             writer.write({"image": content, "caption": ""})
     checked = ran("shards", "check", folder / "shards", "--unreadable", folder / "list.jsonl")
     assert checked.returncode == 65
-    assert "Sample 1: empty-file the file has no bytes\n" in checked.stderr
-    assert f"… and 2 more; all in {folder / 'list.jsonl'}.\n" in checked.stderr
+    assert "Sample 1: empty-file (the file is empty)\n" in checked.stderr
+    assert f"… and 2 more. {folder / 'list.jsonl'} lists all.\n" in checked.stderr
     assert "unreadable      12\n" in checked.stdout
     assert "empty captions  1\n" in checked.stdout
     assert len((folder / "list.jsonl").read_text().splitlines()) == 12
@@ -132,15 +132,15 @@ def test_a_check_names_what_cannot_be_read_and_exits_65(folder: Path) -> None:
     ("arguments", "code", "words"),
     [
         (("build", "x", "y", "--latents"), 2, "--latents needs --image-size"),
-        (("build", "x", "y", "--image-size", "65"), 2, "a multiple of 32"),
-        (("build", "x", "y", "--workers", "0"), 2, "at least 1"),
-        (("build", "absent", "y"), 65, "There is no absent."),
-        (("build", "x", "y", "--latents", "--image-size", "64", "--device", "tpu"), 64, "it is cpu, cuda or cuda:N"),
+        (("build", "x", "y", "--image-size", "65"), 2, "65 is not a multiple of 32 from 32 to 1024"),
+        (("build", "x", "y", "--workers", "0"), 2, "0 is not a whole number of at least 1"),
+        (("build", "absent", "y"), 65, "SOURCE absent does not exist."),
+        (("build", "x", "y", "--latents", "--image-size", "64", "--device", "tpu"), 64, "Use cpu, cuda or cuda:N"),
         (("build", "x", "y", "--latents", "--image-size", "64", "--precision", "fp16"), 64, "needs a GPU"),
         (("check", "absent"), 65, "No shards at absent"),
     ],
 )
-def test_what_cannot_be_done_is_a_sentence(
+def test_an_invalid_request_is_refused_with_an_explanation(
     arguments: tuple[str, ...], code: int, words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
@@ -151,7 +151,7 @@ def test_what_cannot_be_done_is_a_sentence(
     assert words in capsys.readouterr().err
 
 
-def test_the_help_says_where_captions_come_from_and_needs_no_torch() -> None:
+def test_the_help_says_where_captions_come_from() -> None:
     ended = ran("shards", "build", "--help")
     assert ended.returncode == 0
-    assert "a caption stands in a .txt" in ended.stdout
+    assert "captions are in .txt or .json files" in ended.stdout

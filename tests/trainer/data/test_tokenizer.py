@@ -1,4 +1,4 @@
-"""Tests that captions are encoded as CLIP does it, by known ids and by transformers' own tokenizer."""
+"""Tests the tokenizer against known ids and against transformers' CLIP tokenizer."""
 
 import json
 from pathlib import Path
@@ -37,13 +37,13 @@ def test_known_captions_have_their_known_ids(caption: str) -> None:
     assert len(ids) == CONTEXT
 
 
-def test_a_long_caption_is_cut_and_still_ends() -> None:
+def test_a_long_caption_is_truncated_and_keeps_its_end_token() -> None:
     (ids,) = token_ids(TOKENIZER, ["many words " * 100])
     assert len(ids) == CONTEXT
     assert ids[-1] == 49407
 
 
-def test_it_agrees_with_transformers(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_ids_agree_with_transformers(tmp_path_factory: pytest.TempPathFactory) -> None:
     from transformers import CLIPTokenizerFast
 
     folder = vocabulary(tmp_path_factory.mktemp("clip"))
@@ -53,7 +53,7 @@ def test_it_agrees_with_transformers(tmp_path_factory: pytest.TempPathFactory) -
 
 
 def vocabulary(folder: Path) -> Path:
-    """The files that transformers wants."""
+    """A folder with the vocabulary files that transformers reads."""
     model = json.loads(TOKENIZER.to_str())["model"]
     (folder / "vocab.json").write_text(json.dumps(model["vocab"]))
     merges = "\n".join(" ".join(pair) for pair in model["merges"])

@@ -1,4 +1,4 @@
-"""Tests that the clients that read shards trust whom the CA bundle names, and nobody else."""
+"""Tests that the clients that read shards trust the administrator's CA bundle and no other authority."""
 
 import os
 import shutil
@@ -19,21 +19,21 @@ from sdbench_trainer.run import DataSource
 
 HOST = "127.0.0.1"
 
-ASKED_FIRST = """
+INDEX_REQUEST = """
 from sdbench_trainer.data.remote import require_index
-from sdbench_trainer.run import Source
-require_index(Source(remote="{remote}", endpoint="{endpoint}", region="here"))
+from sdbench_trainer.run import DataSource
+require_index(DataSource(remote="{remote}", endpoint="{endpoint}", region="here"))
 """
-STREAMED = """
+STREAMING = """
 from streaming import StreamingDataset
 sample = StreamingDataset(remote="{remote}", local="{local}", batch_size=1, download_retry=1)[0]
-assert sample, "there is nothing in it"
+assert sample, "the sample is empty"
 """
 
 
 @dataclass(frozen=True)
 class Store:
-    """An S3 server behind TLS, with shards, and the certificate of its authority."""
+    """An S3 server that serves shards over TLS, and the certificate of its authority."""
 
     server: S3
     authority: Path
@@ -49,7 +49,7 @@ def store(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[St
 
 
 def ran(program: str, store: Store, local: Path, trusted: Path | None) -> subprocess.CompletedProcess[str]:
-    """A program in a process with the variables of a rank; `trusted` is the CA bundle, if there is one."""
+    """Runs a program with the environment of a rank; `trusted` is the CA bundle, if there is one."""
     source = DataSource(remote="s3://bucket/photographs", endpoint=store.server.endpoint, region="here")
     keys = {"AWS_ACCESS_KEY_ID": store.server.access_key, "AWS_SECRET_ACCESS_KEY": store.server.secret_key}
     environment = {name: value for name, value in os.environ.items() if name not in CA_VARIABLES}
@@ -59,8 +59,8 @@ def ran(program: str, store: Store, local: Path, trusted: Path | None) -> subpro
     return subprocess.run([sys.executable, "-c", text], env=environment, capture_output=True, text=True, timeout=180)
 
 
-@pytest.mark.parametrize("program", [ASKED_FIRST, STREAMED], ids=["asked first", "streamed"])
-def test_shards_are_read_from_a_server_of_the_administrators_authority(
+@pytest.mark.parametrize("program", [INDEX_REQUEST, STREAMING], ids=["index request", "streaming"])
+def test_shards_are_read_from_a_server_whose_authority_is_in_the_bundle(
     store: Store, tmp_path: Path, program: str
 ) -> None:
     done = ran(program, store, tmp_path / "local", store.authority)
@@ -69,10 +69,10 @@ def test_shards_are_read_from_a_server_of_the_administrators_authority(
 
 @pytest.mark.parametrize(
     ("program", "sentence"),
-    [(ASKED_FIRST, "its authority is not in the CA bundle"), (STREAMED, "CERTIFICATE_VERIFY_FAILED")],
-    ids=["asked first", "streamed"],
+    [(INDEX_REQUEST, "add its authority to the CA bundle"), (STREAMING, "CERTIFICATE_VERIFY_FAILED")],
+    ids=["index request", "streaming"],
 )
-def test_a_server_of_another_authority_is_not_believed(
+def test_a_server_whose_authority_is_not_in_the_bundle_is_rejected(
     store: Store, tmp_path: Path, program: str, sentence: str
 ) -> None:
     other = Authority(tmp_path / "other").certificate

@@ -1,4 +1,7 @@
-"""Tests that shards cannot run a program by a column that would be unpickled."""
+"""Tests that shards cannot run code: a column that would have to be unpickled is refused.
+
+Unpickling runs whatever the shards say, and whoever writes to a bucket chooses its shards.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +18,7 @@ SAMPLES = 4
 
 
 class Trap:
-    """What makes a file when it is unpickled."""
+    """Creates a file when it is unpickled."""
 
     def __init__(self, sprung: Path) -> None:
         self.sprung = sprung
@@ -26,7 +29,7 @@ class Trap:
 
 @pytest.fixture
 def sprung(tmp_path: Path) -> Path:
-    """The file that a trap makes."""
+    """The file that a trap creates."""
     return tmp_path / "sprung"
 
 
@@ -55,6 +58,6 @@ def test_what_would_be_unpickled_is_refused_before_it_is_read(
     assert not sprung.exists()
 
 
-def test_the_trap_would_spring(shards: str, sprung: Path) -> None:
+def test_the_trap_works_where_unpickling_is_allowed(shards: str, sprung: Path) -> None:
     read_by_training(shards, allow_unsafe_types=True)
     assert sprung.exists()

@@ -109,14 +109,14 @@ def test_the_load_is_what_neither_idled_nor_was_ours() -> None:
 def test_a_load_that_cannot_be_read_is_said_to_be_unknown() -> None:
     assert load_between(None, None) is None
     unseen = case("first").model_copy(update={"load": None})
-    assert "nobody saw what others used" in page(Results(machine=MACHINE, quick=False, cases=(unseen,)))
+    assert "the CPU time of other processes is unknown" in page(Results(machine=MACHINE, quick=False, cases=(unseen,)))
 
 
 def test_the_page_shows_every_finding_with_machine_load_and_target() -> None:
     text = page(Results(machine=MACHINE, quick=False, cases=(case("first"),)))
     assert "| update | 12 ms | 1 ms | 12 [11, 13] times faster | ≥ 10 | met |" in text
     assert "Some CPU, 2 cores, 24 GiB, AVX2, 1 thread;" in text
-    assert "others used 25.0% of the machine's CPU time, and the hypervisor kept back 1.0%" in text
+    assert "other processes used 25.0% of the machine's CPU time, and the hypervisor withheld 1.0%" in text
     assert "* A note." in text
 
 

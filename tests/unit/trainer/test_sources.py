@@ -87,7 +87,7 @@ def test_a_folder_is_searched_in_order_and_what_is_no_image_is_counted(folder: P
 def test_what_is_being_built_inside_the_source_is_not_read(folder: Path) -> None:
     write(folder, {"a.jpg": "a", "out/b.jpg": "b", ".out.unfinished/c.jpg": "c"})
     own = frozenset((folder / "out", folder / ".out.unfinished"))
-    assert list(captions(source_at(str(folder), Columns(), without=own))) == ["a"]
+    assert list(captions(source_at(str(folder), Columns(), exclude=own))) == ["a"]
 
 
 @pytest.mark.parametrize(
@@ -202,15 +202,15 @@ def test_braces_stand_for_what_a_shell_makes_of_them(pattern: str, names: list[s
     ("files", "place", "told", "words"),
     [
         ({"a.csv": "file,caption\n", "b.jsonl": ""}, "", None, "holds 2 tables"),
-        ({"a.csv": "path,caption\nx.jpg,x\n"}, "", None, "has no column file but path, caption; .* --file-column"),
-        ({"a.csv": b"file,caption\n\xff\xfe,x\n"}, "", None, "cannot be read as UTF-8 CSV"),
-        ({"a.jpg": "x"}, "a.jpg", None, "is one image; name the folder"),
-        ({"a.docx": "x"}, "a.docx", None, "in no known format"),
-        ({}, "absent", None, "There is no .*absent"),
-        ({"0.tar": "x"}, "{0..1}.tar", None, "There is no .*1.tar"),
-        ({"a.parquet": "x"}, "", None, "cannot be read as Parquet"),
-        ({"a.jpg": "x"}, "", Format.PARQUET, "holds nothing in the format parquet"),
-        ({"a.tar.gz": b"\x1f\x8b......"}, "", None, "is compressed; unpack it"),
+        ({"a.csv": "path,caption\nx.jpg,x\n"}, "", None, "has no column file, only path, caption. .* --file-column"),
+        ({"a.csv": b"file,caption\n\xff\xfe,x\n"}, "", None, "is not valid CSV in UTF-8"),
+        ({"a.jpg": "x"}, "a.jpg", None, "is a single image. Name the folder"),
+        ({"a.docx": "x"}, "a.docx", None, "The format of SOURCE .* is unknown"),
+        ({}, "absent", None, "SOURCE .*absent does not exist"),
+        ({"0.tar": "x"}, "{0..1}.tar", None, "SOURCE .*1.tar does not exist"),
+        ({"a.parquet": "x"}, "", None, "is not a readable Parquet file"),
+        ({"a.jpg": "x"}, "", Format.PARQUET, "has no files of format parquet"),
+        ({"a.tar.gz": b"\x1f\x8b......"}, "", None, "is compressed. Decompress it"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(
@@ -225,7 +225,7 @@ def test_a_column_that_was_named_and_is_not_there_is_refused(folder: Path) -> No
     write(folder, {"a.csv": "file,caption\nx.jpg,x\n"})
     rows(folder / "b.parquet", {"jpg": [b"a"]})
     for name in ("a.csv", "b.parquet"):
-        with pytest.raises(ShardsRefused, match=r"has no column text; .* --caption-column"):
+        with pytest.raises(ShardsRefused, match=r"has no column text\. .* --caption-column"):
             everything(source_at(str(folder / name), Columns(caption="text")))
 
 

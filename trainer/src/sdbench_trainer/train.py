@@ -145,7 +145,7 @@ def rank_window(watch: WindowCallback, loader: TimedLoader) -> RankWindow:
         host_memory_peak_bytes=host_memory_peak_bytes(),
         device_memory_peak_bytes=watch.seen.device_memory_peak_bytes,
         cpu=watch.seen.cpu,
-        replaced_samples=loader.replaced.own,
+        replaced_samples=loader.replaced.on_this_rank,
     )
 
 

@@ -1,1 +1,1 @@
-"""Reads what is trained on: MDS shards or synthetic images, decoded, cropped and tokenized."""
+"""Provides the training data: MDS shards or synthetic images, decoded, cropped and tokenized."""

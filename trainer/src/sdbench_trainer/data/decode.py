@@ -1,7 +1,7 @@
-"""Decodes any photograph into an upright RGB picture of 8 bits, or says why it cannot.
+"""Converts any photograph to an upright 8-bit RGB picture, or gives the reason why it cannot.
 
-`shards build` and the training reader share these rules, so that both see the same picture. The table of awkward
-photographs is in docs/shards.md.
+`shards build` and training share these rules, so both see the same picture. docs/shards.md has the table of unusual
+photographs.
 """
 
 import warnings
@@ -19,13 +19,13 @@ PLAIN_MODES = ("RGB", "L")
 WHITE = (255, 255, 255, 255)
 BITS_16 = 65_535
 JPEG_SIDE = 65_500
-"""Most pixels that libjpeg takes a side."""
+"""The most pixels per side that libjpeg supports."""
 
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
 
 class SkipReason(StrEnum):
-    """Why something is not a sample."""
+    """Why something does not become a sample."""
 
     EMPTY_FILE = "empty-file"
     NOT_AN_IMAGE = "not-an-image"
@@ -38,17 +38,21 @@ class SkipReason(StrEnum):
     CAPTION_WITHOUT_IMAGE = "caption-without-image"
     BAD_ROW = "bad-row"
 
+    def with_detail(self, detail: str) -> str:
+        """The reason, followed by the detail in parentheses if there is one."""
+        return f"{self.value} ({detail})" if detail else self.value
+
 
 @dataclass(frozen=True)
 class Fault:
-    """Why a picture cannot be used."""
+    """The reason why a picture cannot be used."""
 
     reason: SkipReason
     detail: str
 
 
 class UnusableImage(Exception):
-    """A picture that cannot be used."""
+    """Raised for a picture that cannot be used."""
 
     def __init__(self, fault: Fault) -> None:
         super().__init__(f"{fault.reason}: {fault.detail}")
@@ -58,9 +62,9 @@ class UnusableImage(Exception):
 def _fault(error: Exception, content: bytes) -> Fault:
     text = " ".join(str(error).split()) or type(error).__name__
     if not content:
-        return Fault(SkipReason.EMPTY_FILE, "the file has no bytes")
+        return Fault(SkipReason.EMPTY_FILE, "the file is empty")
     if isinstance(error, UnidentifiedImageError):
-        return Fault(SkipReason.NOT_AN_IMAGE, f"its {len(content)} bytes are in no known image format")
+        return Fault(SkipReason.NOT_AN_IMAGE, f"its {len(content)} bytes are not in a known image format")
     if isinstance(error, Image.DecompressionBombError):
         return Fault(SkipReason.TOO_LARGE, f"more than {2 * (Image.MAX_IMAGE_PIXELS or 0)} pixels")
     if "truncated" in text.lower():
@@ -69,7 +73,7 @@ def _fault(error: Exception, content: bytes) -> Fault:
 
 
 def turned(image: Image.Image) -> bool:
-    """Whether the camera was held in a way that EXIF tells; EXIF that cannot be read tells nothing."""
+    """Whether EXIF says that the image must be rotated or mirrored; unreadable EXIF is ignored."""
     if image.format == "JPEG" and not image.info.keys() & {"exif", "xmp"}:
         return False
     try:
@@ -79,16 +83,16 @@ def turned(image: Image.Image) -> bool:
 
 
 def plain(image: Image.Image) -> bool:
-    """Whether an opened image is an upright JPEG in RGB or grey, which is stored and decoded as it is."""
+    """Whether an opened image is an upright RGB or grey JPEG, which is stored and decoded unchanged."""
     return image.format == "JPEG" and image.mode in PLAIN_MODES and not turned(image)
 
 
-def _stretched(image: Image.Image) -> Image.Image:
-    """Grey of 8 bits from wider numbers: 0…65535 scaled as a whole, floats from 0…1, other ranges from their own."""
+def _scaled_to_8_bits(image: Image.Image) -> Image.Image:
+    """Scales wider grey values to 8 bits: from 0…65535, floats from 0…1, anything else from its own range."""
     values = np.asarray(image).astype(np.float64)
     low, high = float(values.min()), float(values.max())
     if not np.isfinite((low, high)).all():
-        raise ValueError("its pixels are not all finite")
+        raise ValueError("some of its pixels are not finite")
     if image.mode == "F" and low >= 0 and high <= 1:
         low, high = 0.0, 1.0
     elif low >= 0 and high <= BITS_16:
@@ -98,25 +102,25 @@ def _stretched(image: Image.Image) -> Image.Image:
 
 
 def rgb(image: Image.Image) -> Image.Image:
-    """The first frame, upright, in RGB of 8 bits; what is transparent becomes white."""
+    """The first frame as an upright 8-bit RGB picture; transparent areas become white."""
     image.seek(0)
     if image.mode.startswith("I") or image.mode == "F":
-        upright = _stretched(image)
-        return (_upright(upright, image.getexif()) if turned(image) else upright).convert("RGB")
+        grey = _scaled_to_8_bits(image)
+        if turned(image):
+            # The new image has no EXIF, so it takes its orientation from the old one.
+            grey.getexif()[EXIF_ORIENTATION] = image.getexif()[EXIF_ORIENTATION]
+            grey = ImageOps.exif_transpose(grey)
+        return grey.convert("RGB")
     picture = ImageOps.exif_transpose(image) if turned(image) else image
     if picture.has_transparency_data or picture.mode in ("La", "RGBa"):
-        whole = picture.convert("RGBA") if picture.mode != "La" else picture.convert("LA").convert("RGBA")
-        picture = Image.alpha_composite(Image.new("RGBA", whole.size, WHITE), whole)
+        # Pillow converts La to RGBA only by way of LA.
+        rgba = (picture.convert("LA") if picture.mode == "La" else picture).convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", rgba.size, WHITE), rgba)
     return picture.convert("RGB")
 
 
-def _upright(picture: Image.Image, exif: Image.Exif) -> Image.Image:
-    picture.getexif()[EXIF_ORIENTATION] = exif[EXIF_ORIENTATION]
-    return ImageOps.exif_transpose(picture)
-
-
 def opened(content: bytes) -> ImageFile:
-    """An image of which only the header is read yet. Raises Unusable."""
+    """Opens an image and reads only its header. Raises UnusableImage."""
     try:
         return Image.open(BytesIO(content))
     except Exception as error:
@@ -124,21 +128,21 @@ def opened(content: bytes) -> ImageFile:
 
 
 def encoded(picture: Image.Image) -> bytes:
-    """A picture as JPEG. Raises Unusable."""
+    """Encodes a picture as JPEG. Raises UnusableImage."""
     if max(picture.size) > JPEG_SIDE:
-        raise UnusableImage(Fault(SkipReason.TOO_LARGE, f"a JPEG has at most {JPEG_SIDE} pixels a side"))
+        raise UnusableImage(Fault(SkipReason.TOO_LARGE, f"a JPEG has at most {JPEG_SIDE} pixels per side"))
     out = BytesIO()
     picture.save(out, "JPEG", quality=QUALITY)
     return out.getvalue()
 
 
 def upright_jpeg(content: bytes) -> bytes:
-    """An image file as a JPEG that needs no turning; the same bytes if it is one. Raises Unusable."""
+    """Converts an image file to an upright JPEG; an upright JPEG keeps its bytes. Raises UnusableImage."""
     with opened(content) as image:
         try:
             image.load()
             return content if plain(image) else encoded(rgb(image))
         except UnusableImage:
             raise
-        except Exception as error:  # codecs raise whatever they like
+        except Exception as error:  # codecs raise arbitrary exceptions
             raise UnusableImage(_fault(error, content)) from error

@@ -1,6 +1,7 @@
-"""Reads and writes what shards hold beyond their columns, under a key in their index.json that Streaming ignores.
+"""Reads the index.json of shards and decides whether a run can train from them.
 
-There it cannot be lost on the way to a bucket. Shards that others wrote have none.
+`shards build` describes what it wrote in the index itself, under a key that Streaming ignores, so that the description
+cannot get lost on the way to a bucket. Shards from other tools have no description.
 """
 
 import json
@@ -16,6 +17,8 @@ from sdbench_trainer.config import Boundary, Encoding, Model, TrainerConfig
 KEY = "sdbench"
 IMAGE_COLUMNS = {"image": "bytes", "caption": "str"}
 LATENT_COLUMNS = {"moments": "bytes", "tokens": "bytes"}
+MOMENTS = 8
+"""Channels of stored latents: four means and four log variances."""
 
 
 class Description(Boundary):
@@ -24,16 +27,16 @@ class Description(Boundary):
     encoding: Encoding
     samples: int
     image_size: int | None = None
-    """Side in pixels: the most that a stored square has, or that the latents stand for; None: photographs as found."""
+    """Side in pixels: the maximum of the stored squares, or the side that the latents stand for. None: no crop."""
     model: Model | None = None
-    """Whose VAE made the latents, with the weights of this seed, in this number format."""
+    """The model whose VAE made the latents, with the weights of this seed, in this number format."""
     seed: int | None = None
     precision: str | None = None
 
 
 @dataclass(frozen=True)
 class Index:
-    """What an index.json says."""
+    """The content of an index.json."""
 
     columns: frozenset[str]
     samples: int
@@ -41,15 +44,25 @@ class Index:
 
 
 def index_in(path: Path) -> Index:
-    """The index in a file. Raises ValueError with a sentence."""
+    """Reads an index.json. Raises ValueError with a sentence that has no full stop."""
     try:
         document: dict[str, Any] = json.loads(path.read_text())
         shards: list[Mapping[str, Any]] = document["shards"]
-        described = Description.model_validate(document[KEY]) if KEY in document else None
+        description = Description.model_validate(document[KEY]) if KEY in document else None
         columns = frozenset(shards[0]["column_names"]) if shards else frozenset()
-        return Index(columns, sum(int(shard["samples"]) for shard in shards), described)
+        return Index(columns, sum(int(shard["samples"]) for shard in shards), description)
     except (ValidationError, KeyError, TypeError, AttributeError, ValueError) as error:
-        raise ValueError(f"{path} is no index of MDS shards ({type(error).__name__})") from error
+        raise ValueError(f"{path} is not a valid index of MDS shards ({type(error).__name__})") from error
+
+
+def unsuitable(index: Index, config: TrainerConfig) -> str | None:
+    """The reason why a run cannot train from these shards, as a clause; None if it can."""
+    if missing := _missing_columns(index, config):
+        return missing
+    if index.description is None:
+        latents = config.encoding is Encoding.PRECOMPUTED
+        return "the index does not say which model and seed made the latents" if latents else None
+    return next(_mismatches(index.description, config), None)
 
 
 def _missing_columns(index: Index, config: TrainerConfig) -> str | None:
@@ -57,30 +70,20 @@ def _missing_columns(index: Index, config: TrainerConfig) -> str | None:
     if index.columns >= wanted.keys():
         return None
     if index.columns >= LATENT_COLUMNS.keys():
-        return "they hold latents, not photographs: set encoding: precomputed"
+        return "they hold latents, not photographs; set encoding: precomputed"
     if index.columns >= IMAGE_COLUMNS.keys():
-        return "they hold photographs, not latents: build others with `shards build --latents`, or set encoding: online"
-    return f"their columns are {', '.join(sorted(index.columns))}; {' and '.join(wanted)} are needed"
+        return "they hold photographs, not latents; build shards with `shards build --latents`, or set encoding: online"
+    return f"they have the columns {', '.join(sorted(index.columns))}, but need {' and '.join(wanted)}"
 
 
-def _unlike(description: Description, config: TrainerConfig) -> Iterator[str]:
+def _mismatches(description: Description, config: TrainerConfig) -> Iterator[str]:
     if config.encoding is Encoding.ONLINE:
         if description.image_size is not None and description.image_size < config.image_size:
-            yield f"their images are {description.image_size} pixels wide, and imageSize is {config.image_size}"
+            yield f"their images are stored with {description.image_size} pixels, but imageSize is {config.image_size}"
         return
     if description.image_size != config.image_size:
-        yield f"their latents are of imageSize {description.image_size}, and the run's is {config.image_size}"
+        yield f"their latents have imageSize {description.image_size}, but the run has {config.image_size}"
     if description.model is not config.model:
-        yield f"their latents are of model {description.model}, and the run's is {config.model}"
+        yield f"their latents come from model {description.model}, but the run trains {config.model}"
     if description.seed != config.seed:
-        yield f"their latents are of the weights of seed {description.seed}, and the run's is {config.seed}"
-
-
-def unsuitable(index: Index, config: TrainerConfig) -> str | None:
-    """Why a run cannot train from these shards, as half a sentence; None if it can."""
-    if missing := _missing_columns(index, config):
-        return missing
-    if index.description is None:
-        latents = config.encoding is Encoding.PRECOMPUTED
-        return "they do not say which model and seed made the latents" if latents else None
-    return next(_unlike(index.description, config), None)
+        yield f"their latents come from weights of seed {description.seed}, but the run has seed {config.seed}"

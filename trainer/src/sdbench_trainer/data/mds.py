@@ -1,8 +1,8 @@
-"""Loads batches from streamed MDS shards of photographs or of latents.
+"""Streams batches from MDS shards of photographs or of latents.
 
-A batch of B holds image uint8 [B, S, S, 3] or moments fp16 [B, 8, S/8, S/8], tokens int64 [B, 77] and draw int64 [B],
-see `model.Batch`, and under REPLACED how many samples could not be read: `loader.TimedLoader` takes that off. Pixels
-stay uint8 until they are on the device.
+A batch of B samples holds image uint8 [B, S, S, 3] or moments fp16 [B, 8, S/8, S/8], tokens int64 [B, 77] and draw
+int64 [B] (see `stable_diffusion.Batch`). REPLACED counts its unreadable samples; `TimedLoader` removes that entry.
+Pixels stay uint8 until they are on the device.
 """
 
 from abc import ABC, abstractmethod
@@ -20,9 +20,10 @@ from streaming import StreamingDataLoader, StreamingDataset
 from tokenizers import Tokenizer  # type: ignore[import-untyped]
 
 from sdbench_trainer.config import Encoding, TrainerConfig
-from sdbench_trainer.data.crop import of_picture, square, squared
+from sdbench_trainer.data.crop import crop_square, decode_square, tensor_of
 from sdbench_trainer.data.decode import UnusableImage, rgb
-from sdbench_trainer.data.index import index_in, unsuitable
+from sdbench_trainer.data.index import MOMENTS, index_in, unsuitable
+from sdbench_trainer.data.remote import DOWNLOAD_SECONDS
 from sdbench_trainer.data.tokenizer import CONTEXT, token_ids
 from sdbench_trainer.errors import ConfigInvalid, DataMissing
 from sdbench_trainer.model.noise import draw_seed
@@ -31,25 +32,23 @@ from sdbench_trainer.parent_death import die_with_parent
 from sdbench_trainer.run import DataSource, unsupported_for_pods
 
 CANONICAL_NODES = 64
-DOWNLOAD_SECONDS = 60
 REPLACED = "replaced"
 TRIES = 8
-"""Samples that are looked at in place of one that cannot be read, before a grey one is made up."""
+"""Samples that are tried, the unreadable one included, before a placeholder is used."""
 GREY = 128
 LATENTS_AHEAD = 16_384
-"""Latents that Streaming prepares ahead, where all may be kept: it wakes up some 140 times a second to prepare more,
-and a reader of latents takes hundreds in that time."""
+"""Latents that Streaming prepares ahead if the cache has no limit: Streaming wakes up only some 140 times a second to
+prepare more, and meanwhile a loader of latents reads hundreds."""
 
 GIBIBYTE = 1 << 30
-MOMENTS = 8
-Make = Callable[..., "ShardDataset"]
+MakeDataset = Callable[..., "ShardDataset"]
 UNREADABLE = (UnusableImage, ValueError, IndexError, KeyError, TypeError)
-"""What a damaged sample raises while it is taken out of its shard and decoded."""
+"""What a damaged sample raises while it is read from its shard and decoded."""
 
 
 @dataclass(frozen=True)
 class Share:
-    """Which part of each global batch one rank takes."""
+    """The part of each global batch that one rank trains on."""
 
     image_size: int
     per_device: int
@@ -59,20 +58,20 @@ class Share:
 
 
 class ShardDataset(StreamingDataset, ABC):  # type: ignore[misc]
-    """The samples of MDS shards. One that cannot be read is replaced by the next that can, the same on every run."""
+    """The samples of MDS shards; an unreadable one is replaced by the next readable one, the same in every run."""
 
     def __init__(self, seed: int, **settings: Any) -> None:
         super().__init__(shuffle_seed=seed, **settings)
         self.seed = seed
-        self._background: str | None = None
+        self._download_error: str | None = None
 
     @abstractmethod
     def extract(self, sample: dict[str, Any]) -> dict[str, Any]:
-        """What a batch needs of a sample. Raises one of UNREADABLE."""
+        """The values that a batch needs from a sample. Raises one of UNREADABLE."""
 
     @abstractmethod
     def placeholder(self) -> dict[str, Any]:
-        """What stands for a sample where nothing can be read."""
+        """The values that replace a sample if the next ones are unreadable, too."""
 
     def _read(self, at: int) -> dict[str, Any] | None:
         try:
@@ -80,30 +79,30 @@ class ShardDataset(StreamingDataset, ABC):  # type: ignore[misc]
         except UNREADABLE:
             return None
         except (OSError, RuntimeError) as error:
-            raise DataMissing(f"The shard with sample {at} cannot be had: {error}") from error
+            raise DataMissing(f"The shard that holds sample {at} cannot be read: {error}") from error
 
     def __getitem__(self, at: int) -> dict[str, Any]:
-        """One sample; `draw` depends on the seed, the epoch and the sample's place in the shards."""
+        """One sample, or its replacement; `draw` depends on the seed, the epoch and the sample's own index only."""
         draw = draw_seed(self.seed, self.next_epoch, at)
-        found = self._read(at)
-        if found is not None:
-            return {**found, "draw": draw, REPLACED: 0}
-        others = (self._read((at + step) % self.num_samples) for step in range(1, TRIES))
-        other = next((sample for sample in others if sample is not None), None)
-        return {**(other or self.placeholder()), "draw": draw, REPLACED: 1}
+        sample = self._read(at)
+        if sample is not None:
+            return {**sample, "draw": draw, REPLACED: 0}
+        following = (self._read((at + step) % self.num_samples) for step in range(1, TRIES))
+        replacement = next((other for other in following if other is not None), None)
+        return {**(replacement or self.placeholder()), "draw": draw, REPLACED: 1}
 
     def on_exception(self, future: "Future[Any]") -> None:
-        """Keep what went wrong with a download, which Streaming only logs."""
+        """Keeps the error of a background download, which Streaming only logs."""
         error = future.exception()
         if error is not None:
-            self._background = " ".join(str(error).split()) or type(error).__name__
+            self._download_error = " ".join(str(error).split()) or type(error).__name__
         super().on_exception(future)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """The samples of this rank and worker. Raises DataMissing where Streaming would end the epoch early."""
         yield from super().__iter__()
-        if self._background is not None:
-            raise DataMissing(f"A shard cannot be fetched: {self._background}")
+        if self._download_error is not None:
+            raise DataMissing(f"A shard could not be downloaded: {self._download_error}")
 
 
 class ShardedImages(ShardDataset):
@@ -117,11 +116,11 @@ class ShardedImages(ShardDataset):
         """image uint8 [S, S, 3] and caption str. Raises one of UNREADABLE."""
         image, caption = sample["image"], sample["caption"]
         if isinstance(image, Image.Image):
-            return {"image": square(of_picture(rgb(image)), self.image_size), "caption": caption}
-        return {"image": squared(image, self.image_size), "caption": caption}
+            return {"image": crop_square(tensor_of(rgb(image)), self.image_size), "caption": caption}
+        return {"image": decode_square(image, self.image_size), "caption": caption}
 
     def placeholder(self) -> dict[str, Any]:
-        """Grey, without a caption."""
+        """A grey image with an empty caption."""
         side = self.image_size
         return {"image": torch.full((side, side, 3), GREY, dtype=torch.uint8), "caption": ""}
 
@@ -135,18 +134,18 @@ class ShardedLatents(ShardDataset):
         self.empty_tokens = empty_tokens
 
     def extract(self, sample: dict[str, Any]) -> dict[str, Any]:
-        """The sample as it is; a batch is joined at once. Raises one of UNREADABLE."""
+        """The sample's bytes, which the collation joins per batch. Raises one of UNREADABLE."""
         if len(sample["moments"]) != self.size_bytes or len(sample["tokens"]) != CONTEXT * 2:
-            raise ValueError("the moments or the tokens have another size")
+            raise ValueError("the moments or the tokens have the wrong size")
         return sample
 
     def placeholder(self) -> dict[str, Any]:
-        """Zeros: the grey of a latent space, with little variance; without a caption."""
+        """Zero moments, which stand for a grey image, with an empty caption."""
         return {"moments": bytes(self.size_bytes), "tokens": self.empty_tokens}
 
 
 def _common(samples: list[dict[str, Any]]) -> dict[str, Any]:
-    """What all batches have."""
+    """The entries that every batch has."""
     return {
         "draw": torch.tensor([sample["draw"] for sample in samples]),
         REPLACED: sum(sample[REPLACED] for sample in samples),
@@ -154,7 +153,7 @@ def _common(samples: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def collated(samples: list[dict[str, Any]], tokenizer: Tokenizer) -> Batch:
-    """One batch of images; captions are tokenised together, which is several times faster."""
+    """A batch of images; its captions are tokenized together, which is several times faster."""
     return {
         "image": torch.stack([sample["image"] for sample in samples]),
         "tokens": torch.tensor(token_ids(tokenizer, [sample["caption"] for sample in samples])),
@@ -163,7 +162,7 @@ def collated(samples: list[dict[str, Any]], tokenizer: Tokenizer) -> Batch:
 
 
 def collated_latents(samples: list[dict[str, Any]], side: int) -> Batch:
-    """One batch of latents [B, 8, side, side], out of bytes that are joined once."""
+    """A batch of latents [B, 8, side, side]; the samples' bytes are copied only once."""
     moments = bytearray().join([sample["moments"] for sample in samples])
     tokens = np.frombuffer(b"".join([sample["tokens"] for sample in samples]), np.uint16).astype(np.int64)
     return {
@@ -174,9 +173,9 @@ def collated_latents(samples: list[dict[str, Any]], side: int) -> Batch:
 
 
 def canonical_nodes(config: TrainerConfig, nodes: int) -> int:
-    """How Streaming divides the shards: the same for all usual node counts, so that they see the same batches.
+    """The parts into which Streaming divides the shards: equal for all usual node counts, so they see equal batches.
 
-    Raises ConfigInvalid for a number that does not fit the nodes.
+    Raises ConfigInvalid if the configured number does not fit the nodes.
     """
     if unfit := unsupported_for_pods(config, nodes):
         raise ConfigInvalid(f"trainer.{unfit.field}: {unfit.sentence}.")
@@ -185,16 +184,16 @@ def canonical_nodes(config: TrainerConfig, nodes: int) -> int:
 
 
 def samples_ahead(config: TrainerConfig) -> int | None:
-    """Samples that are prepared ahead; None: Streaming's own 8 batches."""
+    """The samples to prepare ahead; None selects Streaming's default of 8 batches."""
     knobs = config.loader
-    roomy = config.encoding is Encoding.PRECOMPUTED and knobs.cache_limit_gibibytes is None
-    return knobs.predownload_samples or (LATENTS_AHEAD if roomy else None)
+    prepare_many = config.encoding is Encoding.PRECOMPUTED and knobs.cache_limit_gibibytes is None
+    return knobs.predownload_samples or (LATENTS_AHEAD if prepare_many else None)
 
 
-def _opened(
-    make: Make, source: DataSource, share: Share, config: TrainerConfig, nodes: int, cache: Path
+def _open_shards(
+    make: MakeDataset, source: DataSource, share: Share, config: TrainerConfig, nodes: int, cache: Path
 ) -> ShardDataset:
-    """The dataset. Raises DataMissing, ConfigInvalid."""
+    """Opens the shards. Raises DataMissing, ConfigInvalid."""
     knobs = config.loader
     limit = knobs.cache_limit_gibibytes if source.remote else None
     try:
@@ -212,19 +211,19 @@ def _opened(
         raise
     except Exception as error:
         if "cache limit" in str(error).lower():
-            raise ConfigInvalid(
-                f"loader.cacheLimitGibibytes {limit} is too little for these shards: {error}"
-            ) from error
+            raise ConfigInvalid(f"loader.cacheLimitGibibytes {limit} is too small for these shards: {error}") from error
         raise DataMissing(f"No shards at {source.remote or source.local}: {error}") from error
 
 
 def _require_enough(dataset: ShardDataset, place: str | None, share: Share) -> None:
     wanted, parts = share.per_device * share.world, dataset.num_canonical_nodes
     if dataset.size < wanted:
-        raise DataMissing(f"The shards at {place} hold {dataset.size} images, fewer than one global batch of {wanted}.")
+        raise DataMissing(
+            f"The shards at {place} hold {dataset.size} samples, fewer than one global batch of {wanted}."
+        )
     if dataset.size < parts:
         raise DataMissing(
-            f"The shards at {place} hold {dataset.size} images; at least {parts} are needed (loader.canonicalNodes)."
+            f"The shards at {place} hold {dataset.size} samples, but loader.canonicalNodes needs at least {parts}."
         )
 
 
@@ -247,9 +246,9 @@ def shard_loader(
     cache: Path,
     pinned: bool = False,
 ) -> Any:
-    """A loader over the source's shards, remote ones kept in the cache folder. Raises DataMissing, ConfigInvalid."""
+    """A loader of the source's shards; remote shards are stored in `cache`. Raises DataMissing, ConfigInvalid."""
     place, knobs = source.remote or source.local, config.loader
-    make: Make
+    make: MakeDataset
     collate: Callable[[list[dict[str, Any]]], Batch]
     if config.encoding is Encoding.PRECOMPUTED:
         empty = np.array(token_ids(tokenizer, [""])[0], np.uint16).tobytes()
@@ -258,7 +257,7 @@ def shard_loader(
     else:
         make = partial(ShardedImages, share.image_size, share.seed)
         collate = partial(collated, tokenizer=tokenizer)
-    dataset = _opened(make, source, share, config, nodes, cache)
+    dataset = _open_shards(make, source, share, config, nodes, cache)
     _require_fit(Path(dataset.streams[0].local) / "index.json", place, config)
     _require_enough(dataset, place, share)
     workers: dict[str, Any] = {"num_workers": knobs.workers}

@@ -1,6 +1,6 @@
 """Checks that remote shards can be reached, before anything waits for them.
 
-Streaming by itself retries an unreachable server for minutes and names only the object.
+Streaming itself retries an unreachable server for minutes, and its error names only the object.
 """
 
 import importlib.util
@@ -12,6 +12,8 @@ from sdbench_trainer.run import DataSource
 
 CONNECT_SECONDS = 5
 READ_SECONDS = 15
+DOWNLOAD_SECONDS = 60
+"""How long Streaming may take to download one shard."""
 
 SCHEMES = {
     "s3": "boto3",
@@ -21,17 +23,18 @@ SCHEMES = {
     "azure-dl": "azure.storage.filedatalake",
     "hf": "huggingface_hub",
 }
-"""Remotes that Streaming reads, with the module that each needs."""
+"""The URL schemes that Streaming reads, with the module that each needs."""
 
 _CAUSES = {
     "NoSuchBucket": "the bucket does not exist",
-    "NoSuchKey": "there is no index.json under it; build shards with `sdbench-trainer shards build`",
-    "404": "there is no bucket or no index.json there; build shards with `sdbench-trainer shards build`",
+    "NoSuchKey": "it has no index.json; build shards with `sdbench-trainer shards build`",
+    "404": "the bucket or its index.json does not exist; build shards with `sdbench-trainer shards build`",
     "403": "access is denied; check the credentials",
     "AccessDenied": "access is denied; check the credentials",
     "InvalidAccessKeyId": "the access key is unknown; check the credentials",
     "SignatureDoesNotMatch": "the secret key is wrong; check the credentials",
 }
+"""What an S3 error code means."""
 
 
 def _client(source: DataSource) -> Any:
@@ -48,12 +51,12 @@ def _cause(error: Exception, endpoint: str | None) -> str:
 
     if isinstance(error, ClientError):
         code = str(error.response["Error"]["Code"])
-        return _CAUSES.get(code, f"the server answers {code}: {error.response['Error'].get('Message', '')}")
+        return _CAUSES.get(code, f"the server answered {code}: {error.response['Error'].get('Message', '')}")
     if isinstance(error, NoCredentialsError):
-        return "there are no credentials; name their Secret in spec.data.credentialsSecret"
+        return "there are no credentials; set spec.data.credentialsSecret to the name of their Secret"
     if isinstance(error, SSLError):
-        return "the server's certificate is not trusted; its authority is not in the CA bundle (trainer.caBundle)"
-    return f"the server {endpoint or 'of the remote'} does not answer ({type(error).__name__})"
+        return "the server's certificate is not trusted; add its authority to the CA bundle (trainer.caBundle)"
+    return f"the server {endpoint or 'of the remote'} does not respond ({type(error).__name__})"
 
 
 def _installed(module: str) -> bool:
@@ -64,22 +67,22 @@ def _installed(module: str) -> bool:
 
 
 def require_scheme(remote: str) -> None:
-    """Raise ConfigInvalid, saying what to do, unless this installation can read such remotes."""
+    """Raises ConfigInvalid unless this installation can read a remote of this scheme."""
     scheme = urlparse(remote).scheme
     if scheme not in SCHEMES:
         known = ", ".join(f"{name}://" for name in SCHEMES)
-        raise ConfigInvalid(f"data.remote {remote} begins with none of {known}.")
+        raise ConfigInvalid(f"data.remote {remote} must begin with one of {known}.")
     if not _installed(SCHEMES[scheme]):
         package = SCHEMES[scheme].replace(".", "-")
         raise ConfigInvalid(
-            f"{scheme}:// needs the Python package {package}, which the trainer's image lacks; build one that has it."
+            f"{scheme}:// needs the Python package {package}, which this image lacks. Use an image that has it."
         )
 
 
 def require_index(source: DataSource) -> None:
-    """Raise DataMissing, naming the remote, unless its index can be read; ConfigInvalid if it cannot be meant.
+    """Raises DataMissing if the remote's index cannot be read, and ConfigInvalid if its scheme is not supported.
 
-    Only s3:// is asked before Streaming does.
+    Only s3:// is queried; other schemes are left to Streaming.
     """
     if source.remote is None:
         return

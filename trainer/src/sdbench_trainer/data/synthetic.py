@@ -1,6 +1,6 @@
-"""Loads batches from a pool of random images or latents, for runs without shards.
+"""Generates synthetic batches out of a pool of random images or random latents.
 
-Batches are slices of the pool and cost next to nothing. Image g of the run is number g mod POOL of the pool, on any
+A batch is a slice of the pool, so it costs next to nothing. Image g of the run is number g mod POOL of the pool, on any
 number of ranks.
 """
 
@@ -11,7 +11,8 @@ from tokenizers import Tokenizer  # type: ignore[import-untyped]
 from torch import Tensor
 
 from sdbench_trainer.config import Encoding
-from sdbench_trainer.data.mds import MOMENTS, Share
+from sdbench_trainer.data.index import MOMENTS
+from sdbench_trainer.data.mds import Share
 from sdbench_trainer.data.tokenizer import token_ids
 from sdbench_trainer.model.noise import draw_seed
 from sdbench_trainer.model.stable_diffusion import Batch
@@ -20,23 +21,24 @@ POOL = 64
 
 
 def _images(side: int, generator: torch.Generator) -> Tensor:
-    """uint8 [POOL, side, side, 3]."""
+    """Random pixels, uint8 [POOL, side, side, 3]."""
     return torch.randint(0, 256, (POOL, side, side, 3), dtype=torch.uint8, generator=generator)
 
 
 def _moments(side: int, generator: torch.Generator) -> Tensor:
-    """fp16 [POOL, 8, side/8, side/8]: mean and log variance, standard normal."""
+    """Random means and log variances, standard normal, fp16 [POOL, 8, side/8, side/8]."""
     return torch.randn((POOL, MOMENTS, side // 8, side // 8), generator=generator).half()
 
 
 class SyntheticImages:
-    """An endless loader over a pool of random images, or of random latents where they are precomputed."""
+    """An endless loader over a pool of random images, or of random latents if the encoding is precomputed."""
 
     def __init__(self, share: Share, tokenizer: Tokenizer, encoding: Encoding = Encoding.ONLINE) -> None:
         generator = torch.Generator().manual_seed(share.seed)
         self.name = "image" if encoding is Encoding.ONLINE else "moments"
         pool = (_images if encoding is Encoding.ONLINE else _moments)(share.image_size, generator)
         tokens = torch.tensor(token_ids(tokenizer, [f"synthetic picture number {number}" for number in range(POOL)]))
+        # Enough copies for a whole batch to follow the last start in the pool.
         copies = -(-(POOL + share.per_device) // POOL)
         self.pool = pool.repeat(copies, 1, 1, 1)
         self.tokens = tokens.repeat(copies, 1)

@@ -1,12 +1,10 @@
-"""Wraps a loader to time each rank's wait for data and to count replaced samples.
+"""Wraps a rank's loader: measures how long the rank waits for batches, and counts replaced samples.
 
-Composer's own events cannot tell the wait: AFTER_DATALOADER fires after an all-reduce and so blames every rank for one.
+The wait is measured here because Composer's AFTER_DATALOADER fires after an all-reduce, which would charge every rank
+with the wait of the slowest.
 
-How many samples could not be read, and when are those too many? Counted over all ranks, without a collective.
-
-A rank that replaced a sample adds it to a counter in the ranks' store, and learns the sum: no step waits for it, and
-where every sample can be read nothing is sent. Over LIMIT of the run's samples the run ends: on the rank that sees it,
-at once, where the run's length is known beforehand; on all ranks at its end.
+The count over all ranks needs no collective: a rank that replaced a sample adds to a counter in the ranks' store and
+gets the sum back. No step waits for it, and a run without unreadable samples sends nothing.
 """
 
 import time
@@ -23,54 +21,55 @@ from sdbench_trainer.errors import DataMissing
 from sdbench_trainer.model.stable_diffusion import Batch
 
 LIMIT = Decimal("0.01")
+"""A run fails if more than this share of its samples is unreadable."""
 KEY = "sdbench/replaced"
-
-
-def _too_many(replaced: int, samples: int, ended: bool) -> DataMissing:
-    return DataMissing(
-        f"{replaced} samples {'were' if ended else 'are already'} unreadable, over {LIMIT:%} of the run's {samples}; "
-        "find them with `sdbench-trainer shards check` and build the shards anew."
-    )
-
-
-def require_few(replaced: int, samples: int) -> None:
-    """Raise DataMissing if over LIMIT of the samples of a run, which has ended, were replaced."""
-    if replaced > samples * LIMIT:
-        raise _too_many(replaced, samples, ended=True)
+"""The counter in the ranks' store."""
 
 
 def planned_samples(config: TrainerConfig, global_batch_size: int) -> int | None:
-    """Samples of a whole run; None where the clock decides when its warm-up ends."""
+    """The samples of a whole run; None if `warmupSeconds` leaves its length open."""
     window = config.window
     return None if window.warmup_seconds else (window.warmup_batches + window.batches) * global_batch_size
 
 
 def shared_store() -> Any:
-    """The store in which the ranks met; None for one rank alone."""
+    """The store of the rendezvous, which all ranks share; None if there is only one rank."""
     return dist.distributed_c10d._get_default_store() if dist.is_initialized() else None
 
 
 @dataclass
 class Replaced:
-    """The samples that were replaced."""
+    """Counts the samples that were replaced, on this rank and on all ranks."""
 
     planned: int | None = None
     store: Any = None
-    own: int = 0
-    """On this rank."""
+    on_this_rank: int = 0
 
     def add(self, count: int) -> None:
-        """Count samples of this rank. Raises DataMissing once it is certain that the run has too many."""
+        """Adds samples of this rank. Raises DataMissing once the whole run is certain to exceed the limit."""
         if not count:
             return
-        self.own += count
-        everywhere = self.own if self.store is None else self.store.add(KEY, count)
-        if self.planned is not None and everywhere > self.planned * LIMIT:
-            raise _too_many(everywhere, self.planned, ended=False)
+        self.on_this_rank += count
+        on_all_ranks = self.on_this_rank if self.store is None else self.store.add(KEY, count)
+        if self.planned is not None and on_all_ranks > self.planned * LIMIT:
+            raise _too_many(on_all_ranks, self.planned, "are already")
+
+
+def require_few(replaced: int, samples: int) -> None:
+    """Raises DataMissing if a run that has ended replaced more than LIMIT of its samples."""
+    if replaced > samples * LIMIT:
+        raise _too_many(replaced, samples, "were")
+
+
+def _too_many(replaced: int, samples: int, verb: str) -> DataMissing:
+    return DataMissing(
+        f"{replaced} samples {verb} unreadable, over {LIMIT:%} of the run's {samples}. "
+        "Find them with `sdbench-trainer shards check` and rebuild the shards."
+    )
 
 
 class TimedLoader:
-    """A loader that counts the seconds its user waited; whatever else it is asked, the wrapped one answers."""
+    """A loader that adds up the seconds for which its user waited; other attributes are those of the wrapped loader."""
 
     def __init__(
         self, loader: Any, replaced: Replaced | None = None, clock: Callable[[], float] = time.perf_counter
@@ -81,13 +80,13 @@ class TimedLoader:
         self._clock = clock
 
     def __iter__(self) -> Iterator[Batch]:
-        began = self._clock()
+        started = self._clock()
         batches = iter(self.loader)
-        self.waited += self._clock() - began
+        self.waited += self._clock() - started
         while True:
-            began = self._clock()
+            started = self._clock()
             batch = next(batches, None)
-            self.waited += self._clock() - began
+            self.waited += self._clock() - started
             if batch is None:
                 return
             self.replaced.add(batch.get(REPLACED, 0))
@@ -97,7 +96,7 @@ class TimedLoader:
         return len(self.loader)
 
     def __getattr__(self, name: str) -> Any:
-        """batch_size, dataset, state_dict, load_state_dict, …: those of the wrapped loader, if it has them."""
-        if name == "loader":
+        """Any other attribute: batch_size, dataset, state_dict, load_state_dict, …"""
+        if name == "loader":  # not set yet, so looking it up would recurse
             raise AttributeError(name)
         return getattr(self.loader, name)

@@ -1,6 +1,7 @@
-"""Tokenizes captions by CLIP's byte-pair encoding, whose vocabulary a PyPI package ships as a file.
+"""Encodes captions as 77 token ids with CLIP's byte-pair encoding.
 
-The file lies in `open_clip_torch`; it is found without importing that package, and nothing is downloaded.
+The vocabulary is a file of the package `open_clip_torch`. It is found without importing that package, and nothing is
+downloaded.
 """
 
 import gzip
@@ -19,15 +20,17 @@ from tokenizers.models import BPE  # type: ignore[import-untyped]
 
 CONTEXT = 77
 MERGES = 49_152 - 256 - 2
+VOCABULARY = 2 * 256 + MERGES + 2
+"""The number of token ids: bytes, bytes that end a word, merges, START and END, which is the last."""
 START, END, PADDING = "<|startoftext|>", "<|endoftext|>", "!"
 WORDS = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 
 
 def vocabulary_file() -> Path:
-    """Where the installed package keeps the merges."""
+    """The file of merges in the installed package. Raises FileNotFoundError."""
     package = importlib.util.find_spec("open_clip")
     if package is None or package.origin is None:
-        raise FileNotFoundError("CLIP's vocabulary comes with the package open_clip_torch, which is not installed")
+        raise FileNotFoundError("CLIP's vocabulary is part of the package open_clip_torch: install it")
     return Path(package.origin).parent / "bpe_simple_vocab_16e6.txt.gz"
 
 
@@ -47,7 +50,7 @@ def _vocabulary() -> tuple[dict[str, int], list[tuple[str, str]]]:
 
 
 def clip_tokenizer() -> Tokenizer:
-    """The fast tokenizer of CLIP, with the steps that transformers' CLIPTokenizerFast takes."""
+    """CLIP's fast tokenizer, with the same steps as transformers' CLIPTokenizerFast."""
     numbers, merges = _vocabulary()
     tokenizer = Tokenizer(
         BPE(numbers, merges, unk_token=END, continuing_subword_prefix="", end_of_word_suffix="</w>", fuse_unk=False)
@@ -70,5 +73,5 @@ def clip_tokenizer() -> Tokenizer:
 
 
 def token_ids(tokenizer: Tokenizer, captions: Sequence[str]) -> list[list[int]]:
-    """77 numbers for each caption; one call for a whole batch is several times faster than one for each."""
+    """The 77 ids of each caption; one call per batch is several times faster than one call per caption."""
     return [encoding.ids for encoding in tokenizer.encode_batch_fast(list(captions))]

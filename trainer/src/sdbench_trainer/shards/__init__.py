@@ -1,9 +1,12 @@
-"""Builds shards from photographs and checks them: what `sdbench-trainer shards` does.
+"""Implements `sdbench-trainer shards`: builds MDS shards from photographs, and checks that shards are intact.
 
 source (folder, table, tars, Parquet) ──► parts of up to PART_ITEMS ──► workers ──► MDS ──► one index
 
-items      what is found in a source, by reference           folders, tables, tars, parquets   the kinds of source
-encoders   from a photograph to a sample: JPEG or latents    parts     one part, written by one worker
-building   resumption, order, the merged index               checking  every sample read again
-description   what the index says of the samples
+sources    detects a source's format; folders, tars and parquets read the formats
+items      references to the photographs of a source, and how to read them
+encoders   turn a photograph into a sample: a JPEG or latents
+parts      one part, which one worker writes
+building   runs the parts, resumes an interrupted build, merges the index
+checking   reads every sample again
+cli, commands, progress, workers   the command line and its processes
 """

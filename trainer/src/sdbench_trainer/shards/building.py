@@ -1,7 +1,8 @@
-"""Builds one folder of shards from a source, in parts, by several workers, and resumes after a stop.
+"""Builds one folder of shards from a source: part by part, in several workers, resumable after an interruption.
 
-Everything is written to .OUT.unfinished beside OUT; a second call with the same arguments finds the whole parts and
-goes on. OUT appears when all is written, or not at all. Neither the order nor the shards depend on the workers.
+Everything is written to .OUT.unfinished beside OUT. A second call with the same arguments keeps the finished parts and
+writes the missing ones. OUT appears only once it is complete. The shards and their order do not depend on the number of
+workers.
 """
 
 import fcntl
@@ -13,24 +14,26 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from sdbench_trainer.data.index import KEY
 from sdbench_trainer.shards.encoders import Encoder, Jpegs
 from sdbench_trainer.shards.items import Columns, ShardsRefused
-from sdbench_trainer.shards.parts import Part, PartRecord, Skipped, finished, write
+from sdbench_trainer.shards.parts import Part, PartRecord, Skipped, finished_record, write_part
+from sdbench_trainer.shards.progress import ignore_progress
 from sdbench_trainer.shards.sources import Format, PhotoSource, source_at
 from sdbench_trainer.shards.workers import in_order
 
 ARGUMENTS = "build.json"
 LOCK = ".lock"
 LEFT_OUT = "left-out.jsonl"
-SHOWN = 10
+MAX_NAMED = 10
+"""At most this many of the entries that were left out are kept to be shown."""
 
 
 @dataclass(frozen=True)
-class Order:
-    """What is to be built."""
+class BuildRequest:
+    """What to build, and where."""
 
     source: str
     out: Path
@@ -41,11 +44,11 @@ class Order:
 
     @property
     def unfinished(self) -> Path:
-        """Where it is built."""
+        """The folder that becomes OUT once the build is complete."""
         return self.out.with_name(f".{self.out.name}.unfinished")
 
     def arguments(self, source: PhotoSource) -> dict[str, Any]:
-        """What two calls must have in common for one to continue the other."""
+        """What must be equal for one build to continue another."""
         return {
             "source": str(Path(self.source).resolve()),
             "format": source.format.value,
@@ -55,37 +58,69 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Built:
-    """What became of a source."""
+class BuildResult:
+    """How much of a source became samples."""
 
     format: Format
     written: int
     without_caption: int
     left_out: Counter[str]
-    first: tuple[Skipped, ...]
-    """Some of what was left out, to be shown."""
+    """How many entries did not become a sample, by reason."""
+    first_left_out: tuple[Skipped, ...]
 
 
-def _require_room(order: Order) -> None:
-    if order.out.exists() and not order.out.is_dir():
-        raise ShardsRefused(f"{order.out} is a file.")
-    if order.out.is_dir() and any(order.out.iterdir()) and not order.overwrite:
-        raise ShardsRefused(f"{order.out} is not empty; name another folder, or give --overwrite.")
+def build(folder: Path, out: Path, *, overwrite: bool) -> BuildResult:
+    """Writes a folder's photographs as shards, in this process. Raises ShardsRefused, OSError."""
+    return build_shards(BuildRequest(str(folder), out, overwrite=overwrite))
+
+
+def build_shards(
+    request: BuildRequest, *, workers: int = 1, report_progress: Callable[[int], None] = ignore_progress
+) -> BuildResult:
+    """Writes a source's photographs as shards. Raises ShardsRefused, WorkerLost, OSError."""
+    _require_free(request)
+    # OUT may lie inside SOURCE.
+    exclude = frozenset((request.out.resolve(), request.unfinished.resolve()))
+    source = source_at(request.source, request.columns, request.format, exclude)
+    with _build_folder(request, request.arguments(source)) as folder:
+        names, result = _build_parts(request, source, folder, workers, report_progress)
+        if not result.written:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise _no_samples(request, result)
+        _write_index(folder, names, request.encoder.description(result.written).document())
+        if request.out.exists():
+            shutil.rmtree(request.out)
+        folder.rename(request.out)
+        for name in (ARGUMENTS, LOCK):
+            (request.out / name).unlink()
+    return result
+
+
+def _require_free(request: BuildRequest) -> None:
+    if request.out.exists() and not request.out.is_dir():
+        raise ShardsRefused(f"OUT {request.out} is a file. Name a folder.")
+    if request.out.is_dir() and any(request.out.iterdir()) and not request.overwrite:
+        raise ShardsRefused(f"OUT {request.out} is not empty. Name another folder, or give --overwrite to replace it.")
 
 
 @contextmanager
-def _workshop(order: Order, arguments: dict[str, Any]) -> Iterator[Path]:
-    """The unfinished folder, ours alone and with parts of the same arguments only. Raises ShardsRefused."""
-    folder = order.unfinished
+def _build_folder(request: BuildRequest, arguments: dict[str, Any]) -> Iterator[Path]:
+    """The unfinished folder, locked, with only those parts that have the same arguments. Raises ShardsRefused."""
+    folder = request.unfinished
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOCK).open("w") as lock:
-        _lock(lock, order)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ShardsRefused(
+                f"Another process is building {request.out}. Wait for it, or name another OUT."
+            ) from error
         before = _arguments_in(folder / ARGUMENTS)
-        if before is not None and before != arguments and not order.overwrite:
+        if before is not None and before != arguments and not request.overwrite:
             changed = ", ".join(name for name in arguments if arguments[name] != before.get(name))
             raise ShardsRefused(
-                f"{folder} holds an interrupted build with another {changed}; "
-                "give the same arguments to continue it, or --overwrite to begin anew."
+                f"{folder} holds an interrupted build whose arguments differ ({changed}). "
+                "Give the same arguments to continue it, or --overwrite to start over."
             )
         if before != arguments:
             _clear(folder)
@@ -94,7 +129,7 @@ def _workshop(order: Order, arguments: dict[str, Any]) -> Iterator[Path]:
 
 
 def _arguments_in(file: Path) -> dict[str, Any] | None:
-    """What an interrupted build was asked; None where that is not known, and nothing of it can be used."""
+    """The arguments of an interrupted build; None if they are unknown, so that none of its parts can be used."""
     try:
         return dict(json.loads(file.read_text()))
     except (OSError, ValueError):
@@ -109,88 +144,54 @@ def _clear(folder: Path) -> None:
             path.unlink()
 
 
-def _lock(lock: IO[str], order: Order) -> None:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        raise ShardsRefused(f"Another process is building {order.out}.") from error
-
-
-def _part(part: Part, folder: Path, encoder: Encoder) -> tuple[str, PartRecord]:
-    """A part's folder and record, of before or of now."""
-    return part.name, finished(part, folder) or write(part, folder, encoder)
-
-
-def _shards(folder: Path, name: str) -> list[dict[str, Any]]:
-    """The shards of one part, their files named as seen from the folder."""
-    shards = json.loads((folder / name / "index.json").read_text())["shards"]
-    for shard in shards:
-        for kind in ("raw_data", "zip_data"):
-            if shard.get(kind):
-                shard[kind]["basename"] = f"{name}/{shard[kind]['basename']}"
-    return list(shards)
-
-
-def _merge(folder: Path, parts: list[str], order: Order, written: int) -> None:
-    """One index of all parts. Streaming's merge_index would copy each index and leave out the description."""
-    shards = [shard for name in parts for shard in _shards(folder, name)]
-    for stranger in {path.name for path in folder.iterdir() if path.is_dir()} - set(parts):
-        shutil.rmtree(folder / stranger)
-    index = {"version": 2, "shards": shards, KEY: order.encoder.description(written).document()}
-    (folder / "index.json").write_text(json.dumps(index))
-
-
-def _all_parts(
-    order: Order, source: PhotoSource, folder: Path, workers: int, tell: Callable[[int], None]
-) -> tuple[list[str], Built]:
+def _build_parts(
+    request: BuildRequest, source: PhotoSource, folder: Path, workers: int, report_progress: Callable[[int], None]
+) -> tuple[list[str], BuildResult]:
+    """Writes the parts that are missing; returns the names of all parts, and the sum of their records."""
     parts = (Part(number, content) for number, content in enumerate(source.contents()))
     written = without_caption = 0
     reasons: Counter[str] = Counter()
     names: list[str] = []
     first: list[Skipped] = []
     with (folder / LEFT_OUT).open("w", encoding="utf-8") as lines:
-        for name, record in in_order(partial(_part, folder=folder, encoder=order.encoder), parts, workers):
+        for name, record in in_order(partial(_build_part, folder=folder, encoder=request.encoder), parts, workers):
             names.append(name)
             written += record.written
             without_caption += record.without_caption
             for skipped in record.left_out:
                 lines.write(skipped.model_dump_json() + "\n")
                 reasons[skipped.reason.value] += 1
-            first += record.left_out[: SHOWN - len(first)]
-            tell(record.written + len(record.left_out))
-    return names, Built(source.format, written, without_caption, reasons, tuple(first))
+            first += record.left_out[: MAX_NAMED - len(first)]
+            report_progress(record.written + len(record.left_out))
+    return names, BuildResult(source.format, written, without_caption, reasons, tuple(first))
 
 
-def _require_samples(built: Built, order: Order) -> None:
-    if built.written:
-        return
-    shutil.rmtree(order.unfinished, ignore_errors=True)
-    if not built.first:
-        raise ShardsRefused(f"There is no image in {order.source}.")
-    one = built.first[0]
-    raise ShardsRefused(
-        f"None of {built.left_out.total()} things in {order.source} becomes a sample; "
-        f"the first: {one.name}: {one.reason.value} {one.detail}".rstrip()
+def _build_part(part: Part, folder: Path, encoder: Encoder) -> tuple[str, PartRecord]:
+    return part.name, finished_record(part, folder) or write_part(part, folder, encoder)
+
+
+def _no_samples(request: BuildRequest, result: BuildResult) -> ShardsRefused:
+    if not result.first_left_out:
+        return ShardsRefused(f"SOURCE {request.source} has no images. Name a source that has some.")
+    first = result.first_left_out[0]
+    return ShardsRefused(
+        f"None of the {result.left_out.total()} entries of {request.source} can become a sample. "
+        f"The first is {first.name}: {first.reason.with_detail(first.detail)}."
     )
 
 
-def build_order(order: Order, *, workers: int = 1, tell: Callable[[int], None] = lambda _: None) -> Built:
-    """Write a source's photographs as shards. Raises ShardsRefused, WorkerLost, OSError."""
-    _require_room(order)
-    own = frozenset((order.out.resolve(), order.unfinished.resolve()))
-    source = source_at(order.source, order.columns, order.format, own)
-    with _workshop(order, order.arguments(source)) as folder:
-        names, built = _all_parts(order, source, folder, workers, tell)
-        _require_samples(built, order)
-        _merge(folder, names, order, built.written)
-        if order.out.exists():
-            shutil.rmtree(order.out)
-        folder.rename(order.out)
-        for name in (ARGUMENTS, LOCK):
-            (order.out / name).unlink()
-    return built
+def _write_index(folder: Path, names: list[str], description: dict[str, Any]) -> None:
+    """Writes one index of all parts, and removes the folders of parts that no longer belong to the source.
 
-
-def build(folder: Path, out: Path, *, overwrite: bool) -> Built:
-    """Write a folder's photographs as shards, in this process. Raises ShardsRefused."""
-    return build_order(Order(str(folder), out, overwrite=overwrite))
+    Streaming's merge_index would copy each part's index and drop the description.
+    """
+    for obsolete in {path.name for path in folder.iterdir() if path.is_dir()} - set(names):
+        shutil.rmtree(folder / obsolete)
+    shards = []
+    for name in names:
+        for shard in json.loads((folder / name / "index.json").read_text())["shards"]:
+            for kind in ("raw_data", "zip_data"):
+                if shard.get(kind):
+                    shard[kind]["basename"] = f"{name}/{shard[kind]['basename']}"
+            shards.append(shard)
+    (folder / "index.json").write_text(json.dumps({"version": 2, "shards": shards, KEY: description}))

@@ -1,4 +1,4 @@
-"""Encodes a photograph as a JPEG, or as the moments of its latents with its caption's token ids."""
+"""Encodes a photograph as a sample: a JPEG with its caption, or latents with the caption's token ids."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -13,76 +13,77 @@ from sdbench_trainer.data.decode import UnusableImage, encoded, opened, upright_
 from sdbench_trainer.data.index import IMAGE_COLUMNS, LATENT_COLUMNS, Description
 from sdbench_trainer.shards.items import LeftOut, Photograph
 
-LATENTS_AT_ONCE = 8
+LATENTS_BATCH = 8
 
 Sample = dict[str, bytes | str]
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """A sample, and whether its caption is empty."""
+    """A sample, and whether it has a caption."""
 
     sample: Sample
     captioned: bool
 
 
 class Encoder(Protocol):
-    """Turns photographs into samples, in their order."""
+    """Encodes photographs as samples, in their order."""
 
     @property
     def columns(self) -> dict[str, str]:
-        """Columns of the shards."""
+        """The columns of the shards, with their MDS types."""
 
     def description(self, samples: int) -> Description:
-        """What the index says of them."""
+        """What the index says about the samples."""
 
     def samples(self, photographs: Iterable[Photograph | LeftOut]) -> Iterator[Encoded | LeftOut]:
-        """A sample, or why there is none, for each photograph."""
+        """A sample for each photograph, or the reason why there is none."""
 
 
 def stored_square(jpeg: bytes, side: int) -> bytes:
-    """The middle of an upright JPEG as a square JPEG of at most `side` pixels; the same bytes if it is one.
+    """Crops an upright JPEG to its centre square of at most `side` pixels; a fitting square keeps its bytes.
 
-    What is smaller keeps its size: training enlarges it, as it would have enlarged the photograph.
+    A smaller image keeps its size: training enlarges it, as it would have enlarged the photograph.
     """
-    from sdbench_trainer.data.crop import squared
+    from sdbench_trainer.data.crop import decode_square
 
     with opened(jpeg) as image:
         width, height = image.size
     edge = min(width, height, side)
     if width == height == edge:
         return jpeg
-    return encoded(Image.fromarray(squared(jpeg, edge).numpy()))
+    return encoded(Image.fromarray(decode_square(jpeg, edge).numpy()))
 
 
 @dataclass(frozen=True)
 class Jpegs:
-    """Photographs as upright JPEGs, whole, or their middle as a square."""
+    """Stores photographs as upright JPEGs, whole or cropped to their centre square."""
 
     image_size: int | None = None
     columns = IMAGE_COLUMNS
 
     def description(self, samples: int) -> Description:
-        """What the index says of them."""
+        """What the index says about the samples."""
         return Description(encoding=Encoding.ONLINE, samples=samples, image_size=self.image_size)
 
     def samples(self, photographs: Iterable[Photograph | LeftOut]) -> Iterator[Encoded | LeftOut]:
-        """A JPEG for each."""
+        """A JPEG for each photograph, or the reason why there is none."""
         for found in photographs:
-            yield found if isinstance(found, LeftOut) else self._one(found)
-
-    def _one(self, found: Photograph) -> Encoded | LeftOut:
-        try:
-            image = upright_jpeg(found.content)
-            image = image if self.image_size is None else stored_square(image, self.image_size)
-        except UnusableImage as unusable:
-            return LeftOut(found.name, unusable.fault.reason, unusable.fault.detail)
-        return Encoded({"image": image, "caption": found.caption}, bool(found.caption))
+            if isinstance(found, LeftOut):
+                yield found
+                continue
+            try:
+                image = upright_jpeg(found.content)
+                image = image if self.image_size is None else stored_square(image, self.image_size)
+            except UnusableImage as unusable:
+                yield LeftOut(found.name, unusable.fault.reason, unusable.fault.detail)
+                continue
+            yield Encoded({"image": image, "caption": found.caption}, bool(found.caption))
 
 
 @dataclass(frozen=True)
 class Latents:
-    """Photographs as what the frozen VAE makes of them: fp16 [8, S/8, S/8], with uint16 [77] of the caption."""
+    """Stores the moments that the frozen VAE computes, fp16 [8, S/8, S/8], and the caption's token ids, uint16 [77]."""
 
     image_size: int
     model: Model
@@ -92,7 +93,7 @@ class Latents:
     columns = LATENT_COLUMNS
 
     def description(self, samples: int) -> Description:
-        """What the index says of them."""
+        """What the index says about the samples."""
         return Description(
             encoding=Encoding.PRECOMPUTED,
             samples=samples,
@@ -119,22 +120,22 @@ class Latents:
         return clip_tokenizer()
 
     def samples(self, photographs: Iterable[Photograph | LeftOut]) -> Iterator[Encoded | LeftOut]:
-        """Moments for each, in batches."""
-        found = iter(photographs)
-        while batch := [self._pixels(one) for one in islice(found, LATENTS_AT_ONCE)]:
-            usable = [one for one in batch if not isinstance(one, LeftOut)]
+        """Moments for each photograph, computed in batches, or the reason why there are none."""
+        remaining = iter(photographs)
+        while batch := [self._pixels(found) for found in islice(remaining, LATENTS_BATCH)]:
+            usable = [found for found in batch if not isinstance(found, LeftOut)]
             samples = iter(self._encoded(usable) if usable else ())
-            for one in batch:
-                yield one if isinstance(one, LeftOut) else next(samples)
+            for found in batch:
+                yield found if isinstance(found, LeftOut) else next(samples)
 
     def _pixels(self, found: Photograph | LeftOut) -> tuple[Any, str] | LeftOut:
-        """The pixels that training would see: those of the JPEG that would be stored."""
-        from sdbench_trainer.data.crop import squared
+        """The pixels that training would see if the photograph were stored as a JPEG, and the caption."""
+        from sdbench_trainer.data.crop import decode_square
 
         if isinstance(found, LeftOut):
             return found
         try:
-            return squared(upright_jpeg(found.content), self.image_size), found.caption
+            return decode_square(upright_jpeg(found.content), self.image_size), found.caption
         except UnusableImage as unusable:
             return LeftOut(found.name, unusable.fault.reason, unusable.fault.detail)
 
@@ -147,10 +148,10 @@ class Latents:
 
         with torch.inference_mode():
             images = torch.stack([pixels for pixels, _ in pictures]).to(self.device)
-            made = moments(self._network, images).to(device="cpu", dtype=torch.float16).numpy()
+            encoded_moments = moments(self._network, images).to(device="cpu", dtype=torch.float16).numpy()
         tokens = np.array(token_ids(self._tokenizer, [caption for _, caption in pictures]), dtype=np.uint16)
         for row, (_, caption) in enumerate(pictures):
-            yield Encoded({"moments": made[row].tobytes(), "tokens": tokens[row].tobytes()}, bool(caption))
+            yield Encoded({"moments": encoded_moments[row].tobytes(), "tokens": tokens[row].tobytes()}, bool(caption))
 
 
 _TORCH_NAMES = {FrozenPrecision.FP32: "float32", FrozenPrecision.FP16: "float16", FrozenPrecision.BF16: "bfloat16"}

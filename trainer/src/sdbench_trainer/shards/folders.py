@@ -1,4 +1,4 @@
-"""Lists the photographs of a folder or a table, with the captions beside them or in the table."""
+"""Finds the photographs and captions of a folder, or of a CSV or JSONL table."""
 
 import csv
 import json
@@ -19,40 +19,42 @@ from sdbench_trainer.shards.items import (
     caption_of,
 )
 
-BESIDE = (".txt", ".json")
-"""Where a caption is looked for, the first found wins."""
+CAPTION_SUFFIXES = (".txt", ".json")
+"""The suffixes of a caption file beside an image; the first that exists wins."""
 TABLE_SUFFIXES = (".csv", ".jsonl", ".ndjson")
 METADATA_SUFFIXES = (*TABLE_SUFFIXES, ".parquet")
 FIELD_BYTES = 1 << 24
 
 
-def _in_one(folder: Path, names: list[str], columns: Columns) -> Iterator[Found]:
-    """The images of one folder, and its files that are neither images nor beside one."""
-    split = {name: os.path.splitext(name) for name in names}  # noqa: PTH122 - of names, by the million
-    texts = {(stem, suffix.lower()): name for name, (stem, suffix) in split.items() if suffix.lower() in BESIDE}
+def _images_among(names: list[str], folder: Path, columns: Columns) -> Iterator[Found]:
+    """The images among the files of one folder, and the files that are neither images nor belong to one."""
+    split = {name: os.path.splitext(name) for name in names}  # noqa: PTH122 - pathlib is too slow for millions of names
+    texts = {
+        (stem, suffix.lower()): name for name, (stem, suffix) in split.items() if suffix.lower() in CAPTION_SUFFIXES
+    }
     stems = {stem for stem, suffix in split.values() if suffix.lower() in IMAGE_SUFFIXES}
     for name in names:
         stem, suffix = split[name][0], split[name][1].lower()
         path = str(folder / name)
         if suffix in IMAGE_SUFFIXES:
-            beside = next((texts[stem, end] for end in BESIDE if (stem, end) in texts), None)
+            beside = next((texts[stem, end] for end in CAPTION_SUFFIXES if (stem, end) in texts), None)
             caption = File(str(folder / beside)) if beside else ""
             yield Item(path, File(path), caption, columns.caption)
         elif suffix == ".txt" and stem not in stems:
             yield LeftOut(path, SkipReason.CAPTION_WITHOUT_IMAGE)
-        elif suffix not in BESIDE and suffix not in METADATA_SUFFIXES:
-            yield LeftOut(path, SkipReason.OTHER_FILE, "its name has no suffix of an image")
+        elif suffix not in CAPTION_SUFFIXES and suffix not in METADATA_SUFFIXES:
+            yield LeftOut(path, SkipReason.OTHER_FILE, "its suffix is not that of an image")
 
 
-def images_in(folder: Path, columns: Columns, without: frozenset[Path] = frozenset()) -> Iterator[Found]:
-    """Everything in a folder and its subfolders, in the order of the names; one folder's names are held at a time."""
+def images_in(folder: Path, columns: Columns, exclude: frozenset[Path] = frozenset()) -> Iterator[Found]:
+    """The content of a folder and its subfolders, sorted by name; only the names of open folders are in memory."""
     with os.scandir(folder) as entries:
         listed = sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries)
-    files = [name for name, is_folder in listed if not is_folder and (folder / name) not in without]
-    yield from _in_one(folder, files, columns)
+    files = [name for name, is_folder in listed if not is_folder and (folder / name) not in exclude]
+    yield from _images_among(files, folder, columns)
     for name, is_folder in listed:
-        if is_folder and (folder / name) not in without:
-            yield from images_in(folder / name, columns, without)
+        if is_folder and (folder / name) not in exclude:
+            yield from images_in(folder / name, columns, exclude)
 
 
 def _json_rows(table: Path) -> Iterator[Mapping[str, Any] | None]:
@@ -73,30 +75,30 @@ def _csv_rows(table: Path) -> Iterator[Mapping[str, Any] | None]:
 
 
 def _rows(table: Path) -> Iterator[Mapping[str, Any] | None]:
-    """The rows of a table; None for a line that is no row. Raises ShardsRefused."""
+    """The rows of a table; None for a line that is not a valid row. Raises ShardsRefused."""
     try:
         yield from _csv_rows(table) if table.suffix.lower() == ".csv" else _json_rows(table)
     except (UnicodeError, csv.Error) as error:
-        raise ShardsRefused(f"{table} cannot be read as UTF-8 {table.suffix[1:].upper()}: {error}.") from error
+        raise ShardsRefused(f"{table} is not valid {table.suffix[1:].upper()} in UTF-8: {error}.") from error
 
 
 def _require_columns(table: Path, row: Mapping[str, Any], columns: Columns) -> None:
     if columns.file not in row:
         names = ", ".join(str(name) for name in row)
         raise ShardsRefused(
-            f"{table} has no column {columns.file} but {names}; name the one with the files by --file-column."
+            f"{table} has no column {columns.file}, only {names}. Name the column of file paths with --file-column."
         )
     if columns.caption not in row and columns.caption != Columns().caption:
-        raise ShardsRefused(f"{table} has no column {columns.caption}; name the right one by --caption-column.")
+        raise ShardsRefused(f"{table} has no column {columns.caption}. Name the right one with --caption-column.")
 
 
 def images_of(table: Path, columns: Columns) -> Iterator[Found]:
-    """The images that a CSV or JSONL table names, in its order; paths start at the table's folder."""
+    """The images that a CSV or JSONL table names, in its order; paths are relative to the table's folder."""
     checked = False
     for number, row in enumerate(_rows(table), start=1):
         name = f"{table}, row {number}"
         if row is None:
-            yield LeftOut(name, SkipReason.BAD_ROW, "it is no JSON object")
+            yield LeftOut(name, SkipReason.BAD_ROW, "it is not a JSON object")
             continue
         if not checked:
             _require_columns(table, row, columns)

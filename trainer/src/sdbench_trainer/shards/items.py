@@ -1,16 +1,17 @@
-"""Defines references to photographs with captions, found in a source before it is read, in parts for the workers."""
+"""References to the photographs and captions of a source, grouped into parts, and how to read them."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
+from math import isnan
 from pathlib import Path
 from typing import Any, TypeVar
 
 from sdbench_trainer.data.decode import SkipReason
 
 PART_ITEMS = 1_024
-"""Most photographs in a part: what an interrupted build may have to do again, for each worker."""
+"""The most photographs in a part: each worker repeats at most this many after an interruption."""
 
 _IMAGES = "jpg jpeg jpe jfif png apng webp gif bmp dib tif tiff avif jp2 mpo ppm pgm pbm ico"
 IMAGE_SUFFIXES = frozenset(f".{name}" for name in _IMAGES.split())
@@ -19,12 +20,12 @@ T = TypeVar("T")
 
 
 class ShardsRefused(Exception):
-    """Nothing can be written or read; the text is a sentence that says why."""
+    """Raised if nothing can be built or checked; its text says what happened and what to do."""
 
 
 @dataclass(frozen=True)
 class Columns:
-    """What the columns of tables, and the keys of JSON beside images, are called."""
+    """The names of the columns of tables, and of the caption's key in JSON files."""
 
     file: str = "file"
     caption: str = "caption"
@@ -39,7 +40,7 @@ class File:
 
 @dataclass(frozen=True)
 class Member:
-    """A part of a file: a member of an archive."""
+    """A member of an archive, as a range of the archive's bytes."""
 
     path: str
     offset: int
@@ -48,25 +49,22 @@ class Member:
 
 @dataclass(frozen=True)
 class Item:
-    """A photograph that was found; its caption is known, or stands in a file (.txt, or .json with a column)."""
+    """A reference to a photograph. Its caption is a text, or a .txt or .json file that holds it."""
 
     name: str
     place: File | Member
     caption: str | File = ""
     column: str = "caption"
+    """The key of the caption in a .json file."""
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Something that does not become a sample, and why."""
+    """An entry of a source that does not become a sample, and why."""
 
     name: str
     reason: SkipReason
     detail: str = ""
-
-    def document(self) -> dict[str, str]:
-        """A line of left-out.jsonl."""
-        return {"name": self.name, "reason": self.reason.value, "detail": self.detail}
 
 
 @dataclass(frozen=True)
@@ -84,12 +82,12 @@ class Rows:
 
 Found = Item | LeftOut
 Content = tuple[Found, ...] | Rows
-"""What one part holds."""
+"""The content of one part."""
 
 
 @dataclass(frozen=True)
 class Photograph:
-    """A photograph that was read."""
+    """A photograph in memory, in its encoded form."""
 
     name: str
     content: bytes
@@ -97,24 +95,24 @@ class Photograph:
 
 
 def in_parts(found: Iterable[Found]) -> Iterator[Content]:
-    """Parts of PART_ITEMS; their borders follow from the source alone."""
-    items = iter(found)
-    while part := tuple(islice(items, PART_ITEMS)):
+    """Parts of up to PART_ITEMS; where one ends depends on the source alone, so that a build can be resumed."""
+    remaining = iter(found)
+    while part := tuple(islice(remaining, PART_ITEMS)):
         yield part
 
 
 def caption_of(value: Any) -> str:
-    """A caption as text: the first of several, empty for none."""
+    """A caption as text: the first of a list, the empty text if there is none."""
     if isinstance(value, list | tuple):
         value = value[0] if value else None
-    if value is None or (isinstance(value, float) and value != value):
+    if value is None or (isinstance(value, float) and isnan(value)):
         return ""
     text = value if isinstance(value, str) else str(value)
     return text.encode("utf-8", "replace").decode().strip()
 
 
 def caption_in_json(text: str | bytes, column: str) -> str:
-    """The caption in a JSON object; empty where there is none."""
+    """The caption in a JSON object; empty if there is none."""
     try:
         document = json.loads(text)
     except ValueError:
@@ -138,12 +136,12 @@ def _bytes(place: File | Member) -> bytes:
 
 
 def read(found: Found) -> Photograph | LeftOut:
-    """The photograph that an item refers to."""
+    """Reads the photograph that an item refers to."""
     if isinstance(found, LeftOut):
         return found
     try:
         return Photograph(found.name, _bytes(found.place), _caption(found))
     except FileNotFoundError:
-        return LeftOut(found.name, SkipReason.FILE_UNREADABLE, "there is no such file")
+        return LeftOut(found.name, SkipReason.FILE_UNREADABLE, "the file does not exist")
     except OSError as error:
         return LeftOut(found.name, SkipReason.FILE_UNREADABLE, error.strerror or str(error))

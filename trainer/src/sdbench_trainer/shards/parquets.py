@@ -1,6 +1,6 @@
-"""Reads photographs and captions from Parquet files with a column of image bytes.
+"""Reads photographs and captions from Parquet files that have a column of image bytes.
 
-Columns of structs with a field `bytes`, as Hugging Face writes them, are read too.
+img2dataset names that column jpg, png or webp. Hugging Face writes structs with a field `bytes`, which are read, too.
 """
 
 from collections.abc import Iterator
@@ -43,26 +43,26 @@ def _opened(path: Path) -> parquet.ParquetFile:
     try:
         return parquet.ParquetFile(path, buffer_size=BUFFER_BYTES, pre_buffer=False)
     except (pyarrow.ArrowException, OSError) as error:
-        raise ShardsRefused(f"{path} cannot be read as Parquet: {' '.join(str(error).split())}") from error
+        raise ShardsRefused(f"{path} is not a readable Parquet file: {' '.join(str(error).split())}") from error
 
 
 def holds_images(path: Path, columns: Columns) -> bool:
-    """Whether a Parquet file has a column with image bytes; img2dataset also writes files of metadata only."""
+    """Whether a Parquet file has a column of image bytes; img2dataset also writes files that hold only metadata."""
     with _opened(path) as file:
         return _image_column(file.schema_arrow, columns.file) is not None
 
 
 def parquet_parts(path: Path, columns: Columns) -> Iterator[Content]:
-    """The rows of one file, by its row groups. Raises ShardsRefused."""
+    """References to the rows of one file, row group by row group. Raises ShardsRefused."""
     with _opened(path) as file:
         schema = file.schema_arrow
         image = _image_column(schema, columns.file)
         if image is None:
             raise ShardsRefused(
-                f"{path} has no column with image bytes but {', '.join(schema.names)}; name it by --file-column."
+                f"{path} has no column of image bytes, only {', '.join(schema.names)}. Name it with --file-column."
             )
         if columns.caption not in schema.names and columns.caption != Columns().caption:
-            raise ShardsRefused(f"{path} has no column {columns.caption}; name the right one by --caption-column.")
+            raise ShardsRefused(f"{path} has no column {columns.caption}. Name the right one with --caption-column.")
         caption = columns.caption if columns.caption in schema.names else None
         key = next((name for name in KEY_COLUMNS if name in schema.names), None)
         for group in range(file.num_row_groups):
@@ -80,7 +80,7 @@ def _photograph(name: str, row: dict[str, Any], rows: Rows) -> Photograph | Left
 
 
 def read_rows(rows: Rows) -> Iterator[Photograph | LeftOut]:
-    """The photographs of a part."""
+    """Reads the photographs of a part."""
     columns = [name for name in (rows.image, rows.caption, rows.key) if name]
     number = 0
     with _opened(Path(rows.path)) as file:

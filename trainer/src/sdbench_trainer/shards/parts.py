@@ -1,4 +1,4 @@
-"""Writes one part as MDS shards with a record of what became of it, or finds it done."""
+"""Writes one part as MDS shards with a record of the result, and reads the record of a finished part."""
 
 import hashlib
 import shutil
@@ -19,7 +19,7 @@ RECORD = "part.json"
 
 
 class Skipped(Boundary):
-    """What did not become a sample."""
+    """An entry that did not become a sample, as it is stored."""
 
     name: str
     reason: SkipReason
@@ -27,7 +27,7 @@ class Skipped(Boundary):
 
 
 class PartRecord(Boundary):
-    """What became of a part."""
+    """The stored result of a part."""
 
     digest: str
     written: int = 0
@@ -37,19 +37,19 @@ class PartRecord(Boundary):
 
 @dataclass(frozen=True)
 class Part:
-    """A part to be written."""
+    """A part of a source, numbered in the source's order."""
 
     number: int
     content: Content
 
     @property
     def name(self) -> str:
-        """Its folder, whose order is that of the source."""
+        """The name of its folder; the names sort in the source's order."""
         return f"{self.number:06}"
 
     @property
     def digest(self) -> str:
-        """What it refers to; an interrupted build writes a part anew that now refers to something else."""
+        """A hash of its references; a resumed build rewrites a part whose references have changed."""
         return hashlib.sha256(repr(self.content).encode("utf-8", "backslashreplace")).hexdigest()[:16]
 
 
@@ -61,8 +61,8 @@ def _photographs(content: Content) -> Iterator[Photograph | LeftOut]:
     return map(read, content)
 
 
-def finished(part: Part, folder: Path) -> PartRecord | None:
-    """The record of a part that is written already."""
+def finished_record(part: Part, folder: Path) -> PartRecord | None:
+    """The record of a part that is complete and unchanged; None if the part must be written."""
     try:
         record = PartRecord.model_validate_json((folder / part.name / RECORD).read_text())
     except (OSError, ValidationError):
@@ -71,24 +71,25 @@ def finished(part: Part, folder: Path) -> PartRecord | None:
 
 
 def _printable(name: str) -> str:
-    """A file's name without what is no character."""
+    """A name that is valid Unicode; file names may hold arbitrary bytes."""
     return name.encode("utf-8", "backslashreplace").decode()
 
 
-def write(part: Part, folder: Path, encoder: Encoder) -> PartRecord:
-    """Write a part into the folder; it appears there when it is whole. Raises OSError."""
+def write_part(part: Part, folder: Path, encoder: Encoder) -> PartRecord:
+    """Writes a part into the folder, where it appears once it is complete. Raises OSError."""
     unfinished = folder / f".{part.name}"
     shutil.rmtree(unfinished, ignore_errors=True)
     written = without_caption = 0
     left_out = []
     with MDSWriter(columns=encoder.columns, out=str(unfinished), size_limit=SHARD_BYTES) as writer:
-        for made in encoder.samples(_photographs(part.content)):
-            if isinstance(made, LeftOut):
-                left_out.append(Skipped(name=_printable(made.name), reason=made.reason, detail=_printable(made.detail)))
+        for result in encoder.samples(_photographs(part.content)):
+            if isinstance(result, LeftOut):
+                name, detail = _printable(result.name), _printable(result.detail)
+                left_out.append(Skipped(name=name, reason=result.reason, detail=detail))
             else:
-                writer.write(made.sample)
+                writer.write(result.sample)
                 written += 1
-                without_caption += not made.captioned
+                without_caption += not result.captioned
     record = PartRecord(digest=part.digest, written=written, without_caption=without_caption, left_out=tuple(left_out))
     (unfinished / RECORD).write_text(record.model_dump_json(by_alias=True))
     shutil.rmtree(folder / part.name, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Detects the format of a source, and lists its content in parts."""
+"""Detects the format of a source, unless it is given, and lists its content in parts."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,9 +10,12 @@ from sdbench_trainer.shards.folders import TABLE_SUFFIXES, images_in, images_of
 from sdbench_trainer.shards.items import IMAGE_SUFFIXES, Columns, Content, Found, ShardsRefused, in_parts
 from sdbench_trainer.shards.tars import expanded, images_in_tar
 
+TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz")
+"""Compressed tars are found, too, so that the error can say to decompress them."""
+
 
 class Format(StrEnum):
-    """How photographs and captions are kept."""
+    """How a source stores photographs and captions."""
 
     FOLDER = "folder"
     TABLE = "table"
@@ -22,13 +25,98 @@ class Format(StrEnum):
 
 @dataclass(frozen=True)
 class PhotoSource:
-    """Where photographs come from."""
+    """A source whose format is known."""
 
     format: Format
     files: tuple[Path, ...]
     """The folder, the table, the Parquet files or the tars."""
     contents: Callable[[], Iterator[Content]]
-    """What is in it, in parts, in an order that follows from the source alone."""
+    """Lists the source's content in parts, in an order that depends on the source alone."""
+
+
+def source_at(
+    place: str, columns: Columns, given: Format | None = None, exclude: frozenset[Path] = frozenset()
+) -> PhotoSource:
+    """The source at a path, or at the paths of a pattern with braces. Raises ShardsRefused.
+
+    A given format is not detected. Excluded folders are not searched.
+    """
+    paths = [Path(place)] if Path(place).exists() else [Path(name) for name in expanded(place)]
+    for path in paths:
+        if not path.exists():
+            raise ShardsRefused(f"SOURCE {path} does not exist. Name a folder, a file or a pattern of tars.")
+    if len(paths) > 1 or not paths[0].is_dir():
+        kind = given or _format_of_file(paths[0])
+        if kind is Format.FOLDER:
+            raise ShardsRefused(f"SOURCE {paths[0]} is not a folder. Name a folder, or give another --format.")
+        return _source(kind, tuple(paths), columns, exclude)
+    folder = paths[0].resolve()
+    if given is None:
+        return _source(*_detect(folder, columns, exclude), columns, exclude)
+    files = _files_of_format(given, folder, exclude)
+    if not files:
+        raise ShardsRefused(
+            f"{folder} has no files of format {given.value}. Give another --format, or name another SOURCE."
+        )
+    return _source(given, files, columns, exclude)
+
+
+def _format_of_file(file: Path) -> Format:
+    suffix = file.suffix.lower()
+    if file.name.lower().endswith(TAR_SUFFIXES):
+        return Format.WEBDATASET
+    if suffix == ".parquet":
+        return Format.PARQUET
+    if suffix in TABLE_SUFFIXES:
+        return Format.TABLE
+    if suffix in IMAGE_SUFFIXES:
+        raise ShardsRefused(f"SOURCE {file} is a single image. Name the folder that holds the images.")
+    raise ShardsRefused(f"The format of SOURCE {file} is unknown. Give --format, or name a folder.")
+
+
+def _detect(folder: Path, columns: Columns, exclude: frozenset[Path]) -> tuple[Format, tuple[Path, ...]]:
+    """The format of a folder and its files: tars first, then Parquet with image bytes, then a table, else images."""
+    if tars := _files_of_format(Format.WEBDATASET, folder, exclude):
+        return Format.WEBDATASET, tars
+    if parquets := _files_of_format(Format.PARQUET, folder, exclude):
+        from sdbench_trainer.shards.parquets import holds_images
+
+        if holds_images(parquets[0], columns):
+            return Format.PARQUET, parquets
+    if tables := _files_of_format(Format.TABLE, folder, exclude):
+        return Format.TABLE, tables
+    return Format.FOLDER, (folder,)
+
+
+def _files_of_format(kind: Format, folder: Path, exclude: frozenset[Path]) -> tuple[Path, ...]:
+    """The files of a format in a folder, tars and Parquet also in its direct subfolders. Raises ShardsRefused."""
+    if kind is Format.FOLDER:
+        return (folder,)
+    if kind is Format.TABLE:
+        tables = tuple(sorted(path for path in folder.iterdir() if path.suffix.lower() in TABLE_SUFFIXES))
+        if len(tables) > 1:
+            raise ShardsRefused(
+                f"{folder} holds {len(tables)} tables ({tables[0].name}, {tables[1].name}, …). "
+                "Name one of them as SOURCE, or give --format folder to ignore them."
+            )
+        return tables
+    suffixes = (".parquet",) if kind is Format.PARQUET else TAR_SUFFIXES
+    listed = (path for pattern in ("*", "*/*") for path in folder.glob(pattern))
+    files = (path for path in listed if path.name.lower().endswith(suffixes) and path.is_file())
+    return tuple(sorted(path for path in files if not exclude.intersection((path, *path.parents))))
+
+
+def _source(kind: Format, files: tuple[Path, ...], columns: Columns, exclude: frozenset[Path]) -> PhotoSource:
+    images: Callable[[Path], Iterator[Found]]
+    if kind is Format.PARQUET:
+        return PhotoSource(kind, files, partial(_parquet_parts, files, columns))
+    if kind is Format.WEBDATASET:
+        images = partial(images_in_tar, columns=columns)
+    elif kind is Format.TABLE:
+        images = partial(images_of, columns=columns)
+    else:
+        images = partial(images_in, columns=columns, exclude=exclude)
+    return PhotoSource(kind, files, partial(_image_parts, files, images))
 
 
 def _parquet_parts(files: tuple[Path, ...], columns: Columns) -> Iterator[Content]:
@@ -38,95 +126,5 @@ def _parquet_parts(files: tuple[Path, ...], columns: Columns) -> Iterator[Conten
         yield from parquet_parts(file, columns)
 
 
-def _all(files: tuple[Path, ...], images: Callable[[Path], Iterator[Found]]) -> Iterator[Content]:
+def _image_parts(files: tuple[Path, ...], images: Callable[[Path], Iterator[Found]]) -> Iterator[Content]:
     return in_parts(found for file in files for found in images(file))
-
-
-def _source(kind: Format, files: tuple[Path, ...], columns: Columns, without: frozenset[Path]) -> PhotoSource:
-    contents: Callable[[], Iterator[Content]]
-    if kind is Format.PARQUET:
-        contents = partial(_parquet_parts, files, columns)
-    elif kind is Format.WEBDATASET:
-        contents = partial(_all, files, partial(images_in_tar, columns=columns))
-    elif kind is Format.TABLE:
-        contents = partial(_all, files, partial(images_of, columns=columns))
-    else:
-        contents = partial(_all, files, partial(images_in, columns=columns, without=without))
-    return PhotoSource(kind, files, contents)
-
-
-def _below(folder: Path, suffixes: tuple[str, ...], without: frozenset[Path]) -> tuple[Path, ...]:
-    """Files of a folder and its direct subfolders, by suffix."""
-    found = (path for pattern in ("*", "*/*") for path in folder.glob(pattern))
-    chosen = (path for path in found if path.name.lower().endswith(suffixes) and path.is_file())
-    return tuple(sorted(path for path in chosen if not without.intersection((path, *path.parents))))
-
-
-def _one_table(folder: Path, tables: tuple[Path, ...]) -> tuple[Path, ...]:
-    if len(tables) > 1:
-        raise ShardsRefused(
-            f"{folder} holds {len(tables)} tables ({tables[0].name}, {tables[1].name}, …); "
-            "name one of them as SOURCE, or say --format folder to use none."
-        )
-    return tables
-
-
-def _tables(folder: Path) -> tuple[Path, ...]:
-    return tuple(sorted(path for path in folder.iterdir() if path.suffix.lower() in TABLE_SUFFIXES))
-
-
-def _looked_at(folder: Path, columns: Columns, without: frozenset[Path]) -> tuple[Format, tuple[Path, ...]]:
-    """The format of a folder: tars first, then Parquet with image bytes, then a table, else images."""
-    if tars := _below(folder, (".tar", ".tar.gz", ".tgz"), without):
-        return Format.WEBDATASET, tars
-    parquets = _below(folder, (".parquet",), without)
-    if parquets:
-        from sdbench_trainer.shards.parquets import holds_images
-
-        if holds_images(parquets[0], columns):
-            return Format.PARQUET, parquets
-    if tables := _one_table(folder, _tables(folder)):
-        return Format.TABLE, tables
-    return Format.FOLDER, (folder,)
-
-
-def _told(kind: Format, folder: Path, without: frozenset[Path]) -> tuple[Path, ...]:
-    """The files of a folder that is said to have a format."""
-    if kind is Format.FOLDER:
-        return (folder,)
-    if kind is Format.TABLE:
-        return _one_table(folder, _tables(folder))
-    return _below(folder, (".parquet",) if kind is Format.PARQUET else (".tar", ".tar.gz", ".tgz"), without)
-
-
-def _kind_of(file: Path) -> Format:
-    suffix = file.suffix.lower()
-    kinds = {".parquet": Format.PARQUET, ".tar": Format.WEBDATASET, ".tgz": Format.WEBDATASET}
-    kinds |= dict.fromkeys(TABLE_SUFFIXES, Format.TABLE)
-    if file.name.lower().endswith(".tar.gz"):
-        return Format.WEBDATASET
-    if suffix in IMAGE_SUFFIXES:
-        raise ShardsRefused(f"{file} is one image; name the folder that holds the images.")
-    if suffix not in kinds:
-        raise ShardsRefused(f"{file} is in no known format; say which by --format, or name a folder.")
-    return kinds[suffix]
-
-
-def source_at(
-    place: str, columns: Columns, told: Format | None = None, without: frozenset[Path] = frozenset()
-) -> PhotoSource:
-    """The source that a path, or a pattern with braces, names; `without` is not looked into. Raises ShardsRefused."""
-    paths = [Path(place)] if Path(place).exists() else [Path(name) for name in expanded(place)]
-    missing = [path for path in paths if not path.exists()]
-    if missing:
-        raise ShardsRefused(f"There is no {missing[0]}.")
-    if len(paths) > 1 or not paths[0].is_dir():
-        kind = told or _kind_of(paths[0])
-        if kind is Format.FOLDER:
-            raise ShardsRefused(f"{paths[0]} is not a folder.")
-        return _source(kind, tuple(paths), columns, without)
-    folder = paths[0].resolve()
-    kind, files = (told, _told(told, folder, without)) if told else _looked_at(folder, columns, without)
-    if not files:
-        raise ShardsRefused(f"{folder} holds nothing in the format {kind.value}.")
-    return _source(kind, files, columns, without)

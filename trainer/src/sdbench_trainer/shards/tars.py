@@ -1,4 +1,4 @@
-"""Lists the photographs of WebDataset's tars, where members that share a key are a sample."""
+"""Finds the photographs and captions of WebDataset tars: KEY.jpg, KEY.txt and KEY.json form one sample."""
 
 import re
 import tarfile
@@ -19,15 +19,15 @@ from sdbench_trainer.shards.items import (
     caption_of,
 )
 
-PACKED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd")
-"""How files of gzip, bzip2, xz and zstandard begin."""
+COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd")
+"""The first bytes of gzip, bzip2, xz and zstandard files."""
 CAPTION_BYTES = 1 << 20
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _RANGE = re.compile(r"(\d+)\.\.(\d+)")
 
 
 def expanded(pattern: str) -> list[str]:
-    """The names that a pattern with braces stands for, as in a shell: {000..012}, {a,b}."""
+    """Expands the braces of a pattern as a shell does: {000..012}, {a,b}."""
     found = next((match for match in _BRACES.finditer(pattern) if _RANGE.fullmatch(match[1]) or "," in match[1]), None)
     if found is None:
         return [pattern]
@@ -43,17 +43,17 @@ def expanded(pattern: str) -> list[str]:
 
 
 def _key(name: str) -> tuple[str, str]:
-    """The sample's key and the rest, as WebDataset splits names: at the first dot of the last part."""
+    """The sample's key and the suffix. WebDataset splits a name at the first dot after the last slash."""
     folder, slash, base = name.rpartition("/")
     key, _, suffix = base.partition(".")
     return folder + slash + key, suffix.lower()
 
 
 def _members(archive: Path) -> Iterator[tuple[tarfile.TarInfo, bytes | None]]:
-    """The files of a tar, those with captions with their content. Raises tarfile.TarError."""
+    """The files of a tar, with the content of those that hold captions. Raises tarfile.TarError."""
     with tarfile.open(archive, "r:") as tar:
         while (member := tar.next()) is not None:
-            tar.members.clear()  # type: ignore[attr-defined] # or it keeps every member
+            tar.members.clear()  # type: ignore[attr-defined] # tarfile would keep every member in memory
             small = _key(member.name)[1] in ("txt", "json") and member.size <= CAPTION_BYTES
             stream = tar.extractfile(member) if small and member.isreg() else None
             if member.isdir():
@@ -66,7 +66,7 @@ def _sample(archive: Path, key: str, members: list[tuple[tarfile.TarInfo, bytes 
     texts = {_key(member.name)[1]: text for member, text in members if text is not None}
     images = [m for m, _ in members if m.isreg() and f".{_key(m.name)[1].rpartition('.')[2]}" in IMAGE_SUFFIXES]
     if not images:
-        return LeftOut(name, SkipReason.NO_IMAGE, "of its members none is an image by its name")
+        return LeftOut(name, SkipReason.NO_IMAGE, "none of its members has the suffix of an image")
     if "txt" in texts:
         caption = caption_of(texts["txt"].decode("utf-8-sig", "replace"))
     else:
@@ -76,13 +76,13 @@ def _sample(archive: Path, key: str, members: list[tuple[tarfile.TarInfo, bytes 
 
 
 def images_in_tar(archive: Path, columns: Columns) -> Iterator[Found]:
-    """The samples of one tar, in its order. Raises ShardsRefused for a packed one."""
+    """The samples of one tar, in its order. Raises ShardsRefused if it is compressed."""
     with archive.open("rb") as stream:
-        start = stream.read(6)
-    if start.startswith(PACKED):
-        raise ShardsRefused(f"{archive} is compressed; unpack it to a plain .tar first, since photographs are already.")
+        first_bytes = stream.read(6)
+    if first_bytes.startswith(COMPRESSED):
+        raise ShardsRefused(f"{archive} is compressed. Decompress it to a plain .tar first.")
     try:
         for key, members in groupby(_members(archive), lambda pair: _key(pair[0].name)[0]):
             yield _sample(archive, key, list(members), columns)
     except tarfile.TarError as error:
-        yield LeftOut(str(archive), SkipReason.FILE_UNREADABLE, f"the archive ends early or is damaged: {error}")
+        yield LeftOut(str(archive), SkipReason.FILE_UNREADABLE, f"the archive is truncated or damaged: {error}")

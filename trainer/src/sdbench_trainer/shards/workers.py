@@ -1,4 +1,4 @@
-"""Distributes work over forked processes, keeping its order and never holding all of it."""
+"""Runs a function on many items in several processes; the results come in order, and few are held at a time."""
 
 import multiprocessing
 import os
@@ -13,24 +13,24 @@ from typing import TypeVar
 from sdbench_trainer.parent_death import die_with_parent
 
 AHEAD = 2
-"""Pieces of work that are handed out for each worker."""
+"""Items that are submitted at a time, per worker."""
 
 Work = TypeVar("Work")
-Done = TypeVar("Done")
+Result = TypeVar("Result")
 
 
 class WorkerLost(Exception):
-    """A worker was killed."""
+    """Raised if a worker process was killed."""
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Compute in one thread meanwhile: more would add up in another order, and round otherwise."""
+    """Limits PyTorch to one thread: more threads add up in a different order, which changes the rounding."""
     import torch
 
     before = torch.get_num_threads()
@@ -41,43 +41,42 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _begin() -> None:
-    """Leave Ctrl-C to the parent, end with it, and compute in one thread."""
-    import torch
+def in_order(function: Callable[[Work], Result], items: Iterable[Work], workers: int) -> Iterator[Result]:
+    """The results in the order of the items. Raises WorkerLost and whatever the function raises.
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    die_with_parent()
-    torch.set_num_threads(1)
-
-
-def _stopped(pool: ProcessPoolExecutor) -> None:
-    for process in multiprocessing.active_children():
-        process.terminate()
-    pool.shutdown(wait=False, cancel_futures=True)
-
-
-def in_order(act: Callable[[Work], Done], works: Iterable[Work], workers: int) -> Iterator[Done]:
-    """The results in the order of the works; with one worker in this process. Raises WorkerLost and what `act` raises.
-
-    The processes are forks: import what is slow before.
+    One worker means this process. Several are forks of it, so import slow modules first.
     """
     if workers == 1:
         with one_thread():
-            yield from map(act, works)
+            yield from map(function, items)
         return
-    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("fork"), initializer=_begin)
-    pending: deque[Future[Done]] = deque()
+    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("fork"), initializer=_start_worker)
+    pending: deque[Future[Result]] = deque()
     try:
-        for work in works:
-            pending.append(pool.submit(act, work))
+        for item in items:
+            pending.append(pool.submit(function, item))
             if len(pending) >= AHEAD * workers:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
     except BrokenProcessPool as broken:
-        _stopped(pool)
-        raise WorkerLost("A worker was killed, most likely because the memory was full.") from broken
+        _stop(pool)
+        raise WorkerLost("A worker process was killed, most likely because memory ran out.") from broken
     except BaseException:
-        _stopped(pool)
+        _stop(pool)
         raise
     pool.shutdown()
+
+
+def _start_worker() -> None:
+    import torch
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
+    die_with_parent()
+    torch.set_num_threads(1)  # see one_thread
+
+
+def _stop(pool: ProcessPoolExecutor) -> None:
+    for process in multiprocessing.active_children():
+        process.terminate()
+    pool.shutdown(wait=False, cancel_futures=True)
