@@ -1,4 +1,4 @@
-"""Does `decide` carry a Benchmark from the question to the answer?"""
+"""Tests that `decide` takes a Benchmark from its acceptance to its results."""
 
 from decimal import Decimal
 

@@ -1,4 +1,4 @@
-"""Is the verdict made once, when a Benchmark ends, and told where people and programs look?"""
+"""Tests that the Verdict is made once, when a Benchmark ends, and reported everywhere."""
 
 from dataclasses import replace
 from typing import Any
@@ -21,15 +21,15 @@ def gate_passed(status: Status) -> Condition | None:
     return next((one for one in status.conditions if one.type == "GatePassed"), None)
 
 
-def begun(of: Spec, *others: Reference) -> tuple[Snapshot, Decision]:
-    """The first pass."""
+def first_pass(of: Spec, *others: Reference) -> tuple[Snapshot, Decision]:
+    """The Snapshot and the Decision of the first pass."""
     at = replace(snapshot(benchmark(of)), references=others)
     return at, decide(at)
 
 
 def ended(of: Spec, *others: Reference, rate: float = 100.0) -> tuple[Snapshot, Decision]:
-    """The pass in which the one Trial is measured."""
-    at, made = begun(of, *others)
+    """The Snapshot and the Decision of the pass in which the only Trial is measured."""
+    at, made = first_pass(of, *others)
     done = attempt(exited(of=report("tiny-0a1b2-0-1", rate)), job_ended=True)
     at = after(made, at, done, seconds=60)
     return at, decide(at)
@@ -48,7 +48,7 @@ def test_without_a_gate_there_is_no_verdict() -> None:
 
 
 def test_until_the_end_the_verdict_is_unknown() -> None:
-    _, made = begun(limited({"minImagesPerSecond": "1"}))
+    _, made = first_pass(limited({"minImagesPerSecond": "1"}))
     found = gate_passed(made.status)
     assert found is not None
     assert (found.status, found.reason) == ("Unknown", "InProgress")
@@ -71,7 +71,7 @@ def test_until_the_end_the_verdict_is_unknown() -> None:
         ),
     ],
 )
-def test_in_the_pass_of_the_end_it_is_made_and_told(
+def test_the_final_pass_makes_the_verdict_and_reports_it(
     gate: dict[str, Any], status: str, reason: str, verdict: str, says: str
 ) -> None:
     _, made = ended(limited(gate))
@@ -83,9 +83,9 @@ def test_in_the_pass_of_the_end_it_is_made_and_told(
     assert made.status.gate.verdict == verdict
     assert made.status.summary is not None
     assert made.status.summary.verdict == verdict
-    (notice,) = (one for one in made.events if one.reason.startswith("Gate"))
-    assert (notice.reason, notice.warning) == (f"Gate{verdict}", verdict != "Pass")
-    assert says in notice.message
+    (event,) = (one for one in made.events if one.reason.startswith("Gate"))
+    assert (event.reason, event.warning) == (f"Gate{verdict}", verdict != "Pass")
+    assert says in event.message
 
 
 def test_the_verdict_is_separate_from_the_success_of_the_run() -> None:
@@ -101,7 +101,7 @@ def old(rate: str) -> Reference:
     return Reference("old", answer(of, row(rate=rate), on={"devices=1": environment(device="cpu")}, name="old"))
 
 
-def test_points_and_verdict_stay_whatever_becomes_of_the_others() -> None:
+def test_points_and_verdict_stay_whatever_happens_to_other_benchmarks() -> None:
     stages = [{"images": 86_400_000, "imageSize": 64, "benchmark": "old"}]
     of = limited({"maxDays": "5"}, projection={"stages": stages})
     at, made = ended(of, old("200"))
@@ -117,7 +117,7 @@ def test_points_and_verdict_stay_whatever_becomes_of_the_others() -> None:
         assert not [one for one in again.events if one.reason.startswith("Gate")]
 
 
-def test_until_the_end_the_projection_follows_the_others() -> None:
+def test_until_the_end_the_projection_follows_other_benchmarks() -> None:
     stages = [{"images": 86_400_000, "imageSize": 64, "benchmark": "old"}]
     of = spec(devices={"counts": [1, 2], "perPod": 1, "hourlyPrice": "2"}, projection={"stages": stages})
     _, made = ended(of)
@@ -133,7 +133,7 @@ def test_until_the_end_the_projection_follows_the_others() -> None:
 
 
 def test_a_cancelled_benchmark_has_insufficient_data() -> None:
-    at, made = begun(limited({"minImagesPerSecond": "1"}))
+    at, made = first_pass(limited({"minImagesPerSecond": "1"}))
     at = after(made, at, attempt(pod()), seconds=5, cancel=True)
     made = decide(at)
     found = gate_passed(made.status)
@@ -146,7 +146,7 @@ def test_a_cancelled_benchmark_has_insufficient_data() -> None:
 
 
 def test_a_failed_benchmark_has_insufficient_data() -> None:
-    at, made = begun(limited({"minImagesPerSecond": "1"}, retries=0))
+    at, made = first_pass(limited({"minImagesPerSecond": "1"}, retries=0))
     at = after(made, at, attempt(exited(code=64, said="wrong"), job_ended=True), seconds=60)
     made = decide(at)
     assert condition(made.status, "Failed") == "True"
@@ -156,9 +156,9 @@ def test_a_failed_benchmark_has_insufficient_data() -> None:
     assert "devices=1 cannot be judged (at least 1 is asked for): it is not measured" in found.message
 
 
-def test_a_refused_question_has_insufficient_data_until_it_may_be_asked() -> None:
+def test_a_rejected_benchmark_has_insufficient_data_until_it_is_accepted() -> None:
     gate = {"minImagesPerSecond": "1"}
-    at, made = begun(spec(devices={"counts": [2]}, gate=gate, limits={"maxDevices": 1}))
+    at, made = first_pass(spec(devices={"counts": [2]}, gate=gate, limits={"maxDevices": 1}))
     found = gate_passed(made.status)
     assert found is not None
     assert (found.status, found.reason, found.message) == ("Unknown", "InsufficientData", "The question was refused")
@@ -169,7 +169,7 @@ def test_a_refused_question_has_insufficient_data_until_it_may_be_asked() -> Non
     assert (found.reason, made.status.gate) == ("InProgress", None)
 
 
-REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+REJECTED: dict[str, tuple[dict[str, Any], str]] = {
     "itself as baseline": ({"gate": {"baseline": {"name": "tiny"}}}, "spec.gate.baseline.name: a benchmark cannot be"),
     "itself as stage": (
         {"projection": {"stages": [{"images": 1, "imageSize": 64, "benchmark": "tiny"}]}},
@@ -188,26 +188,26 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-@pytest.mark.parametrize(("changes", "sentence"), REFUSED.values(), ids=REFUSED.keys())
-def test_what_can_never_be_judged_or_extended_is_refused(changes: dict[str, Any], sentence: str) -> None:
+@pytest.mark.parametrize(("changes", "sentence"), REJECTED.values(), ids=REJECTED.keys())
+def test_a_gate_or_projection_that_can_never_be_computed_is_rejected(changes: dict[str, Any], sentence: str) -> None:
     made = decide(snapshot(benchmark(spec(**changes))))
     accepted = next(one for one in made.status.conditions if one.type == "Accepted")
     assert accepted.status == "False"
     assert accepted.message.startswith(sentence)
 
 
-def test_the_others_are_asked_for_until_they_are_not_needed_any_more() -> None:
+def test_referenced_benchmarks_are_read_until_they_are_no_longer_needed() -> None:
     stages = [{"images": 1, "imageSize": 64, "benchmark": "old"}, {"images": 1, "imageSize": 512}]
     of = limited({"baseline": {"name": "last"}, "minImagesPerSecond": "1"}, projection={"stages": stages})
     assert referenced_names(of) == ("old", "last")
-    at, made = begun(of)
+    at, made = first_pass(of)
     assert awaited_references(at.benchmark) == ("old", "last")
     at, made = ended(of)
     assert awaited_references(at.benchmark) == ("old", "last")
     assert awaited_references(after(made, at).benchmark) == ()
 
 
-def test_one_benchmark_in_two_roles_is_asked_for_once() -> None:
+def test_one_benchmark_in_two_roles_is_read_once() -> None:
     stages = [{"images": 1, "imageSize": 64, "benchmark": "old"}]
     assert referenced_names(limited({"baseline": {"name": "old"}}, projection={"stages": stages})) == ("old",)
     assert referenced_names(spec()) == ()
@@ -216,10 +216,10 @@ def test_one_benchmark_in_two_roles_is_asked_for_once() -> None:
 @pytest.mark.parametrize(
     ("rates", "reason"), [((90.0, 90.5), "Regression"), ((99.8, 100.2), "Pass"), ((97.0, 101.0), "InsufficientData")]
 )
-def test_a_regression_is_judged_from_the_trials_on(rates: tuple[float, float], reason: str) -> None:
+def test_a_regression_is_judged_by_the_trials_measurements(rates: tuple[float, float], reason: str) -> None:
     of = limited({"baseline": {"name": "old"}}, repeats={"min": 2})
     reference = Reference("old", answer(asked(), row(spread="0.1"), on={"devices=1": environment(device="cpu")}))
-    at, made = begun(of, reference)
+    at, made = first_pass(of, reference)
     for trial, rate in enumerate(rates):
         name = f"tiny-0a1b2-{trial}-1"
         done = attempt(exited(of=report(name, rate)), trial=trial, job_ended=True)

@@ -1,4 +1,4 @@
-"""Of which Attempt do the tests of causes ask why it ended? Two pods of one device each, the first try."""
+"""Builds an Attempt of two pods with one device each, and diagnoses its end."""
 
 from datetime import timedelta
 from typing import Any
