@@ -1,4 +1,4 @@
-"""Tests how a row goes on after its Attempt fails or its Benchmark is edited."""
+"""Tests how a row goes on after its Attempt has failed, or while it waits."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -8,47 +8,11 @@ import pytest
 
 from sdbench.api.consequences import Scope
 from sdbench.api.reasons import Reason
-from sdbench.api.spec import Spec
 from sdbench.api.status import Phase, TrialPhase
 from sdbench.core.decide import decide
-from sdbench.core.snapshot import AttemptState, Decision, PodState, Snapshot
-from unit.core.worlds import NOON, after, attempt, benchmark, condition, exited, failure, pod, report, snapshot, spec
-
-ONE = {"counts": [1], "perPod": 1}
-NAME = "tiny-0a1b2-0-1"
-
-
-def running(asked: Spec, seconds: float = 10) -> tuple[Decision, Snapshot]:
-    """The pass that sees the first Trial run, and its Snapshot."""
-    at = snapshot(benchmark(asked))
-    at = after(decide(at), at, attempt(pod()), seconds=seconds)
-    made = decide(at)
-    return made, at
-
-
-def broken(code: int, number: int = 1, trial: int = 0) -> AttemptState:
-    name = attempt(trial=trial, number=number).name
-    return attempt(exited(0, code, of=failure(name, code, "it broke")), trial=trial, number=number, job_ended=True)
-
-
-def torn_down(made: Decision, at: Snapshot, state: AttemptState) -> tuple[Decision, Snapshot]:
-    """The pass after the Attempt's end was stored and its job was deleted, and its Snapshot."""
-    at = after(made, at, state)
-    made = decide(at)
-    assert [stop.name for stop in made.jobs_to_delete] == [state.name]
-    at = after(made, at, seconds=1)
-    return decide(at), at
-
-
-def ended(asked: Spec, code: int) -> tuple[Decision, Snapshot]:
-    """The pass after the first Trial's Attempt failed and was torn down, and its Snapshot."""
-    made, at = running(asked)
-    at = after(made, at, broken(code), seconds=5)
-    return torn_down(decide(at), at, broken(code))
-
-
-def phases(made: Decision) -> list[str]:
-    return [f"{row.phase}:{row.reason or ''}" for row in made.status.trials]
+from sdbench.core.snapshot import AttemptState, PodState
+from unit.core.trial.passes import NAME, ONE, broken, ended, phases, running, torn_down
+from unit.core.worlds import NOON, after, attempt, benchmark, condition, exited, pod, report, snapshot, spec
 
 
 def test_an_attempt_that_lost_a_peer_is_retried_once_its_devices_are_free() -> None:
@@ -127,82 +91,10 @@ def test_a_partly_measured_benchmark_is_complete_and_says_so() -> None:
     assert "1 of 2 points are measured; devices=2: OutOfMemoryDevice" in complete.message
 
 
-def test_suspending_voids_the_attempt_and_resuming_starts_another_that_is_not_a_retry() -> None:
-    made, at = running(spec(devices=ONE))
-    at = after(made, at, attempt(pod()), suspend=True)
-    made = decide(at)
-    assert phases(made) == ["Stopping:Suspended"]
-    assert (made.status.phase, condition(made.status, "Suspended")) == (Phase.SUSPENDED, "False")
-    made, at = torn_down(made, at, attempt(pod()))
-    assert phases(made) == ["Pending:Suspended"]
-    assert condition(made.status, "Suspended") == "True"
-    at = after(made, at, seconds=100)
-    made = decide(at)
-    assert (made.status, made.requeue_after) == (at.benchmark.status, None), "a suspended Benchmark writes nothing"
-    at = after(made, at, suspend=False)
-    made = decide(at)
-    assert [start.attempt for start in made.jobs_to_create] == [2]
-    assert made.status.trials[0].failures == 0
-
-
-def test_a_benchmark_suspended_from_the_start_shows_its_plan_and_starts_nothing() -> None:
-    made = decide(snapshot(benchmark(spec(suspend=True, repeats={"min": 3}))))
-    assert made.status.plan is not None
-    assert (made.status.plan.trials, made.status.plan.points, made.status.plan.largest_devices) == (6, 2, 2)
-    assert (made.status.phase, made.jobs_to_create) == (Phase.SUSPENDED, ())
-
-
 def test_a_result_that_arrives_with_the_suspension_is_kept() -> None:
     made, at = running(spec(devices=ONE))
     at = after(made, at, attempt(exited(of=report(NAME))), suspend=True)
     assert phases(decide(at)) == ["Succeeded:Measured"]
-
-
-def test_cancelling_stops_running_attempts_and_keeps_measurements() -> None:
-    made, at = running(spec())
-    done = attempt(exited(of=report(NAME)), job_ended=True)
-    at = after(made, at, done, seconds=5)
-    made, at = torn_down(decide(at), at, done)
-    second = attempt(pod(0), pod(1), trial=1)
-    at = after(made, at, second, cancel=True)
-    made = decide(at)
-    assert phases(made) == ["Succeeded:Measured", "Failed:Cancelled"]
-    complete = next(one for one in made.status.conditions if one.type == "Complete")
-    assert complete.reason == "Cancelled"
-    made, _ = torn_down(made, at, second)
-    assert condition(made.status, "CleanedUp") == "True"
-
-
-def test_a_benchmark_cancelled_before_any_measurement_has_failed() -> None:
-    made = decide(snapshot(benchmark(spec(cancel=True))))
-    assert phases(made) == ["Failed:Cancelled", "Failed:Cancelled"]
-    failed = next(one for one in made.status.conditions if one.type == "Failed")
-    assert (made.status.phase, failed.reason, made.jobs_to_create) == (Phase.FAILED, "Cancelled", ())
-
-
-def test_cancelling_a_complete_benchmark_changes_only_the_generation() -> None:
-    made, at = running(spec(devices=ONE))
-    done = attempt(exited(of=report(NAME)), job_ended=True)
-    at = after(made, at, done, seconds=5)
-    made, at = torn_down(decide(at), at, done)
-    at = after(made, at, cancel=True)
-    metadata = at.benchmark.metadata.model_copy(update={"generation": 2})
-    at = replace(at, benchmark=at.benchmark.model_copy(update={"metadata": metadata}))
-    again = decide(at).status
-    assert again.observed_generation == 2
-    assert {one.observed_generation for one in again.conditions} == {2}
-    assert [one.last_transition_time for one in again.conditions] == [
-        one.last_transition_time for one in made.status.conditions
-    ]
-    assert again.trials == made.status.trials
-
-
-def test_a_deleted_benchmark_is_left_to_garbage_collection() -> None:
-    made, at = running(spec())
-    gone = benchmark(spec(), made.status, deletionTimestamp=at.now)
-    made = decide(snapshot(gone, attempt(pod())))
-    assert (made.jobs_to_create, made.jobs_to_delete, made.events, made.requeue_after) == ((), (), (), None)
-    assert made.status == gone.status
 
 
 def test_parallelism_bounds_what_runs_at_once() -> None:
@@ -295,30 +187,6 @@ def test_a_teardown_that_takes_too_long_names_pod_node_and_command() -> None:
     assert decide(after(made, at, *at.attempts)).events == ()
 
 
-def test_lowered_limits_skip_trials_that_they_no_longer_allow() -> None:
-    asked = spec(devices={"counts": [1, 2, 4], "perPod": 1})
-    made, at = running(asked)
-    limits = asked.limits.model_copy(update={"max_devices": 2})
-    made = decide(after(made, at, attempt(pod()), limits=limits))
-    assert phases(made) == ["Running:", "Pending:", "Failed:Skipped"]
-
-
-def test_a_rejected_benchmark_fails_with_the_message_and_can_be_corrected() -> None:
-    at = snapshot(benchmark(spec(limits={"maxDevices": 1})))
-    made = decide(at)
-    accepted = next(one for one in made.status.conditions if one.type == "Accepted")
-    assert (accepted.status, accepted.reason) == ("False", "PlanRefused")
-    assert accepted.message == "spec.devices.counts: 2 devices are more than limits.maxDevices, 1"
-    assert (made.status.phase, condition(made.status, "Stalled")) == (Phase.FAILED, "True")
-    assert (made.jobs_to_create, made.requeue_after is None) == ((), False)
-    at = after(made, at)
-    again = decide(at)
-    assert (again.status, again.events, again.requeue_after) == (at.benchmark.status, (), None)
-    made = decide(after(made, at, limits=spec().limits))
-    assert (condition(made.status, "Accepted"), condition(made.status, "Failed")) == ("True", None)
-    assert len(made.jobs_to_create) == 1
-
-
 def test_the_image_is_pinned_at_acceptance() -> None:
     made, at = running(spec())
     at = replace(at, defaults=replace(at.defaults, image="registry.example/trainer:2"))
@@ -374,55 +242,6 @@ def test_the_benchmark_is_requeued_for_its_next_deadline(
     made = decide(at)
     made = decide(after(made, at, state))
     assert made.requeue_after == wait
-
-
-def test_cancelling_a_suspended_benchmark_ends_it_and_keeps_measurements() -> None:
-    made, at = running(spec(devices=ONE, repeats={"min": 2}))
-    done = attempt(exited(of=report(NAME)), job_ended=True)
-    at = after(made, at, done, seconds=5, suspend=True)
-    made, at = torn_down(decide(at), at, done)
-    assert phases(made) == ["Succeeded:Measured", "Pending:"]
-    assert condition(made.status, "Suspended") == "True"
-    made = decide(after(made, at, cancel=True))
-    assert phases(made) == ["Succeeded:Measured", "Failed:Cancelled"]
-    assert (condition(made.status, "Suspended"), condition(made.status, "CleanedUp")) == ("False", "True")
-    assert made.status.phase is Phase.SUCCEEDED
-
-
-def test_suspending_an_ended_benchmark_changes_only_the_generation() -> None:
-    made, at = running(spec(devices=ONE))
-    done = attempt(exited(of=report(NAME)), job_ended=True)
-    at = after(made, at, done, seconds=5)
-    made, at = torn_down(decide(at), at, done)
-    at = after(made, at, suspend=True)
-    metadata = at.benchmark.metadata.model_copy(update={"generation": 2})
-    again = decide(replace(at, benchmark=at.benchmark.model_copy(update={"metadata": metadata})))
-    same = {"observed_generation", "conditions"}
-    assert again.status.observed_generation == 2
-    assert again.status.model_dump(exclude=same) == made.status.model_dump(exclude=same)
-    assert [one.status for one in again.status.conditions] == [one.status for one in made.status.conditions]
-    assert (again.jobs_to_create, again.jobs_to_delete, again.events) == ((), (), ())
-
-
-def test_toggling_suspend_before_the_teardown_voids_one_attempt_and_starts_one() -> None:
-    made, at = running(spec(devices=ONE))
-    at = after(made, at, attempt(pod()), suspend=True)
-    at = after(decide(at), at, attempt(pod()), suspend=False)
-    made = decide(at)
-    assert (phases(made), [stop.name for stop in made.jobs_to_delete]) == (["Stopping:Suspended"], [NAME])
-    at = after(made, at, attempt(pod(deleting=True), job_uid=None), suspend=True)
-    at = after(decide(at), at, suspend=False, seconds=1)
-    made = decide(at)
-    assert [start.attempt for start in made.jobs_to_create] == [2]
-    assert made.status.trials[0].failures == 0
-
-
-def test_toggling_suspend_between_two_passes_leaves_the_attempt_alone() -> None:
-    made, at = running(spec(devices=ONE))
-    at = after(made, at, attempt(pod()), suspend=True)
-    at = replace(at, benchmark=at.benchmark.model_copy(update={"spec": spec(devices=ONE)}))
-    made = decide(at)
-    assert (phases(made), made.jobs_to_delete) == (["Running:"], ())
 
 
 def test_a_gang_that_is_still_being_scheduled_has_no_message() -> None:
