@@ -1,4 +1,4 @@
-"""Tests that the budget holds: questions are refused, Trials not started, and Attempts stopped in time."""
+"""Tests that budgets are kept: plans rejected, Trials not started, Attempts stopped in time."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -19,7 +19,7 @@ HOUR = 3_600
 
 
 def asked(limits: dict[str, Any], **changes: Any) -> Spec:
-    """Eight devices in one pod, for two money units an hour each."""
+    """A Spec with eight devices in one pod, at a price of 2 an hour each."""
     return spec(**{"devices": EIGHT, "repeats": {"min": 2}, "limits": limits, **changes})
 
 
@@ -37,8 +37,8 @@ def said(status: Status, name: str) -> tuple[str, str]:
     return found.reason, found.message
 
 
-def first_is_over(wanted: Spec, seconds: float, bounds: Bounds = Bounds()) -> tuple[Decision, Snapshot]:  # noqa: B008
-    """The first Trial was measured, and its devices were held for that long, from noon on."""
+def after_the_first_trial(wanted: Spec, seconds: float, bounds: Bounds = Bounds()) -> tuple[Decision, Snapshot]:  # noqa: B008
+    """The pass after the first Trial was measured and held its devices for this many seconds, and its Snapshot."""
     at = snapshot(benchmark(wanted))
     at = replace(at, defaults=replace(at.defaults, bounds=bounds))
     at = after(decide(at), at, attempt(pod()), seconds=10)
@@ -63,7 +63,7 @@ SMALLEST = [
 
 
 @pytest.mark.parametrize(("limits", "bounds", "expected"), SMALLEST)
-def test_the_smallest_bound_counts_whoever_set_it(limits: dict[str, str], bounds: Bounds, expected: Any) -> None:
+def test_the_smallest_bound_applies_whoever_set_it(limits: dict[str, str], bounds: Bounds, expected: Any) -> None:
     found = budget(asked(limits), bounds)
     if expected is None:
         assert found is None
@@ -78,7 +78,7 @@ def test_an_author_cannot_raise_the_administrators_devices() -> None:
     assert devices_at_once(asked({"maxDevices": 8}), Bounds(max_devices=16)).named == "limits.maxDevices"
 
 
-REFUSED = [
+REJECTED = [
     ({"deviceHours": "0.1"}, Bounds(), "spec.limits: the warm-ups alone take 0.267 device-hours, and limits.device"),
     ({"cost": "0.4"}, Bounds(), "and limits.cost is 0.200"),
     ({}, Bounds(device_hours=Decimal("0.2")), "the administrator allows one benchmark (bounds.deviceHours) is 0.200"),
@@ -87,8 +87,8 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("limits", "bounds", "sentence"), REFUSED)
-def test_a_plan_that_cannot_fit_is_refused_and_names_the_bound(
+@pytest.mark.parametrize(("limits", "bounds", "sentence"), REJECTED)
+def test_a_plan_that_cannot_fit_is_rejected_with_the_name_of_the_bound(
     limits: dict[str, str], bounds: Bounds, sentence: str
 ) -> None:
     wanted = asked(limits, trainer={"window": {"warmupBatches": 1, "warmupSeconds": 60, "batches": 4}})
@@ -99,7 +99,7 @@ def test_a_plan_that_cannot_fit_is_refused_and_names_the_bound(
     assert made.jobs_to_create == ()
 
 
-def test_the_certain_minimum_is_of_the_repeats_that_are_measured_in_any_case() -> None:
+def test_the_least_device_hours_count_only_the_minimum_of_repeats() -> None:
     more = {"min": 2, "max": 9, "targetCoefficientOfVariation": "0.02"}
     wanted = asked({"deviceHours": "0.267"}, repeats=more, trainer={"window": {"warmupSeconds": 60, "batches": 4}})
     made = decide(snapshot(benchmark(wanted)))
@@ -109,13 +109,13 @@ def test_the_certain_minimum_is_of_the_repeats_that_are_measured_in_any_case() -
     assert made.status.plan.most_device_hours == 8 * 24 * 9 * 3
 
 
-def test_a_cost_without_a_price_is_refused() -> None:
+def test_a_cost_limit_without_a_price_is_rejected() -> None:
     made = decide(snapshot(benchmark(asked({"cost": "10"}, devices={"counts": [8], "perPod": 8}))))
     assert "spec.limits.cost: set devices.hourlyPrice" in said(made.status, "Accepted")[1]
 
 
-def test_a_trial_that_no_longer_fits_what_is_left_is_not_started() -> None:
-    made, at = first_is_over(asked({"deviceHours": "1.5"}), seconds=400)
+def test_a_trial_that_does_not_fit_the_remaining_budget_is_not_started() -> None:
+    made, at = after_the_first_trial(asked({"deviceHours": "1.5"}), seconds=400)
     assert phases(made) == ["Succeeded:Measured", "Failed:BudgetExceeded"]
     assert (made.jobs_to_create, made.status.spent_device_seconds) == ((), 8 * 400)
     row = made.status.trials[1]
@@ -130,17 +130,19 @@ def test_a_trial_that_no_longer_fits_what_is_left_is_not_started() -> None:
 
 @pytest.mark.parametrize("hours", ["1.778", "99"])
 def test_a_trial_that_fits_is_started(hours: str) -> None:
-    made, _ = first_is_over(asked({"deviceHours": hours}), seconds=400)
+    made, _ = after_the_first_trial(asked({"deviceHours": hours}), seconds=400)
     assert [start.trial for start in made.jobs_to_create] == [1]
 
 
-def test_the_administrators_hours_stop_as_the_authors_do() -> None:
-    made, _ = first_is_over(asked({"deviceHours": "99"}), seconds=400, bounds=Bounds(device_hours=Decimal("1.5")))
+def test_the_administrators_bound_stops_trials_like_the_authors_limit() -> None:
+    made, _ = after_the_first_trial(
+        asked({"deviceHours": "99"}), seconds=400, bounds=Bounds(device_hours=Decimal("1.5"))
+    )
     assert phases(made)[1] == "Failed:BudgetExceeded"
     assert "bounds.deviceHours" in made.status.trials[1].message
 
 
-def test_a_running_attempt_is_stopped_at_the_very_moment() -> None:
+def test_a_running_attempt_is_stopped_at_the_moment_the_budget_is_used_up() -> None:
     at = snapshot(benchmark(asked({"deviceHours": "1"})))
     at = after(decide(at), at, attempt(pod()), seconds=10)
     at = after(decide(at), at, attempt(pod()))
@@ -163,20 +165,20 @@ def test_a_running_attempt_is_stopped_at_the_very_moment() -> None:
 
 
 @pytest.mark.parametrize("limit", ["deviceHours", "cost"])
-def test_a_budget_that_no_date_can_tell_the_end_of_is_taken(limit: str) -> None:
+def test_a_budget_whose_end_is_beyond_all_dates_is_accepted(limit: str) -> None:
     at = snapshot(benchmark(asked({limit: "9" * 21})))
     at = after(decide(at), at, attempt(pod()), seconds=10)
     assert [row.phase for row in decide(at).status.trials][:1] == [TrialPhase.RUNNING]
 
 
-def test_a_result_that_comes_as_the_budget_ends_is_kept() -> None:
+def test_a_result_that_arrives_as_the_budget_ends_is_kept() -> None:
     at = snapshot(benchmark(asked({"deviceHours": "1"})))
     at = after(decide(at), at, attempt(pod()), seconds=10)
     at = after(decide(at), at, measured(), seconds=HOUR)
     assert phases(decide(at)) == ["Succeeded:Measured", "Failed:BudgetExceeded"]
 
 
-def test_what_was_spent_survives_a_restart_and_a_raised_limit_lets_it_go_on() -> None:
+def test_spending_survives_a_restart_and_a_raised_limit_lets_the_run_continue() -> None:
     at = snapshot(benchmark(asked({"deviceHours": "1"})))
     at = after(decide(at), at, attempt(pod()), seconds=10)
     at = after(decide(at), at, attempt(pod()), seconds=300)
@@ -188,8 +190,8 @@ def test_what_was_spent_survives_a_restart_and_a_raised_limit_lets_it_go_on() ->
     assert decide(at).requeue_after == timedelta(seconds=3 * HOUR / 8 - 610)
 
 
-def test_a_limit_that_is_lowered_later_is_a_brake_and_no_refusal() -> None:
-    made, at = first_is_over(asked({"deviceHours": "99"}), seconds=400)
+def test_a_limit_that_is_lowered_later_stops_trials_but_does_not_reject_the_benchmark() -> None:
+    made, at = after_the_first_trial(asked({"deviceHours": "99"}), seconds=400)
     at = after(made, at, limits=Limits.model_validate({"deviceHours": "0.1"}))
     made = decide(at)
     assert condition(made.status, "Accepted") == "True"
@@ -197,11 +199,11 @@ def test_a_limit_that_is_lowered_later_is_a_brake_and_no_refusal() -> None:
     assert made.status.trials[0].measurement is not None
 
 
-def test_beside_running_trials_only_those_start_that_can_be_paid_together() -> None:
+def test_parallel_trials_start_only_if_the_budget_covers_all_of_them() -> None:
     wanted = asked({"deviceHours": "2.5"}, repeats={"min": 4}, parallelism=2)
     at = snapshot(benchmark(wanted))
     made = decide(at)
-    assert [start.trial for start in made.jobs_to_create] == [0, 1], "nothing is known yet of what they cost"
+    assert [start.trial for start in made.jobs_to_create] == [0, 1], "their cost is not known yet"
     at = after(made, at, attempt(pod()), attempt(pod(), trial=1), seconds=10)
     at = after(decide(at), at, measured(), attempt(pod(), trial=1), seconds=389)
     at = after(decide(at), at, measured(), attempt(pod(), trial=1))
@@ -213,11 +215,11 @@ def test_beside_running_trials_only_those_start_that_can_be_paid_together() -> N
     at = after(decide(at), at, measured(trial=1))
     made = decide(after(decide(at), at))
     assert phases(made)[2:] == ["Failed:BudgetExceeded", "Failed:BudgetExceeded"]
-    assert [notice.reason for notice in made.events].count("BudgetExceeded") == 1, "hundreds are said in one sentence"
+    assert [event.reason for event in made.events].count("BudgetExceeded") == 1, "one Event covers all of them"
 
 
-def test_nothing_is_given_up_while_suspended() -> None:
-    made, at = first_is_over(asked({"deviceHours": "99"}), seconds=400)
+def test_no_trial_is_given_up_while_suspended() -> None:
+    made, at = after_the_first_trial(asked({"deviceHours": "99"}), seconds=400)
     low = Limits.model_validate({"deviceHours": "1"})
     running = attempt(pod(scheduled_at=NOON + timedelta(seconds=400)), trial=1)
     at = after(made, at, running, suspend=True, limits=low)
@@ -234,23 +236,23 @@ def test_nothing_is_given_up_while_suspended() -> None:
 def test_pods_that_held_devices_while_others_found_none_are_charged() -> None:
     wanted = spec(devices={"counts": [16], "perPod": 8}, trainer={"globalBatchSize": 16})
     at = snapshot(benchmark(wanted))
-    half = attempt(pod(), pod(1, scheduled_at=None, started_at=None, unschedulable="0/2 nodes"))
-    at = after(decide(at), at, half, seconds=100)
-    at = after(decide(at), at, half, suspend=True)
+    partial = attempt(pod(), pod(1, scheduled_at=None, started_at=None, unschedulable="0/2 nodes"))
+    at = after(decide(at), at, partial, seconds=100)
+    at = after(decide(at), at, partial, suspend=True)
     made = decide(at)
     assert made.status.trials[0].phase is TrialPhase.STOPPING
     assert made.status.spent_device_seconds == 8 * 100
-    made = decide(after(decide(after(made, at, half)), at, seconds=50))
-    assert made.status.spent_device_seconds == 8 * 100, "once"
+    made = decide(after(decide(after(made, at, partial)), at, seconds=50))
+    assert made.status.spent_device_seconds == 8 * 100, "charged once"
 
 
-def test_half_a_gang_uses_the_budget_up_as_well() -> None:
+def test_a_partial_gang_uses_up_the_budget_too() -> None:
     limits = {"deviceHours": "1", "gangSeconds": 3_000}
     wanted = spec(devices={"counts": [16], "perPod": 8}, trainer={"globalBatchSize": 16}, limits=limits)
     at = snapshot(benchmark(wanted))
-    half = attempt(pod(), pod(1, scheduled_at=None, started_at=None, unschedulable="0/2 nodes"))
-    at = after(decide(at), at, half, seconds=100)
-    at = after(decide(at), at, half)
+    partial = attempt(pod(), pod(1, scheduled_at=None, started_at=None, unschedulable="0/2 nodes"))
+    at = after(decide(at), at, partial, seconds=100)
+    at = after(decide(at), at, partial)
     assert decide(at).requeue_after == timedelta(seconds=350)
     at = replace(at, now=NOON + timedelta(seconds=450))
     assert phases(decide(at)) == ["Failed:BudgetExceeded"]

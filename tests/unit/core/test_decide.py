@@ -1,4 +1,4 @@
-"""Tests that `decide` carries a Benchmark from the question to the answer."""
+"""Tests that `decide` takes a Benchmark from its acceptance to its results."""
 
 from decimal import Decimal
 

@@ -1,4 +1,4 @@
-"""Tests that everything that is written into a status fits the schema."""
+"""Tests that everything written into a status fits the schema and etcd."""
 
 import json
 import re
@@ -22,7 +22,7 @@ from unit.core.worlds import NOON, benchmark, report, snapshot, spec
 
 ROW_BYTES = 1_500
 ETCD_BYTES = 1_500_000
-"""etcd refuses requests of more than 1.5 MiB; the spec and metadata need room too."""
+"""etcd rejects requests of more than 1.5 MiB; the spec and metadata need room too."""
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_decimals_are_plain_and_short(value: float | Decimal, text: str) -> None
     assert len(written) <= 24
 
 
-def test_texts_are_bounded_to_one_line() -> None:
+def test_texts_are_cut_to_one_bounded_line() -> None:
     assert bounded("a\n  b") == "a b"
     assert len(bounded("x" * 600)) == 512
 
@@ -61,15 +61,17 @@ def test_small_and_negative_numbers_keep_their_digits() -> None:
 
 
 def longest() -> RowMeasurement:
-    """A Measurement whose every number has all of its digits."""
+    """A Measurement whose numbers all have their full length."""
     ratios = ("rank_skew_ratio", "data_wait_ratio_max", "data_wait_ratio_mean", "mfu_ratio", "foreign_cpu_ratio")
     odd: dict[str, Any] = dict.fromkeys((*ratios, "steal_ratio"), 0.123456789)
     steps = StepSeconds(p5=1.123456789, p50=1.123456789, p95=1.123456789)
     found = report("any", 123456.123456789, **odd, step_seconds=steps, device_memory_peak_bytes=10**11).measurement
-    told = BatchTruth(requested_global_batch_size=1_048_576, global_batch_size=1_048_576, per_device=4, microbatches=64)
+    batch = BatchTruth(
+        requested_global_batch_size=1_048_576, global_batch_size=1_048_576, per_device=4, microbatches=64
+    )
     assert found is not None
     more = {"drift_ratio": -0.0123456789, "loss": 0.123456789, "disturbed": True, "replaced_samples": 10**6}
-    return row_measurement(found.model_copy(update=more), told)
+    return row_measurement(found.model_copy(update=more), batch)
 
 
 def test_a_full_row_is_small_enough_for_512_of_them() -> None:
@@ -92,7 +94,7 @@ def test_a_full_row_is_small_enough_for_512_of_them() -> None:
 
 
 def test_the_largest_status_fits_etcd() -> None:
-    """512 measured Points, each in an environment of its own, with every field as long as it may be."""
+    """A status of 512 measured Points, each in an environment of its own, with every field at its maximum length."""
     devices = {"counts": list(range(1, 17)), "hourlyPrice": "1.23", "resource": "nvidia.com/gpu", "perPod": 16}
     wide: dict[str, object] = {
         "captionDropout": [f"0.1{0:021d}"],

@@ -1,4 +1,4 @@
-"""Tests a status that another version of the operator wrote."""
+"""Tests how the operator handles a status or a spec from another version of it."""
 
 from typing import Any
 
@@ -13,11 +13,11 @@ NEWER = {"fromTheFuture": {"kept": [1, 2]}}
 
 
 def read_again(of: Benchmark, status: dict[str, Any]) -> Benchmark:
-    """As the API server gives it back."""
+    """The Benchmark with this status, as the API server returns it."""
     return Benchmark.model_validate(of.model_dump(by_alias=True, mode="json", exclude={"status"}) | {"status": status})
 
 
-def test_fields_of_a_newer_version_stay_where_they_stand_while_the_work_goes_on() -> None:
+def test_fields_of_a_newer_version_are_kept_while_trials_run() -> None:
     at = snapshot(benchmark())
     status = decide(at).status.document()
     status |= NEWER
@@ -30,7 +30,7 @@ def test_fields_of_a_newer_version_stay_where_they_stand_while_the_work_goes_on(
     assert shown["trials"][0] | NEWER == shown["trials"][0]
 
 
-def test_a_finished_answer_of_a_newer_version_is_not_written_again() -> None:
+def test_a_finished_status_of_a_newer_version_is_not_rewritten() -> None:
     at = snapshot(benchmark())
     made = decide(at)
     at = after(made, at, seconds=1)
@@ -43,7 +43,7 @@ def test_a_finished_answer_of_a_newer_version_is_not_written_again() -> None:
     assert again.document() == finished
 
 
-def test_a_phase_or_a_reason_that_is_not_known_cannot_be_read() -> None:
+def test_a_status_with_an_unknown_phase_or_reason_is_rejected() -> None:
     at = snapshot(benchmark())
     for part in ({"phase": "Paused"}, {"reason": "StruckByLightning"}):
         status = decide(at).status.document()
@@ -52,7 +52,7 @@ def test_a_phase_or_a_reason_that_is_not_known_cannot_be_read() -> None:
             read_again(at.benchmark, status)
 
 
-def test_a_question_of_which_a_field_is_not_known_cannot_be_read() -> None:
+def test_a_spec_with_an_unknown_field_is_rejected() -> None:
     of = benchmark()
     document = of.model_dump(by_alias=True, mode="json")
     document["spec"] |= NEWER

@@ -1,4 +1,4 @@
-"""Builds Snapshots, Benchmarks, Attempts and pods with defaults that a test overrides."""
+"""Builds Benchmarks, Attempts and pods with defaults that a test overrides."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -19,7 +19,7 @@ WINDOW = 4
 
 
 def spec(**changes: Any) -> Spec:
-    """Two counts of CPU processes, one pod each, one repeat, no job kept; `trainer` is merged, the rest replaces."""
+    """A Spec with two counts of CPU processes in one pod each; `trainer` is merged, other changes replace."""
     trainer = {
         "model": "tiny",
         "precision": "fp32",
@@ -50,7 +50,7 @@ def snapshot(of: Benchmark, *attempts: AttemptState, seconds: float = 0) -> Snap
 def after(
     made: Decision, before: Snapshot, *attempts: AttemptState, seconds: float = 0, **spec_changes: Any
 ) -> Snapshot:
-    """The World once the Decision's status was stored and read again."""
+    """The Snapshot after the Decision's status was stored and read again."""
     stored = Status.model_validate(made.status.document())
     changes: dict[str, Any] = {"status": stored}
     if spec_changes:
@@ -90,7 +90,7 @@ def failure(attempt: str, code: int, tail: str = "", where: str = "training", ra
 
 
 def pod(index: int = 0, **changes: Any) -> PodState:
-    """A pod that runs since noon."""
+    """A pod that has run since noon."""
     running = PodState(
         name=f"pod-{index}",
         uid=f"uid-{index}",
@@ -128,5 +128,5 @@ def attempt(
 
 
 def condition(of: Status, name: str) -> str | None:
-    """The status of a condition, or None where it is absent."""
+    """The status of a condition, or None if it is absent."""
     return next((str(one.status) for one in of.conditions if one.type == name), None)

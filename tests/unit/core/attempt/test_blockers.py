@@ -1,4 +1,4 @@
-"""Tests each blocker of an Attempt, a second before it is due and when it is due."""
+"""Tests each blocker of an Attempt, a second before its deadline and when it is due."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -21,7 +21,7 @@ def waiting(index: int, reason: str = "", message: str = "") -> PodState:
     return pod(index, started_at=None, waiting_reason=reason, waiting_message=message)
 
 
-def refused(message: str) -> AttemptState:
+def rejected(message: str) -> AttemptState:
     return attempt(planned=2, warnings_about=(WarningEvent(NAME, "FailedCreatePod", message),))
 
 
@@ -46,18 +46,30 @@ BUSY_QUOTA = (
 CLAIM = '0/1 nodes are available: persistentvolumeclaim "shards" not found.'
 
 STUCK: list[tuple[str, AttemptState, int, Reason, str]] = [
-    ("quota", refused(QUOTA), 20, Reason.PODS_FORBIDDEN, "exceeded quota: compute"),
-    ("Pod Security", refused(SECURITY), 20, Reason.PODS_FORBIDDEN, "runAsNonRoot"),
-    ("a webhook that is down", refused("failed calling webhook"), 86_400, Reason.PODS_FORBIDDEN, "webhook"),
+    ("quota", rejected(QUOTA), 20, Reason.PODS_FORBIDDEN, "exceeded quota: compute"),
+    ("Pod Security", rejected(SECURITY), 20, Reason.PODS_FORBIDDEN, "runAsNonRoot"),
+    ("a webhook that is down", rejected("failed calling webhook"), 86_400, Reason.PODS_FORBIDDEN, "webhook"),
     ("no such claim", attempt(queued(0, unschedulable=CLAIM), queued(1)), 20, Reason.DATA_MISSING, "shards"),
     ("no node", attempt(queued(0, unschedulable="0/3 nodes"), queued(1)), 86_400, Reason.UNSCHEDULABLE, "0/3 nodes"),
-    ("half a gang", attempt(queued(0, unschedulable="0/3"), pod(1)), 300, Reason.UNSCHEDULABLE, "pod-0 finds no node"),
-    ("a gang not made", attempt(pod(0), planned=2), 300, Reason.UNSCHEDULABLE, "1 of 2 pods hold devices"),
-    ("held by a queue", attempt(planned=2, suspended=True, queue="lab"), 86_400, Reason.NOT_ADMITTED, "queue lab"),
-    ("held by a person", attempt(planned=2, suspended=True), 86_400, Reason.NOT_ADMITTED, "spec.runPolicy.suspend"),
+    (
+        "a partial gang",
+        attempt(queued(0, unschedulable="0/3"), pod(1)),
+        300,
+        Reason.UNSCHEDULABLE,
+        "pod-0 finds no node",
+    ),
+    ("a gang with missing pods", attempt(pod(0), planned=2), 300, Reason.UNSCHEDULABLE, "1 of 2 pods hold devices"),
+    ("suspended by a queue", attempt(planned=2, suspended=True, queue="lab"), 86_400, Reason.NOT_ADMITTED, "queue lab"),
+    (
+        "suspended by a person",
+        attempt(planned=2, suspended=True),
+        86_400,
+        Reason.NOT_ADMITTED,
+        "spec.runPolicy.suspend",
+    ),
     ("not scheduled", attempt(queued(0), planned=2), 86_400, Reason.DEADLINE_EXCEEDED, "limits.queuedSeconds"),
-    ("a bad name", attempt(waiting(0, "InvalidImageName"), pod(1)), 20, Reason.IMAGE_PULL, IMAGE),
-    ("never pulled", attempt(waiting(0, "ErrImageNeverPull"), pod(1)), 20, Reason.IMAGE_PULL, IMAGE),
+    ("an invalid image name", attempt(waiting(0, "InvalidImageName"), pod(1)), 20, Reason.IMAGE_PULL, IMAGE),
+    ("an image that is never pulled", attempt(waiting(0, "ErrImageNeverPull"), pod(1)), 20, Reason.IMAGE_PULL, IMAGE),
     (
         "back-off",
         attempt(waiting(0, "ImagePullBackOff", "no such tag"), pod(1)),
@@ -75,15 +87,21 @@ STUCK: list[tuple[str, AttemptState, int, Reason, str]] = [
     ),
     ("no such Secret to mount", attempt(pod(0), waiting(1), warnings_about=(MOUNT,)), 20, Reason.SECRET_MISSING, "s3"),
     (
-        "no bundle",
+        "no CA bundle",
         attempt(pod(0), waiting(1), warnings_about=(BUNDLE,)),
         20,
         Reason.SECRET_MISSING,
         "ConfigMap site-ca",
     ),
-    ("no key", attempt(pod(0), waiting(1), warnings_about=(BUNDLE_KEY,)), 20, Reason.SECRET_MISSING, "the key ca.crt"),
     (
-        "another's ConfigMap, which may come",
+        "a CA bundle without its key",
+        attempt(pod(0), waiting(1), warnings_about=(BUNDLE_KEY,)),
+        20,
+        Reason.SECRET_MISSING,
+        "the key ca.crt",
+    ),
+    (
+        "another owner's ConfigMap, which may still appear",
         attempt(pod(0), waiting(1), warnings_about=(MESH,)),
         1_800,
         Reason.DEADLINE_EXCEEDED,
@@ -97,19 +115,21 @@ STUCK: list[tuple[str, AttemptState, int, Reason, str]] = [
         "startSeconds",
     ),
     (
-        "a root image",
+        "an image that runs as root",
         attempt(waiting(0, "CreateContainerConfigError", "image will run as root"), pod(1)),
         20,
         Reason.CONFIG_INVALID,
         "will run as root",
     ),
     ("slow start", attempt(waiting(0), pod(1)), 1_800, Reason.DEADLINE_EXCEEDED, "limits.startSeconds"),
-    ("no end", RUNNING, 86_402, Reason.DEADLINE_EXCEEDED, "limits.totalSeconds"),
+    ("a run without an end", RUNNING, 86_402, Reason.DEADLINE_EXCEEDED, "limits.totalSeconds"),
 ]
 
 
 @pytest.mark.parametrize(("state", "seconds", "reason", "named"), [s[1:] for s in STUCK], ids=[s[0] for s in STUCK])
-def test_what_is_in_the_way_is_borne_until(state: AttemptState, seconds: int, reason: Reason, named: str) -> None:
+def test_a_blocker_ends_the_attempt_exactly_when_it_is_due(
+    state: AttemptState, seconds: int, reason: Reason, named: str
+) -> None:
     assert end_of(state, seconds=seconds - 1) is None
     end = end_of(state, seconds=seconds)
     assert end is not None
@@ -117,7 +137,7 @@ def test_what_is_in_the_way_is_borne_until(state: AttemptState, seconds: int, re
     assert named in end.message
 
 
-def test_a_pod_may_outlast_another_from_the_moment_at_which_that_was_seen_to_end() -> None:
+def test_the_deadline_of_a_remaining_pod_counts_from_the_first_end_that_was_seen() -> None:
     state = attempt(exited(0), pod(1))
     assert end_of(state, seconds=9_999) is None
     assert end_of(state, seconds=759, ended_at=NOON + timedelta(seconds=100)) is None
@@ -137,7 +157,7 @@ def test_a_pod_may_outlast_another_from_the_moment_at_which_that_was_seen_to_end
     ],
     ids=["right", "right, and seen", "slow", "slow, and seen", "fast, and seen"],
 )
-def test_a_nodes_clock_that_is_wrong_shortens_no_run_by_more_than_its_pod_took_to_start(
+def test_a_nodes_wrong_clock_shortens_a_run_by_at_most_the_time_its_pods_took_to_start(
     said: int, row: dict[str, Any], due: int
 ) -> None:
     state = attempt(pod(0, started_at=NOON + timedelta(seconds=said)), pod(1, started_at=NOON + timedelta(hours=1)))
@@ -147,27 +167,27 @@ def test_a_nodes_clock_that_is_wrong_shortens_no_run_by_more_than_its_pod_took_t
     assert (end.reason, "limits.totalSeconds" in end.message) == (Reason.DEADLINE_EXCEEDED, True)
 
 
-def test_an_old_complaint_is_no_matter_once_the_pods_are_there() -> None:
-    state = replace(refused(QUOTA), pods=(pod(0), pod(1)))
+def test_an_old_warning_event_is_ignored_once_the_pods_exist() -> None:
+    state = replace(rejected(QUOTA), pods=(pod(0), pod(1)))
     assert end_of(state, seconds=600) is None
 
 
 ACCOUNT = 'pods "x" is forbidden: error looking up service account lab/{0}: serviceaccount "{0}" not found'
-UNMET = exited(0, 66)
-HOMELESS = queued(1, unschedulable="0/3 nodes")
+TIMED_OUT = exited(0, 66)
+UNPLACED = queued(1, unschedulable="0/3 nodes")
 
 
 @pytest.mark.parametrize(
     ("state", "row", "reason"),
     [
-        (attempt(UNMET, HOMELESS), {}, Reason.UNSCHEDULABLE),
-        (attempt(UNMET, planned=2), {}, Reason.UNSCHEDULABLE),
-        (attempt(UNMET, pod(1)), {}, Reason.RENDEZVOUS_TIMEOUT),
-        (attempt(UNMET, planned=2), {"scheduled_at": NOON}, Reason.RENDEZVOUS_TIMEOUT),
-        (attempt(UNMET, planned=2), {"pods_checksum": "1"}, Reason.RENDEZVOUS_TIMEOUT),
+        (attempt(TIMED_OUT, UNPLACED), {}, Reason.UNSCHEDULABLE),
+        (attempt(TIMED_OUT, planned=2), {}, Reason.UNSCHEDULABLE),
+        (attempt(TIMED_OUT, pod(1)), {}, Reason.RENDEZVOUS_TIMEOUT),
+        (attempt(TIMED_OUT, planned=2), {"scheduled_at": NOON}, Reason.RENDEZVOUS_TIMEOUT),
+        (attempt(TIMED_OUT, planned=2), {"pods_checksum": "1"}, Reason.RENDEZVOUS_TIMEOUT),
     ],
 )
-def test_ranks_that_wait_in_vain_for_pods_without_a_node_have_not_failed(
+def test_a_missed_rendezvous_is_not_a_failure_while_pods_have_no_node(
     state: AttemptState, row: dict[str, Any], reason: Reason
 ) -> None:
     end = end_of(state, **row)
@@ -181,12 +201,12 @@ PULLING = waiting(1, "ErrImagePull", "401")
 
 
 @pytest.mark.parametrize(
-    ("state", "reason", "named", "at_last"),
+    ("state", "reason", "named", "when_final"),
     [
-        (attempt(UNMET, PULLING), Reason.IMAGE_PULL, IMAGE, Consequence.STOPS_SWEEP),
-        (attempt(UNMET, waiting(1)), Reason.DEADLINE_EXCEEDED, "Pod pod-1 does not run", Consequence.ENDS_POINT),
+        (attempt(TIMED_OUT, PULLING), Reason.IMAGE_PULL, IMAGE, Consequence.STOPS_SWEEP),
+        (attempt(TIMED_OUT, waiting(1)), Reason.DEADLINE_EXCEEDED, "Pod pod-1 does not run", Consequence.ENDS_POINT),
         (
-            attempt(UNMET, waiting(1), waiting(2, "ErrImagePull", "401")),
+            attempt(TIMED_OUT, waiting(1), waiting(2, "ErrImagePull", "401")),
             Reason.IMAGE_PULL,
             "401",
             Consequence.STOPS_SWEEP,
@@ -195,8 +215,8 @@ PULLING = waiting(1, "ErrImagePull", "401")
         (attempt(waiting(0), MASTERLESS), Reason.DEADLINE_EXCEEDED, "Pod pod-0 does not run", Consequence.ENDS_POINT),
     ],
 )
-def test_ranks_that_wait_in_vain_for_a_pod_that_does_not_run_yet_tell_what_is_in_its_way(
-    state: AttemptState, reason: Reason, named: str, at_last: Consequence
+def test_a_missed_rendezvous_is_blamed_on_the_blocker_of_the_pod_that_never_started(
+    state: AttemptState, reason: Reason, named: str, when_final: Consequence
 ) -> None:
     first, last = (end_of(state, seconds=600, ended_at=NOON, failures=failures) for failures in (0, 2))
     assert first is not None
@@ -205,11 +225,11 @@ def test_ranks_that_wait_in_vain_for_a_pod_that_does_not_run_yet_tell_what_is_in
     assert "has given up waiting for it" in first.message
     assert "is over" not in first.message
     assert last is not None
-    assert (last.reason, last.consequence) == (reason, at_last)
+    assert (last.reason, last.consequence) == (reason, when_final)
 
 
-def test_a_limit_that_is_over_is_told_as_such_though_a_pod_has_given_up_waiting() -> None:
-    end = end_of(attempt(UNMET, waiting(1)), seconds=1_800)
+def test_an_expired_limit_is_the_reason_even_if_a_pod_has_given_up_waiting() -> None:
+    end = end_of(attempt(TIMED_OUT, waiting(1)), seconds=1_800)
     assert end is not None
     assert (end.reason, end.consequence) == (Reason.DEADLINE_EXCEEDED, Consequence.ENDS_POINT)
     assert "limits.startSeconds, 1800 s, is over" in end.message
@@ -217,15 +237,15 @@ def test_a_limit_that_is_over_is_told_as_such_though_a_pod_has_given_up_waiting(
 
 @pytest.mark.parametrize(
     "state",
-    [attempt(HOMELESS, planned=1), attempt(queued(0), HOMELESS), attempt(planned=2), RUNNING],
-    ids=["one pod", "none is scheduled", "none is made", "all are scheduled"],
+    [attempt(UNPLACED, planned=1), attempt(queued(0), UNPLACED), attempt(planned=2), RUNNING],
+    ids=["one pod", "none is scheduled", "none exists", "all are scheduled"],
 )
-def test_only_a_part_of_a_gang_gives_its_devices_back(state: AttemptState) -> None:
+def test_only_a_partial_gang_gives_its_devices_back(state: AttemptState) -> None:
     assert end_of(state, seconds=3_000) is None
 
 
-def test_the_gangs_time_counts_from_its_last_pod() -> None:
-    late = attempt(pod(0), pod(2, scheduled_at=NOON + timedelta(seconds=200), started_at=None), HOMELESS)
+def test_the_gang_timeout_counts_from_the_last_scheduled_pod() -> None:
+    late = attempt(pod(0), pod(2, scheduled_at=NOON + timedelta(seconds=200), started_at=None), UNPLACED)
     assert end_of(late, seconds=499) is None
     gang = end_of(late, seconds=500)
     assert gang is not None
@@ -248,11 +268,11 @@ def test_the_gangs_time_counts_from_its_last_pod() -> None:
         ("insufficient quota to match these scopes: [{PriorityClass In [high]}]", Consequence.ENDS_POINT, 20),
     ],
 )
-def test_a_rule_about_amounts_ends_the_point_and_any_other_the_sweep(
+def test_a_rejected_amount_ends_the_point_and_any_other_rejection_the_sweep(
     said: str, consequence: Consequence, seconds: int
 ) -> None:
-    assert end_of(refused(said), seconds=seconds - 1) is None
-    end = end_of(refused(said), seconds=seconds)
+    assert end_of(rejected(said), seconds=seconds - 1) is None
+    end = end_of(rejected(said), seconds=seconds)
     assert end is not None
     assert (end.reason, end.consequence) == (Reason.PODS_FORBIDDEN, consequence)
 
@@ -263,20 +283,20 @@ HOUR = timedelta(hours=1)
 @pytest.mark.parametrize(
     "state",
     [
-        replace(refused(QUOTA), suspension_at=NOON + HOUR),
-        replace(refused(QUOTA), warnings_about=(WarningEvent(NAME, "FailedCreatePod", QUOTA, NOON + HOUR),)),
+        replace(rejected(QUOTA), suspension_at=NOON + HOUR),
+        replace(rejected(QUOTA), warnings_about=(WarningEvent(NAME, "FailedCreatePod", QUOTA, NOON + HOUR),)),
         attempt(queued(0, unschedulable=CLAIM), queued(1), suspension_at=NOON + HOUR),
     ],
-    ids=["let go", "first refused", "let go, and no claim"],
+    ids=["admitted", "first rejected", "admitted, and no claim"],
 )
-def test_patience_with_the_cluster_counts_from_the_moment_at_which_a_queue_let_the_job_go(state: AttemptState) -> None:
+def test_deadlines_count_from_the_moment_at_which_a_queue_admitted_the_job(state: AttemptState) -> None:
     assert end_of(state, seconds=3_600 + 19) is None
     end = end_of(state, seconds=3_600 + 20)
     assert end is not None
     assert end.reason in {Reason.PODS_FORBIDDEN, Reason.DATA_MISSING}
 
 
-def test_a_slow_start_tells_what_the_pods_events_say() -> None:
+def test_a_slow_start_quotes_the_pods_warning_events() -> None:
     sandbox = WarningEvent("pod-1", "FailedCreatePodSandBox", "no network for the pod")
     end = end_of(attempt(pod(0), waiting(1), warnings_about=(sandbox,)), seconds=1_800)
     assert end is not None
@@ -284,7 +304,7 @@ def test_a_slow_start_tells_what_the_pods_events_say() -> None:
     assert "no network for the pod" in end.message
 
 
-def test_a_pull_secret_that_does_not_exist_is_told_with_the_image() -> None:
+def test_a_missing_pull_secret_is_reported_with_the_image() -> None:
     secret = WarningEvent(
         "pod-0", "FailedToRetrieveImagePullSecret", "Unable to retrieve some image pull secrets (regcred)"
     )

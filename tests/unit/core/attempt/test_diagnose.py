@@ -1,4 +1,4 @@
-"""Tests why an Attempt ended: one situation a row, with its reason and whom the message names."""
+"""Tests the diagnosis of an ended Attempt: its reason, and the pod that the message names."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -22,7 +22,7 @@ def broken(index: int, code: int, said: str = "it broke", where: str = "training
     return exited(index, code, of=failure(NAME, code, f"Traceback\n{said}\n", where, rank=index))
 
 
-def unmet(index: int) -> PodState:
+def without_master(index: int) -> PodState:
     return pod(
         index, started_at=None, exit=PodExit(1, "Error", "init container init-pytorch failed", before_start=True)
     )
@@ -33,7 +33,7 @@ def hung(index: int, *progress: int) -> PodState:
     return exited(index, 71, of=Report(attempt=NAME, error=error))
 
 
-CULPRITS: list[tuple[str, tuple[PodState, ...], Reason, str]] = [
+ROOT_CAUSES: list[tuple[str, tuple[PodState, ...], Reason, str]] = [
     (
         "bad config",
         (broken(0, 64), broken(1, 143)),
@@ -41,14 +41,14 @@ CULPRITS: list[tuple[str, tuple[PodState, ...], Reason, str]] = [
         "pod pod-0, rank 0 while training: it broke",
     ),
     ("no data", (pod(0), broken(1, 65)), Reason.DATA_MISSING, "pod pod-1, rank 1 reading s3://bucket/shards"),
-    ("nobody met", (broken(0, 66), pod(1)), Reason.RENDEZVOUS_TIMEOUT, "limits.rendezvousSeconds"),
+    ("a missed rendezvous", (broken(0, 66), pod(1)), Reason.RENDEZVOUS_TIMEOUT, "limits.rendezvousSeconds"),
     ("other devices", (broken(0, 74), broken(1, 74)), Reason.MIXED_DEVICES, "scheduling.nodeSelector"),
     ("a collective", (broken(0, 73), broken(1, 73)), Reason.COLLECTIVE_ERROR, "pod pod-0"),
     ("a bug before a collective", (broken(0, 73), broken(1, 70)), Reason.CRASHED, "pod pod-1"),
     ("memory before a collective", (broken(0, 73), broken(1, 67)), Reason.OUT_OF_MEMORY_DEVICE, "pod pod-1"),
     ("a collective before a lost peer", (broken(0, 69), broken(1, 73)), Reason.COLLECTIVE_ERROR, "pod pod-1"),
-    ("no master", (exited(0, 69), unmet(1)), Reason.PEER_LOST, "pod pod-0"),
-    ("no master at all", (unmet(0), unmet(1)), Reason.RENDEZVOUS_TIMEOUT, "did not find the master"),
+    ("no master", (exited(0, 69), without_master(1)), Reason.PEER_LOST, "pod pod-0"),
+    ("no master at all", (without_master(0), without_master(1)), Reason.RENDEZVOUS_TIMEOUT, "did not find the master"),
     (
         "where it stalled",
         (exited(0, 71, of=failure(NAME, 71, 'File "a.py", line 3 in wait\n  File "b.py"\nNo step for 60 s.')),),
@@ -71,12 +71,17 @@ CULPRITS: list[tuple[str, tuple[PodState, ...], Reason, str]] = [
         "pod pod-1",
     ),
     ("the step that others wait for", (hung(0, 3, 8, 0), hung(1, 3, 7, 3)), Reason.STALLED, "pod pod-1"),
-    ("a rank that trains waits", (hung(0, 3, 0, 1), hung(1, 2, 0, 0)), Reason.STALLED, "pod pod-1"),
-    ("of an older trainer nothing is known", (broken(0, 71), hung(1, 3, 7, 2)), Reason.STALLED, "pod pod-1"),
+    ("a rank in a later stage waits", (hung(0, 3, 0, 1), hung(1, 2, 0, 0)), Reason.STALLED, "pod pod-1"),
+    ("an older trainer reports no progress", (broken(0, 71), hung(1, 3, 7, 2)), Reason.STALLED, "pod pod-1"),
     ("shared memory", (broken(0, 69), broken(1, 72)), Reason.SHARED_MEMORY_FULL, "sharedMemory"),
     ("a bug before a lost peer", (broken(0, 69), broken(1, 70)), Reason.CRASHED, "pod pod-1, rank 1"),
     ("memory before a bug", (broken(0, 70), broken(1, 67)), Reason.OUT_OF_MEMORY_DEVICE, "pod pod-1"),
-    ("the kubelet's word first", (broken(0, 67), exited(1, 69, "OOMKilled")), Reason.OUT_OF_MEMORY_HOST, "pod pod-1"),
+    (
+        "the kubelet's reason before an exit code",
+        (broken(0, 67), exited(1, 69, "OOMKilled")),
+        Reason.OUT_OF_MEMORY_HOST,
+        "pod pod-1",
+    ),
     ("killed for memory", (exited(0, 137, "OOMKilled"), broken(1, 69)), Reason.OUT_OF_MEMORY_HOST, "perDevice.memory"),
     ("only peers lost", (broken(0, 69), broken(1, 69)), Reason.PEER_LOST, "pod pod-0"),
     ("a lost peer before a kill", (broken(0, 143), broken(1, 69)), Reason.PEER_LOST, "pod pod-1"),
@@ -91,8 +96,8 @@ CULPRITS: list[tuple[str, tuple[PodState, ...], Reason, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("pods", "reason", "named"), [c[1:] for c in CULPRITS], ids=[c[0] for c in CULPRITS])
-def test_the_culprit_is_the_pod_with_the_most_telling_end(
+@pytest.mark.parametrize(("pods", "reason", "named"), [c[1:] for c in ROOT_CAUSES], ids=[c[0] for c in ROOT_CAUSES])
+def test_the_root_cause_is_the_pod_with_the_strongest_reason(
     pods: tuple[PodState, ...], reason: Reason, named: str
 ) -> None:
     end = end_of(attempt(*pods, job_ended=True))
@@ -142,7 +147,7 @@ def lost(index: int) -> PodState:
 
 DONE = (exited(0, of=GOOD), exited(1))
 STALLED = exited(0, 71, of=failure(NAME, 71, "No step for 60 s."))
-OFF = pod(1, disruption="DeletionByTaintManager", deleting=True)
+ON_LOST_NODE = pod(1, disruption="DeletionByTaintManager", deleting=True)
 
 ENDS: list[tuple[str, AttemptState, dict[str, Any], Reason | None]] = [
     ("it runs", RUNNING, {}, None),
@@ -156,13 +161,13 @@ ENDS: list[tuple[str, AttemptState, dict[str, Any], Reason | None]] = [
     ("a window cut short", attempt(exited(0, of=report(NAME, batches=3)), exited(1)), {}, Reason.REPORT_LOST),
     ("not a number", attempt(exited(0, of=report(NAME, loss=float("nan"))), exited(1)), {}, Reason.REPORT_LOST),
     (
-        "strangers who took no number",
+        "a foreign CPU ratio that is not a number",
         attempt(exited(0, of=report(NAME, foreign_cpu_ratio=float("nan"))), exited(1)),
         {},
         Reason.REPORT_LOST,
     ),
     (
-        "stolen less than nothing",
+        "a negative steal ratio",
         attempt(exited(0, of=report(NAME, steal_ratio=-0.1)), exited(1)),
         {},
         Reason.REPORT_LOST,
@@ -174,41 +179,41 @@ ENDS: list[tuple[str, AttemptState, dict[str, Any], Reason | None]] = [
         Reason.REPORT_LOST,
     ),
     ("another batch", attempt(exited(0, of=report(NAME, batch=16)), exited(1)), {}, Reason.REPORT_LOST),
-    ("a stranger's object", attempt(foreign=True, planned=0), {"job_uid": None}, Reason.NAME_CONFLICT),
-    ("two pods at one place", attempt(pod(0), pod(1), pod(1, uid="new"), planned=2), {}, Reason.INTERRUPTED),
-    ("another pod at its place", RUNNING, {"pods_checksum": "00000000"}, Reason.INTERRUPTED),
-    ("another pod that ended well", attempt(*DONE), {"pods_checksum": "00000000"}, Reason.INTERRUPTED),
+    ("another owner's object", attempt(foreign=True, planned=0), {"job_uid": None}, Reason.NAME_CONFLICT),
+    ("two pods of one index", attempt(pod(0), pod(1), pod(1, uid="new"), planned=2), {}, Reason.INTERRUPTED),
+    ("a replaced pod", RUNNING, {"pods_checksum": "00000000"}, Reason.INTERRUPTED),
+    ("a replaced pod that ended well", attempt(*DONE), {"pods_checksum": "00000000"}, Reason.INTERRUPTED),
     ("the same pods", RUNNING, {"pods_checksum": pods_checksum(RUNNING)}, None),
-    ("a pod less", attempt(pod(0), planned=2), {"pods_checksum": "1"}, Reason.INTERRUPTED),
+    ("a missing pod", attempt(pod(0), planned=2), {"pods_checksum": "1"}, Reason.INTERRUPTED),
     ("a pod being deleted", attempt(pod(0), pod(1, deleting=True)), {}, Reason.INTERRUPTED),
-    ("a pod the node refused", attempt(pod(0), pod(1, disruption="OutOfcpu")), {}, Reason.INTERRUPTED),
+    ("a pod that its node rejected", attempt(pod(0), pod(1, disruption="OutOfcpu")), {}, Reason.INTERRUPTED),
     ("an evicted pod", attempt(pod(0), pod(1, disruption="Evicted")), {}, Reason.EVICTED),
     ("a preempted pod", attempt(pod(0), pod(1, disruption="PreemptionByScheduler")), {}, Reason.PREEMPTED),
     ("preempted by another", attempt(pod(0), pod(1, disruption="PreemptionByKueue")), {}, Reason.PREEMPTED),
     ("a dead node", attempt(pod(0), pod(1, disruption="DeletionByTaintManager")), {}, Reason.NODE_LOST),
     ("a lost container", attempt(pod(0), lost(1)), {}, Reason.NODE_LOST),
     ("a lost container whose peers follow", attempt(broken(0, 69), lost(1)), {}, Reason.NODE_LOST),
-    ("the node before what it refused", attempt(pod(0, disruption="OutOfcpu"), lost(1)), {}, Reason.NODE_LOST),
-    ("a culprit before its peers' node", attempt(broken(0, 67), lost(1)), {}, Reason.OUT_OF_MEMORY_DEVICE),
-    ("held from its birth", attempt(planned=2, suspended=True), {}, None),
-    ("held before all pods were seen", attempt(pod(0, deleting=True), planned=2, suspended=True), {}, None),
-    ("held, killed, never seen", attempt(broken(0, 143), planned=2, suspended=True), {"ended_at": LATER}, None),
-    ("held in the middle", replace(RUNNING, suspended=True), SEEN, Reason.PREEMPTED),
-    ("held, pods going", attempt(pod(0, deleting=True), pod(1), suspended=True), SEEN, Reason.PREEMPTED),
-    ("held, pods killed", attempt(broken(0, 143), broken(1, 69), suspended=True), SEEN, Reason.PREEMPTED),
-    ("held, pods gone", attempt(planned=2, suspended=True), SEEN, Reason.PREEMPTED),
-    ("held after a culprit", attempt(broken(0, 67), pod(1), suspended=True), SEEN, Reason.OUT_OF_MEMORY_DEVICE),
-    ("held after the end", attempt(*DONE, suspended=True), SEEN, Reason.MEASURED),
-    ("held and deleted", attempt(planned=2, suspended=True, deleting=True), SEEN, Reason.JOB_DELETED),
-    ("let go, then seen", replace(RUNNING, suspension_at=EARLIER), SEEN, None),
+    ("a lost node before a rejected pod", attempt(pod(0, disruption="OutOfcpu"), lost(1)), {}, Reason.NODE_LOST),
+    ("a root cause before a peer's lost node", attempt(broken(0, 67), lost(1)), {}, Reason.OUT_OF_MEMORY_DEVICE),
+    ("suspended from the start", attempt(planned=2, suspended=True), {}, None),
+    ("suspended before all pods were seen", attempt(pod(0, deleting=True), planned=2, suspended=True), {}, None),
+    ("suspended, killed, never seen", attempt(broken(0, 143), planned=2, suspended=True), {"ended_at": LATER}, None),
+    ("suspended in the middle", replace(RUNNING, suspended=True), SEEN, Reason.PREEMPTED),
+    ("suspended, pods being deleted", attempt(pod(0, deleting=True), pod(1), suspended=True), SEEN, Reason.PREEMPTED),
+    ("suspended, pods killed", attempt(broken(0, 143), broken(1, 69), suspended=True), SEEN, Reason.PREEMPTED),
+    ("suspended, pods deleted", attempt(planned=2, suspended=True), SEEN, Reason.PREEMPTED),
+    ("suspended after a root cause", attempt(broken(0, 67), pod(1), suspended=True), SEEN, Reason.OUT_OF_MEMORY_DEVICE),
+    ("suspended after the end", attempt(*DONE, suspended=True), SEEN, Reason.MEASURED),
+    ("suspended and deleted", attempt(planned=2, suspended=True, deleting=True), SEEN, Reason.JOB_DELETED),
+    ("resumed, then seen", replace(RUNNING, suspension_at=EARLIER), SEEN, None),
     (
-        "held and let go since",
+        "suspended and resumed since",
         replace(RUNNING, suspension_at=LATER),
         {**SEEN, "pods_checksum": "1"},
         Reason.PREEMPTED,
     ),
-    ("let go, pods to come", attempt(pod(0), planned=2, suspension_at=LATER), SEEN, Reason.PREEMPTED),
-    ("let go long before a deletion", attempt(pod(0), planned=2, suspension_at=EARLIER), SEEN, Reason.INTERRUPTED),
+    ("resumed, pods not created yet", attempt(pod(0), planned=2, suspension_at=LATER), SEEN, Reason.PREEMPTED),
+    ("resumed long before a deletion", attempt(pod(0), planned=2, suspension_at=EARLIER), SEEN, Reason.INTERRUPTED),
     (
         "other images",
         attempt(DONE[0], replace(DONE[1], image_id="r/t@sha256:2")),
@@ -232,19 +237,29 @@ ENDS: list[tuple[str, AttemptState, dict[str, Any], Reason | None]] = [
     ("the job gone, pods left", attempt(pod(0), pod(1), job_uid=None), {}, Reason.JOB_DELETED),
     ("never seen, gone, pods left", attempt(pod(0), job_uid=None), {"job_uid": None}, Reason.JOB_DELETED),
     (
-        "the culprit of a job that is gone",
+        "the root cause in a deleted job",
         attempt(broken(0, 67), pod(1), job_uid=None),
         {},
         Reason.OUT_OF_MEMORY_DEVICE,
     ),
-    ("a rank waits for a lost node", attempt(STALLED, OFF), {"ended_at": EARLIER}, Reason.NODE_LOST),
-    ("a rank did not meet a lost node", attempt(broken(0, 66), OFF), {}, Reason.NODE_LOST),
+    ("a rank waits for a lost node", attempt(STALLED, ON_LOST_NODE), {"ended_at": EARLIER}, Reason.NODE_LOST),
+    ("a rank did not meet a lost node", attempt(broken(0, 66), ON_LOST_NODE), {}, Reason.NODE_LOST),
     ("a rank waits for a lost container", attempt(STALLED, lost(1)), {}, Reason.NODE_LOST),
-    ("a cause that does not follow from a lost node", attempt(broken(0, 67), OFF), {}, Reason.OUT_OF_MEMORY_DEVICE),
+    (
+        "a cause that does not follow from a lost node",
+        attempt(broken(0, 67), ON_LOST_NODE),
+        {},
+        Reason.OUT_OF_MEMORY_DEVICE,
+    ),
     ("a rank waits for a deleted pod", attempt(STALLED, planned=2), SEEN, Reason.INTERRUPTED),
-    ("a rank waits for nobody's node", attempt(STALLED, broken(1, 71)), {}, Reason.STALLED),
-    ("ended without a word", attempt(planned=2, job_ended=True), {"ended_at": NOON - timedelta(60)}, Reason.UNKNOWN),
-    ("ended without a word just now", attempt(planned=2, job_ended=True), {"ended_at": NOON}, None),
+    ("a rank waits, and no node is lost", attempt(STALLED, broken(1, 71)), {}, Reason.STALLED),
+    (
+        "ended without an explanation",
+        attempt(planned=2, job_ended=True),
+        {"ended_at": NOON - timedelta(60)},
+        Reason.UNKNOWN,
+    ),
+    ("ended without an explanation just now", attempt(planned=2, job_ended=True), {"ended_at": NOON}, None),
 ]
 
 
@@ -265,6 +280,8 @@ def test_the_pod_that_was_replaced_or_deleted_is_named(state: AttemptState, name
 
 
 @pytest.mark.parametrize(("state", "row", "reason"), [e[1:] for e in ENDS], ids=[e[0] for e in ENDS])
-def test_an_attempt_ends_when(state: AttemptState, row: dict[str, Any], reason: Reason | None) -> None:
+def test_an_attempt_ends_with_this_reason_or_goes_on(
+    state: AttemptState, row: dict[str, Any], reason: Reason | None
+) -> None:
     end = end_of(state, **row)
     assert (end.reason if end is not None else None) is reason

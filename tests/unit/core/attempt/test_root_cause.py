@@ -1,4 +1,4 @@
-"""Tests that the root cause is found within seconds when pods end one after the other."""
+"""Tests that the first cause is blamed, within seconds, when pods end one after another."""
 
 from datetime import timedelta
 
@@ -25,17 +25,17 @@ def running() -> tuple[Decision, Snapshot]:
     return decide(at), at
 
 
-def ends(*looks: tuple[float, tuple[PodState, ...]]) -> TrialRow:
-    """The row after looks at the pods, each some seconds after the last one."""
+def ends(*passes: tuple[float, tuple[PodState, ...]]) -> TrialRow:
+    """The row after these passes: each sees these pods, some seconds after the pass before."""
     made, at = running()
-    for seconds, pods in looks:
+    for seconds, pods in passes:
         at = after(made, at, attempt(*pods), seconds=seconds)
         made = decide(at)
     return made.status.trials[0]
 
 
 @pytest.mark.parametrize("code", [64, 65, 66, 67, 68, 72, 74])
-def test_a_worker_that_names_its_cause_ends_the_attempt_at_once_though_the_master_hangs(code: int) -> None:
+def test_a_worker_that_names_its_cause_ends_the_attempt_at_once_even_if_the_master_hangs(code: int) -> None:
     row = ends((0, (pod(0), broken(1, code))))
     assert row.phase in {TrialPhase.FAILED, TrialPhase.STOPPING}
     assert "pod pod-1, rank 1" in row.message
@@ -46,7 +46,7 @@ def test_a_worker_that_names_its_cause_ends_the_attempt_at_once_though_the_maste
     [({}, 30), ({"stallSeconds": 40}, 50), ({"firstStepSeconds": 5}, 85), ({"stallSeconds": 600}, 30)],
 )
 @pytest.mark.parametrize("peer", [pod(1), broken(1, 69)], ids=["runs", "lost its peer"])
-def test_a_pod_that_stalls_is_believed_when_the_cluster_would_have_said_that_a_node_is_lost(
+def test_a_stall_counts_once_the_cluster_would_have_reported_a_lost_node(
     limits: dict[str, int], seconds: int, peer: PodState
 ) -> None:
     third = pod(2)
@@ -58,20 +58,20 @@ def test_a_pod_that_stalls_is_believed_when_the_cluster_would_have_said_that_a_n
     made = decide(at)
     assert made.status.trials[0].phase is TrialPhase.RUNNING
     assert made.requeue_after == timedelta(seconds=1)
-    told = decide(after(made, at, stalled, seconds=1)).status.trials[0]
-    assert (told.reason, "pod pod-0" in told.message) == (Reason.STALLED, True)
+    row = decide(after(made, at, stalled, seconds=1)).status.trials[0]
+    assert (row.reason, "pod pod-0" in row.message) == (Reason.STALLED, True)
     off = pod(2, disruption="DeletionByTaintManager", deleting=True)
     lost = decide(after(made, at, attempt(broken(0, 71), peer, off))).status.trials[0]
     assert (lost.reason, "Pod pod-2" in lost.message) == (Reason.NODE_LOST, True)
 
 
-def test_pods_that_have_all_stalled_are_believed_at_once() -> None:
+def test_a_stall_of_all_pods_counts_at_once() -> None:
     row = ends((0, (broken(0, 71), broken(1, 71))))
     assert (row.phase, row.reason) == (TrialPhase.STOPPING, Reason.STALLED)
 
 
 @pytest.mark.parametrize("code", [1, 69, 70, 73, 134, 137, 143])
-def test_any_other_worker_that_dies_ends_it_within_seconds_though_the_master_hangs(code: int) -> None:
+def test_any_other_dead_worker_ends_the_attempt_within_seconds_even_if_the_master_hangs(code: int) -> None:
     died = (pod(0), broken(1, code))
     assert ends((0, died), (SETTLE_SECONDS - 1, died)).phase is TrialPhase.RUNNING
     row = ends((0, died), (SETTLE_SECONDS, died))
@@ -79,7 +79,7 @@ def test_any_other_worker_that_dies_ends_it_within_seconds_though_the_master_han
     assert "pod pod-1" in row.message
 
 
-def test_the_next_look_is_when_the_weak_cause_has_waited() -> None:
+def test_the_benchmark_is_requeued_for_when_the_weak_cause_has_waited() -> None:
     made, at = running()
     died = attempt(pod(0), broken(1, 137))
     at = after(made, at, died)
@@ -99,14 +99,14 @@ def test_the_next_look_is_when_the_weak_cause_has_waited() -> None:
     ],
     ids=["device memory", "host memory", "a bug", "a collective", "a peer, too", "killed"],
 )
-def test_a_worker_that_dies_3_seconds_after_its_peer_gave_up_is_heard(
+def test_a_worker_that_dies_3_seconds_after_its_peer_gave_up_is_considered(
     later: PodState, reason: Reason, named: str
 ) -> None:
     row = ends((0, (broken(0, 69), pod(1))), (3, (broken(0, 69), later)))
     assert (row.reason, f"pod {named}" in row.message) == (reason, True)
 
 
-def test_a_pod_that_hangs_after_another_ended_well_is_given_up_and_torn_down_from_then_on() -> None:
+def test_a_pod_that_hangs_after_another_ended_well_ends_as_stalled_and_is_torn_down() -> None:
     half = (exited(0), pod(1))
     row = ends((30, half), (659, half))
     assert (row.phase, row.ended_at) == (TrialPhase.RUNNING, NOON + timedelta(seconds=35))
@@ -115,16 +115,16 @@ def test_a_pod_that_hangs_after_another_ended_well_is_given_up_and_torn_down_fro
 
 
 @pytest.mark.parametrize(
-    ("said", "shown"), [(2, 2), (-1_200, 5), (1_200, 5)], ids=["a clock", "a slow one", "a fast one"]
+    ("said", "shown"), [(2, 2), (-1_200, 5), (1_200, 5)], ids=["a right clock", "a slow clock", "a fast clock"]
 )
-def test_a_run_is_shown_to_begin_when_that_can_be(said: int, shown: int) -> None:
+def test_the_start_of_a_run_is_shown_within_its_possible_bounds(said: int, shown: int) -> None:
     at = snapshot(benchmark(spec(devices=TWO_PODS)))
     pods = pod(0, started_at=NOON + timedelta(seconds=said)), pod(1)
     (row,) = decide(after(decide(at), at, attempt(*pods), seconds=5)).status.trials
     assert row.started_at == NOON + timedelta(seconds=shown)
 
 
-def test_a_cause_that_is_heard_too_late_does_not_change_what_was_told() -> None:
+def test_a_cause_that_is_seen_too_late_does_not_change_the_reason() -> None:
     gave_up = (broken(0, 69), pod(1))
     row = ends((0, gave_up), (SETTLE_SECONDS, gave_up), (1, (broken(0, 69), broken(1, 67))))
     assert row.reason is Reason.PEER_LOST

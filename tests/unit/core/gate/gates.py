@@ -1,4 +1,4 @@
-"""Builds finished Benchmarks with Points and their baselines, for tests of gates."""
+"""Builds finished Benchmarks with Points written by hand, and the baselines to judge them by."""
 
 from decimal import Decimal
 from typing import Any
@@ -32,7 +32,7 @@ BASELINE = "last-month"
 def asked(
     gate: dict[str, Any] | None = None, counts: tuple[int, ...] = (1,), repeats: int = REPEATS, **changes: Any
 ) -> Spec:
-    """Three repeats on these counts of CPU processes at 2.00 an hour, and this gate."""
+    """A Spec with this gate and three repeats on these counts of CPU processes, at 2.00 an hour."""
     devices = {"counts": list(counts), "perPod": 1, "hourlyPrice": "2.00"}
     return spec(devices=devices, repeats={"min": repeats}, gate=gate, **changes)
 
@@ -74,7 +74,7 @@ def environment(**changes: Any) -> EnvironmentRow:
 
 
 def answer(of: Spec, *rows: PointRow, on: dict[str, EnvironmentRow] | None = None, **metadata: Any) -> Benchmark:
-    """The finished Benchmark: as many Trials of each Point succeeded as its row has repeats; `on` is by Point."""
+    """A finished Benchmark whose Trials succeeded as often as the rows have repeats; `on` has environments by Point."""
     environments = {point.point: environment() for point in rows} | (on or {})
     distinct = tuple(environments.values())
     measured = {one.point: one.repeats for one in rows}
@@ -93,7 +93,7 @@ def answer(of: Spec, *rows: PointRow, on: dict[str, EnvironmentRow] | None = Non
 
 
 def complete(kind: ConditionType = ConditionType.COMPLETE) -> Condition:
-    """The condition of an end."""
+    """A true condition of this type."""
     return Condition(
         type=kind,
         status=ConditionStatus.TRUE,
@@ -109,7 +109,7 @@ def baseline(*rows: PointRow, of: Spec | None = None, **changes: Any) -> Referen
 
 
 def verdict(of: Benchmark, *references: Reference) -> GateRow:
-    """What the Benchmark's own gate says."""
+    """The Verdict of the Benchmark's own gate."""
     gate = of.spec.gate
     assert isinstance(gate, Gate)
     return judge(of, gate, trials(of.spec), lookup(references))

@@ -1,231 +1,122 @@
-"""Tests that the verdict is made once, when a Benchmark ends, and is shown everywhere."""
+"""Tests the comparison with a baseline: by its interval, and only where both sides compare."""
 
-from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from sdbench.api.spec import Spec
-from sdbench.api.status import Condition, Phase, Status
-from sdbench.api.status_gate import Verdict
-from sdbench.core.decide import decide
-from sdbench.core.measure.references import awaited_references, referenced_names
-from sdbench.core.snapshot import Decision, Reference, Snapshot
-from unit.core.gate.gates import answer, asked, environment, row
-from unit.core.worlds import after, attempt, benchmark, condition, exited, pod, report, snapshot, spec
+from sdbench.api.status import ConditionType, PointRow
+from sdbench.api.status_gate import GateRow, Limit, Verdict
+from sdbench.core.snapshot import Reference
+from unit.core.gate.gates import BASELINE, answer, asked, baseline, complete, environment, row, verdict
 
-ONE = {"counts": [1], "hourlyPrice": "2"}
+PASS, FAIL, INSUFFICIENT = Verdict.PASS, Verdict.FAIL, Verdict.INSUFFICIENT_DATA
 
 
-def gate_passed(status: Status) -> Condition | None:
-    return next((one for one in status.conditions if one.type == "GatePassed"), None)
+def compared(new: PointRow, old: PointRow, most: str = "0.02", **gate: Any) -> GateRow:
+    """The verdict of one Point against the baseline's."""
+    return verdict(answer(asked({"baseline": {"name": BASELINE, "maxRegression": most}, **gate}), new), baseline(old))
 
 
-def begun(of: Spec, *others: Reference) -> tuple[Snapshot, Decision]:
-    """The first pass."""
-    at = replace(snapshot(benchmark(of)), references=others)
-    return at, decide(at)
-
-
-def ended(of: Spec, *others: Reference, rate: float = 100.0) -> tuple[Snapshot, Decision]:
-    """The pass in which the one Trial is measured."""
-    at, made = begun(of, *others)
-    done = attempt(exited(of=report("tiny-0a1b2-0-1", rate)), job_ended=True)
-    at = after(made, at, done, seconds=60)
-    return at, decide(at)
-
-
-def limited(gate: dict[str, Any], **changes: Any) -> Spec:
-    return spec(devices=ONE, gate=gate, **changes)
-
-
-def test_without_a_gate_there_is_no_verdict() -> None:
-    _, made = ended(spec(devices=ONE))
-    assert gate_passed(made.status) is None
-    assert made.status.gate is None
-    assert made.status.summary is not None
-    assert made.status.summary.verdict is None
-
-
-def test_until_the_end_the_verdict_is_unknown() -> None:
-    _, made = begun(limited({"minImagesPerSecond": "1"}))
-    found = gate_passed(made.status)
-    assert found is not None
-    assert (found.status, found.reason) == ("Unknown", "InProgress")
-    assert made.status.gate is None
+def test_noise_is_not_reported_as_a_regression() -> None:
+    """A mean 1 % lower, of three repeats each at a CV of 1 %, decides nothing at a limit of 2 %, nor at 0."""
+    for most in ("0.02", "0"):
+        made = compared(row(rate="99", spread="1"), row(rate="100", spread="1"), most)
+        assert made.verdict is INSUFFICIENT
+        assert "contains the limit" in made.message
+        assert "more repeats" in made.message
 
 
 @pytest.mark.parametrize(
-    ("gate", "status", "reason", "verdict", "says"),
+    ("rate", "spread", "expected"),
     [
-        ({"minImagesPerSecond": "100"}, "True", "Pass", "Pass", "Every limit holds"),
-        ({"minImagesPerSecond": "100.5"}, "False", "ImagesPerSecond", "Fail", "devices=1 is 100: the gate asks for"),
-        ({"maxDataWaitRatio": "0.01"}, "False", "DataWaitRatio", "Fail", "DataWaitRatio of devices=1 is 0.02"),
-        ({"minMfu": "0.3"}, "Unknown", "InsufficientData", "InsufficientData", "Mfu of devices=1 cannot be judged"),
-        (
-            {"baseline": {"name": "old"}},
-            "Unknown",
-            "InsufficientData",
-            "InsufficientData",
-            "Regression of devices=1 against old cannot be judged",
-        ),
+        ("90", "1", FAIL),  # 10 % ± 2.3 %
+        ("95.71", "1", FAIL),  # the low end is 2.02 %
+        ("95.75", "1", INSUFFICIENT),  # the low end is 1.98 %
+        ("100.28", "1", PASS),  # the high end is 1.99 %
+        ("100.25", "1", INSUFFICIENT),  # the high end is 2.02 %
+        ("110", "1", PASS),
+        ("98", "0", PASS),  # without spread the interval is a point, and the limit itself passes
+        ("97.99", "0", FAIL),
     ],
 )
-def test_in_the_pass_of_the_end_it_is_made_and_told(
-    gate: dict[str, Any], status: str, reason: str, verdict: str, says: str
-) -> None:
-    _, made = ended(limited(gate))
-    found = gate_passed(made.status)
-    assert found is not None
-    assert (found.status, found.reason) == (status, reason)
-    assert says in found.message
-    assert made.status.gate is not None
-    assert made.status.gate.verdict == verdict
-    assert made.status.summary is not None
-    assert made.status.summary.verdict == verdict
-    (notice,) = (one for one in made.events if one.reason.startswith("Gate"))
-    assert (notice.reason, notice.warning) == (f"Gate{verdict}", verdict != "Pass")
-    assert says in notice.message
+def test_a_regression_is_judged_by_its_interval(rate: str, spread: str, expected: Verdict) -> None:
+    assert compared(row(rate=rate, spread=spread), row(rate="100", spread=spread)).verdict is expected
 
 
-def test_the_verdict_is_separate_from_the_success_of_the_run() -> None:
-    _, made = ended(limited({"minImagesPerSecond": "1000"}))
-    assert made.status.phase is Phase.SUCCEEDED
-    assert condition(made.status, "Complete") == "True"
-    assert condition(made.status, "Stalled") is None
+def test_a_loss_of_exactly_the_limit_passes_despite_binary_rounding() -> None:
+    assert compared(row(rate="2.94", spread="0"), row(rate="3", spread="0")).verdict is PASS
+    assert compared(row(rate="2.9399999999", spread="0"), row(rate="3", spread="0")).verdict is FAIL
 
 
-def old(rate: str) -> Reference:
-    """Another Benchmark that measured one device of the same kind at 64 px."""
-    of = asked(trainer={"imageSize": 64})
-    return Reference("old", answer(of, row(rate=rate), on={"devices=1": environment(device="cpu")}, name="old"))
-
-
-def test_points_and_verdict_stay_whatever_becomes_of_the_others() -> None:
-    stages = [{"images": 86_400_000, "imageSize": 64, "benchmark": "old"}]
-    of = limited({"maxDays": "5"}, projection={"stages": stages})
-    at, made = ended(of, old("200"))
-    assert made.status.gate is not None
-    assert made.status.gate.verdict is Verdict.PASS
-    assert made.status.points[0].days == 5
-    for others in ((), (old("1"),), (Reference("old", absence="is gone"),)):
-        at = replace(after(made, at, seconds=9), references=others)
-        again = decide(at)
-        assert again.status.gate == made.status.gate
-        assert again.status.points == made.status.points
-        assert gate_passed(again.status) == gate_passed(made.status)
-        assert not [one for one in again.events if one.reason.startswith("Gate")]
-
-
-def test_until_the_end_the_projection_follows_the_others() -> None:
-    stages = [{"images": 86_400_000, "imageSize": 64, "benchmark": "old"}]
-    of = spec(devices={"counts": [1, 2], "perPod": 1, "hourlyPrice": "2"}, projection={"stages": stages})
-    _, made = ended(of)
-    assert made.status.summary is not None
-    assert (made.status.points[0].days, made.status.summary.days) == (None, None)
-    assert made.status.points[0].projection_message == (
-        "The rate of stage 1 (64 px) is unknown: Benchmark old does not exist"
+def test_the_comparison_is_stored_with_the_verdict() -> None:
+    made = compared(row(rate="90", spread="1"), row(rate="100", spread="2"))
+    assert made.baseline is not None
+    assert (made.baseline.name, made.baseline.uid) == (BASELINE, "baseline-uid")
+    (kept,) = made.baseline.points
+    assert (kept.repeats, kept.images_per_second, kept.coefficient_of_variation) == (
+        3,
+        Decimal(90),
+        Decimal("0.011111"),
     )
-    _, made = ended(of, old("200"))
-    assert made.status.points[0].days == 5
-    assert made.status.summary is not None
-    assert made.status.summary.days == "5.00"
+    assert (kept.baseline_repeats, kept.baseline_images_per_second) == (3, Decimal(100))
+    assert kept.baseline_coefficient_of_variation == Decimal("0.02")
+    assert float(kept.regression) == pytest.approx(0.1)
+    assert float(kept.regression_low) < 0.1 < float(kept.regression_high)
+    assert made.findings[0].limit is Limit.REGRESSION
 
 
-def test_a_cancelled_benchmark_has_insufficient_data() -> None:
-    at, made = begun(limited({"minImagesPerSecond": "1"}))
-    at = after(made, at, attempt(pod()), seconds=5, cancel=True)
-    made = decide(at)
-    found = gate_passed(made.status)
-    assert found is not None
-    assert (found.status, found.reason, found.message) == (
-        "Unknown",
-        "InsufficientData",
-        "The benchmark was cancelled",
-    )
-
-
-def test_a_failed_benchmark_has_insufficient_data() -> None:
-    at, made = begun(limited({"minImagesPerSecond": "1"}, retries=0))
-    at = after(made, at, attempt(exited(code=64, said="wrong"), job_ended=True), seconds=60)
-    made = decide(at)
-    assert condition(made.status, "Failed") == "True"
-    found = gate_passed(made.status)
-    assert found is not None
-    assert (found.status, found.reason) == ("Unknown", "InsufficientData")
-    assert "devices=1 cannot be judged (at least 1 is asked for): it is not measured" in found.message
-
-
-def test_a_refused_question_has_insufficient_data_until_it_may_be_asked() -> None:
-    gate = {"minImagesPerSecond": "1"}
-    at, made = begun(spec(devices={"counts": [2]}, gate=gate, limits={"maxDevices": 1}))
-    found = gate_passed(made.status)
-    assert found is not None
-    assert (found.status, found.reason, found.message) == ("Unknown", "InsufficientData", "The question was refused")
-    at = after(made, at, limits=at.benchmark.spec.limits.model_copy(update={"max_devices": 2}))
-    made = decide(at)
-    found = gate_passed(made.status)
-    assert found is not None
-    assert (found.reason, made.status.gate) == ("InProgress", None)
-
-
-REFUSED: dict[str, tuple[dict[str, Any], str]] = {
-    "itself as baseline": ({"gate": {"baseline": {"name": "tiny"}}}, "spec.gate.baseline.name: a benchmark cannot be"),
-    "itself as stage": (
-        {"projection": {"stages": [{"images": 1, "imageSize": 64, "benchmark": "tiny"}]}},
-        "spec.projection.stages[0].benchmark: a benchmark cannot be",
+OTHER: dict[str, tuple[tuple[Reference, ...], str]] = {
+    "it is not known": ((), "does not exist"),
+    "it does not exist": (
+        (Reference(BASELINE, absence="does not exist in namespace lab"),),
+        "does not exist in namespace lab",
     ),
-    "a count that is not measured": ({"gate": {"devices": [3], "maxDays": "1"}}, "spec.gate.devices: 3 is not in"),
-    "a cost without a price": ({"gate": {"maxCost": "1"}}, "spec.gate.maxCost: set devices.hourlyPrice"),
-    "a stage without a rate": (
-        {"projection": {"stages": [{"images": 1, "imageSize": 512}, {"images": 1, "imageSize": 256}]}},
-        "spec.projection.stages[1]: a Point at 512 px has no rate at 256 px",
+    "it measures another count": ((baseline(row(2), of=asked(counts=(2,))),), "is not measured"),
+    "it is partly measured": ((baseline(row(repeats=2)),), f"in Benchmark {BASELINE}, 2 of 3 repeats"),
+    "it was disturbed": ((baseline(row(disturbed_repeats=1)),), "disturbed"),
+    "it is mixed": ((baseline(row(mixed="versions")),), "mixed: versions"),
+    "it has one repeat": ((baseline(row(repeats=1, spread=None), of=asked(repeats=1)),), "needs 2 repeats"),
+    "its spread is not known": ((baseline(row(spread=None)),), "its spread is not known"),
+    "it has no rate": (
+        (baseline(row().model_copy(update={"median_images_per_second": Decimal(0)})),),
+        "its rate is not known",
     ),
-    "a stage that not every Point has": (
-        {"projection": {"stages": [{"images": 1, "imageSize": 512}]}, "sweep": {"imageSize": [256, 512]}},
-        "spec.projection.stages[0]: a Point at 256 px has no rate at 512 px",
+    "it has another image size": (
+        (baseline(row(), of=asked(trainer={"imageSize": 256})),),
+        "its imageSize is 512, the baseline's is 256",
     ),
+    "it has another model": (
+        (baseline(row(), of=asked(trainer={"model": "sd2-base"})),),
+        "its model is tiny, the baseline's is sd2-base",
+    ),
+    "it ran another batch": ((baseline(row(global_batch_size=16)),), "its globalBatchSize is 8, the baseline's is 16"),
+    "its device is not known": ((baseline(row(), on={"devices=1": environment(device="")}),), "on which device"),
 }
 
 
-@pytest.mark.parametrize(("changes", "sentence"), REFUSED.values(), ids=REFUSED.keys())
-def test_what_can_never_be_judged_or_extended_is_refused(changes: dict[str, Any], sentence: str) -> None:
-    made = decide(snapshot(benchmark(spec(**changes))))
-    accepted = next(one for one in made.status.conditions if one.type == "Accepted")
-    assert accepted.status == "False"
-    assert accepted.message.startswith(sentence)
-
-
-def test_the_others_are_asked_for_until_they_are_not_needed_any_more() -> None:
-    stages = [{"images": 1, "imageSize": 64, "benchmark": "old"}, {"images": 1, "imageSize": 512}]
-    of = limited({"baseline": {"name": "last"}, "minImagesPerSecond": "1"}, projection={"stages": stages})
-    assert referenced_names(of) == ("old", "last")
-    at, made = begun(of)
-    assert awaited_references(at.benchmark) == ("old", "last")
-    at, made = ended(of)
-    assert awaited_references(at.benchmark) == ("old", "last")
-    assert awaited_references(after(made, at).benchmark) == ()
-
-
-def test_one_benchmark_in_two_roles_is_asked_for_once() -> None:
-    stages = [{"images": 1, "imageSize": 64, "benchmark": "old"}]
-    assert referenced_names(limited({"baseline": {"name": "old"}}, projection={"stages": stages})) == ("old",)
-    assert referenced_names(spec()) == ()
+@pytest.mark.parametrize(("others", "said"), OTHER.values(), ids=OTHER.keys())
+@pytest.mark.parametrize("rate", ["1", "1000"])
+def test_an_incomparable_baseline_decides_nothing(others: tuple[Reference, ...], said: str, rate: str) -> None:
+    made = verdict(answer(asked({"baseline": {"name": BASELINE}}), row(rate=rate, spread="0")), *others)
+    assert made.verdict is INSUFFICIENT
+    assert said in made.message
 
 
 @pytest.mark.parametrize(
-    ("rates", "reason"), [((90.0, 90.5), "Regression"), ((99.8, 100.2), "Pass"), ((97.0, 101.0), "InsufficientData")]
+    ("kind", "said"), [(ConditionType.FAILED, "has failed"), (ConditionType.RUNNING, "is not complete yet")]
 )
-def test_a_regression_is_judged_from_the_trials_on(rates: tuple[float, float], reason: str) -> None:
-    of = limited({"baseline": {"name": "old"}}, repeats={"min": 2})
-    reference = Reference("old", answer(asked(), row(spread="0.1"), on={"devices=1": environment(device="cpu")}))
-    at, made = begun(of, reference)
-    for trial, rate in enumerate(rates):
-        name = f"tiny-0a1b2-{trial}-1"
-        done = attempt(exited(of=report(name, rate)), trial=trial, job_ended=True)
-        at = after(made, at, done, seconds=60)
-        at = after(decide(at), at, seconds=5)
-        made = decide(at)
-    found = gate_passed(made.status)
-    assert found is not None
-    assert found.reason == reason, found.message
+def test_a_baseline_that_is_not_complete_decides_nothing(kind: ConditionType, said: str) -> None:
+    other = answer(asked(), row(), name=BASELINE)
+    status = other.status.model_copy(update={"conditions": (complete(kind),)})
+    unfinished = Reference(BASELINE, other.model_copy(update={"status": status}))
+    made = verdict(answer(asked({"baseline": {"name": BASELINE}}), row()), unfinished)
+    assert made.verdict is INSUFFICIENT
+    assert said in made.message
+
+
+def test_a_single_new_repeat_is_not_compared() -> None:
+    once = answer(asked({"baseline": {"name": BASELINE}}, repeats=1), row(repeats=1, spread=None))
+    made = verdict(once, baseline(row()))
+    assert made.verdict is INSUFFICIENT
+    assert "needs 2 repeats" in made.message

@@ -1,4 +1,4 @@
-"""Tests the batch that is really run on 8 … 512 devices, strict and ragged."""
+"""Tests the batch that 8 to 512 devices run at 2,048 images, strict and ragged."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ DIVIDES = {
     256: (2048, 8, 2),
     512: (2048, 4, 1),
 }
-"""Devices: images run in one step, on each device, and in how many microbatches."""
+"""The images of one step, the images of each device, and the number of microbatches, by device count."""
 
 CUT = {
     96: (2016, 21, 6),
@@ -27,7 +27,7 @@ CUT = {
     384: (1920, 5, 2),
     448: (1792, 4, 1),
 }
-"""The same where 2,048 images do not divide over the devices."""
+"""The same for device counts over which 2,048 images do not divide."""
 
 
 def question(*counts: int, **changes: Any) -> Spec:
@@ -52,31 +52,31 @@ def test_strong_scaling_divides_the_batch_exactly() -> None:
 
 @pytest.mark.parametrize(("devices", "cut"), [(devices, row[0]) for devices, row in CUT.items()])
 @pytest.mark.parametrize("scaling", ["Strong", "Weak"])
-def test_a_count_that_does_not_divide_the_batch_is_refused_with_what_it_could_run(
+def test_a_count_that_does_not_divide_the_batch_is_rejected_with_a_batch_that_would_run(
     devices: int, cut: int, scaling: str
 ) -> None:
-    with pytest.raises(PlanRefused) as refusal:
+    with pytest.raises(PlanRefused) as rejection:
         plan(question(devices, scaling=scaling))
-    assert refusal.value.path == "spec.trainer.globalBatchSize"
-    assert refusal.value.sentence == (
+    assert rejection.value.path == "spec.trainer.globalBatchSize"
+    assert rejection.value.sentence == (
         f"2048 images do not divide over {devices} devices; set allowRaggedBatch to run {cut}"
     )
 
 
-def test_a_ragged_batch_runs_on_every_count_and_cuts_only_what_does_not_divide() -> None:
+def test_a_ragged_batch_runs_on_every_count_and_is_cut_only_where_it_does_not_divide() -> None:
     assert points(question(*DIVIDES, *CUT, trainer={"allowRaggedBatch": True})) == DIVIDES | CUT
 
 
-def test_weak_scaling_gives_each_device_what_it_has_at_the_smallest_count() -> None:
+def test_weak_scaling_keeps_the_batch_of_each_device() -> None:
     counts = (*DIVIDES, *CUT)
     assert points(question(*counts, scaling="Weak")) == {count: (256 * count, 256, 64) for count in counts}
 
 
-def test_weak_scaling_of_a_ragged_batch_cuts_at_every_count() -> None:
+def test_weak_scaling_cuts_a_ragged_batch_at_every_count() -> None:
     found = points(question(96, 192, 384, scaling="Weak", trainer={"allowRaggedBatch": True}))
     assert found == {96: (2016, 21, 6), 192: (4032, 21, 6), 384: (8064, 21, 6)}
 
 
-def test_a_microbatch_larger_than_the_share_is_the_share() -> None:
+def test_a_microbatch_is_at_most_the_batch_of_a_device() -> None:
     asked = question(512, trainer={"deviceMicrobatchSize": 64})
     assert points(asked) == {512: (2048, 4, 1)}

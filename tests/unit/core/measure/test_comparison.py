@@ -1,4 +1,4 @@
-"""Tests Welch's interval against values from textbooks and values computed with 40 digits."""
+"""Tests Welch's interval against textbook values and values computed with 40 digits."""
 
 from math import sqrt
 from statistics import mean, stdev
@@ -20,7 +20,7 @@ WELCH = {
 }
 
 QUANTILES = {
-    # Real degrees of freedom, worked out with 40 digits.
+    # For real degrees of freedom, computed with 40 digits.
     0.5: 164.557673480488,
     1.7: 5.11883898825305,
     2.5: 3.57465484200368,
@@ -43,7 +43,7 @@ def test_the_interval_is_welchs(one: tuple[float, ...], other: tuple[float, ...]
 
 
 @pytest.mark.parametrize(("freedom", "quantile"), QUANTILES.items())
-def test_t_quantiles_exist_between_whole_degrees_of_freedom(freedom: float, quantile: float) -> None:
+def test_t_quantiles_are_right_for_real_degrees_of_freedom(freedom: float, quantile: float) -> None:
     assert t_quantile(freedom) == pytest.approx(quantile, rel=1e-11)
     assert t_share(quantile, freedom) == pytest.approx(0.95, abs=1e-12)
 
@@ -54,7 +54,7 @@ def test_without_degrees_of_freedom_there_is_no_quantile(freedom: float) -> None
         t_share(1.0, freedom)
 
 
-def test_equal_spreads_and_sizes_have_the_degrees_of_freedom_of_both_together() -> None:
+def test_equal_spreads_and_sizes_add_up_their_degrees_of_freedom() -> None:
     found = mean_difference(RepeatStatistics(3, 99.0, 1.0), RepeatStatistics(3, 100.0, 1.0))
     reach = t_quantile(4) * sqrt(2 / 3)
     assert (found.value, found.low, found.high) == pytest.approx((-1, -1 - reach, reach - 1), abs=1e-12)
@@ -65,7 +65,7 @@ def test_one_side_without_spread_leaves_the_other_its_own_degrees_of_freedom() -
     assert found.high == pytest.approx(t_quantile(3) * 1.0, abs=1e-12)
 
 
-def test_no_spread_at_all_is_a_point() -> None:
+def test_an_interval_without_any_spread_is_a_point() -> None:
     assert mean_difference(RepeatStatistics(2, 5.0, 0.0), RepeatStatistics(9, 3.0, 0.0)) == Interval(2.0, 2.0, 2.0)
 
 
@@ -74,19 +74,19 @@ def test_a_tiny_spread_does_not_vanish() -> None:
     assert found.high == pytest.approx(t_quantile(2) * 1e-120, rel=1e-9)
 
 
-def test_a_regression_is_a_share_of_the_baseline_and_an_improvement_is_negative() -> None:
+def test_a_regression_is_relative_to_the_baseline_and_an_improvement_is_negative() -> None:
     slower = regression(RepeatStatistics(3, 90.0, 0.0), RepeatStatistics(3, 100.0, 0.0))
     assert (slower.value, slower.low, slower.high) == pytest.approx((0.1, 0.1, 0.1), abs=1e-12)
     assert regression(RepeatStatistics(3, 120.0, 1.0), RepeatStatistics(3, 100.0, 1.0)).high < 0
 
 
 @pytest.mark.parametrize("sizes", [(1, 3), (3, 1), (0, 2)])
-def test_one_repeat_has_no_spread_to_compare_by(sizes: tuple[int, int]) -> None:
+def test_a_single_repeat_cannot_be_compared(sizes: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="2 repeats"):
         mean_difference(RepeatStatistics(sizes[0], 1.0, 0.1), RepeatStatistics(sizes[1], 1.0, 0.1))
 
 
 @pytest.mark.parametrize("rate", [0.0, float("nan")])
-def test_a_baseline_without_a_rate_compares_with_nothing(rate: float) -> None:
+def test_a_baseline_without_a_rate_cannot_be_compared(rate: float) -> None:
     with pytest.raises(ValueError, match="compares with nothing"):
         regression(RepeatStatistics(2, 1.0, 0.1), RepeatStatistics(2, rate, 0.1))

@@ -1,4 +1,4 @@
-"""Tests that the differences between a Point's repeats are found."""
+"""Tests that differences between the environments of a Point's repeats are named."""
 
 from typing import Any
 
@@ -34,7 +34,7 @@ CASES: list[tuple[str, dict[str, Any], str | None]] = [
     ("NCCL", {"nccl": "2.27"}, "NCCL (2.26 / 2.27)"),
     ("a version", {"versions": {"torch": "2.7.1"}}, "torch (2.7.0 / 2.7.1)"),
     ("a package that one lacks", {"versions": {}}, "torch (2.7.0 / none)"),
-    ("what was really used", {"workload": {"attention": "xformers"}}, "attention (sdpa / xformers)"),
+    ("the workload that was really used", {"workload": {"attention": "xformers"}}, "attention (sdpa / xformers)"),
     ("the image", {"image_id": "sha256:2"}, "image"),
     ("several", {"device": "H100", "image_id": "sha256:2"}, "device (A100 / H100), image"),
 ]
@@ -46,12 +46,12 @@ def test_what_differs_between_two_repeats_is_named(changes: dict[str, Any], said
     assert mixed(rows(0, 1), environments) == said
 
 
-def test_repeats_in_one_environment_are_not_mixed_whatever_others_ran_in() -> None:
+def test_repeats_in_one_environment_are_not_mixed_whatever_other_points_ran_in() -> None:
     environments = (EnvironmentRow(**A100), EnvironmentRow(**{**A100, "device": "H100"}))
     assert mixed(rows(1, 1, None), environments) is None
 
 
-def test_much_that_differs_is_cut_to_what_a_status_has_room_for() -> None:
+def test_a_long_list_of_differences_is_cut_to_fit_a_status() -> None:
     other = {**A100, "versions": {f"package-{number}": "1" for number in range(100)}}
     said = mixed(rows(0, 1), (EnvironmentRow(**A100), EnvironmentRow(**other)))
     assert said is not None

@@ -1,4 +1,4 @@
-"""Tests the Points and the summary line that follow from measured Trials."""
+"""Tests the rows of Points, and the Benchmark's summary in one line."""
 
 from decimal import Decimal
 from typing import Any
@@ -16,7 +16,7 @@ from unit.core.worlds import report, spec
 
 
 def rows(asked: Spec, rates: dict[int, float]) -> tuple[TrialRow, ...]:
-    """The plan's rows, those with a rate measured, the others failed."""
+    """The plan's rows: measured if they have a rate here, else failed."""
     made = []
     for trial in plan(asked):
         measured = report("any", rates[trial.index]).measurement if trial.index in rates else None
@@ -33,7 +33,7 @@ def priced(**changes: Any) -> Spec:
     return spec(devices=devices, trainer={"globalBatchSize": 64}, projection=images, **changes)
 
 
-def test_efficiency_days_and_cost_of_the_seeds_first_rows() -> None:
+def test_efficiency_days_and_cost_of_the_published_tables_first_rows() -> None:
     asked = priced()
     small, large = point_rows(rows(asked, {0: 128.2, 1: 254.0}), plan(asked), asked)
     assert (small.scaling_efficiency, large.scaling_efficiency) == (Decimal(1), Decimal("0.99064"))
@@ -65,7 +65,7 @@ REPEATS = priced(repeats={"min": 3}, devices={"counts": [8]})
 
 
 def repeats(*changes: dict[str, Any]) -> PointRow:
-    """One Point of as many repeats as there are changes of a Report."""
+    """The row of one Point that has one repeat for each of these changes of a Report."""
     made = []
     for trial, change in zip(plan(REPEATS), changes, strict=True):
         found = report("any", **change).measurement
@@ -76,7 +76,7 @@ def repeats(*changes: dict[str, Any]) -> PointRow:
     return row
 
 
-def test_the_spread_of_medians_is_theirs_and_not_the_means() -> None:
+def test_the_spread_of_medians_is_that_of_the_medians_and_not_of_the_means() -> None:
     medians = (99.0, 100.0, 101.0)
     row = repeats(*({"images_per_second": 50.0, "median_images_per_second": median} for median in medians))
     assert (row.images_per_second, row.coefficient_of_variation) == (Decimal(50), Decimal(0))
@@ -84,7 +84,7 @@ def test_the_spread_of_medians_is_theirs_and_not_the_means() -> None:
     assert row.median_coefficient_of_variation == Decimal("0.01")
 
 
-def test_the_worst_of_the_repeats_is_shown() -> None:
+def test_a_point_shows_the_worst_of_its_repeats() -> None:
     steps = StepSeconds(p5=1, p50=2, p95=3)
     row = repeats(
         {"drift_ratio": 0.01, "rank_skew_ratio": 1.5, "data_wait_ratio_max": 0.1, "step_seconds": steps},
@@ -100,20 +100,20 @@ def test_the_worst_of_the_repeats_is_shown() -> None:
     assert (row.disturbed_repeats, row.replaced_samples, row.step_seconds_p50) == (1, 2, Decimal(3))
 
 
-def test_a_cut_batch_is_shown_as_asked_and_as_run() -> None:
+def test_a_ragged_batch_is_shown_as_requested_and_as_run() -> None:
     asked = spec(devices={"counts": [3]}, trainer={"allowRaggedBatch": True})
     (row,) = point_rows(rows(asked, {0: 10.0}), plan(asked), asked)
     assert (row.requested_global_batch_size, row.global_batch_size, row.per_device) == (8, 6, 2)
     assert (row.device_microbatch_size, row.microbatches) == (2, 1)
 
 
-def test_a_microbatch_that_was_found_on_the_device_is_shown_as_it_was_run() -> None:
+def test_an_automatic_microbatch_is_shown_as_it_was_run() -> None:
     devices = {"counts": [1], "resource": "nvidia.com/gpu"}
     asked = spec(devices=devices, trainer={"automaticMicrobatch": True, "globalBatchSize": 8})
     found = report("any", 10.0)
     assert found.measurement is not None
-    told = BatchTruth(requested_global_batch_size=8, global_batch_size=8, per_device=8, microbatches=2)
-    update = {"phase": TrialPhase.SUCCEEDED, "measurement": row_measurement(found.measurement, told)}
+    batch = BatchTruth(requested_global_batch_size=8, global_batch_size=8, per_device=8, microbatches=2)
+    update = {"phase": TrialPhase.SUCCEEDED, "measurement": row_measurement(found.measurement, batch)}
     (row,) = point_rows((planned_row(plan(asked)[0]).model_copy(update=update),), plan(asked), asked)
     assert (row.device_microbatch_size, row.microbatches) == (4, 2)
 
@@ -166,7 +166,7 @@ def test_a_small_cost_has_cents() -> None:
     assert summary(done, point_rows(done, plan(asked), asked), Spent(0, Decimal(1))).cost == "1.00"
 
 
-def test_before_the_first_measurement_the_summary_counts_only() -> None:
+def test_before_the_first_measurement_the_summary_only_counts() -> None:
     asked = spec()
     made = summary(rows(asked, {}), (), Spent(36_000_000, Decimal(2)))
     assert (made.trials, made.devices, made.images_per_second) == ("2/2", None, None)

@@ -1,4 +1,4 @@
-"""Tests that the projection reproduces the published table, and is unrounded otherwise."""
+"""Tests that the projection reproduces the published table and is otherwise unrounded."""
 
 from decimal import Decimal
 
@@ -20,7 +20,7 @@ SEED_TABLE = [
 
 
 @pytest.mark.parametrize(("devices", "rate", "days", "device_hours", "cost"), SEED_TABLE)
-def test_the_seed_rounding_reproduces_every_cell_of_the_seeds_table(
+def test_the_seed_rounding_reproduces_every_cell_of_the_published_table(
     devices: int, rate: str, days: str, device_hours: str, cost: str
 ) -> None:
     made = project_training([Stage(SEED_IMAGES, Decimal(rate))], devices, SEED_PRICE, Rounding.SEED)
@@ -52,6 +52,6 @@ def test_stages_add_up_at_their_own_rates() -> None:
     assert round(made.days, 6) == Decimal("93.629630")
 
 
-def test_a_rate_of_zero_is_refused() -> None:
+def test_a_rate_of_zero_is_rejected() -> None:
     with pytest.raises(ValueError, match="never ends"):
         project_training([Stage(1, Decimal(0))], 1, Decimal(1))

@@ -40,7 +40,7 @@ def small(*rows: Any, **changes: Any) -> Benchmark:
     return answer(asked(trainer=sized, **changes), *rows, on=on, name="small")
 
 
-def test_without_a_word_it_is_the_published_training_at_the_points_own_rate() -> None:
+def test_the_default_is_the_published_training_at_the_points_own_rate() -> None:
     assert projected({}) == (Stage(IMAGES, RATE),)
     assert Projection().total_images == IMAGES == 2_867_200_000
 
@@ -63,37 +63,37 @@ def test_each_stage_has_its_own_rate() -> None:
 FROM_SMALL = {"stages": [{"images": 10, "imageSize": 256, "benchmark": "small"}]}
 
 
-def test_of_several_points_the_one_with_the_same_knobs_is_meant() -> None:
+def test_of_several_points_the_one_with_the_same_knobs_is_used() -> None:
     swept = {"deviceMicrobatchSize": [1, 2]}
     rows = [row(rate=rate, point=f"devices=1,deviceMicrobatchSize={size}") for size, rate in ((1, "210"), (2, "220"))]
     mine = point("devices=1,deviceMicrobatchSize=2", sweep=swept)
     assert projected(FROM_SMALL, mine, {"small": small(*rows, sweep=swept)}) == (Stage(10, Decimal(220)),)
 
 
-def test_the_only_point_of_that_count_and_size_is_meant_whatever_its_knobs() -> None:
+def test_the_only_point_of_that_count_and_size_is_used_whatever_its_knobs() -> None:
     swept = {"imageSize": [256, 512]}
     rows = [row(rate=rate, point=f"devices=1,imageSize={size}") for size, rate in ((256, "290"), (512, "90"))]
     assert projected(FROM_SMALL, others={"small": small(*rows, sweep=swept)}) == (Stage(10, Decimal(290)),)
 
 
 UNKNOWN: dict[str, tuple[dict[str, Benchmark], str]] = {
-    "nobody knows it": ({}, "Benchmark small does not exist"),
-    "it is of another size": (
+    "it does not exist": ({}, "Benchmark small does not exist"),
+    "it has another image size": (
         {"small": small(row(), trainer={"imageSize": 512})},
         "has not measured tiny on 1 devices",
     ),
-    "it is of another model": (
+    "it has another model": (
         {"small": small(row(), trainer={"imageSize": 256, "model": "sd2-base"})},
         "has not measured tiny on 1 devices at 256 px",
     ),
-    "it is of another count": ({"small": small(row(2), counts=(2,))}, "has not measured tiny on 1 devices"),
+    "it has another device count": ({"small": small(row(2), counts=(2,))}, "has not measured tiny on 1 devices"),
     "it was disturbed": ({"small": small(row(disturbed_repeats=1))}, "disturbed"),
     "it ran on another device": (
         {"small": small(row(), on={"devices=1": environment(device="H100")})},
         "of devices=1 in Benchmark small, it ran on H100, the other on A100",
     ),
     "it is partly measured": ({"small": small(row(repeats=1))}, "1 of 3 repeats"),
-    "it has several": (
+    "it has several Points": (
         {
             "small": small(
                 *(row(point=f"devices=1,deviceMicrobatchSize={size}") for size in (1, 2)),
@@ -118,13 +118,13 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         {"stages": [{"images": 1, "imageSize": 64, "benchmark": "a", "rateRatio": "2"}]},
         "set benchmark or rateRatio, not both",
     ),
-    "a ratio of nothing": ({"stages": [{"images": 1, "imageSize": 64, "rateRatio": "0.0"}]}, "must be above 0"),
+    "a ratio of zero": ({"stages": [{"images": 1, "imageSize": 64, "rateRatio": "0.0"}]}, "must be above 0"),
     "no stage": ({"stages": []}, "at least 1 item"),
 }
 
 
 @pytest.mark.parametrize(("document", "said"), WRONG.values(), ids=WRONG.keys())
-def test_a_projection_that_means_nothing_is_refused(document: dict[str, Any], said: str) -> None:
+def test_an_invalid_projection_is_rejected(document: dict[str, Any], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         spec(projection=document)
 
@@ -144,6 +144,6 @@ def test_a_projection_that_means_nothing_is_refused(document: dict[str, Any], sa
         ({"minSpeed": "1"}, "Extra inputs"),
     ],
 )
-def test_a_gate_that_limits_nothing_is_refused(gate: dict[str, Any], said: str) -> None:
+def test_an_invalid_gate_is_rejected(gate: dict[str, Any], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         spec(gate=gate)

@@ -1,4 +1,4 @@
-"""Tests the statistics of repeats to 1e-9."""
+"""Tests the statistics of repeats to a precision of 1e-9."""
 
 from math import sqrt
 
@@ -7,7 +7,7 @@ import pytest
 from sdbench.core.measure.statistics import sample, t_quantile, t_share
 
 QUANTILES = {
-    # 97.5 % quantiles of Student's distribution, to the digits of published tables.
+    # 97.5 % quantiles of Student's distribution, with the digits of published tables.
     1: 12.706204736432,
     2: 4.302652729696,
     3: 3.182446305284,
@@ -35,7 +35,7 @@ def test_two_degrees_of_freedom_have_a_closed_form() -> None:
     assert t_quantile(2) == pytest.approx(0.95 * sqrt(2 / (1 - 0.95**2)), rel=1e-12)
 
 
-def test_five_repeats() -> None:
+def test_the_statistics_of_five_repeats() -> None:
     found = sample([98.0, 101.0, 100.0, 99.0, 102.0])
     assert found.size == 5
     assert found.mean == 100
@@ -50,11 +50,11 @@ def test_one_repeat_has_no_spread() -> None:
     assert (found.size, found.mean, found.standard_deviation, found.low) == (1, 7.0, None, None)
 
 
-def test_equal_repeats_have_none_either() -> None:
+def test_equal_repeats_have_a_spread_of_zero() -> None:
     found = sample([5.0, 5.0, 5.0])
     assert (found.standard_deviation, found.coefficient_of_variation, found.low, found.high) == (0, 0, 5, 5)
 
 
-def test_nothing_has_no_statistics() -> None:
+def test_an_empty_sample_is_rejected() -> None:
     with pytest.raises(ValueError, match="at least one"):
         sample([])

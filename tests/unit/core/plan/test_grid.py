@@ -1,4 +1,4 @@
-"""Tests which Trials a question asks for, and which questions are refused with which message."""
+"""Tests the Trials of a plan, and the messages that reject an invalid plan."""
 
 from decimal import Decimal
 from typing import Any
@@ -43,7 +43,7 @@ def test_a_sweep_is_a_grid_times_the_counts_with_sorted_and_dotted_labels() -> N
     ]
     first = plan(asked)[0].point
     assert (first.config.device_microbatch_size, first.config.ema.enabled, first.config.precision) == (4, True, "fp32")
-    assert first.config.ema.smoothing == asked.trainer.ema.smoothing, "what is not swept stays"
+    assert first.config.ema.smoothing == asked.trainer.ema.smoothing, "a knob that is not swept keeps its value"
     assert first.knobs == "deviceMicrobatchSize=4,ema.enabled=true,precision=fp32"
 
 
@@ -65,14 +65,14 @@ def test_strong_scaling_keeps_the_batch() -> None:
     assert [trial.point.config.global_batch_size for trial in plan(spec())] == [8, 8]
 
 
-REFUSALS: list[tuple[str, dict[str, Any], str]] = [
+REJECTED: list[tuple[str, dict[str, Any], str]] = [
     (
         "a batch that does not divide over the devices",
         {"devices": {"counts": [96], "perPod": 8}, "trainer": {"globalBatchSize": 2048, "deviceMicrobatchSize": 4}},
         "spec.trainer.globalBatchSize: 2048 images do not divide over 96 devices; set allowRaggedBatch to run 2016",
     ),
     (
-        "a share that does not divide into microbatches",
+        "a batch of a device that does not divide into microbatches",
         {"devices": {"counts": [2]}, "trainer": {"globalBatchSize": 20, "deviceMicrobatchSize": 4}},
         "spec.trainer.globalBatchSize: 10 images for each of 2 devices do not divide into microbatches of 4; set "
         "allowRaggedBatch to let the last be smaller",
@@ -92,7 +92,7 @@ REFUSALS: list[tuple[str, dict[str, Any], str]] = [
         {"devices": {"counts": [1, 16]}, "limits": {"maxDevices": 8}},
         "spec.devices.counts: 16 devices are more than limits.maxDevices, 8",
     ),
-    ("a knob that is none", {"sweep": {"speed": [1]}}, "spec.sweep.speed: Extra inputs are not permitted, not 1"),
+    ("an unknown knob", {"sweep": {"speed": [1]}}, "spec.sweep.speed: Extra inputs are not permitted, not 1"),
     (
         "a value out of bounds",
         {"sweep": {"deviceMicrobatchSize": [2, 0]}},
@@ -104,7 +104,7 @@ REFUSALS: list[tuple[str, dict[str, Any], str]] = [
         "spec.sweep.ema.enabled: Input should be a valid boolean, unable to interpret input, not 'perhaps'",
     ),
     (
-        "knobs inside of a knob",
+        "fields of a knob that has none",
         {"sweep": {"seed": {"inner": [1]}}},
         "spec.sweep.seed.inner: seed has no fields of its own",
     ),
@@ -162,39 +162,39 @@ REFUSALS: list[tuple[str, dict[str, Any], str]] = [
         "spec.trainer.attention: xformers needs an NVIDIA GPU; a run on CPUs uses sdpa; for GPUs name devices.resource",
     ),
     (
-        "a microbatch found by trial on CPUs",
+        "an automatic microbatch on CPUs",
         {"sweep": {"automaticMicrobatch": [True]}},
         "spec.sweep.automaticMicrobatch: only a GPU's memory can be tried; set deviceMicrobatchSize; for GPUs name "
         "devices.resource",
     ),
     (
-        "a device without a peak",
+        "a peak of zero",
         {"devices": {"counts": [1], "peakTeraflops": "0.0"}},
         "spec.devices.peakTeraflops: must be above 0; leave it out where it is unknown",
     ),
     (
-        "fewer repeats at most than at least",
+        "a maximum of repeats below the minimum",
         {"repeats": {"min": 3, "max": 2}},
         "spec.repeats.max: 2 is less than min, 3",
     ),
     (
-        "more repeats at most than at least, and nothing says when to stop",
+        "a maximum of repeats above the minimum, without a target",
         {"repeats": {"min": 3, "max": 5}},
         "spec.repeats.targetCoefficientOfVariation: set it when max is above min: it says when fewer repeats are "
         "enough",
     ),
     (
-        "a spread that no repeats reach",
+        "a target of zero",
         {"repeats": {"min": 3, "max": 5, "targetCoefficientOfVariation": "0.0"}},
         "spec.repeats.targetCoefficientOfVariation: must be above 0, as in 0.02",
     ),
     (
-        "a plan too large by its most repeats",
+        "a plan that is too large with the maximum of repeats",
         {"repeats": {"min": 1, "max": 100, "targetCoefficientOfVariation": "0.02"}, "sweep": {"seed": [1, 2, 3]}},
         "spec: 600 trials are more than 512; take fewer counts, values or repeats",
     ),
     (
-        "a plan too large",
+        "a plan that is too large",
         {"repeats": {"min": 100}, "sweep": {"seed": [1, 2, 3]}},
         "spec: 600 trials are more than 512; take fewer counts, values or repeats",
     ),
@@ -211,21 +211,21 @@ REFUSALS: list[tuple[str, dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("changes", "sentence"), [row[1:] for row in REFUSALS], ids=[row[0] for row in REFUSALS])
-def test_a_question_that_cannot_be_asked_is_refused(changes: dict[str, Any], sentence: str) -> None:
-    with pytest.raises(PlanRefused) as refusal:
+@pytest.mark.parametrize(("changes", "sentence"), [row[1:] for row in REJECTED], ids=[row[0] for row in REJECTED])
+def test_an_invalid_plan_is_rejected_with_this_message(changes: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(PlanRefused) as rejection:
         plan(spec(**changes))
-    assert str(refusal.value) == sentence
+    assert str(rejection.value) == sentence
 
 
-def test_a_label_too_long_is_refused() -> None:
+def test_a_label_that_is_too_long_is_rejected() -> None:
     long = {"window": {"batches": [4], "warmupBatches": [1], "warmupSeconds": [0]}, "loader": {"workers": [1]}}
     more = {"learningRate": ["0.0001"], "captionDropout": ["0.10"], "imageSize": [64]}
     with pytest.raises(PlanRefused, match="longer than 128 characters"):
         plan(spec(sweep={**long, **more}))
 
 
-def test_a_peak_that_the_person_knows_travels_to_the_trainer() -> None:
+def test_a_peak_from_the_spec_reaches_the_trainer() -> None:
     asked = spec(devices={"counts": [1], "peakTeraflops": "312.5"})
     assert run_config("any", plan(asked)[0], asked).peak_teraflops == Decimal("312.5")
     assert run_config("any", plan(spec())[0], spec()).peak_teraflops is None

@@ -1,4 +1,4 @@
-"""Tests that presets are pinned at acceptance, and which labels are refused."""
+"""Tests that presets and workloads are pinned at acceptance, and reserved labels rejected."""
 
 from dataclasses import replace
 from typing import Any
@@ -17,7 +17,7 @@ GPUS = {"counts": [1], "resource": "rdma/hca"}
 
 
 def defined(one: Snapshot, presets: dict[str, Preset] | None) -> Snapshot:
-    """The World with these presets of its administrator."""
+    """The Snapshot with these presets from the administrator."""
     return replace(one, defaults=replace(one.defaults, presets=presets))
 
 
@@ -25,24 +25,24 @@ def asked(presets: dict[str, Preset] | None, **changes: Any) -> Snapshot:
     return defined(snapshot(benchmark(spec(**changes))), presets)
 
 
-def refusal(decision: Decision) -> str:
-    """Why it was not accepted; empty when it was."""
+def rejection(decision: Decision) -> str:
+    """The reason and the message of a rejection; empty if the Benchmark was accepted."""
     (accepted,) = (c for c in decision.status.conditions if c.type is ConditionType.ACCEPTED)
     return "" if accepted.status is ConditionStatus.TRUE else f"{accepted.reason}: {accepted.message}"
 
 
-def test_a_preset_is_pinned_when_the_question_is_accepted() -> None:
+def test_a_preset_is_pinned_at_acceptance() -> None:
     decision = decide(asked({"rdma": RDMA}, scheduling={"preset": "rdma"}))
     assert decision.status.resolved is not None
     assert decision.status.resolved.preset == RDMA
 
 
-def test_what_becomes_of_a_preset_later_changes_nothing() -> None:
+def test_later_changes_of_a_preset_have_no_effect() -> None:
     before = asked({"rdma": RDMA}, scheduling={"preset": "rdma"})
     first = decide(before)
     for later in ({}, {"rdma": Preset()}, None):
         second = decide(defined(after(first, before, seconds=5), later))
-        assert refusal(second) == ""
+        assert rejection(second) == ""
         assert second.status.resolved == first.status.resolved
 
 
@@ -50,11 +50,11 @@ SITE = Workload(service_account_name="trainer", proxy=Proxy(https="http://proxy:
 
 
 def fixed(one: Snapshot, workload: Workload | None) -> Snapshot:
-    """The World with this Workload of its administrator."""
+    """The Snapshot with this Workload from the administrator."""
     return replace(one, defaults=replace(one.defaults, workload=workload))
 
 
-def test_the_pods_workload_is_pinned_when_the_question_is_accepted_and_stays() -> None:
+def test_the_workload_is_pinned_at_acceptance() -> None:
     before = fixed(snapshot(benchmark(spec())), SITE)
     first = decide(before)
     assert first.status.resolved is not None
@@ -64,7 +64,7 @@ def test_the_pods_workload_is_pinned_when_the_question_is_accepted_and_stays() -
         assert second.status.resolved == first.status.resolved
 
 
-def test_what_was_accepted_without_a_workload_gets_none_later() -> None:
+def test_a_benchmark_accepted_without_a_workload_gets_none_later() -> None:
     before = snapshot(benchmark(spec()))
     first = decide(before)
     second = decide(fixed(after(first, before, seconds=5), SITE))
@@ -73,17 +73,17 @@ def test_what_was_accepted_without_a_workload_gets_none_later() -> None:
     assert second.status.resolved == first.status.resolved
 
 
-def test_without_a_name_no_preset_is_taken() -> None:
+def test_a_benchmark_that_names_no_preset_gets_none() -> None:
     decision = decide(asked({"rdma": RDMA}))
     assert decision.status.resolved is not None
     assert decision.status.resolved.preset is None
 
 
-def test_where_there_is_no_administrator_the_name_has_no_meaning() -> None:
-    assert refusal(decide(asked(None, scheduling={"preset": "rdma"}))) == ""
+def test_the_name_of_a_preset_is_ignored_without_an_administrator() -> None:
+    assert rejection(decide(asked(None, scheduling={"preset": "rdma"}))) == ""
 
 
-REFUSED = [
+REJECTED = [
     (
         {"scheduling": {"preset": "fast"}},
         "PlanRefused: spec.scheduling.preset: no preset fast; there are: plain, rdma",
@@ -108,18 +108,18 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("changes", "said"), REFUSED, ids=[said[13:60] for _, said in REFUSED])
-def test_a_question_that_may_not_be_asked_is_refused_with_a_sentence(changes: dict[str, Any], said: str) -> None:
+@pytest.mark.parametrize(("changes", "said"), REJECTED, ids=[said[13:60] for _, said in REJECTED])
+def test_an_invalid_preset_or_a_reserved_key_is_rejected_with_this_message(changes: dict[str, Any], said: str) -> None:
     decision = decide(asked({"rdma": RDMA, "plain": Preset()}, **changes))
-    assert refusal(decision).startswith(said)
+    assert rejection(decision).startswith(said)
     assert (decision.status.phase, decision.jobs_to_create) == (Phase.FAILED, ())
 
 
-def test_where_no_preset_is_defined_that_is_said() -> None:
+def test_the_message_says_that_no_preset_is_defined() -> None:
     decision = decide(asked({}, scheduling={"preset": "rdma"}))
-    assert refusal(decision).endswith("no preset rdma; the administrator has defined none")
+    assert rejection(decision).endswith("no preset rdma; the administrator has defined none")
 
 
-def test_once_the_administrator_defines_it_the_question_is_accepted() -> None:
+def test_a_benchmark_is_accepted_once_its_preset_is_defined() -> None:
     before = asked({}, scheduling={"preset": "rdma"})
-    assert refusal(decide(defined(after(decide(before), before, seconds=60), {"rdma": RDMA}))) == ""
+    assert rejection(decide(defined(after(decide(before), before, seconds=60), {"rdma": RDMA}))) == ""

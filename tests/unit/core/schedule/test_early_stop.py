@@ -1,4 +1,4 @@
-"""Tests when fewer repeats are enough, and what becomes of the others."""
+"""Tests that repeats are skipped once their Point has converged."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ def question(**changes: Any) -> Spec:
 
 
 def measured(row: TrialRow, rate: float, median: float | None = None, disturbed: bool = False) -> TrialRow:
-    """The row after a good end."""
+    """The row after its Attempt was measured."""
     changes: dict[str, Any] = {"median_images_per_second": median or rate, "disturbed": disturbed}
     found = report("any", rate, **changes).measurement
     assert found is not None
@@ -33,7 +33,7 @@ def measured(row: TrialRow, rate: float, median: float | None = None, disturbed:
 
 
 def rows(asked: Spec, *ended: dict[str, Any] | None) -> tuple[TrialRow, ...]:
-    """The plan's rows; the first have ended: with a Measurement, or without one."""
+    """The plan's rows, of which the first have ended: measured like this, or failed where it is None."""
     made = [planned_row(trial) for trial in plan(asked)]
     for index, how in enumerate(ended):
         failed = made[index].model_copy(update={"phase": TrialPhase.FAILED, "reason": Reason.PEER_LOST})
@@ -59,18 +59,18 @@ CASES: list[tuple[str, dict[str, Any], list[dict[str, Any] | None], int]] = [
     ("means are far apart but medians close", UP_TO_FIVE, [A, {"rate": 150.0, "median": 100.5}], 3),
     ("means are close but medians far apart", UP_TO_FIVE, [A, {"rate": 100.5, "median": 150.0}], 0),
     ("one of two was disturbed", UP_TO_FIVE, [A, {"rate": 100.1, "disturbed": True}], 0),
-    ("two are calm beside a disturbed outlier", UP_TO_FIVE, [A, {"rate": 50.0, "disturbed": True}, B], 2),
+    ("two are undisturbed beside a disturbed outlier", UP_TO_FIVE, [A, {"rate": 50.0, "disturbed": True}, B], 2),
     ("one of three has failed, two are close", UP_TO_FIVE, [A, None, B], 2),
     ("one of two has failed", UP_TO_FIVE, [A, None], 0),
     ("min is max", {"min": 3, "targetCoefficientOfVariation": "1"}, [A, B], 0),
 ]
 
 
-@pytest.mark.parametrize(("repeats", "ended", "spared"), [row[1:] for row in CASES], ids=[row[0] for row in CASES])
-def test_what_waits_is_spared_when_the_point_is_tight_enough(
-    repeats: dict[str, Any], ended: list[dict[str, Any] | None], spared: int
+@pytest.mark.parametrize(("repeats", "ended", "skipped"), [row[1:] for row in CASES], ids=[row[0] for row in CASES])
+def test_waiting_repeats_are_skipped_once_the_point_has_converged(
+    repeats: dict[str, Any], ended: list[dict[str, Any] | None], skipped: int
 ) -> None:
-    assert phases(question(repeats=repeats), *ended).count("Skipped") == spared
+    assert phases(question(repeats=repeats), *ended).count("Skipped") == skipped
 
 
 def test_each_point_is_judged_by_its_own_repeats() -> None:
@@ -81,7 +81,7 @@ def test_each_point_is_judged_by_its_own_repeats() -> None:
     assert {row.point for row in left if row.phase is TrialPhase.PENDING} == {"devices=2"}
 
 
-def test_a_repeat_that_runs_already_is_not_stopped() -> None:
+def test_a_running_repeat_is_not_stopped() -> None:
     asked = question()
     some = list(rows(asked, A, B))
     some[2] = some[2].model_copy(update={"phase": TrialPhase.RUNNING})
@@ -90,7 +90,7 @@ def test_a_repeat_that_runs_already_is_not_stopped() -> None:
 
 
 def carried_out(made: Decision, at: Snapshot, rate: float) -> tuple[Decision, Snapshot]:
-    """The Attempt that was started ends well, is stopped and gone."""
+    """The pass after the started Attempt was measured and its job was deleted, and its Snapshot."""
     (start,) = made.jobs_to_create
     done = attempt(exited(of=report(start.name, rate)), trial=start.trial, job_ended=True)
     at = after(made, at, done, seconds=60)
@@ -114,14 +114,14 @@ def test_a_benchmark_is_complete_without_the_repeats_that_are_not_needed() -> No
     assert (status.phase, condition(status, "Complete"), condition(status, "Failed")) == (Phase.SUCCEEDED, "True", None)
     assert status.summary is not None
     assert status.summary.trials == "5/5"
-    told = [notice for notice in made.events if notice.reason == Reason.CONVERGED]
-    assert [(notice.warning, notice.message) for notice in told] == [
+    events = [event for event in made.events if event.reason == Reason.CONVERGED]
+    assert [(event.warning, event.message) for event in events] == [
         (False, "devices=1 needs 3 repeats less: 2 repeats vary by 0.35 %, and 1.00 % is enough")
     ]
-    assert unmeasured(benchmark(question(), status)) == (), "what is not needed is not missing"
+    assert unmeasured(benchmark(question(), status)) == (), "a skipped repeat is not missing"
 
 
-def test_a_sweep_with_failures_and_spared_repeats_tells_the_failures_only() -> None:
+def test_a_sweep_with_failures_and_skipped_repeats_reports_only_the_failures() -> None:
     asked = spec(repeats=UP_TO_FIVE)
     ended = rows(asked, A, None, B, None, A, None, A, None, A, None)
     end = outcome(skip_converged(ended, snapshot(benchmark(asked))))
@@ -130,7 +130,7 @@ def test_a_sweep_with_failures_and_spared_repeats_tells_the_failures_only() -> N
     assert "devices=2: PeerLost" in end.message
 
 
-def test_cancelling_leaves_what_was_spared_as_it_was() -> None:
+def test_cancelling_keeps_skipped_rows_as_they_are() -> None:
     asked = question()
     left = skip_converged(rows(asked, A, B), snapshot(benchmark(asked)))
     made = decide(snapshot(benchmark(asked)))
@@ -139,7 +139,7 @@ def test_cancelling_leaves_what_was_spared_as_it_was() -> None:
     assert decide(at).status.trials == left
 
 
-def test_a_suspended_benchmark_still_learns_that_it_has_enough() -> None:
+def test_a_suspended_benchmark_completes_once_it_has_converged() -> None:
     asked = question()
     made = decide(snapshot(benchmark(asked)))
     stored = made.status.model_copy(update={"trials": rows(asked, A, B)})

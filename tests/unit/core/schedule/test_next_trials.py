@@ -1,4 +1,4 @@
-"""Tests which Trial starts next, and what keeps it waiting: devices, back-off, other Benchmarks."""
+"""Tests which Trial starts next, and which waits for devices, back-off or other Benchmarks."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -44,7 +44,7 @@ def jobs_to_create(made: Decision) -> list[int]:
         ({}, Bounds(), [0, 1, 2, 3]),
     ],
 )
-def test_trials_side_by_side_hold_at_most_the_devices_that_are_allowed(
+def test_parallel_trials_hold_at_most_the_allowed_devices(
     limits: dict[str, int], bounds: Bounds, expected: list[int]
 ) -> None:
     wanted = spec(devices={"counts": [1, 2, 4], "perPod": 1}, repeats={"min": 2}, parallelism=4, limits=limits)
@@ -52,7 +52,7 @@ def test_trials_side_by_side_hold_at_most_the_devices_that_are_allowed(
     assert jobs_to_create(decide(replace(at, defaults=replace(at.defaults, bounds=bounds)))) == expected
 
 
-def test_nobody_overtakes_a_trial_that_waits_for_devices() -> None:
+def test_no_trial_overtakes_one_that_waits_for_devices() -> None:
     wanted = spec(
         devices={"counts": [1, 2, 4], "perPod": 1}, repeats={"min": 2}, parallelism=4, limits={"maxDevices": 6}
     )
@@ -64,7 +64,7 @@ def test_nobody_overtakes_a_trial_that_waits_for_devices() -> None:
     assert jobs_to_create(decide(at)) == [2], "4 + 2 fit; the trials of 1 and 2 devices behind it wait"
 
 
-def test_devices_that_the_administrator_no_longer_allows_are_skipped_and_named() -> None:
+def test_trials_above_a_lowered_bound_are_skipped_and_name_it() -> None:
     at = snapshot(benchmark(spec()))
     at = after(decide(at), at, attempt(pod()), seconds=10)
     made = decide(replace(at, defaults=replace(at.defaults, bounds=Bounds(max_devices=1))))
@@ -76,15 +76,15 @@ def test_devices_that_the_administrator_no_longer_allows_are_skipped_and_named()
 
 
 def live(wanted: Spec | None = None, **changes: Any) -> tuple[TrialRow, Snapshot]:
-    """A Trial one of whose pods holds a device while the other finds no node."""
+    """The row of a Trial with one pod on a device and one without a node, and its Snapshot."""
     at = snapshot(benchmark(wanted or spec(devices=TWO_PODS)))
-    half = attempt(pod(), pod(1, scheduled_at=None, started_at=None, unschedulable="0/2"), **changes)
-    at = after(decide(at), at, half, seconds=300)
+    partial = attempt(pod(), pod(1, scheduled_at=None, started_at=None, unschedulable="0/2"), **changes)
+    at = after(decide(at), at, partial, seconds=300)
     return at.benchmark.status.trials[0], at
 
 
 def backed_off(wanted: Spec | None = None, lasting: float = 0) -> tuple[Decision, Snapshot]:
-    """It gave its devices back, which took that long."""
+    """The pass after the Trial gave its devices back, which took this many seconds, and its Snapshot."""
     row, at = live(wanted)
     stopping = concluded(row, GANG, at)
     status = at.benchmark.status.model_copy(update={"trials": (stopping, *at.benchmark.status.trials[1:])})
@@ -93,7 +93,7 @@ def backed_off(wanted: Spec | None = None, lasting: float = 0) -> tuple[Decision
     return decide(at), at
 
 
-def test_a_trial_gives_its_devices_back_and_that_counts_as_no_failure() -> None:
+def test_giving_devices_back_does_not_count_as_a_failure() -> None:
     row, at = live()
     stopping = concluded(row, GANG, at)
     assert (stopping.phase, stopping.failures, stopping.waiting_since) == (TrialPhase.STOPPING, 0, row.queued_at)
@@ -101,7 +101,7 @@ def test_a_trial_gives_its_devices_back_and_that_counts_as_no_failure() -> None:
 
 
 @pytest.mark.parametrize("lasting", [0, 30, 4_000])
-def test_it_is_tried_again_a_while_after_its_devices_are_free(lasting: float) -> None:
+def test_a_trial_is_retried_a_delay_after_its_devices_are_free(lasting: float) -> None:
     made, at = backed_off(lasting=lasting)
     row = made.status.trials[0]
     assert (row.phase, row.not_before, made.jobs_to_create) == (TrialPhase.PENDING, at.now + delay(UID, row), ())
@@ -115,7 +115,7 @@ def test_it_is_tried_again_a_while_after_its_devices_are_free(lasting: float) ->
     assert (row.not_before, row.waiting_since) == (None, made.status.trials[0].waiting_since)
 
 
-def test_nobody_overtakes_a_trial_that_backs_off() -> None:
+def test_no_trial_overtakes_one_that_backs_off() -> None:
     made, at = backed_off(spec(devices={"counts": [2, 4], "perPod": 1}, repeats={"min": 2}))
     assert made.jobs_to_create == ()
     assert decide(after(made, at)).jobs_to_create == ()
@@ -124,34 +124,34 @@ def test_nobody_overtakes_a_trial_that_backs_off() -> None:
 def test_delays_grow_and_stay_below_their_cap() -> None:
     row = TrialRow(trial=0, point="devices=2", devices=2, repeat=0)
     waits = [delay(UID, row.model_copy(update={"attempt": number})).total_seconds() for number in range(1, 12)]
-    usual = [min(LONGEST_SECONDS, FIRST_SECONDS * 2**number) for number in range(11)]
-    assert all(half / 2 <= wait <= half * 1.5 for wait, half in zip(waits, usual, strict=True))
+    bases = [min(LONGEST_SECONDS, FIRST_SECONDS * 2**number) for number in range(11)]
+    assert all(base / 2 <= wait <= base * 1.5 for wait, base in zip(waits, bases, strict=True))
     assert delay(UID, row.model_copy(update={"attempt": 5, "failures": 4})).total_seconds() <= FIRST_SECONDS * 1.5
 
 
-def test_two_benchmarks_wait_for_different_times() -> None:
+def test_delays_differ_between_benchmarks() -> None:
     row = TrialRow(trial=0, point="devices=2", devices=2, repeat=0, attempt=4)
     waits = {delay(f"{number:08x}-0000-4000-8000-000000000000", row) for number in range(20)}
     assert len(waits) > 12
 
 
-def test_the_whole_waiting_is_bounded_from_the_first_attempt_on() -> None:
+def test_the_total_wait_is_bounded_from_the_first_attempt_on() -> None:
     made, at = backed_off(spec(devices=TWO_PODS, limits={"queuedSeconds": 400}))
     at = after(made, at, seconds=25)
-    bound, homeless = pod(scheduled_at=at.now, started_at=None), pod(1, scheduled_at=None, started_at=None)
-    half = attempt(bound, homeless, number=2, created_at=at.now)
-    at = after(decide(at), at, half, seconds=10)
-    at = after(decide(at), at, half)
+    bound, unplaced = pod(scheduled_at=at.now, started_at=None), pod(1, scheduled_at=None, started_at=None)
+    partial = attempt(bound, unplaced, number=2, created_at=at.now)
+    at = after(decide(at), at, partial, seconds=10)
+    at = after(decide(at), at, partial)
     assert decide(at).requeue_after == timedelta(seconds=400 - 335)
     at = replace(at, now=at.now + timedelta(seconds=65))
     made = decide(at)
     row = made.status.trials[0]
     assert (row.phase, row.reason, row.scope) == (TrialPhase.FAILED, "Unschedulable", Scope.POINT)
     assert "within limits.queuedSeconds, 400 s" in row.message
-    assert decide(after(made, at, half)).status.phase is Phase.FAILED
+    assert decide(after(made, at, partial)).status.phase is Phase.FAILED
 
 
-def test_patience_ends_during_the_back_off_as_well() -> None:
+def test_the_queue_timeout_also_expires_during_a_back_off() -> None:
     made, at = backed_off(spec(devices=TWO_PODS, limits={"queuedSeconds": 303}))
     at = after(made, at)
     assert decide(at).requeue_after == timedelta(seconds=3)
@@ -159,7 +159,7 @@ def test_patience_ends_during_the_back_off_as_well() -> None:
     assert (made.status.trials[0].phase, made.status.trials[0].reason) == (TrialPhase.FAILED, "Unschedulable")
 
 
-def test_what_got_its_nodes_starts_waiting_anew() -> None:
+def test_the_wait_is_reset_once_all_pods_have_nodes() -> None:
     made, at = backed_off()
     at = after(made, at, seconds=25)
     both = attempt(pod(0), pod(1), number=2)
@@ -167,7 +167,7 @@ def test_what_got_its_nodes_starts_waiting_anew() -> None:
     assert decide(at).status.trials[0].waiting_since is None
 
 
-def test_a_suspended_trial_does_not_wait() -> None:
+def test_the_wait_does_not_count_while_suspended() -> None:
     made, at = backed_off(spec(devices=TWO_PODS, limits={"queuedSeconds": 400}))
     at = after(made, at, suspend=True)
     made = decide(at)
@@ -178,7 +178,7 @@ def test_a_suspended_trial_does_not_wait() -> None:
     assert jobs_to_create(decide(after(made, at, suspend=False))) == [0]
 
 
-def test_limits_may_give_a_waiting_trial_more_patience() -> None:
+def test_a_raised_limit_extends_the_wait_of_a_trial() -> None:
     made, at = backed_off(spec(devices=TWO_PODS, limits={"queuedSeconds": 303}))
     at = after(made, at, seconds=3, limits=Limits.model_validate({"queuedSeconds": 9_000}))
     assert decide(at).status.trials[0].phase is TrialPhase.PENDING
@@ -204,7 +204,7 @@ def test_as_many_trials_run_at_once_as_the_administrator_allows(
     assert jobs_to_create(made) == expected
 
 
-def test_waiting_for_others_is_said_polled_and_silent() -> None:
+def test_waiting_for_other_benchmarks_is_reported_once_and_polled() -> None:
     at = crowded(1, 1)
     made = decide(at)
     running = next(one for one in made.status.conditions if one.type == "Running")

@@ -1,4 +1,4 @@
-"""Tests what is shown while the cluster does not serve PyTorchJobs, and afterwards."""
+"""Tests what a Benchmark shows while the cluster does not serve PyTorchJobs, and afterwards."""
 
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ from unit.core.worlds import after, attempt, benchmark, condition, exited, pod, 
 ONE = {"counts": [1]}
 
 
-def test_a_question_waits_until_somebody_installs_the_training_operator() -> None:
+def test_a_benchmark_waits_until_somebody_installs_the_training_operator() -> None:
     at = replace(snapshot(benchmark(spec(devices=ONE))), backend=False)
     made = decide(at)
     accepted = next(one for one in made.status.conditions if one.type == "Accepted")
@@ -17,7 +17,7 @@ def test_a_question_waits_until_somebody_installs_the_training_operator() -> Non
     assert "install the Kubeflow training-operator" in accepted.message
     assert (condition(made.status, "Stalled"), condition(made.status, "Reconciling")) == ("True", None)
     assert (made.status.phase, made.status.trials, made.jobs_to_create) == (Phase.PENDING, (), ())
-    assert [notice.reason for notice in made.events] == ["BackendUnavailable"]
+    assert [event.reason for event in made.events] == ["BackendUnavailable"]
 
     again = decide(after(made, at, seconds=600))
     assert (again.status, again.events, again.requeue_after) == (made.status, (), None)
@@ -27,7 +27,7 @@ def test_a_question_waits_until_somebody_installs_the_training_operator() -> Non
     assert len(back.jobs_to_create) == 1
 
 
-def test_rows_stay_as_they_are_and_no_deadline_is_judged() -> None:
+def test_rows_stay_as_they_are_and_no_deadline_expires() -> None:
     at = snapshot(benchmark(spec(devices=ONE, limits={"totalSeconds": 60})))
     at = after(decide(at), at, attempt(pod()))
     made = decide(at)
@@ -41,7 +41,7 @@ def test_rows_stay_as_they_are_and_no_deadline_is_judged() -> None:
     assert (back.status.trials[0].phase, back.status.trials[0].reason) == (TrialPhase.STARTING, "JobDeleted")
 
 
-def test_what_is_over_and_cleaned_up_does_not_mind() -> None:
+def test_a_finished_and_cleaned_up_benchmark_is_not_affected() -> None:
     at = snapshot(benchmark(spec(devices=ONE)))
     at = after(decide(at), at, attempt(pod()))
     done = attempt(exited(of=report("tiny-0a1b2-0-1")))

@@ -1,4 +1,4 @@
-"""Tests the REASON of the summary: why a Benchmark waits, what failed, and nothing while all is well."""
+"""Tests the REASON of the summary: why a Benchmark waits, what failed, or nothing if all is well."""
 
 from dataclasses import replace
 from typing import Any
@@ -18,14 +18,14 @@ def reason(made: Decision) -> str:
     return made.status.summary.reason
 
 
-def begun(**changes: Any) -> tuple[Decision, Snapshot]:
+def first_pass(**changes: Any) -> tuple[Decision, Snapshot]:
     at = snapshot(benchmark(spec(**{**ONE, **changes})))
     return decide(at), at
 
 
 def seen(*attempts: AttemptState, **changes: Any) -> tuple[Decision, Snapshot]:
-    """The next decision, when the first Attempt is seen like this."""
-    made, at = begun(**changes)
+    """The Decision of the pass that sees these Attempts, and its Snapshot."""
+    made, at = first_pass(**changes)
     at = after(made, at, *attempts)
     return decide(at), at
 
@@ -50,7 +50,7 @@ def test_the_reason_is_that_of_the_blocker_or_of_the_failure(state: AttemptState
 
 
 def test_a_new_benchmark_has_no_reason() -> None:
-    assert reason(begun()[0]) == ""
+    assert reason(first_pass()[0]) == ""
 
 
 def test_a_void_attempt_is_the_reason_until_the_next_one_runs() -> None:
@@ -62,8 +62,8 @@ def test_a_void_attempt_is_the_reason_until_the_next_one_runs() -> None:
     assert reason(waiting) == "", "another Attempt has started"
 
 
-def test_of_a_partly_measured_benchmark_the_reason_is_what_failed() -> None:
-    made, at = begun(devices={"counts": [1, 2]})
+def test_the_reason_of_a_partly_measured_benchmark_is_what_failed() -> None:
+    made, at = first_pass(devices={"counts": [1, 2]})
     measured = attempt(exited(of=report(JOB)), job_ended=True)
     made, at = decide(after(made, at, measured)), after(made, at, measured)
     made, at = decide(after(made, at)), after(made, at)
@@ -74,11 +74,11 @@ def test_of_a_partly_measured_benchmark_the_reason_is_what_failed() -> None:
 
 
 def test_a_suspended_benchmark_says_so() -> None:
-    assert reason(begun(suspend=True)[0]) == "Suspended"
+    assert reason(first_pass(suspend=True)[0]) == "Suspended"
 
 
-def test_a_refused_question_says_so() -> None:
-    assert reason(begun(limits={"deviceHours": "0"})[0]) == "PlanRefused"
+def test_a_rejected_benchmark_says_so() -> None:
+    assert reason(first_pass(limits={"deviceHours": "0"})[0]) == "PlanRefused"
 
 
 def test_a_cluster_without_pytorchjobs_is_a_reason() -> None:
@@ -93,7 +93,7 @@ def test_other_benchmarks_that_go_first_are_a_reason() -> None:
 
 
 def test_a_job_that_the_cluster_refuses_to_create_is_a_reason() -> None:
-    made, at = begun()
+    made, at = first_pass()
     row = made.status.trials[0].model_copy(update={"message": "A policy refuses the job"})
-    refused = made.status.model_copy(update={"trials": (row,)})
-    assert reason(decide(after(Decision(refused), at))) == "JobRefused"
+    rejected = made.status.model_copy(update={"trials": (row,)})
+    assert reason(decide(after(Decision(rejected), at))) == "JobRefused"

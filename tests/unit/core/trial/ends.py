@@ -1,4 +1,4 @@
-"""Builds the Attempt that tests of diagnoses use: two pods of one device each, the first try."""
+"""Builds an Attempt of two pods with one device each, and diagnoses its end."""
 
 from datetime import timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""Tests what becomes of a row whose job the cluster refuses to create, one refusal a row."""
+"""Tests what happens to a row whose job the cluster rejects."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from sdbench.api.status import TrialPhase, TrialRow
 from sdbench.core.trial.create_errors import CreateError, row_after_create_error
 from unit.core.worlds import NOON, benchmark, snapshot
 
-RIGHT = '403: pytorchjobs.kubeflow.org is forbidden: User "operator" cannot create resource "pytorchjobs"'
+NO_PERMISSION = '403: pytorchjobs.kubeflow.org is forbidden: User "operator" cannot create resource "pytorchjobs"'
 QUOTA = '403: pytorchjobs.kubeflow.org "x" is forbidden: exceeded quota: jobs, requested: count/pytorchjobs=1'
 NAMED_QUOTA = '403: pytorchjobs.kubeflow.org "quota-0a1b2-0-1" is forbidden: unknown team'
 QUOTA_WEBHOOK = '403: admission webhook "gpu-quota.policies.example" denied the request: team has exceeded quota: 8'
@@ -20,8 +20,8 @@ POLICY = "422: ValidatingAdmissionPolicy 'teams' with binding 'teams' denied req
 INVALID = '422: PyTorchJob.kubeflow.org "x" is invalid: spec.runPolicy.backoffLimit: Invalid value'
 DOWN = '500: failed calling webhook "validator.pytorchjob.training-operator.kubeflow.org": connection refused'
 
-REFUSALS: list[tuple[str, CreateError, str, Reason | None, Scope | None]] = [
-    ("no right", CreateError.FORBIDDEN, RIGHT, None, None),
+REJECTIONS: list[tuple[str, CreateError, str, Reason | None, Scope | None]] = [
+    ("no permission", CreateError.FORBIDDEN, NO_PERMISSION, None, None),
     ("a quota of objects", CreateError.FORBIDDEN, QUOTA, None, None),
     ("a quota that is new", CreateError.FORBIDDEN, NEW_QUOTA, None, None),
     ("a job that is called quota", CreateError.FORBIDDEN, NAMED_QUOTA, Reason.PODS_FORBIDDEN, Scope.POINT),
@@ -34,12 +34,14 @@ REFUSALS: list[tuple[str, CreateError, str, Reason | None, Scope | None]] = [
 
 
 def row(**changes: Any) -> TrialRow:
-    begun = {"phase": TrialPhase.STARTING, "attempt": 1, "job": "tiny-0a1b2-0-1", "queued_at": NOON, **changes}
-    return TrialRow(trial=0, point="devices=1", devices=1, repeat=0, **begun)
+    starting = {"phase": TrialPhase.STARTING, "attempt": 1, "job": "tiny-0a1b2-0-1", "queued_at": NOON, **changes}
+    return TrialRow(trial=0, point="devices=1", devices=1, repeat=0, **starting)
 
 
-@pytest.mark.parametrize(("kind", "said", "reason", "scope"), [r[1:] for r in REFUSALS], ids=[r[0] for r in REFUSALS])
-def test_a_refusal_shows_at_once_and_only_what_will_not_pass_is_given_up(
+@pytest.mark.parametrize(
+    ("kind", "said", "reason", "scope"), [r[1:] for r in REJECTIONS], ids=[r[0] for r in REJECTIONS]
+)
+def test_a_rejection_shows_at_once_and_only_a_permanent_one_ends_the_row(
     kind: CreateError, said: str, reason: Reason | None, scope: Scope | None
 ) -> None:
     early = row_after_create_error(row(), kind, said, snapshot(benchmark(), seconds=59))
@@ -51,6 +53,6 @@ def test_a_refusal_shows_at_once_and_only_what_will_not_pass_is_given_up(
     assert said in late.message
 
 
-def test_the_same_refusal_again_changes_nothing() -> None:
+def test_the_same_rejection_again_changes_nothing() -> None:
     once = row_after_create_error(row(), CreateError.FORBIDDEN, WEBHOOK, snapshot(benchmark(), seconds=1))
     assert row_after_create_error(once, CreateError.FORBIDDEN, WEBHOOK, snapshot(benchmark(), seconds=9)) == once

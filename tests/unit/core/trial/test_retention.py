@@ -1,4 +1,4 @@
-"""Tests which jobs are kept, for how long, and when a Benchmark deletes itself."""
+"""Tests which jobs are kept for inspection, and when a Benchmark deletes itself."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -21,14 +21,14 @@ ENDED = NOON + timedelta(seconds=10)
 
 
 def broken(code: int = 70, trial: int = 0, number: int = 1, at: datetime = ENDED, **changes: Any) -> AttemptState:
-    """An Attempt whose only pod has ended badly."""
+    """An Attempt whose only pod has failed."""
     name = attempt(trial=trial, number=number).name
-    culprit = exited(0, code, of=failure(name, code, "it broke"))
-    return attempt(culprit, trial=trial, number=number, job_ended=True, ended_at=at, **changes)
+    failed_pod = exited(0, code, of=failure(name, code, "it broke"))
+    return attempt(failed_pod, trial=trial, number=number, job_ended=True, ended_at=at, **changes)
 
 
 def failed(wanted: Spec, *states: AttemptState, seconds: float = 10) -> tuple[Decision, Snapshot]:
-    """The first Trial's Attempt has ended badly, and that is stored."""
+    """The pass after the first Trial's Attempt failed, and the Snapshot after its status was stored."""
     at = snapshot(benchmark(wanted))
     at = after(decide(at), at, attempt(*[pod(index) for index in range(len(states[0].pods))]), seconds=5)
     at = after(decide(at), at, *states, seconds=seconds - 5)
@@ -50,7 +50,7 @@ def test_by_default_a_failed_job_is_kept_for_an_hour() -> None:
     assert [stop.name for stop in decide(at_second(at, 3_610)).jobs_to_delete] == [broken().name]
 
 
-def test_where_nothing_is_to_be_kept_a_failed_job_is_deleted_at_once() -> None:
+def test_without_retention_a_failed_job_is_deleted_at_once() -> None:
     _, at = failed(spec(devices=ONE, retention={"failedSeconds": 0}), broken())
     assert [stop.name for stop in decide(at).jobs_to_delete] == [broken().name]
 
@@ -58,9 +58,7 @@ def test_where_nothing_is_to_be_kept_a_failed_job_is_deleted_at_once() -> None:
 def test_a_failed_job_is_kept_and_its_devices_are_free_once_that_is_certain() -> None:
     _, at = failed(spec(devices=ONE, retention=AN_HOUR), broken())
     made = decide(at)
-    assert (made.jobs_to_delete, condition(made.status, "CleanedUp")) == ((), "False"), (
-        "a job may make pods for an instant"
-    )
+    assert (made.jobs_to_delete, condition(made.status, "CleanedUp")) == ((), "False"), "the job may still create pods"
     assert made.requeue_after is not None
     at = at_second(at, 10 + 15)
     made = decide(at)
@@ -72,7 +70,7 @@ def test_a_failed_job_is_kept_and_its_devices_are_free_once_that_is_certain() ->
     assert again.requeue_after == LONG - timedelta(seconds=15), "silent until it is to be deleted"
 
 
-def test_it_is_deleted_when_its_time_is_over_without_a_change_of_the_status() -> None:
+def test_a_kept_job_is_deleted_when_its_time_is_over_without_a_status_change() -> None:
     _, at = failed(spec(devices=ONE, retention=AN_HOUR), broken())
     at = at_second(at, 100)
     at = after(decide(at), at, broken())
@@ -83,14 +81,14 @@ def test_it_is_deleted_when_its_time_is_over_without_a_change_of_the_status() ->
     assert (decide(at).status, decide(at).requeue_after) == (at.benchmark.status, None)
 
 
-def test_lowered_to_nothing_everything_is_deleted_at_once() -> None:
+def test_kept_jobs_are_deleted_at_once_when_retention_is_lowered_to_zero() -> None:
     _, at = failed(spec(devices=ONE, retention=AN_HOUR), broken())
     at = at_second(at, 100)
     at = after(decide(at), at, broken(), retention=Retention(failed_seconds=0))
     assert len(decide(at).jobs_to_delete) == 1
 
 
-def test_the_next_trial_and_the_next_attempt_start_beside_what_is_kept() -> None:
+def test_the_next_trial_and_the_next_attempt_start_beside_kept_jobs() -> None:
     _, at = failed(spec(repeats={"min": 1}, retention=AN_HOUR, retries=1), broken(69))
     at = at_second(at, 25)
     made = decide(at)
@@ -112,18 +110,18 @@ def test_the_job_of_a_measured_attempt_is_not_kept() -> None:
 
 
 def test_pods_that_lost_a_peer_may_end_by_themselves_before_anything_is_deleted() -> None:
-    culprit = exited(1, 65, of=failure(attempt().name, 65, "no data"))
-    one_runs = attempt(pod(0), culprit, job_ended=True, ended_at=ENDED)
+    failed_pod = exited(1, 65, of=failure(attempt().name, 65, "no data"))
+    one_runs = attempt(pod(0), failed_pod, job_ended=True, ended_at=ENDED)
     _, at = failed(spec(devices=TWO_PODS, retention=AN_HOUR), one_runs)
     assert decide(at).jobs_to_delete == ()
     assert decide(at).requeue_after is not None
-    both = replace(one_runs, pods=(exited(0, 69), culprit))
+    both = replace(one_runs, pods=(exited(0, 69), failed_pod))
     assert decide(at_second(replace(at, attempts=(both,)), 26)).jobs_to_delete == ()
     late = at_second(at, 25)
-    assert len(decide(late).jobs_to_delete) == 1, "one that hangs holds devices no longer than that"
+    assert len(decide(late).jobs_to_delete) == 1, "a pod that hangs holds devices no longer than that"
 
 
-def test_a_job_that_does_not_say_yet_that_it_has_ended_gets_the_time_to() -> None:
+def test_a_job_whose_status_does_not_show_its_end_yet_gets_time_to() -> None:
     early = attempt(exited(0, 67, of=failure(attempt().name, 67)))
     _, at = failed(spec(devices=ONE, retention=AN_HOUR), early)
     assert decide(at).jobs_to_delete == (), "the container's end is seen before the job's"
@@ -139,7 +137,7 @@ NOT_KEPT: list[tuple[str, AttemptState]] = [
 
 
 @pytest.mark.parametrize("state", [one[1] for one in NOT_KEPT], ids=[one[0] for one in NOT_KEPT])
-def test_what_has_nothing_to_show_is_deleted(state: AttemptState) -> None:
+def test_a_job_with_nothing_to_inspect_is_deleted(state: AttemptState) -> None:
     at = snapshot(benchmark(spec(devices=TWO_PODS, retention=AN_HOUR)))
     at = after(decide(at), at, attempt(pod(0), pod(1)), seconds=5)
     at = after(decide(at), at, state, seconds=30)
@@ -147,7 +145,7 @@ def test_what_has_nothing_to_show_is_deleted(state: AttemptState) -> None:
     assert len(decide(at).jobs_to_delete) == 1
 
 
-def test_what_we_stop_ourselves_is_not_kept() -> None:
+def test_a_job_that_the_operator_stops_is_not_kept() -> None:
     at = snapshot(benchmark(spec(devices=ONE, retention=AN_HOUR)))
     at = after(decide(at), at, attempt(pod()), seconds=5)
     at = after(decide(at), at, attempt(pod()), suspend=True)
@@ -155,7 +153,7 @@ def test_what_we_stop_ourselves_is_not_kept() -> None:
     assert len(decide(at).jobs_to_delete) == 1
 
 
-def test_of_a_benchmark_the_eight_that_ended_last_are_kept() -> None:
+def test_only_the_last_eight_failed_jobs_of_a_benchmark_are_kept() -> None:
     wanted = spec(devices=ONE, retention=AN_HOUR, retries=20)
     at = snapshot(benchmark(wanted))
     states: tuple[AttemptState, ...] = ()
@@ -173,7 +171,7 @@ def test_of_a_benchmark_the_eight_that_ended_last_are_kept() -> None:
     assert [state.attempt for state in states] == list(range(3, 11))
 
 
-def test_a_lost_status_does_not_delete_or_run_again_what_is_kept() -> None:
+def test_a_kept_job_is_neither_deleted_nor_run_again_after_its_status_was_lost() -> None:
     at = snapshot(benchmark(spec(devices=ONE, retention=AN_HOUR)), broken(69, number=3), seconds=100)
     made = decide(at)
     assert (made.jobs_to_create, made.jobs_to_delete) == ((), ())
@@ -184,18 +182,18 @@ def test_a_lost_status_does_not_delete_or_run_again_what_is_kept() -> None:
 
 @pytest.mark.parametrize("number", [1, 2])
 @pytest.mark.parametrize("phase", TrialPhase)
-def test_a_row_tells_whether_its_first_attempt_may_be_kept(phase: TrialPhase, number: int) -> None:
+def test_a_row_says_whether_its_first_attempt_may_be_kept(phase: TrialPhase, number: int) -> None:
     _, at = failed(spec(devices=ONE, retention=AN_HOUR), broken())
     (row,) = at.benchmark.status.trials
     row = row.model_copy(update={"phase": phase, "attempt": number})
     assert may_keep_a_job(row) is bool(kept_jobs((row,), at))
 
 
-# The Benchmark itself.
+# A Benchmark that deletes itself.
 
 
 def finished(ttl: int | None, **changes: Any) -> Snapshot:
-    """Failed at noon + 10 s, its devices free at noon + 11 s."""
+    """A Benchmark that failed at noon + 10 s and whose devices are free since noon + 11 s."""
     _, at = failed(spec(devices=ONE, ttlSecondsAfterFinished=ttl, **changes), broken())
     at = after(decide(at), at, seconds=1)
     made = decide(at)
@@ -208,7 +206,7 @@ def test_a_benchmark_without_a_ttl_stays() -> None:
     assert (decide(at).delete_self, decide(at).requeue_after) == (False, None)
 
 
-def test_a_finished_benchmark_is_deleted_when_its_time_has_come_and_not_before() -> None:
+def test_a_finished_benchmark_is_deleted_exactly_when_its_ttl_has_passed() -> None:
     at = finished(60)
     assert (decide(at).delete_self, decide(at).requeue_after) == (False, timedelta(seconds=60))
     assert not decide(at_second(at, 11 + 59)).delete_self
@@ -221,7 +219,7 @@ def test_a_finished_benchmark_is_deleted_when_its_time_has_come_and_not_before()
     )
 
 
-def test_nothing_is_deleted_before_its_devices_are_free() -> None:
+def test_a_benchmark_is_not_deleted_before_its_devices_are_free() -> None:
     _, at = failed(spec(devices=ONE, ttlSecondsAfterFinished=0), broken())
     going: PodState = pod(deleting=True)
     at = after(decide(at), at, attempt(going, job_uid=None), seconds=9_000)
@@ -229,12 +227,12 @@ def test_nothing_is_deleted_before_its_devices_are_free() -> None:
     assert not decide(at).delete_self
 
 
-def test_a_ttl_of_nothing_deletes_once_the_end_is_stored() -> None:
+def test_a_ttl_of_zero_deletes_the_benchmark_once_its_end_is_stored() -> None:
     at = finished(0)
     assert decide(at).delete_self
 
 
-def test_a_ttl_may_be_changed_until_then() -> None:
+def test_a_ttl_may_be_changed_until_it_has_passed() -> None:
     at = finished(60)
     longer = at_second(after(decide(at), at, ttl_seconds_after_finished=600), 11 + 60)
     assert not decide(longer).delete_self
@@ -250,7 +248,7 @@ def test_a_running_or_suspended_benchmark_does_not_expire() -> None:
     assert not decide(after(decide(at), at, seconds=9_000)).delete_self
 
 
-def test_a_refused_question_expires_too() -> None:
+def test_a_rejected_benchmark_expires_too() -> None:
     at = snapshot(benchmark(spec(limits={"maxDevices": 1}, ttlSecondsAfterFinished=60)))
     at = after(decide(at), at)
     assert decide(at).requeue_after == timedelta(seconds=60)

@@ -1,4 +1,4 @@
-"""Tests what follows when an Attempt does not end well, or a person changes their mind."""
+"""Tests how a row goes on after its Attempt has failed, or while it waits."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -8,50 +8,14 @@ import pytest
 
 from sdbench.api.consequences import Scope
 from sdbench.api.reasons import Reason
-from sdbench.api.spec import Spec
 from sdbench.api.status import Phase, TrialPhase
 from sdbench.core.decide import decide
-from sdbench.core.snapshot import AttemptState, Decision, PodState, Snapshot
-from unit.core.worlds import NOON, after, attempt, benchmark, condition, exited, failure, pod, report, snapshot, spec
-
-ONE = {"counts": [1], "perPod": 1}
-NAME = "tiny-0a1b2-0-1"
+from sdbench.core.snapshot import AttemptState, PodState
+from unit.core.trial.passes import NAME, ONE, broken, ended, phases, running, torn_down
+from unit.core.worlds import NOON, after, attempt, benchmark, condition, exited, pod, report, snapshot, spec
 
 
-def running(asked: Spec, seconds: float = 10) -> tuple[Decision, Snapshot]:
-    """The first Trial runs, and its status is stored."""
-    at = snapshot(benchmark(asked))
-    at = after(decide(at), at, attempt(pod()), seconds=seconds)
-    made = decide(at)
-    return made, at
-
-
-def broken(code: int, number: int = 1, trial: int = 0) -> AttemptState:
-    name = attempt(trial=trial, number=number).name
-    return attempt(exited(0, code, of=failure(name, code, "it broke")), trial=trial, number=number, job_ended=True)
-
-
-def torn_down(made: Decision, at: Snapshot, state: AttemptState) -> tuple[Decision, Snapshot]:
-    """The Attempt's end is stored, its job is stopped and gone, and that was looked at."""
-    at = after(made, at, state)
-    made = decide(at)
-    assert [stop.name for stop in made.jobs_to_delete] == [state.name]
-    at = after(made, at, seconds=1)
-    return decide(at), at
-
-
-def ended(asked: Spec, code: int) -> tuple[Decision, Snapshot]:
-    """The first Trial's Attempt has ended badly and is torn down."""
-    made, at = running(asked)
-    at = after(made, at, broken(code), seconds=5)
-    return torn_down(decide(at), at, broken(code))
-
-
-def phases(made: Decision) -> list[str]:
-    return [f"{row.phase}:{row.reason or ''}" for row in made.status.trials]
-
-
-def test_a_lost_peer_is_tried_again_when_its_devices_are_free() -> None:
+def test_an_attempt_that_lost_a_peer_is_retried_once_its_devices_are_free() -> None:
     made, at = running(spec(devices=ONE))
     at = after(made, at, broken(69), seconds=5)
     made = decide(at)
@@ -64,7 +28,7 @@ def test_a_lost_peer_is_tried_again_when_its_devices_are_free() -> None:
     assert (row.phase, row.attempt, row.job) == (TrialPhase.STARTING, 2, "tiny-0a1b2-0-2")
     assert [start.name for start in made.jobs_to_create] == ["tiny-0a1b2-0-2"]
     assert made.status.spent_device_seconds == 16, "from scheduled to released"
-    assert [notice.reason for notice in made.events] == ["AttemptStarted"]
+    assert [event.reason for event in made.events] == ["AttemptStarted"]
 
 
 def test_a_terminating_pod_keeps_the_next_attempt_waiting() -> None:
@@ -79,7 +43,7 @@ def test_a_terminating_pod_keeps_the_next_attempt_waiting() -> None:
     assert made.requeue_after is not None
 
 
-def test_retries_are_counted_and_end() -> None:
+def test_retries_are_counted_and_bounded() -> None:
     made, at = ended(spec(devices=ONE, retries=1), 69)
     at = after(made, at, broken(69, number=2), seconds=5)
     made = decide(at)
@@ -98,12 +62,12 @@ def test_retries_are_counted_and_end() -> None:
         (71, ["Starting:Stalled", "Pending:", "Pending:", "Pending:"]),
     ],
 )
-def test_a_cause_ends_the_sweep_or_its_point_or_only_the_attempt(code: int, expected: list[str]) -> None:
+def test_a_failure_ends_the_sweep_or_its_point_or_only_the_attempt(code: int, expected: list[str]) -> None:
     made, _ = ended(spec(repeats={"min": 2}), code)
     assert phases(made) == expected
 
 
-def test_a_failed_sweep_says_why_in_one_sentence() -> None:
+def test_a_failed_sweep_says_why() -> None:
     made, at = ended(spec(devices=ONE, data={"remote": "s3://bucket/none"}), 65)
     assert (made.status.phase, condition(made.status, "Failed")) == (Phase.FAILED, "True")
     failed = next(one for one in made.status.conditions if one.type == "Failed")
@@ -114,7 +78,7 @@ def test_a_failed_sweep_says_why_in_one_sentence() -> None:
     assert decide(after(made, at)).status == made.status
 
 
-def test_partly_measured_is_complete_and_says_so() -> None:
+def test_a_partly_measured_benchmark_is_complete_and_says_so() -> None:
     made, at = running(spec())
     done = attempt(exited(of=report(NAME)), job_ended=True)
     at = after(made, at, done, seconds=5)
@@ -127,82 +91,10 @@ def test_partly_measured_is_complete_and_says_so() -> None:
     assert "1 of 2 points are measured; devices=2: OutOfMemoryDevice" in complete.message
 
 
-def test_suspension_voids_the_attempt_and_resumption_starts_another_uncounted() -> None:
-    made, at = running(spec(devices=ONE))
-    at = after(made, at, attempt(pod()), suspend=True)
-    made = decide(at)
-    assert phases(made) == ["Stopping:Suspended"]
-    assert (made.status.phase, condition(made.status, "Suspended")) == (Phase.SUSPENDED, "False")
-    made, at = torn_down(made, at, attempt(pod()))
-    assert phases(made) == ["Pending:Suspended"]
-    assert condition(made.status, "Suspended") == "True"
-    at = after(made, at, seconds=100)
-    made = decide(at)
-    assert (made.status, made.requeue_after) == (at.benchmark.status, None), "suspended is silent"
-    at = after(made, at, suspend=False)
-    made = decide(at)
-    assert [start.attempt for start in made.jobs_to_create] == [2]
-    assert made.status.trials[0].failures == 0
-
-
-def test_a_benchmark_suspended_from_birth_shows_its_plan_and_starts_nothing() -> None:
-    made = decide(snapshot(benchmark(spec(suspend=True, repeats={"min": 3}))))
-    assert made.status.plan is not None
-    assert (made.status.plan.trials, made.status.plan.points, made.status.plan.largest_devices) == (6, 2, 2)
-    assert (made.status.phase, made.jobs_to_create) == (Phase.SUSPENDED, ())
-
-
-def test_a_result_that_comes_with_the_suspension_is_kept() -> None:
+def test_a_result_that_arrives_with_the_suspension_is_kept() -> None:
     made, at = running(spec(devices=ONE))
     at = after(made, at, attempt(exited(of=report(NAME))), suspend=True)
     assert phases(decide(at)) == ["Succeeded:Measured"]
-
-
-def test_cancelling_stops_what_runs_and_keeps_what_was_measured() -> None:
-    made, at = running(spec())
-    done = attempt(exited(of=report(NAME)), job_ended=True)
-    at = after(made, at, done, seconds=5)
-    made, at = torn_down(decide(at), at, done)
-    second = attempt(pod(0), pod(1), trial=1)
-    at = after(made, at, second, cancel=True)
-    made = decide(at)
-    assert phases(made) == ["Succeeded:Measured", "Failed:Cancelled"]
-    complete = next(one for one in made.status.conditions if one.type == "Complete")
-    assert complete.reason == "Cancelled"
-    made, _ = torn_down(made, at, second)
-    assert condition(made.status, "CleanedUp") == "True"
-
-
-def test_cancelled_before_anything_was_measured_is_failed() -> None:
-    made = decide(snapshot(benchmark(spec(cancel=True))))
-    assert phases(made) == ["Failed:Cancelled", "Failed:Cancelled"]
-    failed = next(one for one in made.status.conditions if one.type == "Failed")
-    assert (made.status.phase, failed.reason, made.jobs_to_create) == (Phase.FAILED, "Cancelled", ())
-
-
-def test_cancelling_what_is_complete_changes_nothing_but_the_generation() -> None:
-    made, at = running(spec(devices=ONE))
-    done = attempt(exited(of=report(NAME)), job_ended=True)
-    at = after(made, at, done, seconds=5)
-    made, at = torn_down(decide(at), at, done)
-    at = after(made, at, cancel=True)
-    metadata = at.benchmark.metadata.model_copy(update={"generation": 2})
-    at = replace(at, benchmark=at.benchmark.model_copy(update={"metadata": metadata}))
-    again = decide(at).status
-    assert again.observed_generation == 2
-    assert {one.observed_generation for one in again.conditions} == {2}
-    assert [one.last_transition_time for one in again.conditions] == [
-        one.last_transition_time for one in made.status.conditions
-    ]
-    assert again.trials == made.status.trials
-
-
-def test_a_deleted_benchmark_is_left_to_garbage_collection() -> None:
-    made, at = running(spec())
-    gone = benchmark(spec(), made.status, deletionTimestamp=at.now)
-    made = decide(snapshot(gone, attempt(pod())))
-    assert (made.jobs_to_create, made.jobs_to_delete, made.events, made.requeue_after) == ((), (), (), None)
-    assert made.status == gone.status
 
 
 def test_parallelism_bounds_what_runs_at_once() -> None:
@@ -210,7 +102,7 @@ def test_parallelism_bounds_what_runs_at_once() -> None:
     assert [start.trial for start in made.jobs_to_create] == [0, 1, 2]
 
 
-def test_a_stray_pod_of_a_namesake_keeps_everything_waiting() -> None:
+def test_a_leftover_pod_of_a_namesake_blocks_every_trial() -> None:
     stray = replace(attempt(pod()), name="tiny-ffff0-0-1")
     made = decide(snapshot(benchmark(spec()), stray))
     assert (made.jobs_to_create, made.jobs_to_delete) == ((), ())
@@ -227,7 +119,7 @@ def test_an_older_attempt_that_was_created_late_is_stopped() -> None:
     assert [stop.name for stop in made.jobs_to_delete] == [NAME]
 
 
-def test_attempts_that_a_lost_status_does_not_know_are_stopped_and_their_names_not_used_again() -> None:
+def test_attempts_missing_from_the_status_are_stopped_and_their_names_not_reused() -> None:
     at = snapshot(benchmark(spec(devices=ONE)), attempt(pod(), number=3))
     made = decide(at)
     assert (made.jobs_to_create, made.jobs_to_delete) == ((), ())
@@ -235,7 +127,7 @@ def test_attempts_that_a_lost_status_does_not_know_are_stopped_and_their_names_n
     assert [start.name for start in made.jobs_to_create] == ["tiny-0a1b2-0-4"]
 
 
-def test_a_strangers_object_is_left_alone_and_another_name_is_tried() -> None:
+def test_another_owners_object_is_left_alone_and_the_next_name_is_tried() -> None:
     at = snapshot(benchmark(spec(devices=ONE)))
     foreign = attempt(foreign=True, planned=0)
     at = after(decide(at), at, foreign)
@@ -246,14 +138,14 @@ def test_a_strangers_object_is_left_alone_and_another_name_is_tried() -> None:
     assert decide(after(made, at, foreign)).jobs_to_delete == ()
 
 
-def test_a_job_that_was_seen_and_is_gone_is_never_run_again_under_its_name() -> None:
+def test_a_job_that_was_seen_and_deleted_is_never_created_again_under_its_name() -> None:
     made, at = running(spec(devices=ONE))
     made = decide(after(made, at))
     assert made.status.trials[0].failures == 1
     assert [start.name for start in made.jobs_to_create] == ["tiny-0a1b2-0-2"]
 
 
-def test_a_job_that_was_made_anew_by_somebody_else_is_not_ours_to_count() -> None:
+def test_a_job_that_somebody_else_recreated_does_not_count() -> None:
     made, at = running(spec(devices=ONE))
     other = attempt(exited(of=report(NAME)), job_uid="another")
     at = after(made, at, other)
@@ -291,32 +183,8 @@ def test_a_teardown_that_takes_too_long_names_pod_node_and_command() -> None:
     assert cleaned.reason == "TeardownOverdue"
     assert "pod-0 on node-0" in cleaned.message
     assert "kubectl taint nodes node-0" in cleaned.message
-    assert "TeardownOverdue" in [notice.reason for notice in made.events]
+    assert "TeardownOverdue" in [event.reason for event in made.events]
     assert decide(after(made, at, *at.attempts)).events == ()
-
-
-def test_lower_limits_skip_what_they_no_longer_allow() -> None:
-    asked = spec(devices={"counts": [1, 2, 4], "perPod": 1})
-    made, at = running(asked)
-    limits = asked.limits.model_copy(update={"max_devices": 2})
-    made = decide(after(made, at, attempt(pod()), limits=limits))
-    assert phases(made) == ["Running:", "Pending:", "Failed:Skipped"]
-
-
-def test_a_refused_question_fails_with_the_sentence_and_may_be_asked_again() -> None:
-    at = snapshot(benchmark(spec(limits={"maxDevices": 1})))
-    made = decide(at)
-    accepted = next(one for one in made.status.conditions if one.type == "Accepted")
-    assert (accepted.status, accepted.reason) == ("False", "PlanRefused")
-    assert accepted.message == "spec.devices.counts: 2 devices are more than limits.maxDevices, 1"
-    assert (made.status.phase, condition(made.status, "Stalled")) == (Phase.FAILED, "True")
-    assert (made.jobs_to_create, made.requeue_after is None) == ((), False)
-    at = after(made, at)
-    again = decide(at)
-    assert (again.status, again.events, again.requeue_after) == (at.benchmark.status, (), None)
-    made = decide(after(made, at, limits=spec().limits))
-    assert (condition(made.status, "Accepted"), condition(made.status, "Failed")) == ("True", None)
-    assert len(made.jobs_to_create) == 1
 
 
 def test_the_image_is_pinned_at_acceptance() -> None:
@@ -327,7 +195,7 @@ def test_the_image_is_pinned_at_acceptance() -> None:
     assert [start.image for start in made.jobs_to_create] == ["registry.example/trainer:1"]
 
 
-def test_without_any_image_the_question_is_refused() -> None:
+def test_a_benchmark_without_any_image_is_rejected() -> None:
     at = snapshot(benchmark(spec()))
     made = decide(replace(at, defaults=replace(at.defaults, image="")))
     assert "spec.image" in made.status.conditions[0].message
@@ -340,13 +208,13 @@ WAITING: list[tuple[str, PodState, str]] = [
 
 
 @pytest.mark.parametrize(("state", "said"), [w[1:] for w in WAITING], ids=[w[0] for w in WAITING])
-def test_what_is_in_the_way_shows_from_the_first_moment(state: PodState, said: str) -> None:
+def test_a_blocker_shows_from_the_first_moment(state: PodState, said: str) -> None:
     at = snapshot(benchmark(spec(devices=ONE)))
     at = after(decide(at), at, attempt(state))
     made = decide(at)
     assert said in made.status.trials[0].message
     at = after(made, at, attempt(state), seconds=3)
-    assert decide(at).status == at.benchmark.status, "waiting is silent"
+    assert decide(at).status == at.benchmark.status, "waiting writes nothing"
     at = after(made, at, attempt(pod()), seconds=3)
     assert decide(at).status.trials[0].message == ""
 
@@ -356,7 +224,7 @@ DUE: list[tuple[str, dict[str, Any], AttemptState, float, timedelta]] = [
     ("the start", {"startSeconds": 60}, attempt(pod(started_at=None)), 10, timedelta(seconds=50)),
     ("a node", {"queuedSeconds": 90}, attempt(planned=1), 10, timedelta(seconds=80)),
     (
-        "a missing Secret",
+        "an invalid image name",
         {},
         attempt(pod(started_at=None, waiting_reason="InvalidImageName")),
         4,
@@ -366,7 +234,7 @@ DUE: list[tuple[str, dict[str, Any], AttemptState, float, timedelta]] = [
 
 
 @pytest.mark.parametrize(("limits", "state", "seconds", "wait"), [d[1:] for d in DUE], ids=[d[0] for d in DUE])
-def test_the_next_look_is_when_a_deadline_falls(
+def test_the_benchmark_is_requeued_for_its_next_deadline(
     limits: dict[str, Any], state: AttemptState, seconds: float, wait: timedelta
 ) -> None:
     at = snapshot(benchmark(spec(devices=ONE, limits=limits)))
@@ -376,61 +244,12 @@ def test_the_next_look_is_when_a_deadline_falls(
     assert made.requeue_after == wait
 
 
-def test_cancelling_what_is_suspended_ends_it_and_keeps_what_was_measured() -> None:
-    made, at = running(spec(devices=ONE, repeats={"min": 2}))
-    done = attempt(exited(of=report(NAME)), job_ended=True)
-    at = after(made, at, done, seconds=5, suspend=True)
-    made, at = torn_down(decide(at), at, done)
-    assert phases(made) == ["Succeeded:Measured", "Pending:"]
-    assert condition(made.status, "Suspended") == "True"
-    made = decide(after(made, at, cancel=True))
-    assert phases(made) == ["Succeeded:Measured", "Failed:Cancelled"]
-    assert (condition(made.status, "Suspended"), condition(made.status, "CleanedUp")) == ("False", "True")
-    assert made.status.phase is Phase.SUCCEEDED
-
-
-def test_suspending_what_has_ended_does_nothing_but_follow_the_generation() -> None:
-    made, at = running(spec(devices=ONE))
-    done = attempt(exited(of=report(NAME)), job_ended=True)
-    at = after(made, at, done, seconds=5)
-    made, at = torn_down(decide(at), at, done)
-    at = after(made, at, suspend=True)
-    metadata = at.benchmark.metadata.model_copy(update={"generation": 2})
-    again = decide(replace(at, benchmark=at.benchmark.model_copy(update={"metadata": metadata})))
-    same = {"observed_generation", "conditions"}
-    assert again.status.observed_generation == 2
-    assert again.status.model_dump(exclude=same) == made.status.model_dump(exclude=same)
-    assert [one.status for one in again.status.conditions] == [one.status for one in made.status.conditions]
-    assert (again.jobs_to_create, again.jobs_to_delete, again.events) == ((), (), ())
-
-
-def test_suspend_toggled_before_anything_was_torn_down_voids_one_attempt_and_starts_one() -> None:
-    made, at = running(spec(devices=ONE))
-    at = after(made, at, attempt(pod()), suspend=True)
-    at = after(decide(at), at, attempt(pod()), suspend=False)
-    made = decide(at)
-    assert (phases(made), [stop.name for stop in made.jobs_to_delete]) == (["Stopping:Suspended"], [NAME])
-    at = after(made, at, attempt(pod(deleting=True), job_uid=None), suspend=True)
-    at = after(decide(at), at, suspend=False, seconds=1)
-    made = decide(at)
-    assert [start.attempt for start in made.jobs_to_create] == [2]
-    assert made.status.trials[0].failures == 0
-
-
-def test_suspend_toggled_between_two_looks_leaves_the_attempt_alone() -> None:
-    made, at = running(spec(devices=ONE))
-    at = after(made, at, attempt(pod()), suspend=True)
-    at = replace(at, benchmark=at.benchmark.model_copy(update={"spec": spec(devices=ONE)}))
-    made = decide(at)
-    assert (phases(made), made.jobs_to_delete) == (["Running:"], ())
-
-
-def test_a_gang_that_is_merely_being_scheduled_is_no_news() -> None:
+def test_a_gang_that_is_still_being_scheduled_has_no_message() -> None:
     asked = spec(devices={"counts": [2], "perPod": 1})
-    begun = decide(snapshot(benchmark(asked))).status
+    started = decide(snapshot(benchmark(asked))).status
     bound, coming = pod(0, started_at=None), pod(1, scheduled_at=None, started_at=None, node=None)
-    made = decide(snapshot(benchmark(asked, begun), attempt(bound, coming)))
+    made = decide(snapshot(benchmark(asked, started), attempt(bound, coming)))
     assert made.status.trials[0].message == ""
-    homeless = pod(1, scheduled_at=None, started_at=None, node=None, unschedulable="0/3 nodes")
-    made = decide(snapshot(benchmark(asked, begun), attempt(bound, homeless)))
+    unplaced = pod(1, scheduled_at=None, started_at=None, node=None, unschedulable="0/3 nodes")
+    made = decide(snapshot(benchmark(asked, started), attempt(bound, unplaced)))
     assert made.status.trials[0].message.startswith("Pod pod-1 finds no node")

@@ -1,4 +1,4 @@
-"""Tests that the status names who holds the devices that a Benchmark waits for, and how to free them."""
+"""Tests that the status names who holds the devices a Benchmark waits for, and how to free them."""
 
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ from sdbench.core.snapshot import AttemptState
 from unit.core.worlds import after, attempt, benchmark, exited, pod, snapshot, spec
 
 NAMESAKE = "tiny-ffff0-0-1"
-"""Of an earlier Benchmark of this name, which had another UID."""
+"""The job of an earlier Benchmark of this name, which had another UID."""
 
 
 def of_namesake(state: AttemptState) -> AttemptState:
@@ -30,9 +30,9 @@ def running(of: Status) -> Condition:
         (attempt(planned=1), NAMESAKE),
         (attempt(exited(), deleting=True), NAMESAKE),
     ],
-    ids=["a running pod", "a pod on a dead node", "a pod without a node", "a job", "a job that goes"],
+    ids=["a running pod", "a pod on a dead node", "a pod without a node", "a job", "a job being deleted"],
 )
-def test_what_is_left_of_a_namesake_is_named_while_nothing_starts_beside_it(left: AttemptState, words: str) -> None:
+def test_leftovers_of_a_namesake_are_named_and_block_the_start(left: AttemptState, words: str) -> None:
     at = snapshot(benchmark(spec()), of_namesake(left))
     made = decide(at)
     assert made.jobs_to_create == ()
@@ -45,9 +45,9 @@ def test_what_is_left_of_a_namesake_is_named_while_nothing_starts_beside_it(left
 @pytest.mark.parametrize(
     "left",
     [attempt(exited(), job_uid=None), attempt(foreign=True, planned=0)],
-    ids=["pods that have ended", "a stranger's object"],
+    ids=["pods that have ended", "another owner's object"],
 )
-def test_what_holds_nothing_keeps_nobody_waiting(left: AttemptState) -> None:
+def test_leftovers_without_devices_block_nothing(left: AttemptState) -> None:
     made = decide(snapshot(benchmark(spec()), of_namesake(left)))
     assert len(made.jobs_to_create) == 1
     assert running(made.status).status == "True"
