@@ -1,4 +1,4 @@
-"""Where are the programs whose packages must not mix with ours? Each group has an environment of its own in the cache.
+"""Runs programs whose packages must not mix with ours, each group in a cached environment of its own.
 
 `python tests/apart.py checks hadolint FILE` runs one of them.
 """

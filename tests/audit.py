@@ -1,4 +1,4 @@
-"""Does a package of the images have a known vulnerability? Asks the database of pypi.org, by pip-audit.
+"""Checks the images' packages for known vulnerabilities in the database of pypi.org, with pip-audit.
 
 python tests/audit.py                    where the database does not answer, that is a failure
 python tests/audit.py --where-possible   there it is said, and no failure: for a machine that has a mirror only

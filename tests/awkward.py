@@ -1,4 +1,4 @@
-"""Which photographs are awkward? One of every kind, made with Pillow; docs/shards.md says what becomes of each."""
+"""Makes one awkward photograph of every kind with Pillow; docs/shards.md says what becomes of each."""
 
 from io import BytesIO
 from pathlib import Path

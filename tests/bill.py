@@ -1,4 +1,4 @@
-"""What is in the images? Lists the Python packages of each as a CycloneDX bill of materials, in build/sbom."""
+"""Lists each image's Python packages as a CycloneDX bill of materials in build/sbom."""
 
 import json
 import os

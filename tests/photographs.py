@@ -1,4 +1,4 @@
-"""Where do real photographs come from? Out of the scikit-image wheel, read as a zip; the package is never installed.
+"""Extracts real photographs from the scikit-image wheel, read as a zip; the package is never installed.
 
     python tests/photographs.py OUT
 

@@ -1,4 +1,4 @@
-"""Which tests can this machine run? Runs each tier by itself and says in a line what was left out and why.
+"""Runs each test tier by itself, and reports in a line what was left out and why.
 
     python tests/tiers.py              every tier, three at a time; each one's output comes when it has ended
     python tests/tiers.py unit api     these tiers

@@ -1,4 +1,4 @@
-"""What do the cluster tests run against? One real cluster for the whole session, with the operator installed."""
+"""Provides one real cluster with the operator installed, for the whole session."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

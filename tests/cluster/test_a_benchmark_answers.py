@@ -1,4 +1,4 @@
-"""Does a person who installs, applies and waits get the answer? Everything here is real."""
+"""Tests that a user who installs the chart and applies a Benchmark gets its answer, with real components."""
 
 import json
 import time

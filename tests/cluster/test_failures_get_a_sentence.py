@@ -1,4 +1,4 @@
-"""What is a person told when the cluster can't do what was asked? A reason, a sentence with the offender, free devices.
+"""Tests that a Benchmark the cluster cannot run gets a reason and a message, and holds no devices.
 
 The questions are asked at once, each in a namespace of its own, so that their deadlines run side by side.
 """

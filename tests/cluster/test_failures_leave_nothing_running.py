@@ -1,4 +1,4 @@
-"""Does every way for a run to break end with its cause and its pod, with no pod left, and with the next Trial measured?
+"""Tests that every failure names its cause and pod, leaves no pod, and that the next Trial is measured.
 
 Each situation has a namespace and a Benchmark of its own; several live at a time, and hold until they are wanted. The
 trainer's image misbehaves in the first Attempt of the first Trial only, as the Benchmark's name says (misbehaviour.py);

@@ -1,4 +1,4 @@
-"""Is the harness a real cluster, and does it see what it would have to clear away?"""
+"""Tests that the harness is a real cluster, and that it finds what it would have to clean up."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Is a release upgraded in mid-sweep, rolled back, taken away and found again, and nothing that trains is touched?
+"""Tests upgrade, rollback, uninstall and reinstall of a release in mid-sweep: training is not touched.
 
 One sweep of two Trials lives through it all. Each Trial is held before its first step until what is done to the release
 is done, so nothing here depends on who is faster. The other tests of this folder install with the defaults, apply the

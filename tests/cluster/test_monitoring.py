@@ -1,4 +1,4 @@
-"""Does a Prometheus that the prometheus-operator has set up see every run, and does every query have an answer there?
+"""Tests that Prometheus, set up by the prometheus-operator, sees every run and answers every query.
 
 The chart's PodMonitor, ServiceMonitor and PrometheusRule are the only thing that this Prometheus knows of the project.
 """

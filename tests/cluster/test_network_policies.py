@@ -1,4 +1,4 @@
-"""Do the chart's NetworkPolicies let through what a run needs, and nothing else? An engine enforces them here.
+"""Tests that the chart's NetworkPolicies allow what a run needs and nothing else, with a real engine.
 
 Every row is asked twice: without the policies everything reaches everything, so a row that says no later says so
 because of them. Then a Benchmark runs under them, with two pods that meet and shards from an object store.

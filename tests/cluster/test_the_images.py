@@ -1,4 +1,4 @@
-"""Do both images start with a read-only root and any uid, and is nothing in them that a run does not need?"""
+"""Tests that both images start with a read-only root and any uid, and hold only what a run needs."""
 
 import json
 import re

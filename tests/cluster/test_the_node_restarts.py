@@ -1,4 +1,4 @@
-"""What becomes of a run whose node restarts? With its containers alive it is measured; without them it is tried again.
+"""Tests a run whose node restarts: measured if its containers survive, retried if they do not.
 
 Both times kubelet and containerd stop and start, sooner than the node is missed (50 seconds). The second time the
 containers die meanwhile and nobody sees how, as in a restart of the machine;

@@ -1,4 +1,4 @@
-"""What can be asked of the harness from the command line?"""
+"""Provides the harness's command line."""
 
 import argparse
 import signal

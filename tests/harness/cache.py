@@ -1,4 +1,4 @@
-"""Where is kept what outlives a run: binaries, images, and the records of runs?"""
+"""Locates the cache of what outlives a run: binaries, images, and the records of runs."""
 
 import contextlib
 import fcntl

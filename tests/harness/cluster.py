@@ -1,4 +1,4 @@
-"""What is a cluster? A control plane, one real node, the training-operator, our images, S3 and Prometheus."""
+"""Starts a cluster: control plane, one real node, training-operator, our images, S3 and Prometheus."""
 
 import contextlib
 import subprocess

@@ -1,4 +1,4 @@
-"""How is a server process started, watched until it is ready, and stopped?"""
+"""Starts a server process, watches it until it is ready, and stops it."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""What does the harness raise when the machine or a process does not do its part?"""
+"""Defines the error that the harness raises when the machine or a process fails."""
 
 
 class HarnessError(RuntimeError):

@@ -1,4 +1,4 @@
-"""What is a played cluster? A control plane, the training-operator and Kueue, all real, and nodes that kwok plays."""
+"""Starts a simulated cluster: real control plane, training-operator and Kueue, and nodes that kwok simulates."""
 
 import contextlib
 import json

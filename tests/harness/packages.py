@@ -1,4 +1,4 @@
-"""Which programs must the machine itself have? Debian's packages, installed when we may, named when we may not."""
+"""Lists the Debian packages that the machine needs, and installs them if this is root."""
 
 import os
 import shutil

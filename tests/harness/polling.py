@@ -1,4 +1,4 @@
-"""How does the harness wait? By asking again until something is true, with a limit and a sentence."""
+"""Polls until a condition is true, up to a limit."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Which TCP ports are free, and stay so for this process of tests?
+"""Reserves free TCP ports for this test process.
 
 A port that is chosen is used only later, by another process. So those below the ports that the kernel gives to outgoing
 connections are dealt out in blocks: each process of tests takes one, and no other has it while that process lives.

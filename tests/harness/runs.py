@@ -1,4 +1,4 @@
-"""What is running, and what did a run leave behind that was killed? A record per run, and the sweep that reads them."""
+"""Records each run of the harness, and cleans up after runs that were killed."""
 
 import contextlib
 import json

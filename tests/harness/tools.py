@@ -1,4 +1,4 @@
-"""Which Go programs does the cluster need, and where are they? Built once, then found in the cache."""
+"""Builds the Go programs that the cluster needs, once, and finds them in the cache."""
 
 import os
 import shutil

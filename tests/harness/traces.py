@@ -1,4 +1,4 @@
-"""What is left of a cluster that has stopped? Nothing, is the promise; here is the question, and the last broom.
+"""Finds what a stopped cluster has left on the machine, and removes it.
 
 Namespaces take mounts, links, firewall rules and processes with them. Control groups alone are the whole machine's.
 """

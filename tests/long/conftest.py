@@ -1,4 +1,4 @@
-"""What do the long tests run against, and where does what they find go?"""
+"""Provides the long tests' control planes, and stores their results."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What have the long tests found last? Tables, kept as JSON and shown as a page, each row with its commit and date.
+"""Keeps the last results of the long tests as JSON, and renders them as a page.
 
 A run replaces the rows that it finds anew, and leaves the others as they were.
 """

@@ -1,4 +1,4 @@
-"""Does a SIGKILL change anything: in every scenario, with two operators, and when who returns sees an old cluster?"""
+"""Tests that a SIGKILL changes nothing: every scenario, two operators, and a return to a stale view."""
 
 import time
 from pathlib import Path

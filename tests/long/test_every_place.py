@@ -1,4 +1,4 @@
-"""Does the walk over the schema hold with every awkward value at every place, and what is taken with a real operator?
+"""Tests the whole schema walk: every awkward value at every place, and what is accepted with an operator.
 
 The same as tests/walk/test_every_place.py and test_changes.py, with nothing left out: some thousand questions.
 """

@@ -1,4 +1,4 @@
-"""Does the operator come to the same end whatever any call meets: an error, also twice, or a minute of silence?"""
+"""Tests that the operator reaches the same end whatever a call meets: an error, two, or a minute of silence."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Does the operator notice what happens while its watches say nothing for five minutes, and hear again afterwards?"""
+"""Tests an operator whose watches are silent for five minutes: it notices changes, and hears again after."""
 
 import asyncio
 import time

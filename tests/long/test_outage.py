@@ -1,4 +1,4 @@
-"""Is an outage of minutes, and a thousand Benchmarks that all wait, made up for as soon as the product says?"""
+"""Tests that outages of minutes, and a thousand waiting Benchmarks, are made up for in time."""
 
 import time
 from pathlib import Path

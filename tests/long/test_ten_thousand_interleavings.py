@@ -1,4 +1,4 @@
-"""Does each Trial count once in ten thousand interleavings? tests/properties with more and longer ones."""
+"""Tests that each Trial counts once in ten thousand interleavings, longer than tests/properties."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Who answers a Trial on a played cluster? A thread that tells each running pod how it ends; kwok then ends it.
+"""Ends the pods of a simulated cluster: a thread annotates each running pod, and kwok ends it.
 
 The answer is written into annotations of the pod, and the stage `pod-ends` turns them into the status that a kubelet
 would write. A template alone could not: a Report names its Attempt and has a checksum.

@@ -1,4 +1,4 @@
-"""How does a test ask on a played cluster, and what can be read then? The example for A100s, or a copy of it."""
+"""Creates Benchmarks on a simulated cluster, from the A100 example or a copy of it, and reads them."""
 
 import os
 import subprocess

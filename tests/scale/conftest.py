@@ -1,4 +1,4 @@
-"""What do the tests of scale run against? One cluster of 32 played nodes for the whole session, with our CRD."""
+"""Provides one cluster of 32 simulated nodes with our CRD, for the whole session."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What does Kueue need to know? A flavor of devices, a queue with a quota of them, and who goes first."""
+"""Builds Kueue's objects: a flavor of devices, a queue with a quota, and the priority classes."""
 
 import json
 from typing import Any

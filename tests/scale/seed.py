@@ -1,4 +1,4 @@
-"""What does the table that this project starts from say? Its cells, as they are printed there."""
+"""Holds the project's reference table, its cells as they are printed there."""
 
 from dataclasses import dataclass
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""Does a Benchmark live with a queue: admitted, kept waiting, given up, and preempted by somebody more urgent?
+"""Tests a Benchmark under Kueue: admitted, kept waiting, timed out, and preempted.
 
 Kueue is real and owns `suspend`; the operator may not write to a job at all.
 """

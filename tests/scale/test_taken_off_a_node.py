@@ -1,4 +1,4 @@
-"""What becomes of an Attempt of which a pod is taken off its node: by the eviction API, or by the scheduler?
+"""Tests an Attempt whose pod is taken off its node, by the eviction API or by the scheduler.
 
 Both are real: an Eviction as `kubectl drain` posts it, and a pod of a higher PriorityClass that finds no other place.
 """

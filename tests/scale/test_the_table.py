@@ -1,4 +1,4 @@
-"""Does a cluster of 256 devices answer with the table that this project starts from, whatever happens meanwhile?
+"""Tests that a cluster of 256 devices reproduces the project's reference table, whatever happens meanwhile.
 
 Rates, efficiency and their order are the product's own. Of days, device-hours and cost the table's cells are rounded
 by rules of its own (whole hours first, cost to thousands; see sdbench.core.measure.projection), and the product shows

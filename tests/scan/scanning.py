@@ -1,4 +1,4 @@
-"""What does the scanner say of our Dockerfiles, of the rendered chart and of training pods? One run over them all."""
+"""Runs the scanner once over the Dockerfiles, the rendered chart and training pods."""
 
 import json
 import os

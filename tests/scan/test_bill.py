@@ -1,4 +1,4 @@
-"""Does the bill of materials list what an image holds, with versions and hashes?"""
+"""Tests that the bill of materials lists an image's packages with versions and hashes."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Do Dockerfiles, the rendered chart and training pods keep the scanner's rules, but for the written exceptions?"""
+"""Tests that Dockerfiles, the rendered chart and training pods pass the scanner, but for listed exceptions."""
 
 import re
 from pathlib import Path

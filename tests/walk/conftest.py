@@ -1,4 +1,4 @@
-"""Through what does the walk go? The control plane of the API tests."""
+"""Provides the control plane of the API tests to the schema walk."""
 
 from api.conftest import control_plane, pytest_collection_finish
 

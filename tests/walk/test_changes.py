@@ -1,4 +1,4 @@
-"""Does every field of a question change what is run or said? Each is changed for a real operator, which must bear it.
+"""Tests that every field of a spec changes what a real operator runs or reports.
 
 Jobs show most fields as soon as they are created; the others are played to their end; the rest has a word why not.
 """

@@ -1,4 +1,4 @@
-"""Which fields of a stored question may be edited? The limits and switches; the question itself is what it is."""
+"""Tests that only limits and switches of a stored Benchmark can be edited."""
 
 import pytest
 

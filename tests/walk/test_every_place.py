@@ -1,4 +1,4 @@
-"""Is every change of a question refused with the name of its field, or a question that can be asked?
+"""Tests that every change of a spec is refused with its field's name, or can be run.
 
 A walk over the schema of the CRD after Acto (SOSP '23): it knows no field, so a new one is walked as it is.
 """

@@ -1,4 +1,4 @@
-"""Can the answer to the largest question be stored? 512 Trials that say as much as they may, on a real API server."""
+"""Tests that a real API server stores the largest status: 512 Trials with the longest messages."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Do names at their limits fit, and do a person's texts arrive as they were written?"""
+"""Tests that names at their limits fit, and that a user's texts arrive unchanged."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,4 +1,4 @@
-"""Is a question what it was once an edit of it is taken back?
+"""Tests that a Benchmark is as before once an edit of it is reverted.
 
 Edits of every mutable field, in every state of a Benchmark: edit, wait until all is still, look, take it back, look.
 What has ended by the edit stays as it is; everything else is as before (the differential oracle of Acto).

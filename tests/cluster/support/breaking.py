@@ -1,4 +1,4 @@
-"""How is a run broken from outside? What a kernel, a person and a node do to ranks and pods."""
+"""Breaks a run from outside: what a kernel, a user or a node does to ranks and pods."""
 
 import os
 import signal

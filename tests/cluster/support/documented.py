@@ -1,4 +1,4 @@
-"""Which series does docs/metrics.md promise, with which labels? Its tables, and what the chart's monitors add."""
+"""Reads the series and labels that docs/metrics.md promises, and those that the monitors add."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""How does a Trial wait until a test is ready? Appended to the model's module in the trainer's image.
+"""Holds a Trial until the test is ready; appended to the model's module in the trainer's image.
 
 Every rank of every Trial is held before its first step: it leaves HELD in the pod's scratch volume, and goes on when it
 finds GO there, see releases.py.

@@ -1,4 +1,4 @@
-"""What does an image hold? Sent into a container as a program, it prints its answers as JSON.
+"""Lists an image's contents: it runs as a program inside a container and prints JSON.
 
 Rights are read from modes and owners and not tried out, because on a read-only root they could not be.
 """

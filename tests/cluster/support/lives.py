@@ -1,4 +1,4 @@
-"""What becomes of a Benchmark whose first Attempt is broken? From the question over the deed to the end of it all."""
+"""Follows a Benchmark whose first Attempt is broken, from its creation to its end."""
 
 import time
 from collections.abc import Callable

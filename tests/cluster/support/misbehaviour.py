@@ -1,4 +1,4 @@
-"""How does a trainer misbehave? Appended to its model's module; what it does stands in the Benchmark's name.
+"""Makes a trainer misbehave as the Benchmark's name says; appended to its model's module.
 
 Only the last rank of attempt 1 of trial 0 misbehaves; the others wait for it in their collectives, as they would.
 Before it does, it leaves the file HELD in the scratch volume, which the node shows on the machine; one that holds goes

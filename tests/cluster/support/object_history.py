@@ -1,4 +1,4 @@
-"""What has ever existed? A watch that records each object's birth, so that nothing doubled goes unseen."""
+"""Records every object that ever existed with a watch, so that no duplicate goes unseen."""
 
 import json
 import subprocess

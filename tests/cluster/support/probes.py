@@ -1,4 +1,4 @@
-"""Who reaches whom? Pods that listen and ask, and this machine, which stands outside the cluster."""
+"""Probes who reaches whom, with pods that listen and connect, and from this machine outside the cluster."""
 
 import json
 import socket

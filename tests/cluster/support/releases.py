@@ -1,4 +1,4 @@
-"""What does a person do to a release, and to what trains meanwhile? Helm, and Trials that are held."""
+"""Changes a release with Helm as a user does, while Trials are held."""
 
 import contextlib
 import json

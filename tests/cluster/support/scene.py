@@ -1,4 +1,4 @@
-"""What must stand in a cluster before a person can ask? The operator, shards in a bucket, a namespace with a Secret."""
+"""Prepares a cluster for a user: the operator, shards in a bucket, a namespace with a Secret."""
 
 import json
 import re

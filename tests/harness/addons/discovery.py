@@ -1,4 +1,4 @@
-"""Which targets may be scraped? An HTTP service discovery that answers as Prometheus' own Kubernetes discovery would.
+"""Serves scrape targets over HTTP, the same that Prometheus' own Kubernetes discovery would find.
 
 Debian's Prometheus is built without the latter. Every answer is read live from the API server.
 """

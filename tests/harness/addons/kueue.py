@@ -1,4 +1,4 @@
-"""How does Kueue run where there is no node? As a process, as its own ServiceAccount, with PyTorchJobs in its care."""
+"""Runs Kueue as a process under its own ServiceAccount, with PyTorchJobs enabled."""
 
 import contextlib
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Who reads the metrics? A real Prometheus, by a configuration that the harness or the prometheus-operator wrote."""
+"""Runs a real Prometheus with a configuration from the harness or the prometheus-operator."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""What does the prometheus-operator make of monitors and rules? It runs as a process, and its answer is read."""
+"""Runs the prometheus-operator as a process and reads the configuration that it generates."""
 
 import base64
 import contextlib

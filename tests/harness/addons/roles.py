@@ -1,4 +1,4 @@
-"""What does Prometheus' own Kubernetes discovery tell of a cluster? Groups of targets, by role.
+"""Builds target groups per role, as Prometheus' own Kubernetes discovery would.
 
 Only what relabelings ask for here is told, and TOLD names it: who asks for more is refused.
 """

@@ -1,4 +1,4 @@
-"""Where do shards come from? A real S3 server over a folder, at one address for pods and for this machine."""
+"""Serves a folder as a real S3 server, at one address for pods and for this machine."""
 
 import contextlib
 import secrets

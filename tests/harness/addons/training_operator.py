@@ -1,4 +1,4 @@
-"""How does Kubeflow's training-operator come into the cluster? As a pod, from its own manifests, fitted to us."""
+"""Installs Kubeflow's training-operator as a pod, from its own manifests with small changes."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""How does Kubeflow's training-operator run where there is no node? As a process, as its own ServiceAccount.
+"""Runs Kubeflow's training-operator as a process under its own ServiceAccount, for clusters without a node.
 
 Its options are those of its Deployment but for requests a second. It is ready once training_operator.admits() says so.
 """

@@ -1,4 +1,4 @@
-"""How does a Prometheus without Kubernetes discovery scrape as the prometheus-operator says? It asks over HTTP instead.
+"""Translates the prometheus-operator's configuration to HTTP discovery.
 
 Only the discovery and the folder of the rules are replaced. Every relabeling stays as it was generated.
 """

@@ -1,4 +1,4 @@
-"""Who has asked the API server for what? Its audit log, of ServiceAccounts only.
+"""Configures and reads the API server's audit log of ServiceAccount requests.
 
 with ControlPlane(options=audited(log, policy)) as plane: …
 requests(log)

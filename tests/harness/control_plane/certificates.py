@@ -1,4 +1,4 @@
-"""Who is who in the cluster? One authority, and a key pair for each component."""
+"""Issues the cluster's certificates: one authority, and a key pair for each component."""
 
 import datetime
 import ipaddress

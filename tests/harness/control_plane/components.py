@@ -1,4 +1,4 @@
-"""What is a control plane? etcd, API server, controller manager and scheduler: real, and ready in seconds."""
+"""Runs a real control plane: etcd, API server, controller manager and scheduler."""
 
 import contextlib
 import ssl

@@ -1,4 +1,4 @@
-"""How does a client find the API server and prove who it is?"""
+"""Writes kubeconfigs: the API server's address and a client's credentials."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""How does the API server reach the webhooks of a program that runs on this machine, not in a pod?
+"""Lets the API server reach webhooks of a program that runs on this machine instead of in a pod.
 
 By URL instead of by Service, since a Service cannot lead to loopback. The certificate is made here, because the one
 that such programs make for themselves is for their Service's name only. They find it in their Secret, valid for what

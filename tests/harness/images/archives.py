@@ -1,4 +1,4 @@
-"""How does a program become an image without a Dockerfile? By writing the OCI archive itself: one layer, one config."""
+"""Turns a program into an image without a Dockerfile: an OCI archive with one layer and one config."""
 
 import hashlib
 import io

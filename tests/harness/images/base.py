@@ -1,4 +1,4 @@
-"""What do our images stand on? A Debian with Python by debootstrap, because no registry need be reachable."""
+"""Bootstraps the base image, Debian with Python, with debootstrap: no registry need be reachable."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""How are images built, and where do they lie until containerd has them? A container storage of our own."""
+"""Builds images with buildah in a container storage of our own."""
 
 import json
 import os

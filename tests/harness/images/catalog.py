@@ -1,4 +1,4 @@
-"""Which images does the project have, and what are they made of? Their versions follow from their contents."""
+"""Lists the project's images and their inputs; an image's version is a hash of its contents."""
 
 import contextlib
 import hashlib

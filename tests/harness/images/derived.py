@@ -1,4 +1,4 @@
-"""How does a test run the trainer with something wrong in it? With an image that differs in one file."""
+"""Derives a faulty trainer image that differs from the real one in a single file."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What does a node hold before it starts? Every image that a pod of the cluster may ask for."""
+"""Loads every image that a pod of the cluster may need before the node starts."""
 
 import contextlib
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""How does an image get into containerd? As a stream of the layers that it lacks, and of no others.
+"""Streams into containerd only those layers of an image that it lacks.
 
 A 6 GB layer of dependencies is so brought in once; afterwards a change of code moves some hundred kilobytes.
 """

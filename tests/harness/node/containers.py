@@ -1,4 +1,4 @@
-"""What runs containers on the node? containerd with a configuration, a state and a socket of its own.
+"""Runs containerd on the node, with its own configuration, state and socket.
 
 Its content lies in the cache, so that a large image is brought in once and found again by every later run.
 """

@@ -1,4 +1,4 @@
-"""Who enforces NetworkPolicies? kube-router's firewall, inside the node's namespaces, beside kube-proxy.
+"""Enforces NetworkPolicies with kube-router's firewall, in the node's namespaces beside kube-proxy.
 
 The bridge plugin itself enforces nothing. Traffic between two pods of one bridge comes to iptables only where
 net.bridge.bridge-nf-call-iptables is 1 in the node's network namespace, so it is set.

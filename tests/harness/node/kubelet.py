@@ -1,4 +1,4 @@
-"""What makes the machine a node? kubelet, kube-proxy and CoreDNS, inside the node's namespaces."""
+"""Starts kubelet, kube-proxy and CoreDNS inside the node's namespaces."""
 
 import contextlib
 import json

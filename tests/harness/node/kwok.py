@@ -1,4 +1,4 @@
-"""Who plays the kubelets of nodes that do not exist? kwok, by its own stages for nodes and by ours for pods.
+"""Simulates the kubelets of nodes that do not exist with kwok, by its own node stages and our pod stages.
 
 A node is played while it has the label PLAYED; without it nobody renews its lease and nobody looks after its pods,
 as when a machine dies.

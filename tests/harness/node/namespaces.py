@@ -1,4 +1,4 @@
-"""What separates the node from this machine? Process, mount and network namespaces of its own.
+"""Isolates the node from this machine in process, mount and network namespaces of its own.
 
 Everything that a node leaves about (mounts, links, iptables chains, network namespaces, shims, pods) is inside, and so
 it is gone, by the kernel's hand, when the first process of the namespaces ends: also when the harness is killed.

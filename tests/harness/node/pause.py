@@ -1,4 +1,4 @@
-"""Where is the process that does nothing? Compiled once from pause.c."""
+"""Provides the pause program, compiled once from pause.c."""
 
 import hashlib
 import subprocess

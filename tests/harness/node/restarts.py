@@ -1,4 +1,4 @@
-"""How does a node go away and come back? Its kubelet and its containerd stop and start, with or without the containers.
+"""Stops and starts a node's kubelet and containerd, with or without its containers.
 
 Containers hang on shims, not on containerd: they outlive a restart of the two programs, and nothing outlives one of the
 machine. What such a restart would do away with beside the processes (mounts, network namespaces, files in /run) stays

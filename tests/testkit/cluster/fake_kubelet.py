@@ -1,4 +1,4 @@
-"""Who are the training-operator and the kubelet for many namespaces at once? Tasks that act when something changes.
+"""Plays the training-operator and the kubelet for many namespaces at once, in asyncio tasks.
 
 The same play as that of scripted_pods.py, driven by what a Witness sees: pods of each job, then their lives by the
 script of the namespace. A pod that is deleted is let go at once, as by a kubelet whose container heeds SIGTERM.

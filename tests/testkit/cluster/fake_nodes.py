@@ -1,4 +1,4 @@
-"""Where can the real scheduler place pods when there is no kubelet? On Node objects that say they are ready.
+"""Creates Node objects that claim to be ready, so that the real scheduler places pods on them.
 
 Whatever is bound to them stays as it is: nothing runs.
 """

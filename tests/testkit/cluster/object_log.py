@@ -1,4 +1,4 @@
-"""What is made and deleted in the cluster? A watch of its own sees every object, whoever asks and whatever is told."""
+"""Logs every object that is created or deleted in the cluster, with a watch of its own."""
 
 import asyncio
 import contextlib

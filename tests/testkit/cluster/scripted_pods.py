@@ -1,4 +1,4 @@
-"""Who are the training-operator and the kubelet where there is no node? A thread that plays both, by a script.
+"""Plays the training-operator and the kubelet by a script, in a thread, where there is no node.
 
 For each PyTorchJob it makes the pods that the real one makes (names, labels, owner), lets them run, and ends them as
 the script says. A pod that is deleted while it runs is let go, as a kubelet would.

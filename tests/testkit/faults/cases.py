@@ -1,4 +1,4 @@
-"""What does one case come to? A scenario, played once behind proxies, and what must not differ from an undisturbed one.
+"""Plays a scenario once behind proxies, and compares its outcome with an undisturbed run.
 
 operators ──► FaultProxy (one each) ──► API server ◄── Witness, Company
                   ▲ armed by the case's disturbance

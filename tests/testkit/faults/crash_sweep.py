@@ -1,4 +1,4 @@
-"""Does it matter at which write an operator dies? For each a run is compared with an undisturbed one.
+"""Kills operators at every write, and compares each run with an undisturbed one.
 
 A write is every POST, PUT, PATCH and DELETE that the operators send, Events included. `before` the n-th: the API
 server never hears of it; `after`: it is done, and the operator never learns. When nobody is left alive, one operator

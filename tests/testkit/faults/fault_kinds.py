@@ -1,4 +1,4 @@
-"""What can go wrong between an operator and the API server? One word for each fault.
+"""Defines what can go wrong between an operator and the API server, one word per fault.
 
 On a request: `killed_before`, `killed_after`, `refused`, `reset`, `unheard`, `silent`, `slow`, `stale`.
 On a watch: `frozen`, `doubled`, `shuffled`, and the line `GONE` that ends one.

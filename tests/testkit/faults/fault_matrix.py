@@ -1,4 +1,4 @@
-"""Does every error on every call pass? A case for each fault and each call, or one for a fault on all calls at once.
+"""Builds a case for each fault on each call, and for each fault on all calls at once.
 
 What the operator may send is known from the table from which its rights are made. Lists are sent by several parts of
 it, which treat an error each in their own way: they are told apart by what they ask for.

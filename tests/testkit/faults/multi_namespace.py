@@ -1,4 +1,4 @@
-"""Where do many cases happen at once? Each in a namespace of its own on one control plane, played and witnessed.
+"""Runs many cases at once, each in its own namespace of one control plane.
 
 All operators are one ServiceAccount, which has the operator's rights in each of these namespaces and nowhere else.
 """

@@ -1,4 +1,4 @@
-"""What does a time without an API server change? Nothing but that everything happens later."""
+"""Checks that an API server outage changes nothing except when things happen."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""What are the stories in which things go wrong? What is asked, how pods end, and what a person does."""
+"""Defines the scenarios in which things go wrong: the spec, how pods end, and what a user does."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""When does an operator with nothing to do begin to be silent? With many finished and some running Benchmarks.
+"""Checks when an idle operator stops sending requests, with finished and running Benchmarks.
 
 The silence lasts two minutes: it begins early among the tests, and its end is awaited late.
 """

@@ -1,4 +1,4 @@
-"""What if the cluster is seen as it was? A snapshot of a namespace, and a fault that answers from it for a while.
+"""Takes snapshots of a namespace, and answers reads from one for a while.
 
 Only GET and LIST are old. Writes meet the cluster as it is, and watches go on from the old version, as with an API
 server that lags behind.

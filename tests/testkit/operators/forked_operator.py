@@ -1,4 +1,4 @@
-"""How does an operator start in an instant? Forked from a parent that has imported everything already.
+"""Starts an operator quickly by forking a parent that has imported everything already.
 
 The parent is multiprocessing's fork server. Each child is a whole operator of its own, started as from the command
 line, with its own kubeconfig and log; it can be killed like any process, and ends when the tests end.

@@ -1,4 +1,4 @@
-"""What does a person see of a Benchmark in a namespace? Its status, jobs, pods, Events and series."""
+"""Collects what a user sees of a Benchmark: its status, jobs, pods, Events and series."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,4 +1,4 @@
-"""How is an operator run and killed? As a process of its own."""
+"""Runs an operator as a process of its own, and kills it."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What did an operator make of a question? Its status and jobs, without what differs whenever the same is asked."""
+"""Reads the status and jobs that an operator made, without what differs between equal runs."""
 
 import json
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""What stands between an operator and the API server? A proxy that passes everything on, but for the faults in it.
+"""Provides a proxy between an operator and the API server that passes everything on except for armed faults.
 
     operator ──► FaultProxy ──► API server
                    │ armed faults: which requests (Where), what happens to them (faults.py), how often

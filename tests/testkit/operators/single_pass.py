@@ -1,4 +1,4 @@
-"""How is one pass made, where what happens in its middle matters? The operator's own, against the real API server."""
+"""Makes one reconcile pass against the real API server, so that a test can act in its middle."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

@@ -1,4 +1,4 @@
-"""How does a test follow one operator behind a proxy, step by step?"""
+"""Follows one operator behind a proxy, step by step."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Which changes of a document does its schema invite? From a structural schema to places, samples and mutations. Pure.
+"""Derives places, samples and mutations from a structural schema, without any I/O.
 
 It knows no field of ours: a field that is added to the types is walked as it is.
 """

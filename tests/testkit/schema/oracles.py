@@ -1,4 +1,4 @@
-"""What must hold of an answer to a changed question? Oracles: each says what is wrong, or nothing.
+"""Checks answers to a changed spec: each oracle returns what is wrong, or nothing.
 
 refusal:  a sentence, and the name of the field; never a 500
 reading:  what the API server takes, the operator's types read, and the plan takes it or names the field

@@ -1,4 +1,4 @@
-"""What do the policies of a release say to a question, or to a change of one? Nothing is stored: all is tried dry."""
+"""Asks a release's admission policies about creations and updates by dry run."""
 
 import json
 from typing import Any

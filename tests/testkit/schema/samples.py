@@ -1,4 +1,4 @@
-"""Which values does a schema take? The likely ones first. Pure, and without a field of ours."""
+"""Samples values that a schema accepts, the most likely first, without any I/O."""
 
 import re
 from itertools import islice

@@ -1,4 +1,4 @@
-"""From which questions does the walk set out? The examples, and some that hold what no example holds."""
+"""Provides the specs that a schema walk starts from: the examples, and some with rarely used fields."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""With what does the walk go? Connections, a change for each field, and an operator that must bear it."""
+"""Provides a schema walk's connections, one change per field, and an operator to survive them."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Whose rights has an operator? Exactly those that the chart would give it: in its namespace only, or everywhere."""
+"""Creates ServiceAccounts with exactly the rights that the chart grants to the operator."""
 
 import json
 from functools import cache

@@ -1,4 +1,4 @@
-"""What does the API server answer when it is asked to take a Benchmark? Fast: one connection, no kubectl."""
+"""Asks the API server whether it accepts a Benchmark, over one connection and without kubectl."""
 
 import json
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Where are requests counted? On a control plane of its own, whose API server keeps an audit log.
+"""Provides a control plane of its own whose API server keeps an audit log.
 
 As on OpenShift, whoever makes an object that blocks the deletion of its owner needs a right on the owner's finalizers.
 """

@@ -1,4 +1,4 @@
-"""How are hundreds of Benchmarks made quickly? As objects with the status that a real run has left."""
+"""Creates hundreds of Benchmarks quickly, with the status that a real run has left."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any

@@ -1,4 +1,4 @@
-"""How do tests ask the API server without kubectl? One request, or one watch, as the cluster's administrator."""
+"""Sends requests and watches to the API server as the cluster's administrator, without kubectl."""
 
 import asyncio
 import json

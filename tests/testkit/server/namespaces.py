@@ -1,4 +1,4 @@
-"""How is a namespace made in which pods can be made?"""
+"""Creates a namespace in which pods can be created."""
 
 from uuid import uuid4
 

@@ -1,4 +1,4 @@
-"""Where do the API tests happen? The CRD, a namespace for each test, an account with the operator's rights."""
+"""Provides the API tests' surroundings: the CRD, a namespace per test, an account with the operator's rights."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

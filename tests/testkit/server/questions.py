@@ -1,4 +1,4 @@
-"""What do the API tests ask? The example, with parts of its spec replaced."""
+"""Builds the Benchmarks of the API tests: the example, with parts of its spec replaced."""
 
 from collections.abc import Callable
 from typing import Any
