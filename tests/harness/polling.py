@@ -22,5 +22,5 @@ def until(fact: Callable[[], Value | None], seconds: float, what: str) -> Value:
         if value is not None and value is not False:
             return value
         if time.monotonic() > end:
-            raise HarnessError(f"waited {seconds:g} s for {what}, without success")
+            raise HarnessError(f"timed out after {seconds:g} s waiting for {what}")
         time.sleep(PAUSE_SECONDS)
