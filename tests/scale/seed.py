@@ -9,7 +9,7 @@ PRICE = Decimal(2)
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table."""
+    """A row of the table."""
 
     devices: int
     rate: Decimal
