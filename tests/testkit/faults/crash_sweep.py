@@ -110,8 +110,8 @@ async def swept(
     for one in references:
         assert one.end == expected, expected.difference(one.end)
     kinds = frozenset.intersection(*(frozenset(map(str, one.writes)) for one in references))
-    how = f"{alive.value}{f', view {writes_behind} writes old' if writes_behind else ''}"
-    result = Swept(scenario.name, how, max(len(one.writes) for one in references), kinds)
+    lag = f", view lags {writes_behind} write{'s' if writes_behind > 1 else ''}" if writes_behind else ""
+    result = Swept(scenario.name, alive.value + lag, max(len(one.writes) for one in references), kinds)
     places = asyncio.Semaphore(AT_ONCE // alive.operators)
 
     async def case(kill: Kill) -> None:
