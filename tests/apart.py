@@ -1,4 +1,4 @@
-"""Runs programs whose packages must not mix with ours, each group in an environment of its own in the cache.
+"""Runs programs whose packages must not mix with ours, each group in a cached environment of its own.
 
 `python tests/apart.py checks hadolint FILE` runs one of them.
 """
@@ -16,20 +16,20 @@ REQUIREMENTS = Path(__file__).resolve().parent.parent / "requirements"
 
 
 def program(group: str, name: str) -> Path:
-    """A program of the packages in requirements/<group>.txt, installed if these very versions are not yet."""
+    """The path of a program from requirements/<group>.txt, installed if these versions are not in the cache."""
     pinned = REQUIREMENTS / f"{group}.txt"
     version = hashlib.sha256(pinned.read_bytes()).hexdigest()[:12]
     folder = cache_folder("environments") / f"{group}-{version}"
     with held(f"environment-{group}", f"another process is installing requirements/{group}.txt"):
         if not (folder / "ready").exists():
-            say(f"installing requirements/{group}.txt, apart from our own environment (seconds)")
+            say(f"installing requirements/{group}.txt, in an environment of its own (seconds)")
             _install(pinned, folder)
             (folder / "ready").touch()
     return folder / "bin" / name
 
 
 def _install(pinned: Path, folder: Path) -> None:
-    """An environment at `folder` with these packages, instead of those of other versions of the file."""
+    """Creates an environment at `folder` with these packages, and deletes those of other versions of the file."""
     for old in folder.parent.glob(f"{pinned.stem}-*"):
         shutil.rmtree(old)
     uv = Path(sys.executable).parent / "uv"

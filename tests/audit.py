@@ -1,7 +1,7 @@
-"""Looks for known vulnerabilities of the images' packages in the database of pypi.org, by pip-audit.
+"""Checks the images' packages for known vulnerabilities in the database of pypi.org, with pip-audit.
 
-python tests/audit.py                    where the database does not answer, that is a failure
-python tests/audit.py --where-possible   there it is said, and no failure: for a machine that has a mirror only
+python tests/audit.py                    fails if the database is not available
+python tests/audit.py --where-possible   only prints a message then: for a machine with a package mirror only
 """
 
 import argparse
@@ -16,14 +16,14 @@ from bill import VERSIONS
 
 ROOT = Path(__file__).resolve().parent.parent
 KNOWN = "https://pypi.org/pypi/pip/24.0/json"
-"""Of a version that has some."""
+"""The record of a version with known vulnerabilities."""
 
-UNANSWERED = "not audited: pypi.org's database of vulnerabilities does not answer here, and a mirror has none"
+UNANSWERED = "not audited: pypi.org's database of vulnerabilities is not available here, and a mirror has none"
 SECONDS = 20
 
 
 def answers() -> bool:
-    """Whether the database is there, not a mirror of the packages alone."""
+    """Whether the database responds, and not just a mirror of the packages."""
     try:
         with urllib.request.urlopen(KNOWN, timeout=SECONDS) as answer:
             return bool(json.load(answer).get("vulnerabilities"))
@@ -32,14 +32,14 @@ def answers() -> bool:
 
 
 def sound(image: str) -> bool:
-    """Whether pip-audit finds nothing in the image's hashed requirements; it tells what it finds."""
+    """Whether pip-audit finds nothing in the image's hashed requirements; it prints what it finds."""
     options = ("--strict", "--disable-pip", "--require-hashes", "-r", f"requirements/{image}.txt")
     return subprocess.run([str(program("bill", "pip-audit")), *options], cwd=ROOT).returncode == 0
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--where-possible", action="store_true", help="no failure where the database does not answer")
+    parser.add_argument("--where-possible", action="store_true", help="do not fail if the database is not available")
     where_possible = parser.parse_args().where_possible
     if not answers():
         print(UNANSWERED, file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Makes one awkward photograph of every kind; docs/shards.md says what becomes of each."""
+"""Makes one awkward photograph of every kind with Pillow; docs/shards.md says what becomes of each."""
 
 from io import BytesIO
 from pathlib import Path
@@ -28,7 +28,7 @@ CONVERTED = {
     "LOUD.JPG": (48, 40),
     "bitmap.bmp": (48, 40),
 }
-"""Files that become samples, with the (width, height) of the picture stored."""
+"""File that becomes a sample → (width, height) of the stored image."""
 
 LEFT_OUT = {
     "truncated.jpg": "truncated",
@@ -40,7 +40,7 @@ LEFT_OUT = {
     "too-long.png": "too-large",
     "not-finite.tif": "damaged",
 }
-"""Files that do not, with the reason."""
+"""File that is left out → the reason."""
 
 
 def _saved(image: Image.Image, kind: str, **options: Any) -> bytes:
@@ -56,7 +56,7 @@ def _turned(number: int) -> Image.Exif:
 
 
 def _bomb() -> bytes:
-    """A PNG of a few bytes that says it has 40,000 x 40,000 pixels."""
+    """A PNG of a few bytes whose header claims 40,000 x 40,000 pixels."""
     small = bytearray(_saved(Image.new("1", (8, 8)), "PNG"))
     small[16:24] = (40_000).to_bytes(4, "big") * 2
     import zlib
@@ -66,7 +66,7 @@ def _bomb() -> bytes:
 
 
 def photographs() -> dict[str, bytes]:
-    """The content of each file by name."""
+    """Every file's content, by name."""
     size = (48, 40)
     colour = Image.fromarray(np.random.default_rng(3).integers(0, 256, (40, 48, 3), dtype=np.uint8))
     half = Image.new("RGBA", size, (255, 0, 0, 0))
@@ -108,7 +108,7 @@ def photographs() -> dict[str, bytes]:
 
 
 def write(folder: Path) -> int:
-    """Write them all, each with a caption; how many there are."""
+    """Writes all files, each with a caption; returns their number."""
     folder.mkdir(parents=True, exist_ok=True)
     contents = photographs()
     for name, content in contents.items():

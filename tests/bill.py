@@ -1,4 +1,4 @@
-"""Lists the Python packages of each image as a CycloneDX bill of materials, in build/sbom."""
+"""Lists each image's Python packages as a CycloneDX bill of materials in build/sbom."""
 
 import json
 import os
@@ -16,10 +16,10 @@ VERSIONS = {"operator": sdbench.__version__, "trainer": sdbench_trainer.__versio
 
 
 def bill(image: str) -> dict[str, Any]:
-    """The bill of materials of one image, from the hashed requirements that its Dockerfile installs, and no others."""
+    """The bill of materials of an image, from exactly the hashed requirements that its Dockerfile installs."""
     options = ("--output-reproducible", "--output-format", "JSON", "--pyproject", f"{image}/pyproject.toml")
     command = [str(program("bill", "cyclonedx-py")), "requirements", *options, f"requirements/{image}.txt"]
-    # Its warning that our own distribution lists no dependencies in the bill is true: all are the image's.
+    # It warns that our distribution has no dependencies in the bill, which is intended: all belong to the image.
     environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
     run = subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE)
     made: dict[str, Any] = json.loads(run.stdout)

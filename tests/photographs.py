@@ -1,4 +1,4 @@
-"""Extracts real photographs from the scikit-image wheel, which is never installed.
+"""Extracts real photographs from the scikit-image wheel, read as a zip; the package is never installed.
 
     python tests/photographs.py OUT
 
@@ -37,16 +37,16 @@ PHOTOGRAPHS = {
     "retina.jpg": "the retina of an eye",
     "rocket.jpg": "a rocket on its launch pad at night",
 }
-"""Photographs in the wheel that are written, with their captions; those that a version lacks are passed over."""
+"""Photograph in the wheel → caption; a photograph that a version lacks is skipped."""
 
 
 def cache() -> Path:
-    """Where the wheel is kept."""
+    """The folder of the wheel."""
     return Path(os.environ.get("SDBENCH_CACHE", Path.home() / ".cache" / "sdbench")) / "photographs"
 
 
 def wheel(folder: Path) -> Path:
-    """The wheel, fetched if it is not there; its hash is checked against the requirements."""
+    """The wheel, downloaded if it is missing; its hash is checked against the requirements."""
     found = sorted(folder.glob("scikit_image-*.whl"))
     if not found:
         folder.mkdir(parents=True, exist_ok=True)
@@ -84,7 +84,7 @@ def tiles(picture: Image.Image) -> Iterator[Image.Image]:
 
 
 def write(out: Path) -> int:
-    """Write all crops with their captions; how many there are."""
+    """Writes all crops with their captions; returns their number."""
     out.mkdir(parents=True, exist_ok=True)
     count = 0
     for name, caption, picture in photographs(wheel(cache())):

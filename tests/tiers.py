@@ -1,10 +1,10 @@
-"""Runs each tier of tests that this machine can run, and says in a line what was left out and why.
+"""Runs each test tier by itself, and reports in a line what was left out and why.
 
-    python tests/tiers.py              every tier, three at a time; each one's output comes when it has ended
+    python tests/tiers.py              every tier, three at a time; a tier's output is printed when it has ended
     python tests/tiers.py unit api     these tiers
     python tests/tiers.py --list       what each tier proves and needs
 
-With CI set in the environment nothing may be left out: what a tier lacks is then an error.
+With CI set in the environment, a tier that cannot run is an error.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from typing import TextIO
 
 ROOT = Path(__file__).resolve().parent.parent
 SIDE_BY_SIDE = 3
-"""Tiers at the same time: each of them waits a lot, for imports, pods and paced steps."""
+"""How many tiers run at a time: each often waits for imports, pods and timed steps."""
 
 NEWS_SECONDS = 60
 LAST_LINES = 5
@@ -34,7 +34,7 @@ RUNNING: set[subprocess.Popen[bytes]] = set()
 
 @dataclass(frozen=True)
 class Need:
-    """Something that a tier needs of the machine."""
+    """Something that a tier needs on the machine."""
 
     met: Callable[[], bool]
     sentence: str
@@ -48,12 +48,12 @@ class Tier:
     proves: str
     needs: tuple[Need, ...] = ()
     packages: tuple[str, ...] = ()
-    """Debian packages; installed when root."""
+    """Debian packages, which are installed if this is root."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a tier ended: `left_out` holds the reason, or the commands gave `passed` in `seconds`, with `failures`."""
+    """A tier's result: why it was left out, or whether it passed, in how many seconds, and its failures."""
 
     tier: Tier
     passed: bool = True
@@ -63,15 +63,15 @@ class Outcome:
 
 
 def on_path(*programs: str) -> Callable[[], bool]:
-    """Whether all these programs can be found, also in the folders that only root has on its path."""
+    """A check that all these programs exist, on the PATH or in the sbin folders."""
     path = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin"))
     return lambda: all(shutil.which(program, path=path) for program in programs)
 
 
 GO = Need(on_path("go"), "Go 1.26 or newer builds the cluster's binaries: install it and put go on the PATH")
-ROOT_USER = Need(lambda: os.geteuid() == 0, "a node needs root: run it as root")
-PROMTOOL = Need(on_path("promtool"), "promtool judges the queries: apt-get install prometheus")
-CHROMIUM = Need(on_path("chromium"), "the page is read in a browser: apt-get install chromium")
+ROOT_USER = Need(lambda: os.geteuid() == 0, "a node needs root: run this as root")
+PROMTOOL = Need(on_path("promtool"), "promtool checks the queries: apt-get install prometheus")
+CHROMIUM = Need(on_path("chromium"), "the page is opened in a browser: apt-get install chromium")
 CONTAINERS = Need(
     on_path("containerd", "runc", "buildah", "skopeo", "debootstrap", "iptables", "ipset", "conntrack"),
     "a node needs containerd, runc, buildah, skopeo, debootstrap, iptables, ipset, conntrack: see CONTRIBUTING.md",
@@ -86,21 +86,21 @@ TIERS = (
     Tier("unit", "plan, decide, statistics, projection, manifests, schema"),
     Tier("trainer", "config to batches to Report, exit codes, on the real Composer and a real S3 server", (GO,)),
     Tier("cluster", "kubectl apply to table, on a real kubelet", (ROOT_USER, GO, CONTAINERS), NODE_PACKAGES),
-    Tier("faults", "crashes, API weather, silence, rights, on a real API server", (GO,)),
-    Tier("walk", "every change of every field: refused by its name, or seen in what runs", (GO,)),
-    Tier("api", "CRD, ownership, bounds, placement, on a real API server", (GO,)),
-    Tier("scale", "256 devices and a queue: only the kubelet is played", (GO,)),
-    Tier("local", "the same question without a cluster"),
-    Tier("properties", "any interleaving and any crash: each Trial counted once"),
+    Tier("faults", "crashes, API errors, silence, missing rights, on a real API server", (GO,)),
+    Tier("walk", "every change of every field is refused by name, or shows in the run", (GO,)),
+    Tier("api", "CRD, ownership, limits, scheduling, on a real API server", (GO,)),
+    Tier("scale", "256 devices and a queue; only the kubelets are simulated", (GO,)),
+    Tier("local", "the same Benchmark without a cluster"),
+    Tier("properties", "each Trial counts once, in any interleaving and with any crash"),
     Tier("chart", "rendered YAML and dashboards", (GO, PROMTOOL), ("prometheus",)),
     Tier("scan", "Dockerfiles, rendered YAML and training pods against a security scanner's rules", (GO,)),
     Tier("page", "the report in a real browser", (CHROMIUM,), ("chromium",)),
 )
-"""The quick ones first, then the longest, so that the lanes end together."""
+"""The quick tiers first, then the longest, so that all threads end at about the same time."""
 
 
 def commands(tier: Tier) -> Iterable[list[str]]:
-    """What is run for a tier; each must exit 0."""
+    """The commands of a tier, each of which must exit 0."""
     tools = Path(sys.executable).parent
     if tier.name == "lint":
         yield [str(tools / "ruff"), "check", "--quiet", "."]
@@ -116,7 +116,7 @@ def commands(tier: Tier) -> Iterable[list[str]]:
 
 
 def install(packages: tuple[str, ...]) -> None:
-    """Install the missing ones of these Debian packages, if this is Debian and we are root."""
+    """Installs the missing packages of these, if this is Debian and the user is root."""
     if not packages or os.geteuid() != 0 or not on_path("apt-get", "dpkg-query")():
         return
     shown = subprocess.run(
@@ -137,7 +137,7 @@ def install(packages: tuple[str, ...]) -> None:
 
 
 def outcome(tier: Tier) -> Outcome:
-    """Run one tier, or say what it lacks. Its output is shown when it has ended: several run side by side."""
+    """Runs one tier, or returns what it lacks. Its output is printed at its end, since several run at a time."""
     lacking = [need.sentence for need in tier.needs if not need.met()]
     if lacking:
         return Outcome(tier, left_out="; ".join(lacking))
@@ -146,20 +146,20 @@ def outcome(tier: Tier) -> Outcome:
     with tempfile.TemporaryFile("w+", errors="replace") as output:
         passed = all(ran_well(command, output) for command in commands(tier))
         output.seek(0)
-        told = output.read()
-        result = Outcome(tier, passed, time.monotonic() - started, failures=() if passed else failures_in(told))
-        say(f"\n=== {tier.name}: {tier.proves}\n{told}{line(result)}")
+        printed = output.read()
+        result = Outcome(tier, passed, time.monotonic() - started, failures=() if passed else failures_in(printed))
+        say(f"\n=== {tier.name}: {tier.proves}\n{printed}{line(result)}")
     return result
 
 
-def failures_in(told: str) -> tuple[str, ...]:
-    """What a failed tier says of its failures: pytest's short summary, or the last lines of a command without one."""
-    lines = told.splitlines()
+def failures_in(printed: str) -> tuple[str, ...]:
+    """A failed tier's failures: pytest's short summary, or the last lines of output without one."""
+    lines = printed.splitlines()
     return tuple(text for text in lines if text.startswith(("FAILED ", "ERROR "))) or tuple(lines[-LAST_LINES:])
 
 
 def ran_well(command: list[str], output: TextIO) -> bool:
-    """Run one command of a tier; whether it exited 0. Its signals come from us, not from the terminal."""
+    """Runs a tier's command; returns whether it exited 0. A new session keeps the terminal's signals from it."""
     with subprocess.Popen(
         command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
     ) as process:
@@ -170,7 +170,7 @@ def ran_well(command: list[str], output: TextIO) -> bool:
 
 
 def outcomes_of(chosen: list[Tier]) -> list[Outcome]:
-    """Run the tiers, side by side; an interruption is passed on to what runs, which then clears up after itself."""
+    """Runs the tiers concurrently; passes an interrupt on to the running commands, which then clean up."""
     with ThreadPoolExecutor(SIDE_BY_SIDE) as lanes:
         running = {lanes.submit(outcome, tier): tier for tier in chosen}
         try:
@@ -185,13 +185,13 @@ def outcomes_of(chosen: list[Tier]) -> list[Outcome]:
 
 
 def say(text: str) -> None:
-    """Tell the person at the terminal, in one piece."""
+    """Prints a text to the terminal without interleaving."""
     with SPEAKING:
         print(text, flush=True)
 
 
 def line(result: Outcome) -> str:
-    """One line of the closing table."""
+    """A tier's line in the final table."""
     if result.left_out:
         return f"  {result.tier.name:<11} left out: {result.left_out}"
     return f"  {result.tier.name:<11} {'passed' if result.passed else 'FAILED'} in {result.seconds:.0f} s"
@@ -216,7 +216,7 @@ def main() -> int:
         print(failure, flush=True)
     in_ci = bool(os.environ.get("CI"))
     if in_ci and any(result.left_out for result in outcomes):
-        print("With CI set no tier may be left out.", file=sys.stderr)
+        print("A tier was left out, which is an error with CI set.", file=sys.stderr)
         return 1
     return 0 if all(result.passed for result in outcomes) else 1
 

@@ -1,4 +1,4 @@
-"""Starts one real cluster for the cluster tests of a session, with the operator installed."""
+"""Provides one real cluster with the operator installed, for the whole session."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -6,23 +6,23 @@ from pathlib import Path
 import pytest
 
 from cluster.support import scene
-from cluster.support.lives import Stage
+from cluster.support.broken_run import Stage
 from cluster.support.object_history import watched
 from harness.cluster import Cluster, build_everything
 from harness.images.derived import MODEL_MODULE, trainer_with
 
 MISBEHAVIOUR = Path(__file__).parent / "support" / "misbehaviour.py"
-BAD_WEATHER = """
-def _bad_weather(*_: object) -> None:
-    raise RuntimeError("the weather was bad")
+CRASHING_FORWARD = """
+def _crash(*_: object) -> None:
+    raise RuntimeError("the test wants a crash")
 
 
-StableDiffusion.forward = _bad_weather
+StableDiffusion.forward = _crash
 """
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Build what is missing before the first test, whose time limit a build would break."""
+    """Builds what is missing before the first test, whose timeout a build would exceed."""
     if not session.config.option.collectonly and any("cluster" in _fixtures(item) for item in session.items):
         build_everything()
 
@@ -40,7 +40,7 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def prepared(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Photographs as shards in the bucket, and the operator installed."""
+    """Writes photographs as shards into the bucket, and installs the operator."""
     folder: Path = tmp_path_factory.mktemp("photographs")
     scene.put_photographs_into_bucket(cluster, folder)
     scene.make_storage_service(cluster)
@@ -49,19 +49,19 @@ def prepared(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> None
 
 @pytest.fixture(scope="session")
 def make_namespace_once(cluster: Cluster) -> Callable[[str], None]:
-    """Makes a namespace that a Benchmark may live in."""
+    """A function that creates a namespace for a Benchmark."""
     return lambda name: scene.make_namespace(cluster, name)
 
 
 @pytest.fixture(scope="session")
 def crashing_image(cluster: Cluster) -> str:
-    """The trainer's image with a model that raises in its first forward pass."""
-    return trainer_with(cluster.containers, "sdbench-trainer-crashing", MODEL_MODULE, BAD_WEATHER)
+    """A trainer image whose model raises in its first forward pass."""
+    return trainer_with(cluster.containers, "sdbench-trainer-crashing", MODEL_MODULE, CRASHING_FORWARD)
 
 
 @pytest.fixture(scope="session")
 def stage(cluster: Cluster, prepared: None) -> Iterator[Stage]:
-    """The cluster with the trainer's image that misbehaves when it is asked to, and with a record of what happens."""
+    """The cluster, a trainer image that misbehaves if a Benchmark's name says so, and a record of all objects."""
     name = "sdbench-trainer-misbehaving"
     image = trainer_with(cluster.containers, name, MODEL_MODULE, MISBEHAVIOUR.read_text())
     with watched(cluster, None, "stablediffusionbenchmarks") as benchmarks, watched(cluster, None, "pods") as pods:

@@ -1,4 +1,4 @@
-"""Tests that a person who installs, applies and waits gets the answer; everything is real."""
+"""Tests that a user who installs the chart and applies a Benchmark gets its answer, with real components."""
 
 import json
 import time
@@ -32,7 +32,7 @@ NAMESPACE = "answers"
 
 @dataclass(frozen=True)
 class Answer:
-    """What the whole path left: the Benchmark, what was born on the way, and when."""
+    """The finished Benchmark, the jobs and pods that it created, and its start and end."""
 
     benchmark: dict[str, Any]
     jobs: Watch
@@ -43,7 +43,7 @@ class Answer:
 
 @pytest.fixture(scope="module")
 def answer(cluster: Cluster, prepared: None, namespace: str) -> Iterator[Answer]:
-    """Exactly what a user would do: apply the example, wait for Complete and for CleanedUp."""
+    """Does what a user would do: applies the example, waits for Complete and for CleanedUp."""
     with watched(cluster, namespace, "pytorchjobs") as jobs, watched(cluster, namespace, "pods") as pods:
         began = time.time()
         cluster.kubectl("apply", "-n", namespace, "-f", EXAMPLE)
@@ -73,7 +73,7 @@ def test_both_device_counts_are_measured_with_efficiency_days_and_cost(answer: A
 def test_kubectl_get_shows_the_line_of_the_largest_count(cluster: Cluster, answer: Answer) -> None:
     columns = line_of(cluster, NAMESPACE, "tiny")
     assert columns["PHASE"] == "Succeeded"
-    assert columns["REASON"] == "", "all is well"
+    assert columns["REASON"] == "", "a Benchmark that succeeded has no reason"
     assert columns["TRIALS"] == "2/2"
     assert columns["DEVICES"] == "2"
     for name in ("IMG/S", "EFF", "DAYS", "COST"):
@@ -81,8 +81,8 @@ def test_kubectl_get_shows_the_line_of_the_largest_count(cluster: Cluster, answe
 
 
 def test_each_trial_had_exactly_one_job_and_a_pod_for_each_device(answer: Answer) -> None:
-    assert len(answer.jobs.born()) == 2
-    assert sorted(name.rsplit("-", 4)[-2] for name in answer.pods.born().values()) == ["master", "master", "worker"]
+    assert len(answer.jobs.created()) == 2
+    assert sorted(name.rsplit("-", 4)[-2] for name in answer.pods.created().values()) == ["master", "master", "worker"]
 
 
 def test_the_shards_came_from_the_bucket(answer: Answer) -> None:

@@ -1,6 +1,6 @@
-"""Tests that a question the cluster cannot answer ends with a reason, a sentence and free devices.
+"""Tests that a Benchmark the cluster cannot run gets a reason and a message, and holds no devices.
 
-The questions are asked at once, each in a namespace of its own, so that their deadlines run side by side.
+All Benchmarks are created at once, each in its own namespace, so that their deadlines run at the same time.
 """
 
 import json
@@ -16,11 +16,11 @@ from harness.addons import training_operator
 from harness.cluster import Cluster
 
 GRACE_SECONDS = 20
-"""Beyond its stated deadline, each failure is told within this time."""
+"""Each failure is reported within its deadline plus this time."""
 
 
 def quota(namespace: str) -> dict[str, Any]:
-    """No pod fits into it."""
+    """A quota that allows no pod."""
     return {
         "apiVersion": "v1",
         "kind": "ResourceQuota",
@@ -31,11 +31,12 @@ def quota(namespace: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Situation:
-    """One thing that is wrong, and what is said about it within `seconds` of applying."""
+    """One thing that is wrong, and the reason and message that are expected within `seconds`."""
 
     name: str
     reason: str
-    offender: str
+    expected: str
+    """Text that the message contains."""
     seconds: int
     spec: dict[str, Any] = field(default_factory=dict)
     image: str = ""
@@ -61,13 +62,13 @@ SITUATIONS = (
     Situation(
         "missing-secret",
         "SecretMissing",
-        "nobodys-secret",
+        "absent-credentials",
         LIMITS["startSeconds"],
         {
             "data": {
                 "remote": "s3://sdbench/photographs",
                 "endpoint": "http://s3.storage:9000",
-                "credentialsSecret": "nobodys-secret",
+                "credentialsSecret": "absent-credentials",
             }
         },
     ),
@@ -79,15 +80,15 @@ SITUATIONS = (
         {"image": "registry.invalid/nothing:1"},
     ),
     Situation("quota", "PodsForbidden", "exceeded quota: nothing", LIMITS["startSeconds"], beforehand=quota),
-    Situation("crash", "Crashed", "the weather was bad", LIMITS["totalSeconds"], image="crashing"),
+    Situation("crash", "Crashed", "the test wants a crash", LIMITS["totalSeconds"], image="crashing"),
 )
 
 
 @pytest.fixture(scope="module")
-def told(
+def failures(
     cluster: Cluster, prepared: None, crashing_image: str, make_namespace_once: Any
 ) -> dict[str, tuple[dict[str, Any], float]]:
-    """Each situation's Benchmark once it has failed, and after how many seconds it was seen."""
+    """Each situation's Benchmark once it has failed, and the seconds until then."""
     began = time.monotonic()
     for situation in SITUATIONS:
         make_namespace_once(situation.name)
@@ -106,35 +107,35 @@ def told(
 
 
 @pytest.mark.parametrize("situation", SITUATIONS, ids=lambda situation: situation.name)
-def test_the_reason_and_the_offender_are_told_in_time(situation: Situation, told: dict[str, Any]) -> None:
-    benchmark, _ = told[situation.name]
+def test_the_reason_and_what_is_wrong_are_reported_in_time(situation: Situation, failures: dict[str, Any]) -> None:
+    benchmark, _ = failures[situation.name]
     failed = condition(benchmark, "Failed")
     assert failed["reason"] == situation.reason, failed
-    assert situation.offender in failed["message"]
+    assert situation.expected in failed["message"]
     assert benchmark["status"]["phase"] == "Failed"
     assert condition(benchmark, "Stalled")["status"] == "True"
 
 
 @pytest.mark.parametrize("situation", SITUATIONS, ids=lambda situation: situation.name)
-def test_kubectl_get_shows_the_reason(situation: Situation, told: dict[str, Any], cluster: Cluster) -> None:
+def test_kubectl_get_shows_the_reason(situation: Situation, failures: dict[str, Any], cluster: Cluster) -> None:
     columns = line_of(cluster, situation.name, situation.name)
     assert (columns["PHASE"], columns["REASON"]) == ("Failed", situation.reason)
 
 
 @pytest.mark.parametrize("situation", SITUATIONS, ids=lambda situation: situation.name)
-def test_no_pod_that_is_not_terminated_is_left(situation: Situation, told: dict[str, Any], cluster: Cluster) -> None:
+def test_every_pod_is_terminated(situation: Situation, failures: dict[str, Any], cluster: Cluster) -> None:
     wait_for(cluster, situation.name, situation.name, "CleanedUp", 60)
     assert pods_holding_devices(cluster, situation.name) == []
     assert read(cluster, situation.name, "pytorchjobs")["items"] == []
 
 
 @pytest.fixture
-def careless_training_operator(cluster: Cluster, prepared: None) -> Iterator[None]:
-    """A training-operator whose init container in the workers is, as upstream has it, not restricted."""
+def unrestricted_training_operator(cluster: Cluster, prepared: None) -> Iterator[None]:
+    """A training-operator whose workers get upstream's init container, which violates restricted Pod Security."""
     described = training_operator.INIT_CONTAINER
     before, after = described.split("  securityContext:\n")
-    careless = before + "  command:" + after.split("  command:")[1]
-    _restart_training_operator(cluster, careless)
+    unrestricted = before + "  command:" + after.split("  command:")[1]
+    _restart_training_operator(cluster, unrestricted)
     yield
     _restart_training_operator(cluster, described)
 
@@ -152,8 +153,8 @@ def _restart_training_operator(cluster: Cluster, init_container: str) -> None:
     cluster.kubectl("rollout", "status", "deployment/training-operator", "-n", namespace, "--timeout=120s")
 
 
-def test_pod_securitys_refusal_is_told_though_no_job_says_so(
-    cluster: Cluster, careless_training_operator: None, make_namespace_once: Any
+def test_pod_securitys_refusal_is_reported_though_the_job_does_not_show_it(
+    cluster: Cluster, unrestricted_training_operator: None, make_namespace_once: Any
 ) -> None:
     make_namespace_once("pod-security")
     asked = question("pod-security", "pod-security", data=None, limits=LIMITS)

@@ -1,8 +1,8 @@
-"""Tests that every way to break a run ends with its cause and its pod, and leaves no pod.
+"""Tests that every failure names its cause and pod, leaves no pod, and that the next Trial is measured.
 
-Each situation has a namespace and a Benchmark of its own; several live at a time, and hold until they are wanted. The
-trainer's image misbehaves in the first Attempt of the first Trial only, as the Benchmark's name says (misbehaviour.py);
-what can be done from outside is done from outside.
+Each situation has its own namespace and Benchmark. Several run at the same time, and hold until the test breaks them.
+The trainer image misbehaves as the Benchmark's name says (misbehaviour.py), in the first Attempt of the first Trial
+only. The test breaks the run from outside wherever that is possible.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,18 +13,18 @@ from typing import Any
 import pytest
 
 from cluster.support.breaking import delete_by_force, kill_a_rank
-from cluster.support.lives import Deed, Life, Stage, born_too_early, few_devices
+from cluster.support.broken_run import Breakage, BrokenRun, Stage, created_too_early, few_devices
 from cluster.support.scene import pods_holding_devices, read
 from harness.cluster import Cluster
 
 GRACE_SECONDS = 20
-"""Beyond its stated seconds, each end is told within this time: Events, the kubelet's word and the machine lag."""
+"""Each end is reported within its seconds plus this time: Events, the kubelet and the machine lag."""
 
 SIDE_BY_SIDE = 3
-"""Situations at a time. Each has up to two pods, and an import of torch takes a core for many seconds."""
+"""How many situations run at a time. Each has up to two pods, and importing torch occupies a core for seconds."""
 
 TWO_POINTS = {"sweep": {"deviceMicrobatchSize": [2, 4]}}
-"""The first Point ends with its first Trial; the other is the next."""
+"""Two Points: the first ends with its first Trial, and the second runs next."""
 
 
 BUCKET = {
@@ -36,23 +36,23 @@ BUCKET = {
 
 @dataclass(frozen=True)
 class Situation:
-    """One way to break, and what is said within `seconds` (and GRACE_SECONDS) of the deed about which pod."""
+    """One way to break a run, and the expected reason and pod, within `seconds` and GRACE_SECONDS of the break."""
 
     name: str
     reason: str
-    culprit: str
-    """The end of the pod's name."""
+    blamed: str
+    """The suffix of the blamed pod's name."""
     seconds: int
     devices: int = 1
     spec: dict[str, Any] = field(default_factory=dict)
     limits: dict[str, int] = field(default_factory=dict)
-    deed: Deed | None = None
-    """Done to the culprit's pod, from outside; None: the image does it."""
+    breakage: Breakage | None = None
+    """What breaks the blamed pod from outside; None if the image misbehaves by itself."""
     retried: bool = True
-    """Whether the next Attempt is measured; if not, the next Point is."""
+    """Whether the next Attempt is measured; otherwise the next Point is."""
 
 
-Lives = dict[str, Future[Life]]
+Runs = dict[str, Future[BrokenRun]]
 FIRST_STEP_SECONDS, STALL_SECONDS = 120, 40
 SITUATIONS = (
     Situation(
@@ -66,7 +66,7 @@ SITUATIONS = (
     Situation("hangs-midway", "Stalled", "master-0", STALL_SECONDS, limits={"stallSeconds": STALL_SECONDS}),
     Situation("worker-hangs", "Stalled", "worker-0", STALL_SECONDS, devices=2, limits={"stallSeconds": STALL_SECONDS}),
     Situation("takes-all-memory", "OutOfMemoryHost", "master-0", 10, spec=TWO_POINTS, retried=False),
-    Situation("loses-a-rank", "Interrupted", "worker-0", 5, devices=2, deed=kill_a_rank),
+    Situation("loses-a-rank", "Interrupted", "worker-0", 5, devices=2, breakage=kill_a_rank),
     Situation(
         "fills-shared-memory",
         "SharedMemoryFull",
@@ -75,44 +75,46 @@ SITUATIONS = (
         spec={**TWO_POINTS, "data": BUCKET},
         retried=False,
     ),
-    Situation("loses-a-pod", "Interrupted", "worker-0", 5, devices=2, deed=delete_by_force),
+    Situation("loses-a-pod", "Interrupted", "worker-0", 5, devices=2, breakage=delete_by_force),
 )
 
 
 @pytest.fixture(scope="module")
-def lives(stage: Stage, make_namespace_once: Callable[[str], None]) -> Iterator[Lives]:
-    """What becomes of each situation; the slow ones begin first."""
+def runs(stage: Stage, make_namespace_once: Callable[[str], None]) -> Iterator[Runs]:
+    """The future of each situation's run; the slowest start first."""
 
-    def life(one: Situation) -> Life:
+    def run(one: Situation) -> BrokenRun:
         make_namespace_once(one.name)
         spec = {"devices": few_devices(one.devices), **one.spec}
-        return stage.lived(one.name, one.culprit, spec, one.limits, one.deed)
+        return stage.break_and_follow(one.name, one.blamed, spec, one.limits, one.breakage)
 
     places = ThreadPoolExecutor(SIDE_BY_SIDE)
-    yield {one.name: places.submit(life, one) for one in SITUATIONS}
+    yield {one.name: places.submit(run, one) for one in SITUATIONS}
     places.shutdown(cancel_futures=True)
 
 
 @pytest.mark.parametrize("situation", SITUATIONS, ids=lambda situation: situation.name)
-def test_the_cause_and_the_pod_are_told_within_its_seconds(situation: Situation, lives: Lives) -> None:
-    life = lives[situation.name].result()
-    assert life.row["reason"] == situation.reason, life.row
-    assert life.row["attempt"] == 1
-    assert f"{life.row['job']}-{situation.culprit}" in life.row["message"]
-    assert life.told_seconds <= situation.seconds + GRACE_SECONDS, life.row
+def test_the_reason_and_the_pod_are_reported_in_time(situation: Situation, runs: Runs) -> None:
+    run = runs[situation.name].result()
+    assert run.row["reason"] == situation.reason, run.row
+    assert run.row["attempt"] == 1
+    assert f"{run.row['job']}-{situation.blamed}" in run.row["message"]
+    assert run.reported_seconds <= situation.seconds + GRACE_SECONDS, run.row
 
 
 @pytest.mark.parametrize("situation", SITUATIONS, ids=lambda situation: situation.name)
-def test_all_its_pods_were_gone_before_the_next_began(situation: Situation, lives: Lives) -> None:
-    life = lives[situation.name].result()
-    assert len(life.jobs()) == 2
-    assert born_too_early(life.events) == []
+def test_all_pods_were_gone_before_the_next_attempt_started(situation: Situation, runs: Runs) -> None:
+    run = runs[situation.name].result()
+    assert len(run.jobs()) == 2
+    assert created_too_early(run.events) == []
 
 
 @pytest.mark.parametrize("situation", SITUATIONS, ids=lambda situation: situation.name)
-def test_the_next_is_measured_and_then_nothing_is_left(situation: Situation, lives: Lives, cluster: Cluster) -> None:
-    life = lives[situation.name].result()
-    rows = life.benchmark["status"]["trials"]
+def test_the_next_attempt_or_point_is_measured_and_nothing_is_left(
+    situation: Situation, runs: Runs, cluster: Cluster
+) -> None:
+    run = runs[situation.name].result()
+    rows = run.benchmark["status"]["trials"]
     first, last = rows[0], rows[-1]
     assert last["phase"] == "Succeeded"
     assert float(last["measurement"]["imagesPerSecond"]) > 0

@@ -1,4 +1,4 @@
-"""Tests that the harness is a real cluster, and sees what it would have to clean up."""
+"""Tests that the harness is a real cluster, and that it finds what it would have to clean up."""
 
 import json
 from typing import Any
@@ -17,7 +17,7 @@ RESTRICTED = {
 }
 
 
-def test_a_restricted_pod_runs_and_its_last_words_are_in_its_status(cluster: Cluster) -> None:
+def test_a_restricted_pod_runs_and_its_termination_message_is_in_its_status(cluster: Cluster) -> None:
     container = {
         "name": "speaker",
         "image": cluster.base_image,
@@ -38,8 +38,8 @@ def test_a_restricted_pod_runs_and_its_last_words_are_in_its_status(cluster: Clu
     assert cluster.kubectl("logs", "speaker").split()[0].startswith("10.")
 
 
-def test_what_a_running_cluster_would_leave_is_seen(cluster: Cluster) -> None:
-    """The cluster itself demands at its end that nothing is left; that is worth something if the question can see."""
+def test_the_traces_of_a_running_cluster_are_found(cluster: Cluster) -> None:
+    """A Cluster checks at its end that nothing is left, which proves something only if the check can find traces."""
     kinds = {line.partition(" ")[0] for line in leftovers(cluster.folder)}
     assert {"process", "link", "folder"} <= kinds
 

@@ -1,6 +1,6 @@
-"""Tests that a Prometheus set up by the prometheus-operator sees every run and answers every query.
+"""Tests that Prometheus, set up by the prometheus-operator, sees every run and answers every query.
 
-The chart's PodMonitor, ServiceMonitor and PrometheusRule are the only thing that this Prometheus knows of the project.
+This Prometheus knows the project only by the chart's PodMonitor, ServiceMonitor and PrometheusRule.
 """
 
 import json
@@ -15,7 +15,7 @@ import pytest
 
 from chart.support.dashboard import expressions
 from cluster.support import documented
-from cluster.support.lives import LIMITS, TRAINER, few_devices
+from cluster.support.broken_run import LIMITS, TRAINER, few_devices
 from cluster.support.scene import CHART, OPERATOR_NAMESPACE, RELEASE, ROOT, apply, question, read, wait_for
 from harness.addons.prometheus import Prometheus, prometheus_server
 from harness.addons.prometheus_operator import SELECTED, Generated, generated, prometheus_operator
@@ -26,17 +26,17 @@ from harness.polling import until
 
 NAMESPACE = "seen"
 SPEC: dict[str, Any] = {
-    # A peak that a core of this machine may have, so that there is a utilisation.
+    # A peak that a core of this machine may have, so that a utilisation is computed.
     "devices": {**few_devices(2), "hourlyPrice": "2.00", "peakTeraflops": "0.05"},
-    # What runs beside them makes no repeat a disturbed one, or the gate would not judge it.
+    # Other processes on the machine must not mark a repeat as disturbed, or the gate would refuse to judge it.
     "trainer": {**TRAINER, "window": {"warmupBatches": 5, "batches": 60, "maxForeignCpuRatio": "1"}},
     "limits": LIMITS,
 }
 GATE = {"minImagesPerSecond": "1000000", "baseline": {"name": "baseline"}}
-"""Nothing is so fast."""
+"""A gate that no run passes."""
 
 PLACELESS = {"nodeSelector": {"no-node": "has-this"}}
-IMPATIENT = {**LIMITS, "queuedSeconds": 5}
+SHORT_QUEUE = {**LIMITS, "queuedSeconds": 5}
 GATE_FAILED = 'ALERTS{alertname="SdbenchGateFailed", alertstate="firing"}'
 PENDING = 'ALERTS{alertname="SdbenchPendingTooLong", alertstate="firing"}'
 MONITORED = {
@@ -47,22 +47,22 @@ MONITORED = {
 
 
 Targets = dict[str, tuple[str, str]]
-"""Pod → the monitor that finds it, and its health."""
+"""Pod → the monitor that finds it, and the target's health."""
 
 
 @dataclass(frozen=True)
 class Seen:
-    """A Prometheus that was there during the runs, from `began` on."""
+    """A Prometheus that ran during the Benchmarks, from `began` on."""
 
     reader: Prometheus
     began: float
     master: str
-    """The pod of rank 0 of judged, while it was a target."""
+    """The pod of rank 0 of `judged`, while it was a target."""
     operator: str
     training: Targets
-    """While that pod was scraped."""
+    """The targets while that pod was scraped."""
     afterwards: Targets
-    """When all had ended."""
+    """The targets after the end of all Benchmarks."""
 
     def over_the_run(self, query: str) -> list[dict[str, Any]]:
         return self.reader.query_range(query, self.began, time.time(), 1)
@@ -70,7 +70,7 @@ class Seen:
 
 @pytest.fixture(scope="module")
 def made(cluster: Cluster, prepared: None) -> Iterator[Generated]:
-    """What the prometheus-operator makes of the release's monitors and rules; without them again afterwards."""
+    """The configuration that the prometheus-operator generates from the release's monitors and rules."""
     release = (RELEASE, "--namespace", OPERATOR_NAMESPACE, "--wait")
     with prometheus_operator(cluster.run, cluster.plane) as operator:
         values = json.dumps({"monitoring": MONITORED})
@@ -81,7 +81,7 @@ def made(cluster: Cluster, prepared: None) -> Iterator[Generated]:
 
 @pytest.fixture(scope="module")
 def reader(cluster: Cluster, made: Generated) -> Iterator[Prometheus]:
-    """A Prometheus by that configuration and those rules."""
+    """A Prometheus with that configuration and those rules."""
     rules = cluster.folder / "rules"
     rules.mkdir()
     for name, content in made.rules.items():
@@ -93,12 +93,12 @@ def reader(cluster: Cluster, made: Generated) -> Iterator[Prometheus]:
 
 @pytest.fixture(scope="module")
 def seen(cluster: Cluster, reader: Prometheus, make_namespace_once: Callable[[str], None]) -> Seen:
-    """A baseline; then a Benchmark that is compared with it, beside one that finds no node."""
+    """Runs a baseline, and then a Benchmark that is compared with it beside one that finds no node."""
     make_namespace_once(NAMESPACE)
     began = time.time()
     apply(cluster, question("baseline", NAMESPACE, **SPEC))
     wait_for(cluster, NAMESPACE, "baseline", "CleanedUp", 600)
-    placeless = {**SPEC, "limits": IMPATIENT, "scheduling": PLACELESS}
+    placeless = {**SPEC, "limits": SHORT_QUEUE, "scheduling": PLACELESS}
     apply(cluster, question("unplaceable", NAMESPACE, **placeless))
     apply(cluster, question("judged", NAMESPACE, **SPEC, repeats={"min": 2}, gate=GATE))
     (operator,) = _pods(cluster, OPERATOR_NAMESPACE, f"app.kubernetes.io/instance={RELEASE}")
@@ -106,13 +106,13 @@ def seen(cluster: Cluster, reader: Prometheus, make_namespace_once: Callable[[st
     wait_for(cluster, NAMESPACE, "unplaceable", "Failed", 300)
     wait_for(cluster, NAMESPACE, "judged", "CleanedUp", 600)
     until(lambda: reader.query(GATE_FAILED) or None, 60, "the alert of the gate")
-    until(lambda: _targets(reader).keys() == {operator}, 30, "the pods that ended to be no targets any more")
+    until(lambda: _targets(reader).keys() == {operator}, 30, "the ended pods to be removed from the targets")
     (master,) = training.keys() - {operator}
     return Seen(reader, began, master, operator, training, _targets(reader))
 
 
 def _while_it_trains(cluster: Cluster, reader: Prometheus, operator: str) -> Targets | None:
-    """What is scraped once that is the operator and a master of judged, all of them up."""
+    """The targets once they are the operator and a master of `judged`, and all are up; otherwise None."""
     masters = _pods(cluster, NAMESPACE, "sdbench.dev/benchmark=judged,training.kubeflow.org/replica-type=master")
     targets = _targets(reader)
     up = all(health == "up" for _, health in targets.values())
@@ -128,14 +128,14 @@ def _targets(reader: Prometheus) -> Targets:
     return {each["labels"]["pod"]: (each["scrapePool"].rpartition("/")[0], each["health"]) for each in found}
 
 
-def test_what_is_scraped_is_the_operator_by_its_service_and_the_master_of_the_running_trial(seen: Seen) -> None:
+def test_the_targets_are_the_operators_service_and_the_master_of_the_running_trial(seen: Seen) -> None:
     operator = (f"serviceMonitor/{OPERATOR_NAMESPACE}/{RELEASE}", "up")
     master = (f"podMonitor/{OPERATOR_NAMESPACE}/{RELEASE}-trainer", "up")
     assert seen.training == {seen.operator: operator, seen.master: master}
     assert seen.afterwards == {seen.operator: operator}
 
 
-def test_every_documented_series_is_there_with_exactly_its_labels(seen: Seen) -> None:
+def test_every_documented_series_exists_with_exactly_its_labels(seen: Seen) -> None:
     found: dict[str, set[frozenset[str]]] = {}
     for each in seen.reader.series('{__name__=~"sdbench_.*"}'):
         found.setdefault(each["__name__"], set()).add(frozenset(each) - {"__name__"})
@@ -147,7 +147,7 @@ def test_every_documented_series_is_there_with_exactly_its_labels(seen: Seen) ->
     assert found == promised
 
 
-def test_every_query_of_every_panel_has_an_answer_with_documented_labels(seen: Seen) -> None:
+def test_every_query_of_every_panel_has_a_result_with_documented_labels(seen: Seen) -> None:
     asked = expressions({"namespace": NAMESPACE, "benchmark": ".+"})
     assert {title.partition("/")[0] for title, _ in asked} == {"fleet", "run", "scaling"}
     wrong = [f"{title}: {query}: {said}" for title, query in asked if (said := _wrong(seen, query))]
@@ -163,11 +163,11 @@ def test_every_recording_rule_has_a_result_with_documented_labels(seen: Seen) ->
 
 
 def test_every_rule_is_evaluated_without_an_error(seen: Seen) -> None:
-    sick = [rule for rule in seen.reader.rules() if (rule["health"], rule.get("lastError")) != ("ok", None)]
-    assert not sick, sick
+    unhealthy = [rule for rule in seen.reader.rules() if (rule["health"], rule.get("lastError")) != ("ok", None)]
+    assert not unhealthy, unhealthy
 
 
-def test_every_alert_has_a_state_and_those_that_have_a_cause_have_fired(seen: Seen) -> None:
+def test_every_alert_has_a_state_and_those_with_a_cause_have_fired(seen: Seen) -> None:
     alerts = {rule["name"]: rule["state"] for rule in seen.reader.rules() if rule["type"] == "alerting"}
     documented_alerts = set(re.findall(r"(?m)^#+ (Sdbench\w+)", (ROOT / "docs" / "alerts.md").read_text()))
     assert alerts.keys() == documented_alerts
@@ -181,7 +181,7 @@ def _whose(alerts: list[dict[str, Any]]) -> set[tuple[str, str]]:
 
 
 def _wrong(seen: Seen, query: str) -> str:
-    """What is wrong with the answer to a query over the time of the runs; nothing if all is well."""
+    """What is wrong with a query's result over the time of the runs; empty if nothing."""
     answer = seen.over_the_run(query)
     if not answer:
         return "" if documented.unknown_on_a_cpu(query) else "no series"

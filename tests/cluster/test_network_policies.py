@@ -1,7 +1,7 @@
-"""Tests that the chart's NetworkPolicies, enforced by an engine, let through what a run needs and nothing else.
+"""Tests that the chart's NetworkPolicies allow what a run needs and nothing else, with a real engine.
 
-Every row is asked twice: without the policies everything reaches everything, so a row that says no later says so
-because of them. Then a Benchmark runs under them, with two pods that meet and shards from an object store.
+Every connection is tried twice. Without the policies all succeed, so one that fails later fails because of them. Then a
+Benchmark runs under them, with two pods that communicate and shards from an object store.
 """
 
 import json
@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from cluster.support.lives import LIMITS, TRAINER, few_devices
+from cluster.support.broken_run import LIMITS, TRAINER, few_devices
 from cluster.support.probes import LISTENING, Place, Probe, machine_reaches, started
 from cluster.support.scene import CHART, OPERATOR_NAMESPACE, RELEASE, apply, question, read, wait_for
 from harness.cluster import Cluster
@@ -30,12 +30,12 @@ ROWS = (
     ("a rank", "the object store", "its port", True),
     ("a rank", "names", "its port", True),
     ("a rank", "the API server", "its port", False),
-    ("a rank", "a stranger", "rendezvous", False),
+    ("a rank", "another pod", "rendezvous", False),
     ("a rank", "the operator", "its port", False),
-    ("a stranger", "another rank", "rendezvous", False),
-    ("a stranger", "another rank", "metrics", False),
-    ("a stranger", "the operator", "its port", False),
-    ("a stranger", "the API server", "its port", True),
+    ("another pod", "another rank", "rendezvous", False),
+    ("another pod", "another rank", "metrics", False),
+    ("another pod", "the operator", "its port", False),
+    ("another pod", "the API server", "its port", True),
     ("a rank of another namespace", "another rank", "rendezvous", False),
     ("a rank of another namespace", "another rank", "metrics", False),
     ("Prometheus", "another rank", "metrics", True),
@@ -46,14 +46,14 @@ ROWS = (
     ("the operator", "the object store", "its port", False),
     ("the operator", "another rank", "rendezvous", False),
 )
-"""Who, whom, at which port, and whether it is let through."""
+"""Source, destination, port, and whether the policies allow the connection."""
 
 Answers = dict[tuple[str, str, str], bool]
 
 
 @dataclass(frozen=True)
 class Fenced:
-    """What was reached without the policies and with them, and a Benchmark that ran under them."""
+    """The connections that succeeded without and with the policies, and a Benchmark that ran under them."""
 
     before: Answers
     after: Answers
@@ -62,7 +62,7 @@ class Fenced:
 
 @pytest.fixture(scope="module")
 def fenced(cluster: Cluster, prepared: None, make_namespace_once: Callable[[str], None]) -> Iterator[Fenced]:
-    """Ask without the policies and with them; then run under them."""
+    """Tries all connections without and with the policies, and runs a Benchmark under them."""
     for name in (NAMESPACE, OTHER):
         make_namespace_once(name)
     release = (RELEASE, "--namespace", OPERATOR_NAMESPACE, "--wait")
@@ -72,8 +72,8 @@ def fenced(cluster: Cluster, prepared: None, make_namespace_once: Callable[[str]
         before = _answers(asking, places)
         values = json.dumps({"networkPolicy": _policies(cluster)})
         cluster.helm("upgrade", *release, CHART, "--reset-then-reuse-values", "--values", "-", input=values)
-        stranger, rank = asking["a stranger"], places["another rank", "metrics"]
-        until(lambda: stranger.reaches(rank) == [False], 30, "the policies to hold")
+        other_pod, rank = asking["another pod"], places["another rank", "metrics"]
+        until(lambda: other_pod.reaches(rank) == [False], 30, "the policies to hold")
         after = _answers(asking, places)
         spec = {"devices": few_devices(2), "trainer": TRAINER, "limits": LIMITS, "projection": None}
         apply(cluster, question("inside", NAMESPACE, **spec))
@@ -82,43 +82,43 @@ def fenced(cluster: Cluster, prepared: None, make_namespace_once: Callable[[str]
 
 
 @pytest.mark.parametrize(("who", "whom", "port", "let_through"), ROWS, ids=lambda value: str(value))
-def test_each_reaches_whom_it_must_and_nobody_else(
+def test_the_policies_allow_exactly_the_needed_connections(
     fenced: Fenced, who: str, whom: str, port: str, let_through: bool
 ) -> None:
-    assert fenced.before[who, whom, port], "it is not the policies that stop it"
+    assert fenced.before[who, whom, port], "the connection fails even without the policies"
     assert fenced.after[who, whom, port] == let_through
 
 
-def test_a_benchmark_runs_under_them(fenced: Fenced) -> None:
+def test_a_benchmark_runs_under_the_policies(fenced: Fenced) -> None:
     (point,) = fenced.benchmark["status"]["points"]
     assert point["devices"] == 2
     assert float(point["imagesPerSecond"]) > 0
 
 
-def test_prometheus_scraped_its_master(cluster: Cluster, fenced: Fenced) -> None:
+def test_prometheus_scraped_the_benchmarks_master(cluster: Cluster, fenced: Fenced) -> None:
     assert cluster.prometheus.series(f'sdbench_images_total{{namespace="{NAMESPACE}", benchmark="inside"}}')
 
 
 def _asking(cluster: Cluster) -> dict[str, Probe]:
-    """Who asks, by name, each in its pod; this machine is asked elsewhere."""
+    """The sources that are pods, by name; Prometheus runs on this machine."""
     selector = ("pods", "-l", f"app.kubernetes.io/instance={RELEASE}")
     (operator,) = read(cluster, OPERATOR_NAMESPACE, *selector)["items"]
     return {
         "a rank": started(cluster, NAMESPACE, "rank-a", TRAINING),
         "another rank": started(cluster, NAMESPACE, "rank-b", TRAINING),
-        "a stranger": started(cluster, NAMESPACE, "stranger", {}),
+        "another pod": started(cluster, NAMESPACE, "other-pod", {}),
         "a rank of another namespace": started(cluster, OTHER, "rank-c", TRAINING),
         "the operator": Probe(cluster, OPERATOR_NAMESPACE, operator["metadata"]["name"]),
     }
 
 
 def _places(cluster: Cluster, probes: dict[str, Probe]) -> dict[tuple[str, str], Place]:
-    """Whom and at which port, as an address. The object store and the API server are asked by their Services."""
-    rank, stranger = probes["another rank"].address, probes["a stranger"].address
+    """(Destination, port) → address. The object store and the API server are reached by their Services."""
+    rank, other_pod = probes["another rank"].address, probes["another pod"].address
     return {
         ("another rank", "rendezvous"): (rank, RENDEZVOUS),
         ("another rank", "metrics"): (rank, METRICS),
-        ("a stranger", "rendezvous"): (stranger, RENDEZVOUS),
+        ("another pod", "rendezvous"): (other_pod, RENDEZVOUS),
         ("the operator", "its port"): (probes["the operator"].address, 8080),
         ("the object store", "its port"): ("s3.storage", 9000),
         ("the API server", "its port"): ("kubernetes.default", 443),
@@ -127,7 +127,7 @@ def _places(cluster: Cluster, probes: dict[str, Probe]) -> dict[tuple[str, str],
 
 
 def _answers(asking: dict[str, Probe], places: dict[tuple[str, str], Place]) -> Answers:
-    """What every row's question was answered."""
+    """Whether each row's connection succeeds."""
     found: Answers = {}
     for who in dict.fromkeys(row[0] for row in ROWS):
         asked = [(whom, port) for row_who, whom, port, _ in ROWS if row_who == who]
@@ -138,7 +138,7 @@ def _answers(asking: dict[str, Probe], places: dict[tuple[str, str], Place]) -> 
 
 
 def _policies(cluster: Cluster) -> dict[str, Any]:
-    """The values of this cluster: where its Prometheus, names, API server and object store are."""
+    """The chart's values for this cluster: its Prometheus, DNS, API server and object store."""
     machine, node = ([{"ipBlock": {"cidr": f"{each}/32"}}] for each in (addresses.MACHINE, addresses.NODE))
     return {
         "enabled": True,

@@ -1,4 +1,4 @@
-"""Tests that both images start with a read-only root and any uid, and hold nothing that a run does not need."""
+"""Tests that both images start with a read-only root and any uid, and hold only what a run needs."""
 
 import json
 import re
@@ -20,7 +20,7 @@ from sdbench_trainer.run import RUN_VARIABLE, RunConfig
 
 NAMESPACE = "images"
 ANYBODY, ANY_GROUP = 12345, 0
-"""No user of the images; root's group is what some platforms give."""
+"""A user that the images do not have, and root's group, which some platforms assign."""
 PREFIX = "org.opencontainers.image."
 SECONDS = 240
 INSPECTION = (Path(__file__).parent / "support" / "image_inspection.py").read_text()
@@ -36,7 +36,7 @@ TINY = {
 
 @dataclass(frozen=True)
 class Subject:
-    """An image, its program, and what must be importable: all that it is for, whatever was shed."""
+    """An image, its program, and the modules that must be importable after unneeded files were removed."""
 
     name: str
     image: Image
@@ -61,7 +61,7 @@ SUBJECTS = (
 
 
 def container(image: str, **fields: Any) -> dict[str, Any]:
-    """A container of an image, under ids that the image does not know, whose root cannot be written."""
+    """A container with a read-only root, and with a user ID that the image does not have."""
     rights = {
         "runAsUser": ANYBODY,
         "runAsGroup": ANY_GROUP,
@@ -76,7 +76,7 @@ def container(image: str, **fields: Any) -> dict[str, Any]:
 
 
 def ended(cluster: Cluster, name: str, only: dict[str, Any]) -> dict[str, Any]:
-    """How the only container of a pod has ended."""
+    """Runs a pod with this container; returns the container's terminated state."""
     spec = {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
@@ -96,7 +96,7 @@ def ended(cluster: Cluster, name: str, only: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def namespace(cluster: Cluster) -> str:
-    """One that admits nothing but restricted pods."""
+    """A namespace that admits only restricted pods."""
     make_namespace(cluster, NAMESPACE)
     return NAMESPACE
 
@@ -109,7 +109,7 @@ def subject(request: pytest.FixtureRequest) -> Subject:
 
 @pytest.fixture(scope="module")
 def answers(cluster: Cluster, namespace: str, subject: Subject) -> dict[str, Any]:
-    """What the image says of itself from inside."""
+    """The output of image_inspection.py inside the image."""
     image = getattr(cluster.images, subject.name)
     command = ["python3", "-c", INSPECTION, subject.program, *subject.modules]
     end = ended(cluster, subject.name, container(image, command=command))
@@ -119,7 +119,7 @@ def answers(cluster: Cluster, namespace: str, subject: Subject) -> dict[str, Any
     return found
 
 
-def test_it_starts_as_any_user_on_a_root_that_cannot_be_written(answers: dict[str, Any], subject: Subject) -> None:
+def test_it_starts_as_any_user_with_a_read_only_root(answers: dict[str, Any], subject: Subject) -> None:
     assert answers["ids"] == [ANYBODY, ANY_GROUP]
     assert answers["user"] == "sdbench"
     assert re.match(rf"usage: {subject.program}", answers["help"].strip(), re.IGNORECASE)
@@ -127,11 +127,11 @@ def test_it_starts_as_any_user_on_a_root_that_cannot_be_written(answers: dict[st
     assert set(answers["refusals"].values()) == {"Read-only file system"}
 
 
-def test_it_can_do_all_that_it_is_for(answers: dict[str, Any]) -> None:
+def test_every_needed_module_can_be_imported(answers: dict[str, Any]) -> None:
     assert answers["failures"] == {}
 
 
-def test_nothing_installs_compiles_or_becomes_another_user(answers: dict[str, Any]) -> None:
+def test_there_is_no_installer_compiler_or_way_to_change_the_user(answers: dict[str, Any]) -> None:
     assert (answers["installers"], answers["programs"]) == ([], [])
     assert [fault for fault in answers["faults"] if not fault.startswith("/tmp ")] == []
 

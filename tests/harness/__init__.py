@@ -1,6 +1,7 @@
-"""A real Kubernetes cluster on one Linux machine, made from package registries alone.
+"""Runs a real Kubernetes cluster on one Linux machine, made from package registries alone.
 
 control_plane.components.ControlPlane   etcd, API server, controllers, scheduler: what the API tests need
-cluster.Cluster                         the same with a real node, the training-operator, our images, S3 and Prometheus
-python -m harness                       the same from the command line
+cluster.Cluster                         a ControlPlane with a real node, the project's images, S3 and Prometheus
+kwok_cluster.PlayedCluster              a ControlPlane with simulated nodes, the training-operator and Kueue
+python -m harness                       a Cluster from the command line
 """

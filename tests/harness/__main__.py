@@ -1,4 +1,4 @@
-"""Runs the harness from the command line."""
+"""Provides the harness's command line."""
 
 import argparse
 import signal
@@ -13,11 +13,11 @@ from harness.runs import sweep
 from harness.tools import all_binaries
 from harness.traces import remove_control_groups
 
-DESCRIPTION = "A real Kubernetes cluster of one node on this machine, with all that the cluster tests use."
+DESCRIPTION = "A real Kubernetes cluster of one node on this machine, with everything that the cluster tests use."
 EPILOGUE = """\
 Programs and images are built once and kept in $SDBENCH_CACHE (default ~/.cache/sdbench; about 25 GB).
 $KUBEBUILDER_ASSETS may name a folder with kube-apiserver, etcd and kubectl; then those are not built.
-All but `tools` needs root and a Debian-like machine; missing packages are installed by apt.
+All commands but `tools` need root and a Debian-like machine. apt installs missing packages.
 """
 
 READY = """\
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, act, sentence in _commands():
         commands.add_parser(name, help=sentence, description=sentence).set_defaults(act=act)
     chosen: Callable[[], None] = parser.parse_args(arguments).act
-    for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job ignores SIGINT unless told otherwise
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job ignores SIGINT by default
         signal.signal(number, _leave)
     try:
         chosen()
@@ -63,9 +63,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _commands() -> tuple[tuple[str, Callable[[], None], str], ...]:
     return (
         ("up", up, "Start the cluster and keep it until Ctrl-C."),
-        ("build", build, "Build programs and images, and give the images to the node's containerd."),
+        ("build", build, "Build programs and images, and import the images into the node's containerd."),
         ("tools", tools, "Build the Go programs only."),
-        ("clean", clean, "Clear away what runs that were killed have left behind."),
+        ("clean", clean, "Remove what killed runs have left behind."),
     )
 
 
@@ -106,11 +106,11 @@ def clean() -> None:
     swept = sweep()
     if not is_held(CLUSTER_LOCK):
         remove_control_groups()
-    print(f"cleared away: {', '.join(swept) or 'nothing was left'} (the cache itself is {cache_folder()})")
+    print(f"removed: {', '.join(swept) or 'nothing was left'} (the cache stays: {cache_folder()})")
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
-    """Ctrl-C and SIGTERM unwind everything that was started."""
+    """Raises KeyboardInterrupt, so that Ctrl-C and SIGTERM unwind everything that was started."""
     raise KeyboardInterrupt
 
 

@@ -1,4 +1,4 @@
-"""Keeps what outlives a run: binaries, images, and the records of runs."""
+"""Locates the cache of what outlives a run: binaries, images, and the records of runs."""
 
 import contextlib
 import fcntl
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def cache_folder(*parts: str) -> Path:
-    """A folder of $SDBENCH_CACHE, else $XDG_CACHE_HOME/sdbench, else ~/.cache/sdbench; made if it is missing."""
+    """A folder of $SDBENCH_CACHE, else $XDG_CACHE_HOME/sdbench, else ~/.cache/sdbench; created if it is missing."""
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     root = Path(os.environ.get("SDBENCH_CACHE") or home / "sdbench")
     folder = root.absolute().joinpath(*parts)
@@ -19,9 +19,9 @@ def cache_folder(*parts: str) -> Path:
 
 @contextlib.contextmanager
 def held(name: str, meaning: str) -> Iterator[None]:
-    """Hold the cache's lock `name`; who must wait for another process is told so by `meaning`.
+    """Holds the cache's lock `name`; prints `meaning` if it must wait for another process.
 
-    The kernel drops the lock with the process, so a killed run never blocks the next one.
+    The kernel releases the lock when the process ends, so a killed run never blocks the next one.
     """
     with (cache_folder("locks") / name).open("w") as file:
         try:
@@ -43,5 +43,5 @@ def is_held(name: str) -> bool:
 
 
 def say(sentence: str) -> None:
-    """Tell the person at the terminal what is going on."""
+    """Prints progress to the terminal."""
     print(f"harness: {sentence}", file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""Starts a cluster: a control plane, one real node, the training-operator, our images, S3 and Prometheus."""
+"""Starts a cluster: control plane, one real node, training-operator, our images, S3 and Prometheus."""
 
 import contextlib
 import subprocess
@@ -31,9 +31,9 @@ CLUSTER_LOCK = "cluster"
 
 
 class Cluster:
-    """A context manager that starts as one thing and stops as one thing, and then has left nothing behind.
+    """A context manager that starts every part of the cluster, and stops all of it without leaving anything behind.
 
-    One at a time on a machine: a second one waits for the first to stop.
+    A machine runs one at a time: a second one waits for the first to stop.
     """
 
     def __init__(self) -> None:
@@ -60,7 +60,7 @@ class Cluster:
 
     @property
     def folder(self) -> Path:
-        """Logs, keys and whatever tests want to put there; gone at the end."""
+        """The folder of logs, keys and whatever tests put there; it is deleted at the end."""
         return self.plane.folder
 
     @property
@@ -73,7 +73,7 @@ class Cluster:
 
     @property
     def base_image(self) -> str:
-        """A Debian with Python, for pods that tests invent."""
+        """An image of Debian with Python, for the tests' own pods."""
         return self.images.base
 
     def kubectl(self, *arguments: str | Path, input: str | None = None, check: bool = True) -> str:
@@ -110,7 +110,7 @@ class Cluster:
 
 
 def build_everything() -> None:
-    """Build every program and image that a cluster needs, and start nothing."""
+    """Builds every program and image that a cluster needs, and starts nothing."""
     demand_root()
     demand_packages()
     all_binaries()
@@ -120,17 +120,17 @@ def build_everything() -> None:
 
 
 def supplies_made() -> Images:
-    """Build everything that a cluster needs and give containerd the images; nothing stays started."""
+    """Builds everything that a cluster needs and imports the images into containerd; starts nothing that stays."""
     with _supplied() as (_, _, images):
         return images
 
 
 @contextlib.contextmanager
 def _supplied() -> Iterator[tuple[Run, Containerd, Images]]:
-    """What a control plane and a node are put on: programs, a clean machine, namespaces, containerd with the images."""
+    """Prepares what a control plane and a node need: programs, a clean machine, namespaces, containerd with images."""
     build_everything()
     with (
-        held(CLUSTER_LOCK, "another cluster runs on this machine, and there can be one at a time"),
+        held(CLUSTER_LOCK, "another cluster runs on this machine; only one can run at a time"),
         _clean_run() as run,
         node_namespaces(run) as namespaces,
         supplied_containerd(run, namespaces) as (containers, images),
@@ -140,7 +140,7 @@ def _supplied() -> Iterator[tuple[Run, Containerd, Images]]:
 
 @contextlib.contextmanager
 def _clean_run() -> Iterator[Run]:
-    """A run that begins on a clean machine, and fails if it does not leave one."""
+    """A run that starts on a clean machine, and raises HarnessError if it does not leave a clean one."""
     with contextlib.ExitStack() as stack:
         run = stack.enter_context(new_run("cluster"))
         demand_no_other_node()

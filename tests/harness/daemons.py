@@ -1,4 +1,4 @@
-"""Starts a server process, waits until it is ready, and stops it."""
+"""Starts a server process, watches it until it is ready, and stops it."""
 
 import contextlib
 import os
@@ -18,7 +18,7 @@ STOP_SECONDS = 10
 
 @dataclass
 class Daemon:
-    """A process in a process group of its own, with a log file; it may be stopped and started again."""
+    """A process in a process group of its own, with a log file; it can be stopped and restarted."""
 
     run: Run
     name: str
@@ -35,7 +35,7 @@ class Daemon:
         return self.run.folder / f"{self.name}.log"
 
     def start(self) -> None:
-        """Start the process; its log goes on where it was."""
+        """Starts the process and appends to its log."""
         self._log_began = self.log.stat().st_size
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
@@ -49,14 +49,14 @@ class Daemon:
         self.run.note(self.process.pid)
 
     def said(self) -> str:
-        """What its log has since it was started last."""
+        """The log's text since the last start."""
         return self.log.read_bytes()[self._log_began :].decode(errors="replace")
 
     def log_tail(self) -> str:
         return last_lines(self.log.read_text(errors="replace"))
 
     def wait_until(self, ready: Callable[[], object], seconds: float = 60) -> None:
-        """Return when `ready()` is true; raise with the log's end if the process dies first or the time is over."""
+        """Returns once `ready()` is true; raises HarnessError with the log's end on a timeout or an early exit."""
 
         def fact() -> bool:
             self.demand_alive()
@@ -75,15 +75,15 @@ class Daemon:
             raise HarnessError(f"{self.name} ended with exit code {code}; its log ends with:\n{self.log_tail()}")
 
     def pause(self) -> None:
-        """SIGSTOP to the process group."""
+        """Sends SIGSTOP to the process group."""
         os.killpg(self.process.pid, signal.SIGSTOP)
 
     def resume(self) -> None:
-        """SIGCONT to the process group."""
+        """Sends SIGCONT to the process group."""
         os.killpg(self.process.pid, signal.SIGCONT)
 
     def stop(self, gently: bool) -> None:
-        """End the process group and return when all of it is gone; gently is with a chance to close its files."""
+        """Ends the process group and waits for all of it; `gently` sends SIGTERM first, so that files are closed."""
         for number in (signal.SIGTERM, signal.SIGKILL) if gently else (signal.SIGKILL,):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, number)
@@ -92,7 +92,7 @@ class Daemon:
                 return
 
     def _gone(self) -> bool:
-        # A zombie may still have threads that hold its port; it can be waited for only when the last of them has ended.
+        # A zombie's threads may still hold its port; `poll` reaps it only once the last of them has ended.
         return self.process.poll() is not None and not group_alive(self.process.pid)
 
 
@@ -103,9 +103,9 @@ def daemon(
     command: Sequence[str | Path],
     gently: bool = False,
 ) -> Iterator[Daemon]:
-    """A running daemon, ended on the way out. Its log is `<name>.log` in the run's folder.
+    """A running daemon, stopped at the end of the block. Its log is `<name>.log` in the run's folder.
 
-    The end is a kill, since all that a run writes is thrown away, unless `gently` says that files shall survive it.
+    It is killed, since everything that a run writes is deleted; set `gently` if its files must stay intact.
     """
     started = Daemon(run, name, command)
     try:
@@ -115,11 +115,14 @@ def daemon(
 
 
 def direct_environment(**more: str) -> dict[str, str]:
-    """This process's environment without proxies: what the cluster talks to is on this machine."""
+    """This process's environment without proxies, because the cluster's endpoints are on this machine."""
     return {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")} | more
 
 
 def _dies_with_us() -> tuple[str, ...]:
-    """Have the kernel end the daemon when the harness is killed; without setpriv the next run's sweep does it."""
+    """A command prefix by which the kernel ends the daemon if the harness is killed.
+
+    Without setpriv it is empty, and the next run's sweep ends the daemon.
+    """
     setpriv = shutil.which("setpriv")
     return (setpriv, "--pdeathsig", "KILL", "--") if setpriv else ()

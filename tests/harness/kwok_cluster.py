@@ -1,4 +1,4 @@
-"""Starts a simulated cluster: control plane, training-operator and Kueue are real, kwok plays the nodes."""
+"""Starts a simulated cluster: real control plane, training-operator and Kueue, and nodes that kwok simulates."""
 
 import contextlib
 import json
@@ -8,7 +8,7 @@ from typing import Self
 
 from harness.addons import kueue
 from harness.addons.training_operator import admits
-from harness.addons.training_process import training_operator, what_it_looks_for
+from harness.addons.training_process import startup_file, training_operator
 from harness.cache import say
 from harness.control_plane.components import ControlPlane
 from harness.node.kwok import kubelets, node, ready
@@ -22,7 +22,7 @@ READY_SECONDS = 120
 
 FAST = ("--kube-api-qps=200", "--kube-api-burst=400")
 OPTIONS = {
-    # A node counts as lost after 10 s without a lease, not after 50; everything that follows from it is as usual.
+    # A node is lost after 10 s without a lease instead of 50; what follows from that has its usual timing.
     "kube-controller-manager": (*FAST, "--node-monitor-period=1s", "--node-monitor-grace-period=10s"),
     "kube-scheduler": FAST,
 }
@@ -31,7 +31,7 @@ OPTIONS = {
 class PlayedCluster:
     """A context manager: inside, 32 nodes with 8 devices each are Ready; afterwards nothing is left. Needs no root.
 
-    What a pod goes through on its node is told by the stages in the file `stages`.
+    The file `stages` holds kwok's stages, which define what happens to a pod on its node.
     """
 
     def __init__(self, stages: Path) -> None:
@@ -54,8 +54,8 @@ class PlayedCluster:
         run = stack.enter_context(new_run("played"))
         say("starting the control plane")
         self.plane = stack.enter_context(ControlPlane(run=run, options=OPTIONS))
-        say(f"starting the training-operator, Kueue and {NODES} played nodes")
-        with what_it_looks_for():
+        say(f"starting the training-operator, Kueue and {NODES} simulated nodes")
+        with startup_file():
             trains = stack.enter_context(training_operator(run, self.plane, "registry.example/base:1"))
             queues = stack.enter_context(kueue.kueue(run, self.plane))
             plays = stack.enter_context(kubelets(run, self.plane, self._stages.read_text()))

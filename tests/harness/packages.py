@@ -1,4 +1,4 @@
-"""Installs the Debian packages that the machine itself needs, or names them."""
+"""Lists the Debian packages that the machine needs, and installs them if this is root."""
 
 import os
 import shutil
@@ -27,11 +27,11 @@ NEEDED = {
     "/usr/lib/cni/bridge": "containernetworking-plugins",
     "/usr/include/stdio.h": "libc6-dev",
 }
-"""What is asked for, a program or a file, and the package that brings it."""
+"""A needed program or file → the package that provides it."""
 
 
 def demand_packages() -> None:
-    """Return when every program is there; apt is asked for what is missing if this is root."""
+    """Returns once every program is installed; installs missing packages with apt if this is root, else raises."""
     missing = _missing()
     if not missing:
         return
@@ -46,7 +46,7 @@ def demand_packages() -> None:
 
 
 def demand_root() -> None:
-    """A node's processes need root: namespaces, mounts, cgroups."""
+    """Raises HarnessError unless this is root, which a node's namespaces, mounts and cgroups need."""
     if os.geteuid() != 0:
         raise HarnessError("a cluster with a real node needs root (containerd, network namespaces): run this as root")
 
@@ -60,7 +60,7 @@ def _found(wanted: str) -> bool:
 
 
 def _search_path() -> str:
-    """sbin too: root's PATH may lack it in a container."""
+    """PATH plus the sbin folders, which root's PATH may lack in a container."""
     return os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"])
 
 

@@ -1,4 +1,4 @@
-"""Waits by asking again until something is true, with a limit and a sentence."""
+"""Polls until a condition is true, up to a limit."""
 
 import time
 from collections.abc import Callable
@@ -12,9 +12,9 @@ Value = TypeVar("Value")
 
 
 def until(fact: Callable[[], Value | None], seconds: float, what: str) -> Value:
-    """The first value of `fact` that is neither None nor False; `what` names it in the error.
+    """The first value of `fact` that is neither None nor False.
 
-    A `HarnessError` raised by `fact` ends the waiting at once.
+    Raises HarnessError with `what` once the time is over. An error that `fact` raises ends the wait at once.
     """
     end = time.monotonic() + seconds
     while True:
@@ -22,5 +22,5 @@ def until(fact: Callable[[], Value | None], seconds: float, what: str) -> Value:
         if value is not None and value is not False:
             return value
         if time.monotonic() > end:
-            raise HarnessError(f"waited {seconds:g} s for {what}, in vain")
+            raise HarnessError(f"timed out after {seconds:g} s waiting for {what}")
         time.sleep(PAUSE_SECONDS)

@@ -1,7 +1,7 @@
-"""Chooses free TCP ports that stay free for this process of tests.
+"""Reserves free TCP ports for this test process.
 
-A port that is chosen is used only later, by another process. So those below the ports that the kernel gives to outgoing
-connections are dealt out in blocks: each process of tests takes one, and no other has it while that process lives.
+A chosen port is used only later, by another process, and two test processes could choose the same one. So each test
+process claims a block of ports for as long as it lives. The blocks are below the range of ephemeral ports.
 """
 
 import contextlib
@@ -15,12 +15,12 @@ FIRST, LAST, BLOCK = 20_000, 32_000, 200
 
 
 def free_ports(count: int, address: str = "127.0.0.1") -> tuple[int, ...]:
-    """`count` different ports that nobody listens on now."""
+    """`count` different ports on which nothing listens now."""
     return tuple(itertools.islice((port for port in _a_round() if _binds(port, address)), count))
 
 
 def accepts(address: str, port: int) -> bool:
-    """Whether somebody accepts connections there."""
+    """Whether a server accepts connections there."""
     try:
         with socket.create_connection((address, port), timeout=1):
             return True
@@ -29,7 +29,7 @@ def accepts(address: str, port: int) -> bool:
 
 
 def _a_round() -> Iterator[int]:
-    """Each port of the block once, beginning after the one that was taken last."""
+    """Each port of the block once, starting after the one that was chosen last."""
     return itertools.islice(_ports(), BLOCK)
 
 
@@ -42,11 +42,11 @@ def _block() -> range:
     for first in random.sample(range(FIRST, LAST, BLOCK), (LAST - FIRST) // BLOCK):
         if _claimed(first):
             return range(first, first + BLOCK)
-    raise RuntimeError("other processes have all ports")
+    raise RuntimeError("other processes have claimed all ports")
 
 
 def _claimed(first: int) -> bool:
-    """Whether this process has the block from now on: it holds a name in Linux' abstract namespace until it ends."""
+    """Claims the block by a name in Linux' abstract socket namespace; returns False if another process has it."""
     claim = socket.socket(socket.AF_UNIX)
     try:
         claim.bind(f"\0sdbench-ports-{first}")

@@ -1,4 +1,4 @@
-"""Records each run, and cleans up what a killed run left behind."""
+"""Records each run of the harness, and cleans up after runs that were killed."""
 
 import contextlib
 import json
@@ -15,7 +15,7 @@ from harness.cache import cache_folder, say
 
 @dataclass(frozen=True)
 class ProcessId:
-    """A process, told apart from a later one that was given the same number."""
+    """A process, distinguishable from a later one with the same number."""
 
     pid: int
     started: int
@@ -26,7 +26,7 @@ class ProcessId:
 
 @dataclass
 class Run:
-    """One run: its folder of passing things, and the processes that it has started, in order."""
+    """One run: its folder of temporary files, and the processes that it has started, in order."""
 
     folder: Path
     processes: list[ProcessId] = field(default_factory=list)
@@ -36,7 +36,7 @@ class Run:
         return cache_folder("runs") / f"{self.folder.name}.json"
 
     def note(self, pid: int) -> None:
-        """Remember a process of this run, on disk too."""
+        """Records a process of this run, also on disk."""
         self.processes.append(ProcessId(pid, start_time(pid) or 0))
         self.write()
 
@@ -53,18 +53,18 @@ class Run:
 
 
 def start_time(pid: int) -> int | None:
-    """Clock ticks from boot to the start of a process; None if there is no such process (a zombie counts as none)."""
+    """Clock ticks from boot to the start of a process; None if there is no such process or it is a zombie."""
     fields = _stat(Path(f"/proc/{pid}/stat"))
     return int(fields[19]) if fields else None
 
 
 def group_alive(group: int) -> bool:
-    """Whether a process group has a process that is not a zombie: who must bury those may take its time."""
+    """Whether a process group has a process that is not a zombie: the parent may reap zombies much later."""
     return any(fields[2] == str(group) for path in Path("/proc").glob("[0-9]*/stat") if (fields := _stat(path)))
 
 
 def _stat(path: Path) -> list[str]:
-    """The fields of a process's stat file from its state on; nothing if it is dead."""
+    """The fields of a process's stat file from its state on; empty if it is dead."""
     try:
         fields = path.read_text().rpartition(")")[2].split()
     except OSError:
@@ -74,7 +74,7 @@ def _stat(path: Path) -> list[str]:
 
 @contextlib.contextmanager
 def new_run(kind: str) -> Iterator[Run]:
-    """A run with a folder and a record, both gone at its end."""
+    """A run with a folder and a record, both deleted at its end."""
     sweep()
     run = Run(Path(tempfile.mkdtemp(prefix=f"sdbench-{kind}-")))
     run.write()
@@ -86,7 +86,7 @@ def new_run(kind: str) -> Iterator[Run]:
 
 @contextlib.contextmanager
 def scratch(kind: str) -> Iterator[Path]:
-    """A folder in the cache for large passing things; the sweep finds it by its owner's number if we are killed."""
+    """A cache folder for large temporary files. Its name has the owner's process ID, so that `sweep` finds it."""
     owner = os.getpid()
     with tempfile.TemporaryDirectory(
         dir=cache_folder("scratch"), prefix=f"{kind}-{owner}-{start_time(owner)}-"
@@ -102,14 +102,14 @@ def _sweep_scratch() -> None:
 
 
 def sweep() -> tuple[str, ...]:
-    """End what the runs of dead owners left behind; the names of those runs."""
+    """Removes what the runs of dead owners left behind; returns the names of those runs."""
     _sweep_scratch()
     swept = []
     for record in sorted(cache_folder("runs").glob("*.json")):
         with contextlib.suppress(OSError, ValueError, KeyError):
             facts = json.loads(record.read_text())
             if not ProcessId(*facts["owner"]).alive():
-                say(f"clearing away what {record.stem} left behind when it was killed")
+                say(f"removing what {record.stem} left behind when it was killed")
                 _forget(Run(Path(facts["folder"]), [ProcessId(*process) for process in facts["processes"]]))
                 swept.append(record.stem)
     return tuple(swept)

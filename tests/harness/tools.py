@@ -12,13 +12,13 @@ from harness.failure import HarnessError, last_lines
 MODULES = Path(__file__).resolve().parent / "go"
 """One folder per go.mod, which pins versions and names the packages.
 
-What can stand on the libraries of Kubernetes is in its go.mod: each package of theirs is then compiled once for all,
-which is most of the work. kwok needs two of the kubelet's libraries newer, and so has a go.mod of its own, in which the
-others of Kubernetes are the same.
+Programs that can use the Kubernetes libraries at one version share a go.mod: each package of the libraries is then
+compiled only once, which saves most of the time. kwok needs newer versions of two of the kubelet's libraries, so it has
+a go.mod of its own; its other Kubernetes libraries have the same version.
 """
 
 SHARED_WITH_ENVTEST = ("kube-apiserver", "etcd", "kubectl")
-"""What $KUBEBUILDER_ASSETS may hold, by the convention of controller-runtime's envtest."""
+"""The programs that $KUBEBUILDER_ASSETS may hold, by the convention of controller-runtime's envtest."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,10 @@ class Module:
     version: str
     packages: dict[str, str]
     minutes: int
-    """To build it, of what stands on the libraries of Kubernetes when they are there."""
+    """Build time; a module that shares the Kubernetes libraries needs it on top of theirs."""
     stamp: str = ""
     libraries: str = ""
-    """Whose go.mod it is in; empty: its own."""
+    """The module whose go.mod it shares; empty if it has its own."""
 
     @property
     def folder(self) -> Path:
@@ -95,16 +95,16 @@ KUBE_ROUTER = Module(
 )
 
 OF_A_CLUSTER = (KUBERNETES, ETCD, TRAINING_OPERATOR, COREDNS, RCLONE, HELM, PROMETHEUS_OPERATOR, KUBE_ROUTER)
-"""What a cluster with a real node runs."""
+"""The programs of a cluster with a real node."""
 
 OF_A_PLAYED_CLUSTER = (KUBERNETES, ETCD, TRAINING_OPERATOR, KWOK, KUEUE, HELM)
-"""What a cluster of many played nodes runs; the operator's rights in it are those that Helm renders."""
+"""The programs of a cluster of many simulated nodes; Helm renders the operator's rights in it."""
 
 ALL = (*OF_A_CLUSTER, KWOK, KUEUE)
 
 
 def binary(name: str) -> Path:
-    """The program `name`: from $KUBEBUILDER_ASSETS, from the cache, or built now."""
+    """The path of the program `name`: from $KUBEBUILDER_ASSETS, from the cache, or built now."""
     module = next(module for module in ALL if name in module.packages)
     given = _given(name)
     if given:
@@ -118,14 +118,14 @@ def binary(name: str) -> Path:
 
 
 def build_control_plane() -> None:
-    """Have what a control plane without a node needs, the training-operator's CRDs among it."""
+    """Builds what a control plane without a node needs, and downloads the training-operator's CRDs."""
     for name in (*KUBERNETES.packages, *ETCD.packages):
         binary(name)
     module_source(TRAINING_OPERATOR)
 
 
 def build_played_cluster() -> None:
-    """Have what a cluster of played nodes needs, manifests among it."""
+    """Builds what a cluster of simulated nodes needs, and downloads its manifests."""
     for module in OF_A_PLAYED_CLUSTER:
         for name in module.packages:
             binary(name)
@@ -134,12 +134,12 @@ def build_played_cluster() -> None:
 
 
 def all_binaries() -> tuple[Path, ...]:
-    """Those of a cluster with a real node."""
+    """The programs of a cluster with a real node, built if they are missing."""
     return tuple(binary(name) for module in OF_A_CLUSTER for name in module.packages)
 
 
 def module_source(module: Module) -> Path:
-    """The folder of the module's own source (manifests, CRDs), remembered so that a second run needs no Go."""
+    """The folder of the module's own source (manifests, CRDs); cached, so that a second run needs no Go."""
     note = cache_folder("bin") / f"{module.name}-{module.version}.source"
     if note.exists() and Path(note.read_text()).is_dir():
         return Path(note.read_text())
@@ -162,7 +162,7 @@ def _cached(module: Module, name: str) -> Path:
 
 
 def _build(module: Module) -> None:
-    """Build all binaries of a module in one go, beside their final names, and rename them at the end."""
+    """Builds all binaries of a module in a temporary folder, and moves them to their final names at the end."""
     say(f"building {', '.join(module.packages)} {module.version}, about {module.minutes} min on two cores")
     folder = cache_folder("bin", f".building-{module.name}")
     flags = ("-trimpath", "-ldflags", f"-s -w{module.stamp}")
@@ -175,7 +175,7 @@ def _build(module: Module) -> None:
 
 
 def _grouped(module: Module, folder: Path) -> list[tuple[str, tuple[str, ...]]]:
-    """(-o, packages) per go-build: one for all when each package's last part is the binary's name."""
+    """(-o, packages) per `go build`: a single one if each package's last part is the binary's name."""
     if all(package.endswith(f"/{name}") for name, package in module.packages.items()):
         return [(f"{folder}/", tuple(module.packages.values()))]
     return [(str(folder / name), (package,)) for name, package in module.packages.items()]
@@ -186,7 +186,7 @@ def _go(module: Module, *arguments: str) -> str:
     if go is None:
         raise HarnessError(
             f"{module.name} {module.version} is not in the cache and cannot be built: there is no `go` on the PATH. "
-            "Install Go 1.26 or newer, or name a folder with kube-apiserver, etcd and kubectl in KUBEBUILDER_ASSETS."
+            "Install Go 1.26 or newer, or set KUBEBUILDER_ASSETS to a folder with kube-apiserver, etcd and kubectl."
         )
     environment = {**os.environ, "CGO_ENABLED": "0"}
     run = subprocess.run([go, *arguments], cwd=module.folder, env=environment, capture_output=True, text=True)

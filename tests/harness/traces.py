@@ -1,6 +1,6 @@
-"""Looks for what a stopped cluster has left, and removes it.
+"""Finds what a stopped cluster has left on the machine, and removes it.
 
-Namespaces take mounts, links, firewall rules and processes with them. Control groups alone are the whole machine's.
+Mounts, links, firewall rules and processes end with the node's namespaces. Only control groups belong to the machine.
 """
 
 import subprocess
@@ -20,7 +20,7 @@ FIREWALL_MARKS = ("KUBE-", "CNI-")
 def leftovers(folder: Path, others: frozenset[str] = frozenset()) -> tuple[str, ...]:
     """A line for each thing that the cluster with this run folder has left on the machine.
 
-    `others` are firewall rules that were there before it.
+    `others` are the firewall rules that existed before it.
     """
     return (
         *(f"process {line}" for line in _processes(str(folder))),
@@ -39,7 +39,7 @@ def _mounts(*folders: Path) -> Iterator[str]:
 
 
 def firewall_rules() -> frozenset[str]:
-    """The rules and chains on this machine such as nodes make; other container engines may have made some too."""
+    """The machine's rules and chains that look like a node's; other container engines may have made some, too."""
     found: set[str] = set()
     for program in ("iptables-save", "ip6tables-save"):
         rules = subprocess.run([program], stdin=subprocess.DEVNULL, capture_output=True, text=True).stdout
@@ -49,7 +49,7 @@ def firewall_rules() -> frozenset[str]:
 
 
 def demand_no_other_node() -> None:
-    """Two kubelets would fight over the pods' control groups."""
+    """Raises HarnessError if another kubelet runs pods: two would fight over the pods' control groups."""
     for group in pod_groups():
         if any(procs.read_text().strip() for procs in group.rglob("cgroup.procs")):
             raise HarnessError(f"another kubelet runs pods on this machine (processes under {group}): stop it first")
@@ -57,12 +57,12 @@ def demand_no_other_node() -> None:
 
 
 def remove_control_groups() -> None:
-    """Remove the pods' groups, whose processes are dead or dying."""
+    """Removes the pods' groups, whose processes are dead or dying."""
     until(lambda: not any(not _removed(group) for group in pod_groups()), 20, "the pods' control groups to be empty")
 
 
 def _removed(group: Path) -> bool:
-    """Remove a tree of groups from its leaves up; whether that was possible, which it is once all is dead."""
+    """Removes a tree of groups from its leaves up; returns False while one of their processes lives."""
     folders = sorted((path for path in group.rglob("*") if path.is_dir()), reverse=True)
     try:
         for folder in (*folders, group):
@@ -73,12 +73,12 @@ def _removed(group: Path) -> bool:
 
 
 def pod_groups() -> tuple[Path, ...]:
-    """The control groups of all pods. One group where versions are unified, else one in each hierarchy."""
+    """The control groups of all pods: one with cgroup v2, one per hierarchy with cgroup v1."""
     return tuple(sorted({*CONTROL_GROUPS.glob(PODS_GROUP), *CONTROL_GROUPS.glob(f"*/{PODS_GROUP}")}))
 
 
 def _processes(folder: str) -> Iterator[str]:
-    """Processes that name the run folder, and those of pods."""
+    """Processes whose command line names the run folder, and processes of pods."""
     for process in Path("/proc").glob("[0-9]*"):
         try:
             command = (process / "cmdline").read_text().replace("\0", " ").strip()

@@ -1,4 +1,4 @@
-"""Starts what the long tests run against, and stores what they find."""
+"""Provides the long tests' control planes, and stores their results."""
 
 import pytest
 
@@ -20,5 +20,5 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.fixture(scope="session")
 def results(pytestconfig: pytest.Config) -> Results:
-    """Where a long test leaves what it found, one row of a table after the other."""
+    """The results of this run, to which the long tests add rows."""
     return pytestconfig.stash[RESULTS]

@@ -1,6 +1,6 @@
-"""Stores the last results of the long tests as JSON, and shows them as a page.
+"""Keeps the last results of the long tests as JSON, and renders them as a page.
 
-A run replaces the rows that it finds anew, and leaves the others as they were.
+A run replaces the rows that it measures, and keeps the others.
 """
 
 import json
@@ -17,7 +17,7 @@ PAGE = ROOT / "docs/long-results.md"
 HEADER = """\
 # Results of `make test-long`
 
-Written by the tests themselves; do not edit. Each row names the commit and the day of its last run.
+The tests write this page; do not edit it. Each row has the commit and the date of its last run.
 """
 
 Row = dict[str, Any]
@@ -25,19 +25,19 @@ Row = dict[str, Any]
 
 @dataclass
 class Results:
-    """The rows that this run finds, by table and by what tells them apart; the commit is that of its start."""
+    """The rows of this run by table and by identifying columns; `commit` is the commit at the run's start."""
 
     tables: dict[str, dict[str, Row]] = field(default_factory=dict)
     commit: str = field(default_factory=lambda: commit())
 
     def add(self, table: str, *columns: str, **row: Any) -> None:
-        """A row, in place of the one with the same values in `columns`; its keys are columns, _ stands for a space."""
+        """Adds a row, or replaces the one with the same values in `columns`. In its keys, _ stands for a space."""
         which = ", ".join(str(row[column]) for column in columns)
         found = {key.replace("_", " "): str(value) for key, value in row.items()}
         self.tables.setdefault(table, {})[which] = found
 
     def write(self) -> None:
-        """Keep and show them; without a table nothing is touched."""
+        """Writes the results as JSON and as a page, if there are any."""
         if not self.tables:
             return
         kept = json.loads(KEPT.read_text()) if KEPT.exists() else {}
@@ -61,7 +61,7 @@ def section(name: str, table: dict[str, Row]) -> str:
 
 
 def commit() -> str:
-    """Of the checkout; with a plus if something but the results was not committed."""
+    """The checkout's commit, with a plus if anything but the results is uncommitted."""
     changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!docs/long-results.*")
     return (_git("rev-parse", "--short", "HEAD") or "unknown") + ("+" if changed else "")
 

@@ -1,4 +1,4 @@
-"""Tests SIGKILLs in every scenario, with two operators, and with a returning operator that sees an old state."""
+"""Tests that a SIGKILL changes nothing: every scenario, two operators, and a return to a stale view."""
 
 import time
 from pathlib import Path
@@ -12,7 +12,7 @@ from testkit.faults.scenarios import ALL, Scenario
 
 pytest_plugins = ["testkit.server.places"]
 
-TABLE = "Crash sweep: the operator killed before and after each of its writes"
+TABLE = "Crash sweep: the operator is killed before and after each of its writes"
 BEHIND = (1, 3)
 
 
@@ -29,7 +29,7 @@ async def test_a_kill_at_any_write_changes_nothing(
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("behind", BEHIND)
 @pytest.mark.parametrize("scenario", ALL, ids=lambda scenario: str(scenario.name))
-async def test_an_old_view_after_a_kill_changes_nothing(
+async def test_a_stale_view_after_a_kill_changes_nothing(
     grounds: Grounds, tmp_path: Path, results: Results, scenario: Scenario, behind: int
 ) -> None:
     started = time.monotonic()
@@ -37,7 +37,7 @@ async def test_an_old_view_after_a_kill_changes_nothing(
 
 
 def note(results: Results, found: Swept, started: float) -> None:
-    """Leave the row, also of what went wrong, and then judge."""
+    """Adds the row, even of a failed sweep, and then checks the sweep."""
     results.add(
         TABLE,
         *("scenario", "how"),
@@ -46,7 +46,7 @@ def note(results: Results, found: Swept, started: float) -> None:
         writes=found.writes,
         kills=found.kills,
         not_reached=len(found.unreached),
-        wrong="; ".join(found.failures) or "none: nothing lost, nothing doubled, the same end",
+        wrong="; ".join(found.failures) or "none: nothing lost, nothing duplicated, same end state",
         seconds=round(time.monotonic() - started),
     )
     found.assert_whole()

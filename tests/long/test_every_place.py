@@ -1,6 +1,6 @@
-"""Tests every awkward value at every place of the schema, and what is accepted with a real operator.
+"""Tests the whole schema walk: every awkward value at every place, and what is accepted with an operator.
 
-The same as tests/walk/test_every_place.py and test_changes.py, with nothing left out: some thousand questions.
+The same as tests/walk/test_every_place.py and test_changes.py, but with every value: some thousand Benchmarks.
 """
 
 from pathlib import Path
@@ -21,14 +21,14 @@ from walk.test_every_place import judged
 pytest_plugins = ["testkit.server.places", "testkit.schema.walks"]
 
 AT_ONCE = 100
-"""Questions under one operator at the same time."""
+"""How many Benchmarks one operator has at the same time."""
 
 SECONDS = 300
 
 
 @pytest.fixture(scope="session")
 def walked(asking: Asking, bases: Bases) -> dict[str, list[tuple[Mutation, Answer]]]:
-    """What the API server answers to every mutation of every place."""
+    """The API server's answer to every mutation of every place."""
 
     def answers(place: Place) -> list[tuple[Mutation, Answer]]:
         base = bases.of(place)
@@ -38,7 +38,7 @@ def walked(asking: Asking, bases: Bases) -> dict[str, list[tuple[Mutation, Answe
 
 
 @pytest.mark.parametrize("place", PLACES, ids=lambda place: place.name)
-def test_every_change_is_refused_by_name_or_can_be_asked(
+def test_every_change_is_refused_by_name_or_can_be_run(
     walked: dict[str, list[tuple[Mutation, Answer]]], consequences: Consequences, place: Place
 ) -> None:
     flaws = {one.name: flaw for one, answer in walked[place.name] if (flaw := judged(one, answer, consequences))}
@@ -46,10 +46,10 @@ def test_every_change_is_refused_by_name_or_can_be_asked(
 
 
 @pytest.mark.timeout(3600)
-def test_whatever_is_taken_comes_to_a_clear_state_under_a_real_operator(
+def test_a_real_operator_accepts_or_refuses_whatever_the_api_server_accepts(
     plane: ControlPlane, operating: Path, walked: dict[str, list[tuple[Mutation, Answer]]]
 ) -> None:
-    """The operator lives and knows of no bug: `operating` looks for that at the end."""
+    """At the end, `operating` checks that the operator still runs and has logged no bug."""
     taken = [answer.document for answers in walked.values() for _, answer in answers if answer.taken]
     asking = Asking(plane.kubeconfig, made_namespace(plane))
     for first in range(0, len(taken), AT_ONCE):
@@ -63,7 +63,7 @@ def test_whatever_is_taken_comes_to_a_clear_state_under_a_real_operator(
 
 
 def _states(asking: Asking) -> list[list[dict[str, Any]]]:
-    """The conditions of each Benchmark, once all have been looked at."""
+    """Waits until the operator has observed all Benchmarks; returns the conditions of each."""
 
     def all_settled() -> list[list[dict[str, Any]]] | None:
         benchmarks, jobs = seen(asking)
@@ -71,4 +71,4 @@ def _states(asking: Asking) -> list[list[dict[str, Any]]]:
             return None
         return [outcome(one, ()).status["conditions"] for one in benchmarks]
 
-    return until(all_settled, SECONDS, "every question to be looked at")
+    return until(all_settled, SECONDS, "every Benchmark to be observed")

@@ -1,4 +1,4 @@
-"""Tests an operator whose watches say nothing for five minutes, and its recovery."""
+"""Tests an operator whose watches are silent for five minutes: it notices changes, and hears again after."""
 
 import asyncio
 import time
@@ -26,7 +26,7 @@ EVERYTHING = where("watch")
 async def test_watches_that_are_silent_for_five_minutes_hide_nothing(
     grounds: Grounds, tmp_path: Path, results: Results, cut: bool
 ) -> None:
-    """Cut: every connection is closed at the beginning, and each new one is as silent."""
+    """With `cut`, every connection is closed at the start, and the new ones are silent, too."""
     async with attended(grounds, tmp_path, runs_on) as case:
         await case.running()
         silence = case.proxy.arm_watches(EVERYTHING, fault_kinds.frozen)
@@ -50,8 +50,8 @@ async def test_watches_that_are_silent_for_five_minutes_hide_nothing(
             "connection",
             connection="closed" if cut else "open",
             cancelled_after_seconds=round(seen_after),
-            stall_in_the_metric_seconds=round(stalled_for),
-            heard_again=heard < AFTER_RESYNC,
+            seconds_since_the_last_event_in_the_metric=round(stalled_for),
+            recovered=heard < AFTER_RESYNC,
         )
         assert stalled_for >= SILENCE_SECONDS - 5
         assert heard < AFTER_RESYNC

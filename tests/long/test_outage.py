@@ -1,4 +1,4 @@
-"""Tests the recovery from an outage of minutes, and from a restart with a thousand waiting Benchmarks."""
+"""Tests that an operator recovers in time from a long API server outage, and with a thousand waiting Benchmarks."""
 
 import time
 from pathlib import Path
@@ -20,41 +20,39 @@ PACE_SECONDS = 1.0
 ONE_DEVICE = question()["spec"]["devices"] | {"counts": [1]}
 
 
-def test_five_minutes_without_an_api_server_are_made_up_for_within_a_minute(
+def test_the_operator_recovers_within_a_minute_from_five_minutes_without_an_api_server(
     plane: ControlPlane, namespace: str, kubeconfig: Path, asked: Asked, tmp_path: Path, results: Results
 ) -> None:
     with OperatorProcess(kubeconfig, namespace, tmp_path / "log") as operator:
         taken = recovery_after_an_outage(Place(plane, namespace, operator), asked, OUTAGE_SECONDS)
-    results.add(TABLE, "what", what=f"{OUTAGE_SECONDS} s without an API server", made_up_for_in_seconds=round(taken))
-    made_namespace(plane)  # The controllers need their time as well: whoever comes next shall find them back.
+    results.add(TABLE, "what", what=f"{OUTAGE_SECONDS} s without an API server", recovered_after_seconds=round(taken))
+    made_namespace(plane)  # The controllers need time, too: the next test must find them working.
     assert taken <= CONVERGED_SECONDS
 
 
-def test_a_thousand_benchmarks_that_all_wait_have_been_looked_at_soon_after_a_restart(
+def test_every_one_of_a_thousand_waiting_benchmarks_has_a_pass_soon_after_a_restart(
     plane: ControlPlane, namespace: str, kubeconfig: Path, tmp_path: Path, results: Results
 ) -> None:
     crowd = Crowd(plane, namespace)
     crowd.ask([f"waits-{number}" for number in range(MANY)], devices=ONE_DEVICE, suspend=True)
     with OperatorProcess(kubeconfig, namespace, tmp_path / "first"):
-        until(lambda: suspended(crowd) == MANY, 10 * LOOK_SECONDS, "all to be seen for the first time")
+        until(lambda: suspended(crowd) == MANY, 10 * LOOK_SECONDS, "the first pass over all")
     with OperatorProcess(kubeconfig, namespace, tmp_path / "second") as operator:
         started = time.monotonic()
         until(lambda: passes(operator) >= MANY, LOOK_SECONDS, "a pass over each")
         taken = time.monotonic() - started
-    results.add(
-        TABLE, "what", what=f"A restart with {MANY} Benchmarks that all wait", made_up_for_in_seconds=round(taken)
-    )
+    results.add(TABLE, "what", what=f"restart with {MANY} waiting Benchmarks", recovered_after_seconds=round(taken))
 
 
 def suspended(crowd: Crowd) -> int:
-    """How many say that they are. All of them are megabytes: not too often."""
+    """The number of suspended Benchmarks. The statuses are megabytes, so it waits before it reads them."""
     time.sleep(PACE_SECONDS)
     answers = ({"status": one} for one in crowd.statuses().values())
     return sum(condition(answer, "Suspended").get("status") == "True" for answer in answers)
 
 
 def passes(operator: OperatorProcess) -> float:
-    """How many passes have ended. The answer is a megabyte, which costs the operator its time: not too often."""
+    """The number of finished passes. The metrics are a megabyte, which slows the operator, so it waits first."""
     time.sleep(PACE_SECONDS)
     lines = operator.answer("/metrics")[1].splitlines()
     counts = [line for line in lines if line.startswith("sdbench_operator_reconcile_duration_seconds_count ")]

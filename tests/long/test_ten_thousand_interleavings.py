@@ -1,4 +1,4 @@
-"""Tests that each Trial counts once in ten thousand long interleavings."""
+"""Tests that each Trial counts once in ten thousand interleavings, longer than tests/properties."""
 
 import os
 import re
@@ -12,7 +12,7 @@ import pytest
 from long.results import Results
 
 ROOT = Path(__file__).resolve().parents[2]
-TABLE = "Interleavings of people, fate and operators"
+TABLE = "Interleavings of users, failures and operators"
 MANY = 10_000
 COUNTED = re.compile(r"(\d+) passing, (\d+) failing, and \d+ invalid test cases")
 FALSIFIED = "Falsifying example"
@@ -27,8 +27,8 @@ def test_each_trial_counts_once_in_ten_thousand_interleavings(results: Results) 
     counts = [(int(well), int(badly)) for well, badly in COUNTED.findall(run.stdout)]
     results.add(
         TABLE,
-        the_most_of_one_property=max((well + badly for well, badly in counts), default=0),
-        of_all_properties=sum(well + badly for well, badly in counts),
+        examples_of_the_largest_property=max((well + badly for well, badly in counts), default=0),
+        examples_of_all_properties=sum(well + badly for well, badly in counts),
         failing=sum(badly for _, badly in counts),
         seconds=round(time.monotonic() - started),
     )
@@ -37,6 +37,6 @@ def test_each_trial_counts_once_in_ten_thousand_interleavings(results: Results) 
 
 
 def _falsified(said: str) -> str:
-    """The shortest walk that breaks a property; without one, the end of what was said."""
+    """The shortest example that breaks a property; without one, the end of the output."""
     found = said.find(FALSIFIED)
     return said[found : found + 10_000] if found >= 0 else said[-5000:]

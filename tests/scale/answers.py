@@ -1,7 +1,7 @@
-"""Ends the pods of a simulated cluster: a thread says how each running pod ends, and kwok ends it.
+"""Ends the pods of a simulated cluster: a thread annotates each running pod, and kwok ends it.
 
-The answer is written into annotations of the pod, and the stage `pod-ends` turns them into the status that a kubelet
-would write. A template alone could not: a Report names its Attempt and has a checksum.
+The annotations hold the exit code and the termination message, and the stage `pod-ends` turns them into the status that
+a kubelet would write. A template alone could not do that: a Report names its Attempt and has a checksum.
 """
 
 import contextlib
@@ -22,11 +22,11 @@ from testkit.cluster.scripted_pods import steady
 EXIT_CODE, MESSAGE = "sdbench.test/exit-code", "sdbench.test/message"
 BENCHMARK, TRIAL, ATTEMPT = "sdbench.dev/benchmark", "sdbench.dev/trial", "sdbench.dev/attempt"
 STREAM_SECONDS = 5
-"""How long one watch lasts: the thread looks up in between, to see whether it is over."""
+"""How long one watch lasts; between two watches the thread checks whether it must stop."""
 
 
 class Try(NamedTuple):
-    """An Attempt, as the labels of its pods name it."""
+    """An Attempt, identified as in its pods' labels."""
 
     benchmark: str
     trial: int
@@ -39,7 +39,7 @@ class Try(NamedTuple):
 
 @dataclass
 class Answers:
-    """A context manager: inside, every Attempt in a namespace is measured, but for those `kept` running.
+    """A context manager: inside, every Attempt in a namespace is measured, except those that are `kept` running.
 
     `rates` has images per second by device count.
     """
@@ -49,7 +49,7 @@ class Answers:
     rates: dict[int, float]
     kept: Collection[Try] = ()
     history: list[tuple[str, str]] = field(default_factory=list)
-    """Names of pods as they came and went: ADDED or DELETED, and the name."""
+    """Creations and deletions of pods in order: ADDED or DELETED, and the pod's name."""
 
     def __enter__(self) -> Self:
         self._core = client.CoreV1Api(config.new_client_from_config(str(self.kubeconfig)))
@@ -66,16 +66,16 @@ class Answers:
         self._thread.join()
 
     def let_go(self, one: Try) -> None:
-        """Answer an Attempt that was kept running."""
+        """Ends an Attempt that was kept running."""
         self._kept.discard(one)
         self._answer(one)
 
-    def born(self) -> list[str]:
+    def created(self) -> list[str]:
         """Every pod that was ever seen, in order of appearance."""
         return [name for what, name in self.history if what == "ADDED"]
 
     def running(self, one: Try) -> list[dict[str, Any]]:
-        """The pods of an Attempt that run now."""
+        """The pods of an Attempt that are running."""
         query = {"label_selector": one.selector, "field_selector": "status.phase=Running"}
         found = self._core.list_namespaced_pod(self.namespace, **query, _preload_content=False)
         pods: list[dict[str, Any]] = json.loads(found.data)["items"]
@@ -87,10 +87,10 @@ class Answers:
             try:
                 version = self._watched(version)
             except (HTTPError, client.ApiException, json.JSONDecodeError):
-                version = ""  # a watch may be cut, or too old: begin anew with what is there
+                version = ""  # a watch may be cut, or its version too old: list again
 
     def _watched(self, version: str) -> str:
-        """Look at what has happened to pods since this version of the list, for some seconds; give the last version."""
+        """Handles pods' changes since a version for some seconds, or all pods without one; returns the last version."""
         query = {"resource_version": version, "watch": True, "timeout_seconds": STREAM_SECONDS}
         stream = self._core.list_namespaced_pod(
             self.namespace, label_selector=BENCHMARK, **(query if version else {}), _preload_content=False
@@ -122,7 +122,7 @@ class Answers:
                 self._answer(_try(pod))
 
     def _answer(self, one: Try) -> None:
-        """Tell an Attempt how it ends, unless it is kept; once all of its pods run, since they need each other."""
+        """Ends an Attempt unless it is kept, once all of its pods run, since they need each other."""
         if one in self._kept:
             return
         pods = self.running(one)
@@ -131,9 +131,9 @@ class Answers:
                 self._tell(pod)
 
     def _tell(self, pod: dict[str, Any]) -> None:
-        said = {EXIT_CODE: "0", MESSAGE: self._report(pod) if _index(pod) == 0 else ""}
-        body = {"metadata": {"annotations": said, "uid": pod["metadata"]["uid"]}}
-        with contextlib.suppress(client.ApiException):  # it may have gone
+        annotations = {EXIT_CODE: "0", MESSAGE: self._report(pod) if _index(pod) == 0 else ""}
+        body = {"metadata": {"annotations": annotations, "uid": pod["metadata"]["uid"]}}
+        with contextlib.suppress(client.ApiException):  # the pod may be deleted
             self._core.patch_namespaced_pod(pod["metadata"]["name"], self.namespace, body, _preload_content=False)
 
     def _report(self, pod: dict[str, Any]) -> str:
@@ -142,7 +142,7 @@ class Answers:
 
 
 def report(run: RunConfig, rate: float) -> Report:
-    """What an Attempt on A100s that trains `rate` images a second leaves."""
+    """The Report of an Attempt on A100s that trains `rate` images per second."""
     batch = division(run.trainer, run.devices)
     return Report(
         attempt=run.attempt,
@@ -164,7 +164,7 @@ def report(run: RunConfig, rate: float) -> Report:
 
 
 def _index(pod: dict[str, Any]) -> int:
-    """0 is the master's."""
+    """The pod's index; the master has 0."""
     labels = pod["metadata"]["labels"]
     worker: bool = labels["training.kubeflow.org/replica-type"] == "worker"
     return int(labels["training.kubeflow.org/replica-index"]) + worker

@@ -1,4 +1,4 @@
-"""Asks questions on a simulated cluster, the example for A100s or a copy of it, and reads the answers."""
+"""Creates Benchmarks on a simulated cluster, from the A100 example or a copy of it, and reads them."""
 
 import os
 import subprocess
@@ -20,7 +20,7 @@ from testkit.operators.operator_process import ROOT, OperatorProcess, apply, con
 
 EXAMPLE = ROOT / "crds/examples/a100-scaling.yaml"
 SECONDS = 400
-"""Longest wait: a whole sweep of 18 Trials, on a machine that does other things too."""
+"""The longest wait: a whole sweep of 18 Trials on a busy machine."""
 
 Row = dict[str, Any]
 
@@ -35,7 +35,7 @@ class Asked:
     operator: OperatorProcess
 
     def document(self) -> dict[str, Any]:
-        """As it is now. By a client that stays: a kubectl for each look would take most of the machine."""
+        """The Benchmark's current document, read by one persistent client: a kubectl per read is too slow."""
         who = (GROUP, VERSION, self.namespace, PLURAL, self.name)
         found: dict[str, Any] = _objects(self.plane.kubeconfig).get_namespaced_custom_object(*who)
         return found
@@ -45,12 +45,12 @@ class Asked:
         return status
 
     def row(self, trial: int) -> Row:
-        """The row of a Trial; empty while the question is not accepted."""
+        """The row of a Trial; empty while the Benchmark is not accepted."""
         rows: list[Row] = self.status().get("trials", [])
         return rows[trial] if rows else {}
 
     def wait_for(self, kind: str, seconds: float = SECONDS) -> dict[str, Any]:
-        """The status once a condition is True."""
+        """Waits until a condition is True; returns the status."""
 
         def found() -> dict[str, Any] | None:
             document = self.document()
@@ -60,7 +60,7 @@ class Asked:
         return self._awaited(found, seconds, kind)
 
     def wait_for_row(self, trial: int, what: str, fact: Callable[[Row], object], seconds: float = SECONDS) -> Row:
-        """A Trial's row once something is so of it."""
+        """Waits until `fact` is true for a Trial's row; returns the row."""
 
         def found() -> Row | None:
             row = self.row(trial)
@@ -69,7 +69,7 @@ class Asked:
         return self._awaited(found, seconds, what)
 
     def _awaited(self, fact: Callable[[], Row | None], seconds: float, what: str) -> Row:
-        """The fact; if it does not come, with what there is in its place."""
+        """The fact's value; on a timeout, adds the rows, pods and jobs to the error."""
         try:
             return until(fact, seconds, f"{what} of {self.name}")
         except HarnessError as error:
@@ -82,13 +82,13 @@ class Asked:
         return [one["metadata"]["name"] for one in read(self.plane, self.namespace, what)["items"]]
 
     def warnings(self) -> dict[str, str]:
-        """What warning Events say of the Benchmark, by their reasons."""
+        """The messages of the Benchmark's warning Events, by reason."""
         about = f"type=Warning,involvedObject.kind=StableDiffusionBenchmark,involvedObject.name={self.name}"
         events = read(self.plane, self.namespace, "events", "--field-selector", about)["items"]
         return {one["reason"]: one["message"] for one in events}
 
     def wait_until_nothing_is_left(self) -> None:
-        """Once its devices are free, what has ended is still being collected for a moment."""
+        """Waits until no job and no pod is left: their deletion takes a moment after the devices are free."""
         until(lambda: not self.names("pytorchjobs") and not self.names("pods"), SECONDS, "jobs and pods to go")
 
 
@@ -98,7 +98,7 @@ def _objects(kubeconfig: Path) -> client.CustomObjectsApi:
 
 
 def example(name: str, **spec: Any) -> dict[str, Any]:
-    """A copy of the example under another name, with these parts of its spec replaced (None: left out)."""
+    """A copy of the example with this name and parts of its spec replaced (None removes one)."""
     document: dict[str, Any] = yaml.safe_load(EXAMPLE.read_text())
     document["metadata"]["name"] = name
     replaced = document["spec"] | spec
@@ -107,12 +107,12 @@ def example(name: str, **spec: Any) -> dict[str, Any]:
 
 
 def ask(plane: ControlPlane, namespace: str, document: dict[str, Any]) -> None:
-    """`kubectl apply` of a question."""
+    """Applies a Benchmark with `kubectl apply`."""
     apply(plane, document, "-n", namespace)
 
 
-def told(plane: ControlPlane, *arguments: str) -> str:
-    """What a command of `sdbench` prints to a person with this cluster's kubeconfig, who has a wide terminal."""
+def printed(plane: ControlPlane, *arguments: str) -> str:
+    """The output of an `sdbench` command with this cluster's kubeconfig, on a wide terminal."""
     paths = os.pathsep.join(str(ROOT / part / "src") for part in ("operator", "trainer"))
     environment = {**os.environ, "KUBECONFIG": str(plane.kubeconfig), "PYTHONPATH": paths, "COLUMNS": "200"}
     command = [sys.executable, "-m", "sdbench.cli", *arguments]

@@ -1,4 +1,4 @@
-"""Starts one cluster of 32 simulated nodes for the tests of scale, with our CRD."""
+"""Provides one cluster of 32 simulated nodes with our CRD, for the whole session."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +18,7 @@ CRD = ROOT / "crds/stablediffusionbenchmarks.yaml"
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Build what is missing before the first test, whose time limit a build would break."""
+    """Builds what is missing before the first test, whose timeout a build would exceed."""
     if not session.config.option.collectonly and any("plane" in _fixtures(item) for item in session.items):
         build_played_cluster()
 
@@ -29,7 +29,7 @@ def _fixtures(item: pytest.Item) -> tuple[str, ...]:
 
 @pytest.fixture(scope="session")
 def plane() -> Iterator[ControlPlane]:
-    """The control plane of the played cluster."""
+    """The control plane of the simulated cluster."""
     with PlayedCluster(STAGES) as cluster:
         cluster.plane.kubectl("apply", "-f", CRD)
         served = ("sdbench.dev/v1alpha1", "stablediffusionbenchmarks")
@@ -45,7 +45,7 @@ def home(plane: ControlPlane) -> str:
 
 @pytest.fixture(scope="session")
 def operator(plane: ControlPlane, home: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorProcess]:
-    """An operator of the whole cluster, with the rights that the chart gives it."""
+    """An operator of the whole cluster, with the rights that the chart grants."""
     log = tmp_path_factory.mktemp("operator") / "log"
     with OperatorProcess(account(plane, home, everywhere=True), None, log) as operator:
         yield operator
@@ -54,5 +54,5 @@ def operator(plane: ControlPlane, home: str, tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture
 def namespace(plane: ControlPlane) -> str:
-    """A namespace of the test's own, in which pods can be made."""
+    """The test's own namespace, in which pods can be created."""
     return made_namespace(plane)

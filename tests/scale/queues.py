@@ -1,4 +1,4 @@
-"""Defines Kueue's objects: a flavor of devices, a queue with a quota, and priorities."""
+"""Builds Kueue's objects: a flavor of devices, a queue with a quota, and the priority classes."""
 
 import json
 from typing import Any
@@ -10,19 +10,19 @@ from harness.polling import until
 from testkit.operators.operator_process import apply, condition, read
 
 FLAVOR = "a100"
-PRIORITIES = {"patient": 10, "urgent": 1_000}
-"""Names of PriorityClasses."""
+PRIORITIES = {"normal": 10, "urgent": 1_000}
+"""PriorityClass → value."""
 
 
 def make_priorities(plane: ControlPlane) -> None:
-    """The PriorityClasses: Kueue goes by those of pods, like the scheduler."""
+    """Creates the PriorityClasses, which Kueue uses like the scheduler."""
     for name, value in PRIORITIES.items():
         kind = {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": name}}
         apply(plane, kind | {"value": value})
 
 
 def make_queue(plane: ControlPlane, namespace: str, devices: int) -> str:
-    """A queue of the namespace that has so many devices, and takes them from whom is less urgent. Gives its name."""
+    """Creates a queue with this many devices, in which higher priorities preempt lower ones; returns its name."""
     apply(plane, _kueue("ResourceFlavor", {"name": FLAVOR}))
     apply(plane, _kueue("ClusterQueue", {"name": namespace}, _quota(devices)))
     apply(plane, _kueue("LocalQueue", {"name": "devices", "namespace": namespace}, {"clusterQueue": namespace}))
@@ -36,12 +36,12 @@ def make_queue(plane: ControlPlane, namespace: str, devices: int) -> str:
 
 
 def drain(plane: ControlPlane, namespace: str) -> None:
-    """Let the namespace's queue admit nothing and take back what it has admitted."""
+    """Makes the namespace's queue admit nothing and evict what it has admitted."""
     _stop(plane, namespace, "HoldAndDrain")
 
 
 def open_again(plane: ControlPlane, namespace: str) -> None:
-    """Let the namespace's queue admit again."""
+    """Makes the namespace's queue admit again."""
     _stop(plane, namespace, "None")
 
 

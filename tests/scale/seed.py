@@ -1,4 +1,4 @@
-"""Holds the cells of the published table that this project starts from."""
+"""Holds the project's reference table, its cells as they are printed there."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -9,7 +9,7 @@ PRICE = Decimal(2)
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table."""
+    """A row of the table."""
 
     devices: int
     rate: Decimal

@@ -1,4 +1,4 @@
-"""Tests a Benchmark with a queue: admitted, kept waiting, given up, and preempted.
+"""Tests a Benchmark under Kueue: admitted, kept waiting, timed out, and preempted.
 
 Kueue is real and owns `suspend`; the operator may not write to a job at all.
 """
@@ -26,8 +26,8 @@ def queue(plane: ControlPlane, namespace: str) -> str:
     return make_queue(plane, namespace, devices=8)
 
 
-def queued(name: str, queue: str, priority: str = "patient", **spec: Any) -> dict[str, Any]:
-    """A question for one Attempt on eight devices, to be asked in the queue."""
+def queued(name: str, queue: str, priority: str = "normal", **spec: Any) -> dict[str, Any]:
+    """A Benchmark with one Attempt on eight devices, for the queue."""
     scheduling = {"queueName": queue, "priorityClassName": priority}
     return example(name, devices=EIGHT, gate=None, scheduling=scheduling, **spec)
 
@@ -40,7 +40,7 @@ def test_the_operator_may_not_write_to_a_job(plane: ControlPlane, home: str, nam
         assert plane.kubectl(*asked, check=False).strip() == "no"
 
 
-def test_one_is_measured_while_one_waits_and_one_is_given_up(
+def test_one_is_measured_while_one_waits_and_one_times_out(
     plane: ControlPlane, namespace: str, operator: OperatorProcess, queue: str
 ) -> None:
     first, second, hasty = (Asked(plane, namespace, name, operator) for name in ("first", "second", "hasty"))
@@ -51,7 +51,7 @@ def test_one_is_measured_while_one_waits_and_one_is_given_up(
         ask(plane, namespace, queued("hasty", queue, limits={"queuedSeconds": 10}))
         waits = second.wait_for_row(0, "to wait", lambda row: "queue devices" in row["message"])
         given_up = hasty.wait_for("Failed")
-        assert_waiting_is_no_run_time(second)
+        assert_waiting_costs_no_device_time(second)
         answers.let_go(Try("first", 0))
         measured, later = first.wait_for("CleanedUp"), second.wait_for("CleanedUp")
     assert_not_admitted(given_up["trials"][0])
@@ -61,12 +61,12 @@ def test_one_is_measured_while_one_waits_and_one_is_given_up(
         ("Succeeded", 1, 0),
     ]
     assert_it_waited_for_the_other(measured["trials"][0], later)
-    assert not [name for name in answers.born() if name.startswith("hasty")]
+    assert not [name for name in answers.created() if name.startswith("hasty")]
     for asked in (first, second, hasty):
         asked.wait_until_nothing_is_left()
 
 
-def assert_waiting_is_no_run_time(asked: Asked) -> None:
+def assert_waiting_costs_no_device_time(asked: Asked) -> None:
     status = asked.status()
     (row,) = status["trials"]
     assert "scheduledAt" not in row
@@ -83,7 +83,7 @@ def assert_not_admitted(row: Row) -> None:
 
 
 def assert_it_waited_for_the_other(other: Row, status: dict[str, Any]) -> None:
-    """Scheduled after the other was measured, and only from then on does it cost anything."""
+    """Checks that the Trial was scheduled after the other was measured, and costs device time only from then on."""
     (row,) = status["trials"]
     queued_at, scheduled, released = (moment(row[key]) for key in ("queuedAt", "scheduledAt", "releasedAt"))
     assert queued_at < moment(other["measuredAt"]) <= scheduled
@@ -94,20 +94,20 @@ def moment(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-def test_one_that_is_preempted_is_void_uncounted_and_measured_when_it_is_admitted_again(
+def test_a_preempted_attempt_is_void_and_not_counted_and_the_next_is_measured(
     plane: ControlPlane, namespace: str, operator: OperatorProcess, queue: str
 ) -> None:
-    patient, urgent = (Asked(plane, namespace, name, operator) for name in ("patient", "urgent"))
-    with Answers(plane.kubeconfig, namespace, seed.RATES, {Try("patient", 0), Try("urgent", 0)}) as answers:
-        ask(plane, namespace, queued("patient", queue))
-        before = patient.wait_for_row(0, "to run", lambda row: row["phase"] == "Running")
+    ordinary, urgent = (Asked(plane, namespace, name, operator) for name in ("ordinary", "urgent"))
+    with Answers(plane.kubeconfig, namespace, seed.RATES, {Try("ordinary", 0), Try("urgent", 0)}) as answers:
+        ask(plane, namespace, queued("ordinary", queue))
+        before = ordinary.wait_for_row(0, "to run", lambda row: row["phase"] == "Running")
         ask(plane, namespace, queued("urgent", queue, "urgent"))
-        void = patient.wait_for_row(0, "to be preempted", lambda row: row.get("reason") == "Preempted")
+        void = ordinary.wait_for_row(0, "to be preempted", lambda row: row.get("reason") == "Preempted")
         urgent.wait_for_row(0, "to run", lambda row: row["phase"] == "Running")
-        again = patient.wait_for_row(0, "to wait again", lambda row: row["attempt"] == 2 and row["message"])
-        assert {name.rsplit("-master-0")[0] for name in patient.names("pods")} == {urgent.row(0)["job"]}
+        again = ordinary.wait_for_row(0, "to wait again", lambda row: row["attempt"] == 2 and row["message"])
+        assert {name.rsplit("-master-0")[0] for name in ordinary.names("pods")} == {urgent.row(0)["job"]}
         answers.let_go(Try("urgent", 0))
-        measured, later = urgent.wait_for("CleanedUp"), patient.wait_for("CleanedUp")
+        measured, later = urgent.wait_for("CleanedUp"), ordinary.wait_for("CleanedUp")
     assert (void["failures"], "measurement" in void) == (0, False)
     assert "queue devices" in again["message"]
     assert [(row["phase"], row["attempt"], row["failures"]) for row in measured["trials"] + later["trials"]] == [
@@ -115,14 +115,14 @@ def test_one_that_is_preempted_is_void_uncounted_and_measured_when_it_is_admitte
         ("Succeeded", 2, 0),
     ]
     assert before["jobUID"] != later["trials"][0]["jobUID"]
-    assert set(patient.warnings()) == {"Preempted"}
+    assert set(ordinary.warnings()) == {"Preempted"}
     assert urgent.warnings() == {}
     assert_the_first_was_gone_before_the_second(answers, before["job"], later["trials"][0]["job"])
-    for asked in (patient, urgent):
+    for asked in (ordinary, urgent):
         asked.wait_until_nothing_is_left()
 
 
-def test_one_whose_queue_is_drained_starts_anew_when_the_queue_is_open_again(
+def test_an_attempt_whose_queue_is_drained_is_restarted_when_the_queue_opens_again(
     plane: ControlPlane, namespace: str, operator: OperatorProcess, queue: str
 ) -> None:
     asked = Asked(plane, namespace, "drained", operator)
@@ -142,6 +142,6 @@ def test_one_whose_queue_is_drained_starts_anew_when_the_queue_is_open_again(
 
 
 def assert_the_first_was_gone_before_the_second(answers: Answers, first: str, second: str) -> None:
-    """The void Attempt's devices were free before the Trial was tried again."""
+    """Checks that the void Attempt's devices were free before the next Attempt."""
     gone, come = ("DELETED", f"{first}-master-0"), ("ADDED", f"{second}-master-0")
     assert answers.history.index(gone) < answers.history.index(come)

@@ -1,6 +1,6 @@
-"""Tests an Attempt of which a pod is taken off its node, by the eviction API or by the scheduler.
+"""Tests an Attempt whose pod is taken off its node, by the eviction API or by the scheduler.
 
-Both are real: an Eviction as `kubectl drain` posts it, and a pod of a higher PriorityClass that finds no other place.
+Both are real: an Eviction like that of `kubectl drain`, and a pod of a higher PriorityClass that fits nowhere else.
 """
 
 import json
@@ -28,20 +28,20 @@ SPEC: dict[str, Any] = {
 
 
 class Taken(NamedTuple):
-    """What is known of an Attempt whose worker was taken away."""
+    """What was observed of an Attempt whose worker was taken off its node."""
 
     worker: str
     node: str
     void: Row
     """The Trial's row when its first Attempt had ended."""
     status: dict[str, Any]
-    """Of the Benchmark at its end."""
-    told: str
-    """What the Event says of the first Attempt's end."""
+    """The Benchmark's status at its end."""
+    message: str
+    """The message of the Event about the first Attempt's end."""
 
 
 def evicted(plane: ControlPlane, namespace: str, worker: str, _: str) -> None:
-    """The Eviction that a drain posts."""
+    """Posts the Eviction that a drain posts."""
     about = {"name": worker, "namespace": namespace}
     path = f"/api/v1/namespaces/{namespace}/pods/{worker}/eviction"
     eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": about}
@@ -49,7 +49,7 @@ def evicted(plane: ControlPlane, namespace: str, worker: str, _: str) -> None:
 
 
 def preempted(plane: ControlPlane, namespace: str, _: str, node: str) -> None:
-    """By a pod of a higher priority that wants all devices of the worker's node."""
+    """Creates a pod of a higher priority that requests all devices of the worker's node."""
     make_priorities(plane)
     devices = {DEVICE: str(DEVICES_PER_NODE)}
     container = {"name": "wants", "image": "x", "resources": {"requests": devices, "limits": devices}}
@@ -64,13 +64,13 @@ URGENT = "urgent"
 
 @pytest.fixture
 def asked(plane: ControlPlane, namespace: str, operator: OperatorProcess) -> Iterator[Asked]:
-    """A question for two pods."""
+    """A Benchmark with two pods."""
     yield Asked(plane, namespace, "taken", operator)
     plane.kubectl("delete", "pod", URGENT, "-n", namespace, "--ignore-not-found")
 
 
 def taken(asked: Asked, take: Any, reason: str) -> Taken:
-    """Ask, take a worker away in the middle of the run, and wait for the answer."""
+    """Creates a Benchmark, takes a worker off its node in the middle of the run, and waits for the end."""
     plane, first = asked.plane, Try(asked.name, 0)
     with Answers(plane.kubeconfig, asked.namespace, seed.RATES, {first}) as answers:
         ask(plane, asked.namespace, example(asked.name, **SPEC))
@@ -82,9 +82,9 @@ def taken(asked: Asked, take: Any, reason: str) -> Taken:
         void = asked.wait_for_row(0, f"to be {reason}", lambda row: row.get("reason") == reason)
         status = asked.wait_for("CleanedUp")
     assert_each_pod_was_gone_before_the_next_attempt(answers, row["job"], status["trials"][0]["job"])
-    (told,) = asked.warnings().items()
-    assert told[0] == reason
-    return Taken(name, node, void, status, told[1])
+    ((warning, text),) = asked.warnings().items()
+    assert warning == reason
+    return Taken(name, node, void, status, text)
 
 
 def assert_each_pod_was_gone_before_the_next_attempt(answers: Answers, first: str, second: str) -> None:
@@ -92,27 +92,27 @@ def assert_each_pod_was_gone_before_the_next_attempt(answers: Answers, first: st
     gone = [("DELETED", f"{first}-{role}-0") for role in ("master", "worker")]
     come = [("ADDED", f"{second}-{role}-0") for role in ("master", "worker")]
     assert max(map(answers.history.index, gone)) < min(map(answers.history.index, come))
-    assert sorted(answers.born()) == sorted(name for _, name in gone + come)
+    assert sorted(answers.created()) == sorted(name for _, name in gone + come)
 
 
 def assert_void_and_answered(found: Taken, failures: int) -> None:
-    """Nothing of the first Attempt counts; the second's rate is the Trial's."""
+    """Checks that the first Attempt does not count, and that the second one's rate is the Trial's."""
     (row,), (point,) = found.status["trials"], found.status["points"]
     assert (found.void["attempt"], found.void["failures"], "measurement" in found.void) == (1, failures, False)
     assert (row["phase"], row["attempt"], row["failures"]) == ("Succeeded", 2, failures)
     assert (point["repeats"], float(point["imagesPerSecond"])) == (1, seed.RATES[DEVICES])
 
 
-def test_a_pod_that_is_evicted_ends_its_attempt_which_counts_against_the_retries(asked: Asked) -> None:
+def test_an_evicted_pod_ends_its_attempt_which_counts_against_the_retries(asked: Asked) -> None:
     found = taken(asked, evicted, "Evicted")
-    assert f"Pod {found.worker} was taken off node {found.node} (EvictionByEvictionAPI)" in found.told
+    assert f"Pod {found.worker} was taken off node {found.node} (EvictionByEvictionAPI)" in found.message
     assert_void_and_answered(found, failures=1)
     asked.wait_until_nothing_is_left()
 
 
-def test_a_pod_that_the_scheduler_preempts_ends_its_attempt_which_does_not_count(asked: Asked) -> None:
+def test_a_pod_preempted_by_the_scheduler_ends_its_attempt_which_does_not_count(asked: Asked) -> None:
     found = taken(asked, preempted, "Preempted")
-    assert f"Pod {found.worker} was taken off node {found.node} (PreemptionByScheduler)" in found.told
+    assert f"Pod {found.worker} was taken off node {found.node} (PreemptionByScheduler)" in found.message
     assert_void_and_answered(found, failures=0)
     urgent = read(asked.plane, asked.namespace, "pod", URGENT)
     assert urgent["spec"]["nodeName"] == found.node

@@ -1,11 +1,9 @@
-"""Tests that a cluster of 256 devices answers with the published table, whatever happens meanwhile.
+"""Tests that a cluster of 256 devices reproduces the project's reference table, whatever happens meanwhile.
 
-Rates, efficiency and their order are the product's own. Of days, device-hours and cost the table's cells are rounded
-by rules of its own (whole hours first, cost to thousands; see sdbench.core.measure.projection), and the product shows
-what exact arithmetic gives: 258.84 days where the table says 258.83. So each of these cells is held against three
-things:
-exact arithmetic in status and report, the table by its own rounding from the rate in the status, and the table as it
-is, from which no cell may differ by more than that rounding can.
+Rates and efficiencies must equal the table's. The table rounds days, device-hours and cost by rules of its own (whole
+hours first, cost to thousands; see sdbench.core.measure.projection), while the product computes exactly: 258.84 days
+where the table says 258.83. So the tests make three comparisons of these cells: status and report with exact
+arithmetic, the product's `--seed-rounding` with the table, and the status with the table up to its rounding.
 """
 
 import json
@@ -22,7 +20,7 @@ from harness.node.kwok import PLAYED, ready
 from harness.polling import until
 from scale import seed
 from scale.answers import Answers, Try
-from scale.asked import EXAMPLE, SECONDS, Asked, ask, example, told
+from scale.asked import EXAMPLE, SECONDS, Asked, ask, example, printed
 from testkit.operators.operator_process import OperatorProcess
 
 SECONDS_PER_HOUR = 3_600
@@ -31,19 +29,19 @@ HALF_AN_HOUR = Fraction(1, 2)
 DISTURBED = "a100-disturbed"
 
 WAITS = Try(DISTURBED, 5)
-"""The first Trial on all devices: with a node cordoned, one of its pods finds no place."""
+"""The first Trial on all devices: while a node is cordoned, one of its pods cannot be scheduled."""
 
 STALLS = Try(DISTURBED, 8)
-"""An Attempt on 32 devices that the stage `worker-stalls` picks by its labels; its peers run on, without it."""
+"""An Attempt on 32 devices that the stage `worker-stalls` selects by its labels; the other pods keep running."""
 
 LOSES_NODE = Try(DISTURBED, 10)
 """An Attempt on 128 devices that runs until a node dies."""
 
 OUT_OF_SERVICE = "node.kubernetes.io/out-of-service=nodeshutdown:NoExecute"
-"""What a person says of a dead node, so that its devices count as free: the status names this command."""
+"""The taint with which a user declares a node dead, so that its devices count as free; the status suggests it."""
 
 
-def test_the_question_of_the_table_is_answered_with_the_table(
+def test_the_benchmark_of_the_table_reproduces_the_table(
     plane: ControlPlane, namespace: str, operator: OperatorProcess
 ) -> None:
     asked = Asked(plane, namespace, "a100-scaling", operator)
@@ -52,14 +50,14 @@ def test_the_question_of_the_table_is_answered_with_the_table(
         status = asked.wait_for("CleanedUp")
     assert (status["phase"], status["summary"]["verdict"]) == ("Succeeded", "Pass")
     assert [(row["phase"], row["attempt"]) for row in status["trials"]] == [("Succeeded", 1)] * 6
-    assert len(answers.born()) == sum(row.devices // 8 for row in seed.TABLE)
+    assert len(answers.created()) == sum(row.devices // 8 for row in seed.TABLE)
     asked.wait_until_nothing_is_left()
     assert_the_points_are_the_table(status["points"])
     assert_the_report_is_the_table(asked)
     assert_the_rounding_of_the_table_gives_its_cells(plane, status["points"])
 
 
-def test_three_repeats_give_the_same_table_though_an_attempt_fails_a_node_dies_and_a_pod_finds_no_place(
+def test_three_repeats_reproduce_the_table_though_an_attempt_fails_a_node_dies_and_a_pod_is_unschedulable(
     plane: ControlPlane, namespace: str, operator: OperatorProcess
 ) -> None:
     asked = Asked(plane, namespace, DISTURBED, operator)
@@ -75,7 +73,7 @@ def test_three_repeats_give_the_same_table_though_an_attempt_fails_a_node_dies_a
     tries = {row["trial"]: (row["attempt"], row["failures"]) for row in status["trials"]}
     assert tries == dict.fromkeys(range(18), (1, 0)) | {STALLS.trial: (2, 1), LOSES_NODE.trial: (2, 1)}
     assert {row["phase"] for row in status["trials"]} == {"Succeeded"}
-    assert_the_culprits_are_named(asked, victim)
+    assert_the_root_causes_are_named(asked, victim)
     assert_nothing_was_doubled(answers, status)
     assert_the_next_attempt_waited_for(victim, answers)
     assert_the_points_are_the_table(status["points"])
@@ -86,7 +84,7 @@ def test_three_repeats_give_the_same_table_though_an_attempt_fails_a_node_dies_a
 
 @contextmanager
 def cordoned(plane: ControlPlane, node: str) -> Iterator[None]:
-    """No further pod is put on this node until somebody allows it."""
+    """Cordons a node for the block or until it is uncordoned."""
     plane.kubectl("cordon", node)
     try:
         yield
@@ -95,7 +93,7 @@ def cordoned(plane: ControlPlane, node: str) -> Iterator[None]:
 
 
 def a_node_dies(asked: Asked, answers: Answers, one: Try) -> str:
-    """In the middle of an Attempt, and who looks after the cluster says so. It is back when its pod, given, is gone."""
+    """Kills a node in the middle of an Attempt, taints it as dead, and revives it once the returned pod is gone."""
     plane = asked.plane
     pods = until(lambda: all_running(answers, one), SECONDS, "all pods of the Attempt to run")
     victim, place = pods[3]["metadata"]["name"], pods[3]["spec"]["nodeName"]
@@ -109,7 +107,7 @@ def a_node_dies(asked: Asked, answers: Answers, one: Try) -> str:
 
 
 def all_running(answers: Answers, one: Try) -> list[dict[str, Any]] | None:
-    """The pods of an Attempt once all of them run."""
+    """The pods of an Attempt if all of them run, else None."""
     running = answers.running(one)
     return running if len(running) == pods_of(seed.TABLE[one.trial % len(seed.TABLE)].devices) else None
 
@@ -118,7 +116,7 @@ def pods_of(devices: int) -> int:
     return devices // DEVICES_PER_NODE
 
 
-def assert_the_culprits_are_named(asked: Asked, victim: str) -> None:
+def assert_the_root_causes_are_named(asked: Asked, victim: str) -> None:
     said = asked.warnings()
     assert set(said) == {"Stalled", "NodeLost"}
     assert f"Trial {STALLS.trial} (devices=32), attempt 1: " in said["Stalled"]
@@ -127,20 +125,20 @@ def assert_the_culprits_are_named(asked: Asked, victim: str) -> None:
 
 
 def assert_nothing_was_doubled(answers: Answers, status: dict[str, Any]) -> None:
-    """Each pod existed once, and as many as the Attempts have.
+    """Checks that each pod existed once, and that there were as many as the Attempts need.
 
-    But for those of the Attempt that lost a node: of a job that has just failed the training-operator may make pods
-    anew, from what it remembers, for a moment.
+    The Attempt that lost a node is excluded: for a moment, the training-operator may recreate pods of a job that has
+    just failed, from its stale cache.
     """
     rows = {row["trial"]: row for row in status["trials"]}
     spared = f"{rows[LOSES_NODE.trial]['job'].removesuffix('-2')}-1-"
-    born = [name for name in answers.born() if not name.startswith(spared)]
+    created = [name for name in answers.created() if not name.startswith(spared)]
     expected = sum(pods_of(row["devices"]) * row["attempt"] for row in rows.values())
-    assert len(born) == len(set(born)) == expected - pods_of(rows[LOSES_NODE.trial]["devices"])
+    assert len(created) == len(set(created)) == expected - pods_of(rows[LOSES_NODE.trial]["devices"])
 
 
 def assert_the_next_attempt_waited_for(victim: str, answers: Answers) -> None:
-    """The devices of the dead node counted as held until its pod was gone."""
+    """Checks that the dead node's devices counted as held until its pod was gone."""
     following = re.sub(r"-1-(master|worker)-\d+$", "-2-", victim)
     after = next(index for index, (_, name) in enumerate(answers.history) if name.startswith(following))
     assert answers.history.index(("DELETED", victim)) < after
@@ -163,12 +161,12 @@ def assert_the_points_are_the_table(points: list[dict[str, Any]]) -> None:
 
 
 def assert_is(text: str, exact: Fraction) -> None:
-    """A decimal of the status is exact but for its sixth decimal."""
+    """Checks that a number of the status equals the exact value, rounded to six decimals."""
     assert abs(Fraction(text) - exact) <= Fraction(5, 10**7), (text, float(exact))
 
 
 def assert_differs_by_rounding_only(point: dict[str, Any], row: seed.Row) -> None:
-    """No cell of the table is further away than its rounding explains: half an hour, then half of the last digit."""
+    """Checks that cells differ by no more than the table's rounding: half an hour, then half of the last digit."""
     days, hours, cost = (abs(Fraction(point[key]) - Fraction(value)) for key, value in _cells(row))
     assert days <= HALF_AN_HOUR / 24 + Fraction(5, 1_000)
     assert hours <= 1
@@ -181,8 +179,8 @@ def _cells(row: seed.Row) -> tuple[tuple[str, Decimal], ...]:
 
 
 def assert_the_report_is_the_table(asked: Asked, spread: str = "") -> None:
-    """Row by row and cell by cell, to the digits that it shows; with repeats it shows how far they are spread."""
-    shown = told(asked.plane, "report", asked.name, "-n", asked.namespace)
+    """Checks every cell of the report, to its displayed digits; with repeats it also shows their spread."""
+    shown = printed(asked.plane, "report", asked.name, "-n", asked.namespace)
     lines = [re.split(r"\s{2,}", line.strip()) for line in shown.splitlines()]
     heading = next(index for index, line in enumerate(lines) if line[0] == "Devices")
     body = [line for line in lines[heading + 1 :] if line[0].isdigit()]
@@ -200,9 +198,9 @@ def assert_the_report_is_the_table(asked: Asked, spread: str = "") -> None:
 
 
 def assert_the_rounding_of_the_table_gives_its_cells(plane: ControlPlane, points: list[dict[str, Any]]) -> None:
-    """`sdbench project --seed-rounding` of the status' rates: every cell of the table, as it is printed there."""
+    """Checks that `sdbench project --seed-rounding` turns the status' rates into every cell of the table."""
     for point, row in zip(points, seed.TABLE, strict=True):
         given = ("--devices", str(point["devices"]), "--images-per-second", point["imagesPerSecond"])
         asked = ("--images", str(seed.IMAGES), "--price", str(seed.PRICE), "--seed-rounding", "--format", "json")
-        made = json.loads(told(plane, "project", *given, *asked))
+        made = json.loads(printed(plane, "project", *given, *asked))
         assert {key: Decimal(value) for key, value in made.items()} == dict(_cells(row))

@@ -1,4 +1,4 @@
-"""Runs the security scanner once over Dockerfiles, the rendered chart and training pods."""
+"""Runs the scanner once over the Dockerfiles, the rendered chart and training pods."""
 
 import json
 import os
@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "tests" / "unit" / "controller" / "golden"
 SERVED = ("monitoring.coreos.com/v1", "kueue.x-k8s.io/v1beta1", "kueue.x-k8s.io/v1beta2")
 KINDS = ("PodMonitor", "ServiceMonitor", "PrometheusRule", "LocalQueue", "ClusterQueue", "ResourceFlavor")
-"""What a cluster with everything serves; parts of the chart are refused without."""
+"""Optional API kinds that the rendered cluster serves; parts of the chart refuse to render without them."""
 
 Manifest = dict[str, Any]
 PLANTED: Manifest = {
@@ -34,7 +34,7 @@ PLANTED: Manifest = {
 
 @dataclass(frozen=True)
 class Finding:
-    """A rule and the object that keeps or breaks it."""
+    """A rule and an object that passes or fails it."""
 
     check: str
     name: str
@@ -43,15 +43,15 @@ class Finding:
 
 @dataclass(frozen=True)
 class Scan:
-    """Every rule that was kept or broken."""
+    """Every finding: passed (`kept`) or failed (`broken`)."""
 
     kept: frozenset[Finding]
     broken: frozenset[Finding]
 
 
 def scan(folder: Path) -> Scan:
-    """What the scanner finds in everything that we have, laid out in this folder."""
-    # Apart, because to the scanner a NetworkPolicy is everybody's, whatever the namespaces.
+    """Writes all inputs to the folder and scans them."""
+    # Objects with NetworkPolicies go to a folder of their own: the scanner applies a policy to all namespaces.
     opened, closed = folder / "open", folder / "closed"
     shutil.copytree(ROOT / "docker", opened / "docker")
     closed.mkdir()
@@ -66,7 +66,7 @@ def scan(folder: Path) -> Scan:
 
 
 def training_pods() -> list[Manifest]:
-    """The pods of the golden jobs, as the training-operator makes them."""
+    """The pods of the golden jobs, as the training-operator creates them."""
     jobs = {path.stem: yaml.safe_load(path.read_text()) for path in GOLDEN.glob("*.yaml")}
     return [
         {
@@ -90,7 +90,7 @@ def _write(path: Path, objects: Iterable[Manifest]) -> None:
 
 
 def _run(*folders: Path) -> str:
-    """The scanner's report on each folder as JSON. It asks nobody in the network, and what it finds is no failure."""
+    """The scanner's reports as JSON. It uses no network, and findings do not change its exit code."""
     options = ("--framework", "kubernetes", "dockerfile", "--output", "json", "--skip-download", "--soft-fail")
     filled = [f"--directory={folder}" for folder in folders if any(folder.iterdir())]
     command = [str(program("checks", "checkov")), *filled, *options]

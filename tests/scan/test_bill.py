@@ -1,4 +1,4 @@
-"""Tests that the bill of materials lists what an image holds, with versions and hashes."""
+"""Tests that the bill of materials lists an image's packages with versions and hashes."""
 
 import re
 

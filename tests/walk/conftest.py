@@ -1,4 +1,4 @@
-"""Starts the control plane of the API tests for the walk."""
+"""Provides the control plane of the API tests to the schema walk."""
 
 from api.conftest import control_plane, pytest_collection_finish
 

@@ -1,6 +1,6 @@
-"""Tests that a change of any field changes what is run or said, with a real operator.
+"""Tests that every field of a spec changes what a real operator runs or reports.
 
-Jobs show most fields as soon as they are created; the others are played to their end; the rest has a word why not.
+Most fields show in the jobs as soon as these are created; others show at the end. UNSEEN has a reason for the rest.
 """
 
 from collections.abc import Iterable
@@ -23,22 +23,22 @@ pytest_plugins = ["testkit.server.places", "testkit.schema.walks"]
 
 SECONDS = 180
 UNSEEN = {
-    "spec.limits.queuedSeconds": "a bound that is not reached",
-    "spec.limits.teardownSeconds": "a bound that is not reached",
-    "spec.limits.gangSeconds": "a bound that is not reached",
-    "spec.limits.deviceHours": "a bound that is not reached",
-    "spec.limits.cost": "a bound that is not reached",
+    "spec.limits.queuedSeconds": "a limit that is not reached",
+    "spec.limits.teardownSeconds": "a limit that is not reached",
+    "spec.limits.gangSeconds": "a limit that is not reached",
+    "spec.limits.deviceHours": "a limit that is not reached",
+    "spec.limits.cost": "a limit that is not reached",
     "spec.retention.failedSeconds": "only a failed Attempt's job is kept",
     "spec.ttlSecondsAfterFinished": "counts from the end",
-    "spec.projection.stages[0].imageSize": "its seed says the rate of that stage, at whatever size",
-    "spec.repeats.targetCoefficientOfVariation": "the played repeats are all equal, and so tight enough for any",
+    "spec.projection.stages[0].imageSize": "its seed gives the stage's rate, whatever its size",
+    "spec.repeats.targetCoefficientOfVariation": "the scripted repeats are all equal, and so converged at any value",
 }
-"""Fields that need not show, each with a word why."""
+"""Fields that need not show → why."""
 
 
 @dataclass
 class Walk:
-    """What became of the seeds and of each change."""
+    """The Outcome of each seed and of each change."""
 
     seeds: dict[int, Outcome] = field(default_factory=dict)
     changes: dict[str, tuple[int, Outcome]] = field(default_factory=dict)
@@ -49,8 +49,8 @@ class Walk:
 
 
 @pytest.fixture(scope="module")
-def begun(plane: ControlPlane, operating: Path, changes: dict[str, Change]) -> Walk:
-    """Every change and every seed, once all their jobs were created; nothing runs."""
+def started(plane: ControlPlane, operating: Path, changes: dict[str, Change]) -> Walk:
+    """The Walk once all jobs of all changes and seeds are created; none of them runs."""
     asking = Asking(plane.kubeconfig, made_namespace(plane))
     _ask(asking, changes.values())
 
@@ -59,16 +59,16 @@ def begun(plane: ControlPlane, operating: Path, changes: dict[str, Change]) -> W
         done = all(settled(one, jobs.get(one["metadata"]["name"], ())) for one in benchmarks)
         return _walk(benchmarks, jobs, changes) if done else None
 
-    walk = until(all_settled, SECONDS, "every question to be looked at")
+    walk = until(all_settled, SECONDS, "every Benchmark to be observed")
     asking.delete_benchmarks()
     return walk
 
 
 @pytest.fixture(scope="module")
-def over(plane: ControlPlane, operating: Path, changes: dict[str, Change], begun: Walk) -> Walk:
-    """What is not seen at the beginning, played to its end."""
+def over(plane: ControlPlane, operating: Path, changes: dict[str, Change], started: Walk) -> Walk:
+    """The Walk of the changes that do not show at the start, at the end of their runs."""
     asking = Asking(plane.kubeconfig, made_namespace(plane))
-    rest = {name: change for name, change in changes.items() if not begun.shows(change.place) and name not in UNSEEN}
+    rest = {name: change for name, change in changes.items() if not started.shows(change.place) and name not in UNSEEN}
     with Player(plane.kubeconfig, asking.namespace):
         _ask(asking, rest.values())
 
@@ -76,7 +76,7 @@ def over(plane: ControlPlane, operating: Path, changes: dict[str, Change], begun
             benchmarks, _ = seen(asking)
             return benchmarks if all(map(ended, benchmarks)) else None
 
-        return _walk(until(all_ended, SECONDS, "every question to end"), {}, rest)
+        return _walk(until(all_ended, SECONDS, "every Benchmark to end"), {}, rest)
 
 
 def _ask(asking: Asking, changes: Iterable[Change]) -> None:
@@ -93,16 +93,16 @@ def _walk(benchmarks: list[dict[str, Any]], jobs: dict[str, list[dict[str, Any]]
 
 
 @pytest.mark.parametrize("place", FIELDS, ids=lambda place: place.name)
-def test_a_change_comes_to_a_clear_state(begun: Walk, place: Place) -> None:
-    _, found = begun.changes[place.name]
+def test_a_change_is_accepted_or_refused_with_a_reason(started: Walk, place: Place) -> None:
+    _, found = started.changes[place.name]
     status, reason = found.condition_reasons["Accepted"]
     assert status in ("True", "False")
     assert reason
 
 
 @pytest.mark.parametrize("place", FIELDS, ids=lambda place: place.name)
-def test_a_change_shows_in_the_job_or_in_the_answer(begun: Walk, over: Walk, place: Place) -> None:
+def test_a_change_shows_in_the_jobs_or_in_the_status(started: Walk, over: Walk, place: Place) -> None:
     if place.name in UNSEEN:
-        assert not begun.shows(place), "it shows: take it from the list"
+        assert not started.shows(place), "it shows: remove it from UNSEEN"
     else:
-        assert begun.shows(place) or over.shows(place)
+        assert started.shows(place) or over.shows(place)

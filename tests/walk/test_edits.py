@@ -1,4 +1,4 @@
-"""Tests which fields of a stored question may be edited."""
+"""Tests that only limits and switches of a stored Benchmark can be edited."""
 
 import pytest
 
@@ -16,14 +16,14 @@ IMMUTABLE = [place for place in FIELDS if place not in EDITABLE]
 
 @pytest.fixture(scope="module")
 def stored_seeds(asking: Asking) -> dict[int, Document]:
-    """The seeds as they are stored, where nobody operates."""
+    """The seeds as they are stored, in a namespace without an operator."""
     documents = enumerate(small_seeds())
     made = {number: one | {"metadata": {"name": f"stored-{number}"}} for number, one in documents}
     return {number: asking.create(document, dry=False).document for number, document in made.items()}
 
 
 @pytest.mark.parametrize("place", IMMUTABLE, ids=lambda place: place.name)
-def test_an_edit_of_the_question_itself_is_forbidden(
+def test_an_edit_of_an_immutable_field_is_forbidden(
     asking: Asking, changes: dict[str, Change], stored_seeds: dict[int, Document], place: Place
 ) -> None:
     change = changes[place.name]
@@ -35,7 +35,7 @@ def test_an_edit_of_the_question_itself_is_forbidden(
 
 
 @pytest.mark.parametrize("place", EDITABLE, ids=lambda place: place.name)
-def test_an_edit_of_what_may_change_is_taken(
+def test_an_edit_of_a_mutable_field_is_accepted(
     asking: Asking, changes: dict[str, Change], stored_seeds: dict[int, Document], place: Place
 ) -> None:
     change = changes[place.name]
@@ -44,19 +44,19 @@ def test_an_edit_of_what_may_change_is_taken(
     assert answer.taken, answer.message
 
 
-def test_a_status_that_an_author_writes_is_not_stored(asking: Asking) -> None:
+def test_a_status_written_by_a_user_is_not_stored(asking: Asking) -> None:
     claimed = question("claimed") | {"status": {"phase": "Succeeded", "observedGeneration": 1}}
     assert asking.create(claimed).document["status"] == {"phase": "Pending", "observedGeneration": -1}
 
 
-def test_a_field_that_the_status_does_not_have_is_not_stored(asking: Asking) -> None:
+def test_an_unknown_field_of_the_status_is_not_stored(asking: Asking) -> None:
     stored = asking.create(question("pruned"), dry=False).document
     answer = asking.replace_status("pruned", stored | {"status": {"phase": "Running", "walkedOffTheSchema": 1}})
     assert answer.taken or 'unknown field "status.walkedOffTheSchema"' in answer.message
     assert "walkedOffTheSchema" not in asking.read("pruned")["status"]
 
 
-def test_where_a_client_does_not_ask_for_strictness_unknown_fields_are_dropped(asking: Asking) -> None:
+def test_unknown_fields_are_dropped_without_strict_validation(asking: Asking) -> None:
     answer = asking.create(question("lenient", walkedOffTheSchema=1), strict=False)
     assert answer.taken
     assert "walkedOffTheSchema" not in answer.document["spec"]

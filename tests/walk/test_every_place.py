@@ -1,6 +1,6 @@
-"""Tests that every change of a question is refused with the name of its field, or can be asked.
+"""Tests that every change of a spec is refused with its field's name, or can be run.
 
-A walk over the schema of the CRD after Acto (SOSP '23): it knows no field, so a new one is walked as it is.
+It walks the CRD's schema as Acto does (SOSP '23). It names no field, so a new one is covered without a change here.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ pytest_plugins = ["testkit.server.places", "testkit.schema.walks"]
 
 
 def first_of_their_kind() -> Iterator[tuple[Place, bool]]:
-    """Each place, and whether no place before takes just the same: only there every awkward text is tried."""
+    """Each place, and whether it is the first with its schema: only there all awkward texts are tried."""
     seen: set[str] = set()
     for place in PLACES:
         kind = repr({key: value for key, value in place.schema.items() if key not in ("default", "description")})
@@ -28,7 +28,7 @@ WALK = [pytest.param(place, new, id=place.name) for place, new in first_of_their
 
 
 @pytest.mark.parametrize(("place", "thorough"), WALK)
-def test_each_change_is_refused_by_name_or_can_be_asked(
+def test_each_change_is_refused_by_name_or_can_be_run(
     asking: Asking, bases: Bases, consequences: Consequences, place: Place, thorough: bool
 ) -> None:
     base = bases.of(place)
@@ -40,11 +40,11 @@ def test_each_change_is_refused_by_name_or_can_be_asked(
         name: flaw for name, (mutation, answer) in answers.items() if (flaw := judged(mutation, answer, consequences))
     }
     assert flaws == {}
-    assert any(not answer.taken for _, answer in answers.values()), "nothing is refused"
+    assert any(not answer.taken for _, answer in answers.values()), "no change is refused"
 
 
 def judged(mutation: Mutation, answer: Answer, consequences: Consequences) -> str:
-    """What is wrong with an answer."""
+    """What is wrong with the answer to a mutation; empty if nothing."""
     if not answer.taken:
         return refusal_flaw(mutation, answer)
-    return "it is taken" if mutation.outside else consequences.flaw(answer)
+    return "it is accepted" if mutation.outside else consequences.flaw(answer)

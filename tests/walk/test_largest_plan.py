@@ -1,4 +1,4 @@
-"""Tests that the answer to the largest question can be stored: 512 Trials with the longest texts."""
+"""Tests that a real API server stores the largest status: 512 Trials with the longest messages."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -29,11 +29,11 @@ RATE = 12_345.678912345
 ETCD_BYTES = 1_572_864
 
 Leaves = Callable[[str, int], Report]
-"""What an Attempt of a name leaves, by the number of its Trial."""
+"""Maps an Attempt's name and its Trial's number to the Report that it leaves."""
 
 
 def largest_question() -> dict[str, Any]:
-    """As many Points as there may be Trials, with the longest labels, each too far from the projected training."""
+    """A Benchmark with as many Points as possible, the longest labels, and no projection for any of them."""
     rates = [f"0.{number:022d}" for number in range(1, 17)]
     sweep: dict[str, Any] = {"learningRate": rates, "seed": [2**31 - 1 - number for number in range(32)]}
     sweep |= {"captionDropout": ["0.1000000000000000000001"]}
@@ -43,17 +43,17 @@ def largest_question() -> dict[str, Any]:
 
 
 def usual(name: str, number: int) -> Report:
-    """All ran on the same, but for their configuration."""
+    """A Report whose environment differs only in the configuration's hash."""
     return measured(name, f"{number:012x}", {"torch": "2.7.0+cu128", "composer": "0.32.1", "streaming": "0.13.0"})
 
 
 def long_winded(name: str, number: int) -> Report:
-    """As much as fits into a Report, and no two alike."""
+    """The longest Report; no two have the same environment."""
     return measured(name, f"{number:064x}", {f"package-{index}": f"{number:014d}" for index in range(20)})
 
 
 def failed(name: str, number: int) -> Report:
-    """The longest complaint, of characters that take the most room."""
+    """The longest error, of the characters that take the most bytes."""
     return Report(attempt=name, error=ReportError(code=64, rank=0, where="<写真&>" * 8, tail="<&写真>" * 80))
 
 
@@ -97,7 +97,7 @@ def measured(name: str, config_hash: str, versions: dict[str, str]) -> Report:
 
 
 def ended(trial: Trial, uid: str, leaves: Leaves) -> tuple[TrialRow, AttemptState]:
-    """A Trial of which every fact is known, and its Attempt, which has just left its Report."""
+    """A row with all times, and the state of its Attempt, which has just left its Report."""
     name = attempt_name(NAME, uid, trial.index, 1)
     times = dict.fromkeys(("queued_at", "scheduled_at", "started_at"), NOON)
     known = {"phase": TrialPhase.RUNNING, "attempt": 1, "job": name, "job_uid": uid, **times}
@@ -112,7 +112,7 @@ def ended(trial: Trial, uid: str, leaves: Leaves) -> tuple[TrialRow, AttemptStat
 
 
 def answer(benchmark: Benchmark, leaves: Leaves) -> Status:
-    """What the operator decides when all Trials have just ended."""
+    """The operator's status when all Trials have just ended."""
     both = [ended(trial, benchmark.metadata.uid, leaves) for trial in trials(benchmark.spec)]
     resolved = Resolved(image="registry.example/trainer:1", operator_version="1")
     running = Status(trials=tuple(row for row, _ in both), resolved=resolved)
@@ -125,7 +125,7 @@ def answer(benchmark: Benchmark, leaves: Leaves) -> Status:
     [(usual, PLAN_LIMIT), (long_winded, 0), (failed, 0)],
     ids=["usual", "long-winded", "failed"],
 )
-def test_the_answer_of_512_trials_is_stored_and_decided_again_as_it_is(
+def test_the_status_of_512_trials_is_stored_and_then_stays_the_same(
     plane: ControlPlane, namespace: str, leaves: Leaves, environments: int
 ) -> None:
     asking = Asking(plane.kubeconfig, namespace)
@@ -145,7 +145,7 @@ def test_the_answer_of_512_trials_is_stored_and_decided_again_as_it_is(
 
 
 def decided_again(benchmark: Benchmark, status: Status) -> dict[str, Any]:
-    """The next status, once the pods are gone."""
+    """The next status, after the pods are gone."""
     stored = Status.model_validate(status.document())
     return decide(Snapshot(benchmark.model_copy(update={"status": stored}), (), DEFAULTS, NOON)).status.document()
 

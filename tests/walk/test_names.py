@@ -1,4 +1,4 @@
-"""Tests that names at their limits fit, and that texts arrive as they were written."""
+"""Tests that names at their limits fit, and that a user's texts arrive unchanged."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +18,7 @@ from testkit.server.questions import question
 pytest_plugins = ["testkit.server.places", "testkit.schema.walks"]
 
 LONGEST = 63
-"""Characters of a label's value, and of a pod's name, which is its host's name, too."""
+"""The maximum length of a label's value, and of a pod's name, which is also its host name."""
 
 MOST_PODS = 65_536
 ATTEMPTS = 99
@@ -27,10 +27,10 @@ ARRIVING = {
     ("data", "remote"): ("s3://bucket/{}/shards", "source", "remote"),
     ("data", "endpoint"): ("https://s3.example/{}/x", "source", "endpoint"),
 }
-"""Fields of the spec that take free text, with a text around it, and where the trainer reads them."""
+"""Free-text field of the spec → a template around the text, and the path where the trainer reads it."""
 
 
-def test_the_longest_names_of_jobs_and_pods_are_taken(asking: Asking) -> None:
+def test_the_longest_names_of_jobs_and_pods_are_accepted(asking: Asking) -> None:
     name = "w" * NAME_LIMIT
     stored = asking.create(question(name, devices=GPUS, trainer={"globalBatchSize": 64}))
     assert stored.taken
@@ -52,30 +52,30 @@ def test_the_longest_names_of_jobs_and_pods_are_taken(asking: Asking) -> None:
 
 
 @dataclass(frozen=True)
-class Told:
-    """A text, and what the trainer was told; None where the text was refused."""
+class Arrival:
+    """A text, and what the trainer received; None if the text was refused."""
 
     text: str
     arrived: Any
 
 
 @pytest.mark.parametrize("path", ARRIVING, ids=".".join)
-def test_a_text_is_refused_or_arrives_as_it_was_written(asking: Asking, path: tuple[str, str]) -> None:
+def test_a_text_is_refused_or_arrives_unchanged(asking: Asking, path: tuple[str, str]) -> None:
     around, *place = ARRIVING[path]
-    told = [_told(asking, path, around.format(evil), tuple(place)) for evil in EVIL]
-    taken = [one for one in told if one.arrived is not None]
+    arrivals = [_arrival(asking, path, around.format(evil), tuple(place)) for evil in EVIL]
+    taken = [one for one in arrivals if one.arrived is not None]
     assert [one for one in taken if one.arrived != one.text] == []
     assert {one.text for one in taken} >= {
         around.format(fine) for fine in ("-rm", "写真", "'", '"', "\\", "%s", "`id`")
     }
-    refused = {one.text for one in told} - {one.text for one in taken}
+    refused = {one.text for one in arrivals} - {one.text for one in taken}
     assert refused >= {around.format(bad) for bad in ("$(HOME)", "$HOME", "$$", "\n", "\t", "\x00", "\x1b[31m", " ")}
 
 
-def _told(asking: Asking, path: tuple[str, str], text: str, place: tuple[str, ...]) -> Told:
+def _arrival(asking: Asking, path: tuple[str, str], text: str, place: tuple[str, ...]) -> Arrival:
     answer = asking.create(placed(question(), WHOLE, ("spec", *path), text))
     if not answer.taken:
-        return Told(text, None)
+        return Arrival(text, None)
     benchmark = Benchmark.model_validate(answer.document)
     (start, *_) = decided(benchmark).jobs_to_create
     job = pytorchjob(benchmark, start)
@@ -83,31 +83,39 @@ def _told(asking: Asking, path: tuple[str, str], text: str, place: tuple[str, ..
     arrived = run_of(job["spec"]["pytorchReplicaSpecs"]["Master"]["template"]["spec"]["containers"][0]).document()
     for name in place:
         arrived = arrived[name]
-    return Told(text, arrived)
+    return Arrival(text, arrived)
 
 
-def test_an_annotation_arrives_as_it_was_written(asking: Asking) -> None:
-    told = [_annotated(asking, evil) for evil in EVIL]
-    assert [one for one in told if one.arrived not in (None, one.text)] == []
-    assert {one.text for one in told if one.arrived is not None} >= {"$(HOME)", "$$", "-rm", "a\nb", "写真", "\\", "'"}
+def test_an_annotation_is_refused_or_arrives_unchanged(asking: Asking) -> None:
+    arrivals = [_annotated(asking, evil) for evil in EVIL]
+    assert [one for one in arrivals if one.arrived not in (None, one.text)] == []
+    assert {one.text for one in arrivals if one.arrived is not None} >= {
+        "$(HOME)",
+        "$$",
+        "-rm",
+        "a\nb",
+        "写真",
+        "\\",
+        "'",
+    }
 
 
-def _annotated(asking: Asking, text: str) -> Told:
+def _annotated(asking: Asking, text: str) -> Arrival:
     answer = asking.create(question(podAnnotations={KEY: text}))
     if not answer.taken:
-        return Told(text, None)
+        return Arrival(text, None)
     benchmark = Benchmark.model_validate(answer.document)
     (start, *_) = decided(benchmark).jobs_to_create
     template = pytorchjob(benchmark, start)["spec"]["pytorchReplicaSpecs"]["Master"]["template"]
-    return Told(text, template["metadata"]["annotations"][KEY])
+    return Arrival(text, template["metadata"]["annotations"][KEY])
 
 
 FREE = [place for place in FIELDS if place.schema["type"] == "string" and "enum" not in place.schema]
 
 
 @pytest.mark.parametrize("place", FREE, ids=lambda place: place.name)
-def test_no_field_takes_a_dollar_into_an_environment(asking: Asking, place: Place) -> None:
-    """Where one is taken, it does not stand in a variable of a pod; most fields refuse it."""
+def test_no_field_puts_a_dollar_into_an_environment_variable(asking: Asking, place: Place) -> None:
+    """Most fields refuse it; the others do not use it in a pod's variable."""
     for text in ("$(HOME)", "a$(HOME)", "$HOME"):
         answer = asking.create(placed(question(), WHOLE, place.path, text))
         if answer.taken:

@@ -1,7 +1,7 @@
-"""Tests that a question is the same once an edit of it is taken back.
+"""Tests that a Benchmark is as before once an edit of it is reverted.
 
-Edits of every mutable field, in every state of a Benchmark: edit, wait until all is still, look, take it back, look.
-What has ended by the edit stays as it is; everything else is as before (the differential oracle of Acto).
+For every mutable field, in every state of a Benchmark: edit, wait until nothing changes, compare, revert, compare. What
+the edit has ended stays ended; everything else must be as before (the differential oracle of Acto).
 """
 
 import copy
@@ -33,26 +33,26 @@ SECONDS = 180
 ONE_WAY = "spec.cancel"
 EXPIRES = "spec.ttlSecondsAfterFinished"
 OLD_ENOUGH = timedelta(seconds=3)
-"""Time that a running Attempt must have run: the shortest total is then over, and acts at once."""
+"""The minimum age of a running Attempt: the shortest totalSeconds is then over, and acts at once."""
 
 SHOWN = {"waiting": {"spec.suspend", "spec.cancel"}, "over": set[str]()}
 SHOWN["running"] = SHOWN["waiting"] | {"spec.limits.totalSeconds"}
-"""Fields of which at least one edit changes what is to be seen, by state: the walk would otherwise prove nothing."""
+"""State → the fields whose edits must have a visible effect; otherwise the walk would prove nothing."""
 
 GONE = Outcome({}, ())
 
 
 @dataclass(frozen=True)
 class State:
-    """In which state a Benchmark is edited: how it is asked, what its pods do, and when it is there."""
+    """A state in which Benchmarks are edited: their spec, what their pods do, and when they have reached it."""
 
-    asked: dict[str, Any]
+    spec: dict[str, Any]
     script: Script
     reached: Callable[[Document], bool]
 
 
 def runs(benchmark: Document) -> bool:
-    """Whether all Trials run, and the clock has gone on since."""
+    """Whether all Trials run."""
     rows = benchmark["status"].get("trials") or [{}]
     return all(row.get("phase") == "Running" for row in rows)
 
@@ -66,7 +66,7 @@ STATES = {
 
 @dataclass(frozen=True)
 class Edit:
-    """Another value for a mutable field, and the Benchmark that it is tried on."""
+    """Another value for a mutable field, and the name of the Benchmark that gets it."""
 
     place: Place
     value: Any
@@ -75,7 +75,7 @@ class Edit:
 
 @dataclass
 class Story:
-    """Before an edit, with it, and after it was taken back; `refusal` says why it could not be."""
+    """The Outcomes before an edit, with it, and after its revert; `refusal` says why the revert was refused."""
 
     before: Outcome
     edited: Outcome = GONE
@@ -84,7 +84,7 @@ class Story:
 
 
 def edits() -> Iterable[Edit]:
-    """Two values of each mutable field: a harsh one and a mild one."""
+    """Two values of each mutable field: a strict one and a lenient one."""
     number = 0
     for place in FIELDS:
         if place.path[1] in MUTABLE:
@@ -100,12 +100,12 @@ EDITS = tuple(edits())
 
 @pytest.fixture(scope="module", params=STATES)
 def stories(plane: ControlPlane, operating: Path, request: pytest.FixtureRequest) -> dict[str, Story]:
-    """What became of each edit in one state, by its name."""
+    """The Story of each edit in one state, by name."""
     state, asking = STATES[request.param], Asking(plane.kubeconfig, made_namespace(plane))
     with Player(plane.kubeconfig, asking.namespace, state.script):
         for edit in EDITS:
             counts = question()["spec"]["devices"] | {"counts": [1]}
-            document = question(edit.name, devices=counts, limits={}, **state.asked)
+            document = question(edit.name, devices=counts, limits={}, **state.spec)
             assert asking.create(document, dry=False).taken
         before = _when(asking, lambda one: state.reached(one) and _is_old(one))
         found = {name: Story(outcome) for name, outcome in before.items()}
@@ -114,29 +114,29 @@ def stories(plane: ControlPlane, operating: Path, request: pytest.FixtureRequest
             edited = placed({"spec": originals[edit.name]}, WHOLE, edit.place.path, edit.value)
             answer = _rewritten(asking, edit.name, edited["spec"])
             assert answer.taken, answer.message
-        _tell(found, "edited", _when(asking, lambda one: True))
+        _record(found, "edited", _when(asking, lambda one: True))
         for edit in EDITS:
             if found[edit.name].edited != GONE:
                 answer = _rewritten(asking, edit.name, originals[edit.name])
                 found[edit.name].refusal = "" if answer.taken else answer.message
-        _tell(found, "after", _when(asking, lambda one: True))
+        _record(found, "after", _when(asking, lambda one: True))
     asking.delete_benchmarks()
     return found
 
 
-def _tell(stories: dict[str, Story], chapter: str, outcomes: dict[str, Outcome]) -> None:
+def _record(stories: dict[str, Story], chapter: str, outcomes: dict[str, Outcome]) -> None:
     for name, story in stories.items():
         setattr(story, chapter, outcomes.get(name, GONE))
 
 
 def _rewritten(asking: Asking, name: str, spec: Document) -> Answer:
-    """The spec put in place; what the operator writes meanwhile is the status."""
+    """Replaces the spec; meanwhile the operator writes only the status."""
     stored = asking.read(name)
     return asking.replace(name, stored | {"spec": spec}, dry=False)
 
 
 def _when(asking: Asking, reached: Callable[[Document], bool]) -> dict[str, Outcome]:
-    """Every Benchmark once all are there and nothing moves."""
+    """Waits until all Benchmarks have reached a state and nothing changes; returns their Outcomes."""
 
     def still() -> dict[str, Outcome] | None:
         benchmarks, jobs = seen(asking)
@@ -149,11 +149,11 @@ def _when(asking: Asking, reached: Callable[[Document], bool]) -> dict[str, Outc
             one["metadata"]["name"]: _masked(outcome(one, jobs.get(one["metadata"]["name"], ()))) for one in benchmarks
         }
 
-    return until(still, SECONDS, "every Benchmark to be still")
+    return until(still, SECONDS, "every Benchmark to stop changing")
 
 
 def _is_still(benchmark: Document, jobs: list[Document], pods: list[Document]) -> bool:
-    """Whether every row waits, runs or is over, there are just the jobs and pods of those that run, and all is told."""
+    """Whether every row waits, runs or has ended, only running rows have jobs and pods, and the status is final."""
     rows = benchmark["status"].get("trials", ())
     running = {row["job"] for row in rows if row["phase"] == "Running"}
     moving = [row for row in rows if row["phase"] in ("Starting", "Stopping")]
@@ -165,14 +165,14 @@ def _is_still(benchmark: Document, jobs: list[Document], pods: list[Document]) -
 
 
 def _is_old(benchmark: Document) -> bool:
-    """Whether every Attempt that runs has run for long enough; the played kubelet's clock is ours."""
+    """Whether every running Attempt is old enough; the scripted kubelet uses this machine's clock."""
     started = [row["startedAt"] for row in benchmark["status"].get("trials", ()) if row["phase"] == "Running"]
     now = datetime.now(UTC)
     return all(now - datetime.fromisoformat(moment) > OLD_ENOUGH for moment in started)
 
 
 def _masked(found: Outcome) -> Outcome:
-    """Without the number of the Attempt, and why the last one of a Trial that goes on was void."""
+    """The Outcome without Attempts' numbers, and without why the previous Attempt of an unfinished Trial was void."""
     status, jobs = copy.deepcopy((found.status, found.jobs))
     for row in status.get("trials", ()):
         for name in ("job", "attempt", *(("reason", "message") if row["phase"] in ("Pending", "Running") else ())):
@@ -193,10 +193,10 @@ def is_over(found: Outcome) -> bool:
 
 
 @pytest.mark.parametrize("edit", EDITS, ids=lambda edit: f"{edit.place.name}={edit.value}")
-def test_what_is_taken_back_leaves_nothing_behind(stories: dict[str, Story], edit: Edit) -> None:
+def test_a_reverted_edit_leaves_nothing_behind(stories: dict[str, Story], edit: Edit) -> None:
     story = stories[edit.name]
     if edit.place.name == EXPIRES and edit.value == 0 and story.after == GONE:
-        return  # it was over, and went at once; whether before the edit could be taken back is a matter of luck
+        return  # it had ended and was deleted at once, maybe before the edit could be reverted
     assert "Accepted" in story.edited.condition_reasons
     if story.refusal:
         assert edit.place.name == ONE_WAY
@@ -207,7 +207,9 @@ def test_what_is_taken_back_leaves_nothing_behind(stories: dict[str, Story], edi
         assert story.after == story.before
 
 
-def test_the_edits_that_matter_in_a_state_have_shown(stories: dict[str, Story], request: pytest.FixtureRequest) -> None:
+def test_the_edits_that_matter_in_a_state_have_an_effect(
+    stories: dict[str, Story], request: pytest.FixtureRequest
+) -> None:
     shown = {edit.place.name for edit in EDITS if stories[edit.name].edited != stories[edit.name].before}
     state = request.node.callspec.params["stories"]
     assert shown >= SHOWN[state], shown

@@ -11,7 +11,7 @@ from chart.support.rendering import Manifest
 from harness.control_plane.components import ControlPlane
 from harness.polling import until
 from testkit.operators.operator_process import apply
-from testkit.schema.policy_answers import BOUNDS, STRANGER, Judge, asks, policies
+from testkit.schema.policy_answers import BOUNDS, UNLISTED, Judge, asks, policies
 from testkit.server.namespaces import made_namespace
 
 pytest_plugins = ["testkit.server.places"]
@@ -42,8 +42,8 @@ def free(plane: ControlPlane) -> str:
 def judge(plane: ControlPlane, others: str, team: str, free: str) -> Iterator[Judge]:
     """The policies in the whole cluster; `unbounded` and `bounded` were there before them."""
     judge = Judge(plane, others, team, free)
-    apply(plane, asks(others, STRANGER, (8,), name="unbounded"))
-    apply(plane, asks(others, STRANGER, (8,), name="bounded", maxDevices=8, deviceHours="100"))
+    apply(plane, asks(others, UNLISTED, (8,), name="unbounded"))
+    apply(plane, asks(others, UNLISTED, (8,), name="bounded", maxDevices=8, deviceHours="100"))
     objects = policies(made_namespace(plane), {"default": BOUNDS, "namespaces": {team: OWN, free: {}, "other": BOUNDS}})
     judge.install(objects, others, team)
     apply(plane, asks(others, None, (4,), name="modest", maxDevices=4, deviceHours="5"))
@@ -112,13 +112,13 @@ def test_what_may_cost_too_much_is_refused_and_no_limit_is_too_much(
 
 
 def test_a_namespace_with_bounds_of_its_own_has_those_alone(judge: Judge, team: str) -> None:
-    assert judge.of(asks(team, STRANGER, (8,), deviceHours="50.5")) == ""
+    assert judge.of(asks(team, UNLISTED, (8,), deviceHours="50.5")) == ""
     assert "may hold 8 devices" in judge.of(asks(team, None, (4,), 4, deviceHours="50.5"))
     assert "may cost 50.5 device-hours" in judge.of(asks(team, deviceHours="50.6"))
 
 
 def test_a_namespace_without_bounds_may_ask_anything(judge: Judge, free: str) -> None:
-    assert judge.of(asks(free, STRANGER, (8,), 64)) == ""
+    assert judge.of(asks(free, UNLISTED, (8,), 64)) == ""
 
 
 LOWERED = [

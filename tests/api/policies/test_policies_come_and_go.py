@@ -13,7 +13,7 @@ from sdbench_trainer.run import RunConfig
 from testkit.cluster.scripted_pods import End, Player, measured
 from testkit.operators.observed_state import Place
 from testkit.operators.operator_process import OperatorProcess, condition
-from testkit.schema.policy_answers import BOUNDS, HEARD, STRANGER, Judge, asks, policies
+from testkit.schema.policy_answers import BOUNDS, HEARD, UNLISTED, Judge, asks, policies
 from testkit.server.namespaces import made_namespace
 from testkit.server.questions import Asked
 
@@ -40,7 +40,7 @@ def test_a_release_that_watches_some_namespaces_judges_in_those_only(
     judge: Judge, namespace: str, nowhere: str, release: tuple[Manifest, ...]
 ) -> None:
     judge.install(release, namespace)
-    assert judge.of(asks(nowhere, STRANGER, (8,))) == ""
+    assert judge.of(asks(nowhere, UNLISTED, (8,))) == ""
 
 
 def test_a_policy_that_was_taken_away_holds_again_when_it_comes_back(
@@ -76,7 +76,7 @@ def test_a_policy_that_comes_in_mid_sweep_stops_nothing_that_runs(
         OperatorProcess(kubeconfig, namespace, tmp_path / "log") as operator,
     ):
         place = Place(judge.plane, namespace, operator)
-        asked(image=STRANGER, devices={"counts": [8], "perPod": 8}, repeats={"min": 2})
+        asked(image=UNLISTED, devices={"counts": [8], "perPod": 8}, repeats={"min": 2})
         place.first_job()
         judge.install(release, namespace)
         over = True

@@ -1,4 +1,4 @@
-"""Breaks a run from outside, as a kernel, a person or a node does."""
+"""Breaks a run from outside: what a kernel, a user or a node does to ranks and pods."""
 
 import os
 import signal
@@ -11,37 +11,37 @@ from harness.cluster import Cluster
 RANK_COMMAND = "sdbench_trainer.train"
 LAUNCHER_COMMAND = "sdbench_trainer.launch"
 GO = "go"
-"""The file in its scratch volume that lets a run go on which is held, see misbehaviour.py."""
+"""The file in the scratch volume that lets a held run continue; see misbehaviour.py."""
 
 
 def kill_a_rank(cluster: Cluster, pod: dict[str, Any]) -> None:
-    """SIGKILL to the launcher's child, as the kernel or a person inside the pod would."""
+    """Sends SIGKILL to the launcher's child, as the kernel or a user inside the pod would."""
     (rank,) = _ranks_of(pod["metadata"]["name"])
     os.kill(rank, signal.SIGKILL)
 
 
 def delete_by_force(cluster: Cluster, pod: dict[str, Any]) -> None:
-    """The pod's object goes at once, whatever its container does."""
+    """Deletes the pod's object at once, whatever its container does."""
     name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
     cluster.kubectl("delete", "pod", name, "-n", namespace, "--force", "--grace-period=0")
 
 
 def restart_the_node(cluster: Cluster, pod: dict[str, Any]) -> None:
-    """Kubelet and containerd stop and start; then the run, which was held meanwhile, is let go on."""
+    """Stops and starts kubelet and containerd; then lets the run continue, which was held until then."""
     cluster.node.stop()
     cluster.node.start()
     (cluster.node.folder_of(pod["metadata"]["uid"], "scratch") / GO).touch()
 
 
 def restart_the_node_without_its_containers(cluster: Cluster, pod: dict[str, Any]) -> None:
-    """The same, and every container of the node is killed in between, with its shim."""
+    """Stops and starts kubelet and containerd; in between kills every container of the node and its shim."""
     cluster.node.stop()
     cluster.node.kill_containers()
     cluster.node.start()
 
 
 def _ranks_of(pod: str) -> Iterator[int]:
-    """The process ids, as this machine counts, of the ranks in a pod: children of its launcher."""
+    """The machine's process IDs of the ranks in a pod, which are children of its launcher."""
     for process in Path("/proc").glob("[0-9]*"):
         try:
             command, environment = (process / "cmdline").read_text(), (process / "environ").read_text()

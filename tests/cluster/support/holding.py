@@ -1,7 +1,7 @@
-"""Holds each Trial before its first step until a test lets it go; appended to the model's module in an image.
+"""Holds a Trial until the test is ready; appended to the model's module in the trainer's image.
 
-Every rank of every Trial is held before its first step: it leaves HELD in the pod's scratch volume, and goes on when it
-finds GO there, see releases.py.
+Every rank of every Trial is held before its first step: it creates HELD in the pod's scratch volume, and continues once
+GO exists there; see releases.py.
 """
 
 import time

@@ -1,6 +1,6 @@
-"""Inspects an image: runs as a program in a container, and prints its answers as JSON.
+"""Lists an image's contents: it runs as a program inside a container and prints JSON.
 
-Rights are read from modes and owners and not tried out, because on a read-only root they could not be.
+It reads rights from modes and owners instead of trying them out, which is not possible on a read-only root.
 """
 
 import contextlib
@@ -24,12 +24,12 @@ LEFTOVERS = re.compile(r".*\.(whl|a|deb)$|.*/\.cache/.+|/var/lib/apt/lists/.+_Pa
 
 
 def inside() -> Iterator[tuple[str, os.stat_result]]:
-    """Every file and folder of the image, with what the system knows of it; no link, nothing that is mounted."""
+    """Every file and folder of the image with its status, without links and mounted folders."""
     root = Path("/").stat().st_dev
     for folder, folders, files in os.walk("/"):
         kept = []
         for name in [*folders, *files]:
-            path = os.path.join(folder, name)  # noqa: PTH118 - there are a hundred thousand
+            path = os.path.join(folder, name)  # noqa: PTH118 - pathlib is slow for a hundred thousand files
             status = os.lstat(path)
             if status.st_dev != root or stat.S_ISLNK(status.st_mode):
                 continue
@@ -40,12 +40,12 @@ def inside() -> Iterator[tuple[str, os.stat_result]]:
 
 
 def writable(status: os.stat_result) -> bool:
-    """Whether we, who own nothing, may write it; or could, if its group were ours."""
+    """Whether our user, who owns nothing, may write the file, or could as a member of its group."""
     return bool(status.st_mode & (stat.S_IWOTH | stat.S_IWGRP)) or status.st_uid == os.getuid()
 
 
-def told(path: str, status: os.stat_result) -> Iterator[str]:
-    """What is wrong with one file."""
+def flaws(path: str, status: os.stat_result) -> Iterator[str]:
+    """What is wrong with a file."""
     if status.st_mode & (stat.S_ISUID | stat.S_ISGID) and stat.S_ISREG(status.st_mode):
         yield "changes the user"
     if writable(status):
@@ -57,7 +57,7 @@ def told(path: str, status: os.stat_result) -> Iterator[str]:
 
 
 def refusal(path: str) -> str:
-    """Why a file cannot be made there; empty if it can."""
+    """Why a file cannot be created there; empty if it can."""
     try:
         Path(path).write_text("")
     except OSError as error:
@@ -86,7 +86,7 @@ def main() -> None:
         "user": getpass.getuser(),
         "help": helped.stdout or helped.stderr,
         "refusals": {path: refusal(path) for path in ("/new", "/opt/sdbench/new", "/opt/venv/new", "/tmp/new")},
-        "faults": [f"{path} {fault}" for path, status in inside() for fault in told(path, status)],
+        "faults": [f"{path} {fault}" for path, status in inside() for fault in flaws(path, status)],
         "installers": [name for name in INSTALLERS if importlib.util.find_spec(name)],
         "programs": [name for name in (*INSTALLERS, *COMPILERS) if shutil.which(name)],
         "packages": {one.metadata["Name"]: one.version for one in importlib.metadata.distributions()},

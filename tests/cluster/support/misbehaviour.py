@@ -1,8 +1,8 @@
-"""Makes a rank misbehave as the Benchmark's name says; appended to the model's module in an image.
+"""Makes a trainer misbehave as the Benchmark's name says; appended to its model's module.
 
-Only the last rank of attempt 1 of trial 0 misbehaves; the others wait for it in their collectives, as they would.
-Before it does, it leaves the file HELD in the scratch volume, which the node shows on the machine; one that holds goes
-on when it finds the file GO there.
+Only the last rank of Attempt 1 of Trial 0 misbehaves; the others wait for it in their collectives, as in a real run.
+Before it misbehaves, it creates the file HELD in the scratch volume, which the machine can see. A rank that holds
+continues once the file GO exists there.
 """
 
 import contextlib
@@ -22,11 +22,11 @@ HELD, GO = SCRATCH / "held", SCRATCH / "go"
 SHARED_MEMORY = Path("/dev/shm")
 MEBIBYTE = 1 << 20
 MIDDLE = 6
-"""The forward pass that is held in the middle: warm-up is over by then."""
+"""The forward pass in which a run is broken midway; warm-up is over by then."""
 
 BENCHMARK, _, ORDER = json.loads(os.environ["SDBENCH_RUN"])["attempt"].rpartition("-0-1")
 LAST = int(os.environ.get("RANK", "0")) == int(os.environ.get("WORLD_SIZE", "1")) - 1
-DEED = BENCHMARK.rpartition("-")[0] if LAST and not ORDER else ""
+MISBEHAVIOUR = BENCHMARK.rpartition("-")[0] if LAST and not ORDER else ""
 forward = StableDiffusion.forward
 passes = 0
 
@@ -45,7 +45,7 @@ def take_all_memory() -> None:
 
 
 def fill_shared_memory() -> None:
-    """Before the loader's processes start, which pass their batches through it."""
+    """Fills /dev/shm before the loader's processes start, which pass their batches through it."""
     HELD.touch()
     with (SHARED_MEMORY / "filler").open("wb", buffering=0) as file:
         for piece in (MEBIBYTE, 4096):
@@ -57,7 +57,7 @@ def fill_shared_memory() -> None:
 
 
 def leave_the_others_and_die_three_seconds_later() -> None:
-    """The others lose their peer at once, and end; the cause is told after that."""
+    """Closes the connections, so that the others end at once; raises the root cause only after that."""
     HELD.touch()
     for entry in Path("/proc/self/fd").iterdir():
         if entry.is_symlink() and str(entry.readlink()).startswith("socket:"):
@@ -82,12 +82,12 @@ IN_A_PASS = {
 def misbehaving(self: StableDiffusion, batch: Any) -> Any:
     global passes
     passes += 1
-    when, act = IN_A_PASS.get(DEED, (0, hold))
+    when, act = IN_A_PASS.get(MISBEHAVIOUR, (0, hold))
     if passes == when:
         act()
     return forward(self, batch)
 
 
 StableDiffusion.forward = misbehaving  # type: ignore[method-assign]
-if DEED == "fills-shared-memory":
+if MISBEHAVIOUR == "fills-shared-memory":
     fill_shared_memory()

@@ -1,4 +1,4 @@
-"""Records each object's creation by a watch, so that no duplicate goes unseen."""
+"""Records every object that ever existed with a watch, so that no duplicate goes unseen."""
 
 import json
 import subprocess
@@ -22,11 +22,11 @@ class Watch:
     _events: list[dict[str, Any]] = field(default_factory=list)
     _read: int = 0
     _begun: str = ""
-    """What stands in the file of an event that is not whole yet."""
+    """The start of an event that is not completely written yet."""
     _turn: threading.Lock = field(default_factory=threading.Lock)
 
     def events(self) -> list[dict[str, Any]]:
-        """All whole events so far."""
+        """All complete events so far."""
         with self._turn, self.file.open("rb") as file:
             file.seek(self._read)
             new = file.read()
@@ -36,7 +36,7 @@ class Watch:
             return list(self._events)
 
     def _decoded(self, text: str) -> str:
-        """Note the whole events in a text; what is left of it."""
+        """Records the complete events in a text; returns the rest."""
         decoder, position = json.JSONDecoder(), 0
         while True:
             while position < len(text) and text[position].isspace():
@@ -51,7 +51,7 @@ class Watch:
         """The events of a namespace."""
         return [event for event in self.events() if event["object"]["metadata"].get("namespace") == namespace]
 
-    def born(self) -> dict[str, str]:
+    def created(self) -> dict[str, str]:
         """UID → name of each object that was ever seen, in order of appearance."""
         objects = [event["object"] for event in self.events() if event["type"] == "ADDED"]
         return {value["metadata"]["uid"]: value["metadata"]["name"] for value in objects}
@@ -59,7 +59,7 @@ class Watch:
 
 @contextmanager
 def watched(cluster: Cluster, namespace: str | None, resource: str) -> Iterator[Watch]:
-    """Record a resource of a namespace, or of all, for as long as the block runs."""
+    """Records a resource of a namespace, or of all, for the duration of the block."""
     where = ("-n", namespace) if namespace else ("--all-namespaces",)
     with tempfile.NamedTemporaryFile(prefix=f"watch-{resource}-", suffix=".json") as file:
         process = subprocess.Popen(

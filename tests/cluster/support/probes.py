@@ -1,4 +1,4 @@
-"""Tests who reaches whom: pods that listen and connect, and this machine outside the cluster."""
+"""Probes who reaches whom, with pods that listen and connect, and from this machine outside the cluster."""
 
 import json
 import socket
@@ -9,7 +9,7 @@ from cluster.support.scene import apply, read
 from harness.cluster import Cluster
 
 LISTENING = (9464, 29500)
-"""Where a training pod serves its metrics, and where its ranks meet."""
+"""The ports of a training pod: its metrics, and the ranks' rendezvous."""
 
 SECONDS = 2.0
 LISTEN = f"""
@@ -43,7 +43,7 @@ RESTRICTED = {
 
 @dataclass(frozen=True)
 class Probe:
-    """A pod that listens, and from which can be asked."""
+    """A pod that listens on both ports, and that can open connections."""
 
     cluster: Cluster
     namespace: str
@@ -51,18 +51,18 @@ class Probe:
 
     @property
     def address(self) -> str:
-        """Its pod's IP."""
+        """The pod's IP."""
         return str(read(self.cluster, self.namespace, "pod", self.name)["status"]["podIP"])
 
     def reaches(self, *places: Place) -> list[bool]:
-        """For each place whether a connection to it comes about."""
+        """Whether the pod can connect to each place."""
         inside = ("exec", "-n", self.namespace, self.name, "--", "python3", "-c", ASK, json.dumps(places))
         said: list[bool] = json.loads(self.cluster.kubectl(*inside))
         return said
 
 
 def machine_reaches(*places: Place) -> list[bool]:
-    """The same from this machine, where Prometheus runs."""
+    """Whether this machine, where Prometheus runs, can connect to each place."""
     return [_reached(*place) for place in places]
 
 
@@ -75,7 +75,7 @@ def _reached(host: str, port: int) -> bool:
 
 
 def started(cluster: Cluster, namespace: str, name: str, labels: dict[str, str]) -> Probe:
-    """A probe with these labels, once it listens."""
+    """Starts a probe with these labels; returns once it listens."""
     listening = {"tcpSocket": {"port": LISTENING[-1]}, "periodSeconds": 1}
     container = {
         "name": "probe",

@@ -1,4 +1,4 @@
-"""Changes a release as a person does, while Trials are held."""
+"""Changes a release with Helm as a user does, while Trials are held."""
 
 import contextlib
 import json
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cluster.support.breaking import GO
-from cluster.support.lives import HELD
+from cluster.support.broken_run import HELD
 from cluster.support.object_history import Watch
 from cluster.support.scene import CHART, OPERATOR_NAMESPACE, RELEASE, install_operator, read, split_reference
 from harness.cluster import Cluster
@@ -16,10 +16,10 @@ from harness.polling import until
 Pod = dict[str, Any]
 HELM_TIMEOUT = "2m"
 TEST_TIMEOUT = "5m"
-"""Of `helm test`, which may run a Benchmark."""
+"""The timeout of `helm test`, which may run a Benchmark."""
 
 HELD_SECONDS = 300
-"""Until a Trial holds: the longest time on a busy machine."""
+"""The longest time until a Trial holds, on a busy machine."""
 
 LABEL = "app.kubernetes.io/instance"
 OF_A_RELEASE = "deployments,replicasets,pods,services,configmaps,serviceaccounts,roles,rolebindings"
@@ -28,39 +28,39 @@ OF_THE_CLUSTER = "clusterroles,clusterrolebindings"
 
 @dataclass(frozen=True)
 class Release:
-    """One release of the chart in a namespace of its own, with the chart's defaults but for the images."""
+    """A release of the chart in its own namespace, with the chart's defaults except for the images."""
 
     cluster: Cluster
     name: str = RELEASE
     namespace: str = OPERATOR_NAMESPACE
 
     def install(self, trainer: str, *more: str) -> None:
-        """`helm install`; this trainer's image is the default."""
+        """Installs the release with this trainer image as the default."""
         self._helm("install", CHART, "--wait", "--timeout", HELM_TIMEOUT, *more, values=self._values(trainer))
 
     def upgrade(self, trainer: str, *more: str) -> None:
-        """`helm upgrade` to another default image; without --wait among `more` it returns at once."""
+        """Upgrades the release to another default image; returns at once unless `more` has --wait."""
         self._helm("upgrade", CHART, "--timeout", HELM_TIMEOUT, *more, values=self._values(trainer))
 
     def test(self) -> str:
-        """What `helm test` says; raises if the installation does not work."""
+        """The output of `helm test`; raises HarnessError if the test fails."""
         return self.cluster.helm("test", self.name, "--namespace", self.namespace, "--timeout", TEST_TIMEOUT)
 
     def roll_back(self, revision: int) -> None:
         self._helm("rollback", str(revision), "--wait", "--timeout", HELM_TIMEOUT)
 
     def uninstall(self) -> None:
-        """`helm uninstall`, which must come to an end whatever trains; then no operator decides any more."""
+        """Uninstalls the release, which must succeed during training; returns once no operator is left."""
         self._helm("uninstall", "--wait", "--timeout", HELM_TIMEOUT)
         until(lambda: not self.operators(), 60, "the operator to be gone")
 
     def operators(self) -> list[Pod]:
-        """Its operator's pods."""
+        """The pods of the release's operator."""
         pods: list[Pod] = read(self.cluster, self.namespace, "pods", "-l", f"{LABEL}={self.name}")["items"]
         return pods
 
     def remains(self) -> list[str]:
-        """Names of what is left of it; the CRD is kept on purpose."""
+        """Names of the release's remaining objects; the CRD, which Helm keeps on purpose, is not among them."""
         selector = ("-l", f"{LABEL}={self.name}", "-o", "name")
         within = self.cluster.kubectl("get", OF_A_RELEASE, "-n", self.namespace, *selector)
         return (within + self.cluster.kubectl("get", OF_THE_CLUSTER, *selector)).split()
@@ -79,7 +79,7 @@ class Release:
 
 @contextlib.contextmanager
 def without_the_operator_of_the_session(cluster: Cluster) -> Iterator[None]:
-    """Inside, no release is installed; afterwards the one that the other tests know is there again."""
+    """Removes the session's release for the block, and reinstalls it afterwards for the other tests."""
     Release(cluster).uninstall()
     try:
         yield
@@ -90,7 +90,7 @@ def without_the_operator_of_the_session(cluster: Cluster) -> Iterator[None]:
 
 
 def held(cluster: Cluster, pods: Watch, benchmark: str, trial: int) -> Pod:
-    """The pod of a Trial's first Attempt, once it holds before the first step."""
+    """Waits until a Trial's first Attempt holds before its first step; returns its pod."""
     ending = f"-{trial}-1-master-0"
 
     def found() -> Pod | None:
@@ -105,10 +105,10 @@ def held(cluster: Cluster, pods: Watch, benchmark: str, trial: int) -> Pod:
 
 
 def let_go(cluster: Cluster, pod: Pod) -> None:
-    """The Trial of this pod goes on."""
+    """Lets the Trial of this pod continue."""
     (cluster.node.folder_of(pod["metadata"]["uid"], "scratch") / GO).touch()
 
 
 def as_it_is_now(cluster: Cluster, pod: Pod) -> Pod:
-    """The pod of this name as the API server has it now."""
+    """The pod's current state, read by its name."""
     return read(cluster, pod["metadata"]["namespace"], "pod", pod["metadata"]["name"])

@@ -1,4 +1,4 @@
-"""Prepares a cluster for a question: the operator, shards in a bucket, a namespace with a Secret."""
+"""Prepares a cluster for a user: the operator, shards in a bucket, a namespace with a Secret."""
 
 import json
 import re
@@ -22,18 +22,18 @@ OPERATOR_NAMESPACE = "sdbench-system"
 
 
 def apply(cluster: Cluster, *objects: dict[str, Any]) -> None:
-    """`kubectl apply` these objects."""
+    """Applies these objects with `kubectl apply`."""
     cluster.kubectl("apply", "-f", "-", input="\n---\n".join(json.dumps(value) for value in objects))
 
 
 def read(cluster: Cluster, namespace: str, *what: str) -> dict[str, Any]:
-    """One object, or a list of them, as JSON."""
+    """The object or list that `kubectl get` prints."""
     value: dict[str, Any] = json.loads(cluster.kubectl("get", "-n", namespace, *what, "-o", "json"))
     return value
 
 
 def put_photographs_into_bucket(cluster: Cluster, folder: Path, bucket: str = "sdbench") -> None:
-    """Real photographs as MDS shards at s3://<bucket>/photographs."""
+    """Writes real photographs as MDS shards to s3://<bucket>/photographs."""
     photographs = folder / "photographs"
     subprocess.run([sys.executable, ROOT / "tests" / "photographs.py", photographs], check=True)
     shards = cluster.s3.folder / bucket / "photographs"
@@ -42,7 +42,7 @@ def put_photographs_into_bucket(cluster: Cluster, folder: Path, bucket: str = "s
 
 
 def make_storage_service(cluster: Cluster) -> None:
-    """The S3 server under the name that the example uses: http://s3.storage:9000."""
+    """Gives the S3 server the address that the example uses: http://s3.storage:9000."""
     endpoint = urlsplit(cluster.s3.endpoint)
     apply(
         cluster,
@@ -65,13 +65,13 @@ def make_storage_service(cluster: Cluster) -> None:
 
 
 def make_restricted_namespace(cluster: Cluster, name: str) -> None:
-    """A namespace that enforces restricted Pod Security."""
+    """Creates a namespace that enforces restricted Pod Security."""
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     apply(cluster, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
 
 
 def make_namespace(cluster: Cluster, name: str) -> None:
-    """The same, with the Secret that the example names."""
+    """Creates a namespace that enforces restricted Pod Security, with the Secret that the example names."""
     make_restricted_namespace(cluster, name)
     apply(
         cluster,
@@ -88,10 +88,10 @@ def make_namespace(cluster: Cluster, name: str) -> None:
 
 
 def install_operator(cluster: Cluster) -> None:
-    """What a user does: helm install with the defaults but for the images, under restricted Pod Security."""
+    """Installs the operator as a user does: with default values except the images, under restricted Pod Security."""
     make_restricted_namespace(cluster, OPERATOR_NAMESPACE)
-    where, patience = ("--namespace", OPERATOR_NAMESPACE), ("--wait", "--timeout", "3m")
-    cluster.helm("install", RELEASE, CHART, *where, *patience, "--values", _values(cluster))
+    where, wait = ("--namespace", OPERATOR_NAMESPACE), ("--wait", "--timeout", "3m")
+    cluster.helm("install", RELEASE, CHART, *where, *wait, "--values", _values(cluster))
 
 
 def _values(cluster: Cluster) -> Path:
@@ -108,13 +108,13 @@ def _values(cluster: Cluster) -> Path:
 
 
 def split_reference(reference: str) -> dict[str, str]:
-    """An image reference as the chart takes it; what stands on the node is never pulled."""
+    """An image reference as the chart's values."""
     repository, _, tag = reference.rpartition(":")
     return {"repository": repository, "tag": tag}
 
 
 def question(name: str, namespace: str, **spec: Any) -> dict[str, Any]:
-    """The example under another name, with these parts of its spec replaced (None: left out); no failed job is kept."""
+    """The example with this name and parts of its spec replaced (None removes one); failed jobs are deleted at once."""
     document: dict[str, Any] = yaml.safe_load(EXAMPLE.read_text())
     document["metadata"] = {"name": name, "namespace": namespace}
     for key, value in ({"retention": {"failedSeconds": 0}} | spec).items():
@@ -126,19 +126,19 @@ def question(name: str, namespace: str, **spec: Any) -> dict[str, Any]:
 
 
 def condition(benchmark: dict[str, Any], kind: str) -> dict[str, Any]:
-    """The condition of this type; empty while it is absent."""
+    """The Benchmark's condition of this type; empty if it has none."""
     found = [c for c in benchmark.get("status", {}).get("conditions", []) if c["type"] == kind]
     return found[0] if found else {}
 
 
 def wait_for(cluster: Cluster, namespace: str, name: str, kind: str, seconds: int) -> dict[str, Any]:
-    """The Benchmark once its condition `kind` is True, by the user's own `kubectl wait`."""
+    """Waits with `kubectl wait`, as a user would, until the condition `kind` is True; returns the Benchmark."""
     cluster.kubectl("wait", "-n", namespace, f"sdb/{name}", f"--for=condition={kind}", f"--timeout={seconds}s")
     return read(cluster, namespace, "sdb", name)
 
 
 def line_of(cluster: Cluster, namespace: str, name: str) -> dict[str, str]:
-    """The columns of `kubectl get sdb`, by their heading; an empty cell is empty."""
+    """The cells of a Benchmark's line of `kubectl get sdb`, by heading."""
     header, row = cluster.kubectl("get", "sdb", name, "-n", namespace).splitlines()
     starts = [heading.start() for heading in re.finditer(r"\S+", header)]
     cells = [row[begin:end].strip() for begin, end in pairwise([*starts, len(row) + len(header)])]
@@ -146,7 +146,7 @@ def line_of(cluster: Cluster, namespace: str, name: str) -> dict[str, str]:
 
 
 def pods_holding_devices(cluster: Cluster, namespace: str) -> list[str]:
-    """Pods of Benchmarks in which some container is not known to have terminated."""
+    """Names of the Benchmarks' pods with a container that is not known to have terminated."""
     pods = read(cluster, namespace, "pods", "-l", "sdbench.dev/benchmark")["items"]
     return [pod["metadata"]["name"] for pod in pods if not terminated(pod)]
 
@@ -161,5 +161,5 @@ def terminated(pod: dict[str, Any]) -> bool:
 
 
 def wait_until_gone(cluster: Cluster, namespace: str, what: str, seconds: int) -> None:
-    """Until no object of this kind is left in the namespace."""
+    """Waits until no object of this kind is left in the namespace."""
     until(lambda: not read(cluster, namespace, what)["items"], seconds, f"no {what} to be left in {namespace}")

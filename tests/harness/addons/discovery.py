@@ -1,6 +1,6 @@
-"""Serves an HTTP service discovery that answers as Prometheus' own Kubernetes discovery would.
+"""Serves scrape targets over HTTP, the same that Prometheus' own Kubernetes discovery would find.
 
-Debian's Prometheus is built without the latter. Every answer is read live from the API server.
+Debian's Prometheus is built without Kubernetes discovery. Every response is read live from the API server.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from harness.control_plane.certificates import KeyPair
 
 @contextlib.contextmanager
 def discovery(address: str, server: str, trust: ssl.SSLContext) -> Iterator[str]:
-    """The URL below which each role answers (`…/pod?namespace=a&namespace=b`); served by a thread of this process."""
+    """The base URL of the roles (`…/pod?namespace=a&namespace=b`), served by a thread of this process."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=trust))
 
     def listed(path: str) -> list[dict[str, Any]]:
@@ -39,7 +39,7 @@ def discovery(address: str, server: str, trust: ssl.SSLContext) -> Iterator[str]
             self.wfile.write(body)
 
         def log_message(self, format: str, *values: object) -> None:
-            """Prometheus asks every second: nothing to tell."""
+            """Logs nothing: Prometheus sends a request every second."""
 
     with ThreadingHTTPServer((address, 0), Answer) as service:
         threading.Thread(target=service.serve_forever, daemon=True).start()
@@ -50,12 +50,12 @@ def discovery(address: str, server: str, trust: ssl.SSLContext) -> Iterator[str]
 
 
 def trust_of(pair: KeyPair, authority: Path) -> ssl.SSLContext:
-    """A context that believes the cluster's authority and shows a client certificate."""
+    """An SSL context that trusts the cluster's authority and presents a client certificate."""
     context = ssl.create_default_context(cafile=authority)
     context.load_cert_chain(pair.certificate, pair.key)
     return context
 
 
 def _within(group: Group, namespaces: list[str]) -> bool:
-    """Whether it is of one of these namespaces; none named are all."""
+    """Whether a group is in one of these namespaces; an empty list means all namespaces."""
     return not namespaces or group["labels"][f"{META}_namespace"] in namespaces

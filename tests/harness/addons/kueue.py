@@ -1,4 +1,4 @@
-"""Runs Kueue as a process without a node, as its own ServiceAccount, with PyTorchJobs in its care."""
+"""Runs Kueue as a process under its own ServiceAccount, with PyTorchJobs enabled."""
 
 import contextlib
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ ACCOUNT = "kueue-controller-manager"
 SECRET = "kueue-webhook-server-cert"
 NAMES = ("kueue-ca", "kueue-webhook-service.kueue-system.svc")
 LEFT_OUT = ("Deployment", "Service", "APIService")
-"""What stands for its pod; the APIService would be one that never answers."""
+"""Kinds that need a pod; the API server could never reach the APIService."""
 
 VERSION = "kueue.x-k8s.io/v1beta2"
 RESOURCES = ("resourceflavors", "clusterqueues", "localqueues", "workloads", "workloadpriorityclasses")
@@ -28,7 +28,7 @@ RESOURCES = ("resourceflavors", "clusterqueues", "localqueues", "workloads", "wo
 
 @contextlib.contextmanager
 def kueue(run: Run, plane: ControlPlane) -> Iterator[Daemon]:
-    """A Kueue that suspends PyTorchJobs with a queue's label, and no others; it is ready once its webhooks answer."""
+    """A Kueue that suspends PyTorchJobs with a queue's label, and no others. It is ready once `answers` is true."""
     webhook_port, probe_port = free_ports(2)
     served = ServedHere(run.folder / "kueue", webhook_port, NAMES)
     _apply_manifests(plane, served)
@@ -68,7 +68,7 @@ def _configuration(served: ServedHere, probe_port: int) -> dict[str, object]:
 
 
 def answers(plane: ControlPlane) -> bool:
-    """Whether a flavor passes the webhooks."""
+    """Whether Kueue's webhooks admit a flavor."""
     flavor = {"apiVersion": VERSION, "kind": "ResourceFlavor", "metadata": {"name": "answered"}}
     create = ("create", "--dry-run=server", "-o", "name", "-f", "-")
     return bool(plane.kubectl(*create, input=yaml.safe_dump(flavor), check=False))

@@ -1,4 +1,4 @@
-"""Runs a real Prometheus, by a configuration of the harness or of the prometheus-operator."""
+"""Runs a real Prometheus with a configuration from the harness or the prometheus-operator."""
 
 import contextlib
 import json
@@ -18,12 +18,12 @@ from harness.runs import Run
 
 SCRAPE_INTERVAL = "1s"
 TRAINER_LABELS = {"benchmark": "sdbench_dev_benchmark", "trial": "sdbench_dev_trial"}
-"""Label of the series → label of the pod, as Prometheus writes its name."""
+"""Label of the series → label of the pod, in Prometheus' spelling."""
 
 
 @dataclass(frozen=True)
 class Prometheus:
-    """A Prometheus server; answers are lists of series as its HTTP API has them."""
+    """A Prometheus server; results are lists of series as in its HTTP API."""
 
     url: str
 
@@ -36,12 +36,12 @@ class Prometheus:
         return self._series("query_range", query=promql, start=str(start), end=str(end), step=str(step))
 
     def series(self, selector: str) -> list[dict[str, str]]:
-        """The label sets that match, also of series that have ended."""
+        """The label sets that match, including those of series that have ended."""
         found: list[dict[str, str]] = self._data("series", **{"match[]": selector})
         return found
 
     def targets(self) -> list[dict[str, Any]]:
-        """What is scraped now, with health and last error."""
+        """The active scrape targets, with health and last error."""
         active: list[dict[str, Any]] = self._data("targets", state="active")["activeTargets"]
         return active
 
@@ -64,7 +64,7 @@ class Prometheus:
 
 @contextlib.contextmanager
 def prometheus_server(run: Run, address: str, config: dict[str, Any], name: str = "prometheus") -> Iterator[Prometheus]:
-    """A server at `address`, of its own name and folder."""
+    """A server at `address`; `name` names its configuration, its storage folder and its log."""
     (port,) = free_ports(1, address)
     file = run.folder / f"{name}.json"
     file.write_text(json.dumps(config))  # JSON is YAML
@@ -85,12 +85,12 @@ def installed_version() -> str:
     said = subprocess.run(["prometheus", "--version"], capture_output=True, text=True, check=True)
     found = re.search(r"version (\d+\.\d+\.\d+)", said.stdout + said.stderr)
     if found is None:
-        raise HarnessError(f"prometheus --version says no version: {said.stdout}{said.stderr}")
+        raise HarnessError(f"prometheus --version printed no version: {said.stdout}{said.stderr}")
     return found[1]
 
 
 def scraping_pods(discovery: str) -> dict[str, Any]:
-    """A configuration by which operator and trainers are scraped, much as the chart's PodMonitors would have it."""
+    """A configuration that scrapes the operator and the trainers much as the chart's PodMonitors would."""
     pods = [{"url": f"{discovery}/pod", "refresh_interval": SCRAPE_INTERVAL}]
     trainer = [
         _kept("__meta_kubernetes_pod_labelpresent_sdbench_dev_benchmark", "true"),
@@ -104,7 +104,7 @@ def scraping_pods(discovery: str) -> dict[str, Any]:
             {"job_name": "trainer", "http_sd_configs": pods, "relabel_configs": [*_common(), *trainer]},
             {
                 "job_name": "operator",
-                "honor_labels": True,  # its series carry the namespace of the Benchmark, not of the operator
+                "honor_labels": True,  # its series have the Benchmark's namespace, not the operator's
                 "http_sd_configs": pods,
                 "relabel_configs": [*_common(), *operator],
             },
@@ -137,7 +137,7 @@ def _ready(server: Prometheus) -> bool:
 
 
 def _fetched(url: str) -> bytes:
-    """No proxy stands between this machine and itself."""
+    """The content at a URL of this machine, fetched without a proxy."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(url, timeout=10) as answer:
         content: bytes = answer.read()

@@ -1,4 +1,4 @@
-"""Runs the prometheus-operator as a process, and reads what it makes of monitors and rules."""
+"""Runs the prometheus-operator as a process and reads the configuration that it generates."""
 
 import base64
 import contextlib
@@ -22,7 +22,7 @@ from harness.tools import PROMETHEUS_OPERATOR, binary, module_source
 DEFINITIONS = "example/prometheus-operator-crd/monitoring.coreos.com_{}.yaml"
 VERSION = "monitoring.coreos.com/v1"
 KINDS = ("podmonitors", "servicemonitors", "prometheusrules")
-"""What the chart makes."""
+"""The kinds that the chart creates."""
 
 ITS_OWN = ("prometheuses", "probes")
 NAMESPACE, NAME = "monitoring", "reader"
@@ -30,11 +30,11 @@ SELECTED = {"release": "reader"}
 """The label by which this Prometheus selects monitors and rules, in every namespace."""
 
 SHARD = {"$(SHARD)": "0"}
-"""What the config-reloader beside a Prometheus fills in from its environment."""
+"""Variables that Prometheus' config-reloader would replace from its environment."""
 
 
 def install_definitions(plane: ControlPlane, *more: str) -> None:
-    """Apply the CRDs of what the chart makes, and of these further kinds; return when the API server serves them."""
+    """Applies the CRDs of the chart's kinds and of `more`; returns once the API server serves them."""
     kinds = (*KINDS, *more)
     files = [module_source(PROMETHEUS_OPERATOR) / DEFINITIONS.format(kind) for kind in kinds]
     plane.kubectl("apply", "--server-side", *(part for file in files for part in ("-f", file)))
@@ -43,7 +43,7 @@ def install_definitions(plane: ControlPlane, *more: str) -> None:
 
 @dataclass(frozen=True)
 class Generated:
-    """A configuration of Prometheus, and its files of rules by name."""
+    """A Prometheus configuration, and its rule files by name."""
 
     config: dict[str, Any]
     rules: Mapping[str, str]
@@ -51,7 +51,7 @@ class Generated:
 
 @contextlib.contextmanager
 def prometheus_operator(run: Run, plane: ControlPlane) -> Iterator[Daemon]:
-    """An operator that looks after one Prometheus without replicas: only its configuration is wanted."""
+    """A prometheus-operator with one Prometheus without replicas, since only its configuration is needed."""
     install_definitions(plane, *ITS_OWN)
     plane.kubectl("apply", "-f", "-", input=json.dumps(_reader()))
     (port,) = free_ports(1)
@@ -68,7 +68,7 @@ def prometheus_operator(run: Run, plane: ControlPlane) -> Iterator[Daemon]:
 
 
 def generated(plane: ControlPlane, operator: Daemon) -> Generated:
-    """What it has made once that covers every monitor and rule which this Prometheus selects."""
+    """The configuration, once it covers every monitor and rule that this Prometheus selects."""
     jobs = {f"{kind}/{name}" for kind in ("podMonitor", "serviceMonitor") for name in _selected(plane, f"{kind}s")}
     rules = {name.replace("/", "-") for name in _selected(plane, "prometheusrules")}
 
@@ -82,14 +82,14 @@ def generated(plane: ControlPlane, operator: Daemon) -> Generated:
 
 
 def _selected(plane: ControlPlane, resource: str) -> list[str]:
-    """namespace/name of each object of this kind with the label."""
+    """`namespace/name` of each selected object of this kind."""
     label = ",".join(f"{key}={value}" for key, value in SELECTED.items())
     path = '{range .items[*]}{.metadata.namespace}/{.metadata.name}{"\\n"}{end}'
     return plane.kubectl("get", resource, "-A", "-l", label, "-o", f"jsonpath={path}").split()
 
 
 def _made(plane: ControlPlane) -> Generated:
-    """What stands now in its Secret and its ConfigMaps; empty as long as there is nothing."""
+    """The configuration now in the operator's Secret and ConfigMaps; empty before the first."""
     secrets = _items(plane, "secrets", f"prometheus-{NAME}")
     maps = _items(plane, "configmaps", f"prometheus-{NAME}-rulefiles")
     packed = [gzip.decompress(base64.b64decode(each["data"]["prometheus.yaml.gz"])).decode() for each in secrets]
@@ -107,7 +107,7 @@ def _items(plane: ControlPlane, resource: str, prefix: str) -> list[dict[str, An
 
 
 def _reader() -> dict[str, Any]:
-    """A Namespace with a Prometheus much as kube-prometheus-stack makes one, of the version that runs here."""
+    """A Namespace and a Prometheus much like kube-prometheus-stack's, with this machine's version."""
     selector = {"matchLabels": SELECTED}
     selectors = {f"{kind}Selector": selector for kind in ("podMonitor", "serviceMonitor", "rule")}
     namespaces: dict[str, Any] = {f"{kind}NamespaceSelector": {} for kind in ("podMonitor", "serviceMonitor", "rule")}

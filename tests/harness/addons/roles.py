@@ -1,6 +1,6 @@
-"""Computes the target groups of Prometheus' Kubernetes discovery, by role.
+"""Builds target groups per role, as Prometheus' own Kubernetes discovery would.
 
-Only what relabelings ask for here is told, and TOLD names it: who asks for more is refused.
+Only the labels that relabelings use here are provided. PROVIDED lists them, and any other one is refused.
 """
 
 import re
@@ -23,8 +23,8 @@ OF_A_SLICE = (
     r"|address_target_kind|address_target_name|(label|labelpresent)_\w+)"
     r"|service_(name|(label|labelpresent)_\w+)"
 )
-TOLD = {"pod": re.compile(OF_A_POD), "endpointslice": re.compile(f"{OF_A_POD}|{OF_A_SLICE}")}
-"""Names of labels after `__meta_kubernetes_`."""
+PROVIDED = {"pod": re.compile(OF_A_POD), "endpointslice": re.compile(f"{OF_A_POD}|{OF_A_SLICE}")}
+"""Role → the names of its labels after `__meta_kubernetes_`."""
 
 
 def of_pods(read: Read) -> Iterator[Group]:
@@ -36,9 +36,9 @@ def of_pods(read: Read) -> Iterator[Group]:
 
 
 def of_endpointslices(read: Read) -> Iterator[Group]:
-    """A group per address and port of each EndpointSlice, with what its Service and its pod say.
+    """A group per address and port of each EndpointSlice, with the labels of its Service and its pod.
 
-    Prometheus adds a group for each port of such a pod that no slice names; no monitor of a named port keeps those.
+    Prometheus adds a group for each port of such a pod that no slice names; a monitor of a named port drops those.
     """
     pods, services = (_by_name(read(path)) for path in ("api/v1/pods", "api/v1/services"))
     for one in read("apis/discovery.k8s.io/v1/endpointslices"):
@@ -117,7 +117,7 @@ def _endpoint(endpoint: Object, port: Object) -> Labels:
 
 
 def _behind(endpoint: Object, port: Object, pods: dict[tuple[str, str], Object]) -> Labels:
-    """What the pod behind an endpoint says, and its container of that port."""
+    """The labels of the pod behind an endpoint and of its container with that port."""
     target = endpoint.get("targetRef", {})
     pod = pods.get((target.get("namespace", ""), target.get("name", ""))) if target.get("kind") == "Pod" else None
     if pod is None:

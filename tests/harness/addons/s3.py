@@ -1,4 +1,4 @@
-"""Runs a real S3 server over a folder, at one address for pods and for this machine."""
+"""Serves a folder as a real S3 server, at one address for pods and for this machine."""
 
 import contextlib
 import secrets
@@ -15,7 +15,7 @@ from harness.tools import binary
 
 @dataclass(frozen=True)
 class S3:
-    """An S3 endpoint. A folder in `folder` is a bucket, a file in it an object: put things in by writing files."""
+    """An S3 endpoint. Each folder in `folder` is a bucket, each file in it an object: write files to add objects."""
 
     endpoint: str
     access_key: str
@@ -25,7 +25,7 @@ class S3:
 
 @contextlib.contextmanager
 def s3_server(run: Run, address: str, tls: KeyPair | None = None) -> Iterator[S3]:
-    """A server with credentials that nobody else has, so that a secret that leaks is recognised; https with `tls`."""
+    """A server with random credentials, by which a leaked secret is recognised; it uses HTTPS with `tls`."""
     (port,) = free_ports(1, address)
     server = S3(
         endpoint=f"{'https' if tls else 'http'}://{address}:{port}",
@@ -44,7 +44,7 @@ def s3_server(run: Run, address: str, tls: KeyPair | None = None) -> Iterator[S3
         "--vfs-cache-mode=writes",
         f"--cache-dir={run.folder / 'rclone'}",
         *(("--cert", tls.certificate, "--key", tls.key) if tls else ()),
-        "--dir-cache-time=0s",  # a file that a test has written is an object at once
+        "--dir-cache-time=0s",  # a file that a test writes is an object at once
     ]
     with daemon(run, "s3", command) as process:
         process.wait_until(lambda: accepts(address, port))

@@ -1,4 +1,4 @@
-"""Installs Kubeflow's training-operator as a pod, from its own manifests."""
+"""Installs Kubeflow's training-operator as a pod, from its own manifests with small changes."""
 
 import json
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from harness.tools import TRAINING_OPERATOR, module_source
 
 IMAGE = f"sdbench.local/training-operator:{TRAINING_OPERATOR.version}"
 PROGRAM = "/manager"
-"""Where its manifest expects the program in the image."""
+"""The program's path in the image, as the manifest expects it."""
 
 NAMESPACE = "kubeflow"
 OVERLAY = "manifests/overlays/standalone"
@@ -20,7 +20,7 @@ SEPARATOR = "\n---\n"
 DEFINITION = "\nkind: CustomResourceDefinition\n"
 TEMPLATE_FOLDER = "/etc/config"
 
-# The operator's own template calls nslookup, whose newer versions fail when any search domain does not know the name.
+# The operator's own template calls nslookup, whose newer versions fail if any search domain does not know the name.
 INIT_CONTAINER = """\
 - name: init-pytorch
   image: {{.InitContainerImage}}
@@ -47,10 +47,10 @@ RESTRICTED = {
 
 
 def install_training_operator(plane: ControlPlane, init_image: str) -> None:
-    """Apply the standalone overlay and return when its webhook admits a PyTorchJob."""
+    """Applies the standalone overlay; returns once its webhook admits a PyTorchJob."""
     overlay = module_source(TRAINING_OPERATOR) / OVERLAY
     documents = plane.kubectl("kustomize", overlay).split(SEPARATOR)
-    # Six of 644 kB each: a client-side apply would not fit its own annotation, and to parse them takes Python 20 s.
+    # Six of 644 kB each: too large for a client-side apply's annotation, and PyYAML would need 20 s to parse them.
     definitions = [each for each in documents if DEFINITION in each]
     others = [_fitted(yaml.safe_load(each), init_image) for each in documents if DEFINITION not in each]
     plane.kubectl("apply", "--server-side", "-f", "-", input=SEPARATOR.join(definitions))
@@ -63,7 +63,7 @@ def _fitted(manifest: dict[str, Any], init_image: str) -> dict[str, Any]:
 
 
 def _fitted_deployment(deployment: Mapping[str, Any], init_image: str) -> dict[str, Any]:
-    """The Deployment with our image, one scheme, the template mounted, and probes that notice at once."""
+    """The Deployment with our image, one scheme, the template mounted, and frequent readiness probes."""
     copy: dict[str, Any] = json.loads(json.dumps(deployment))
     pod = copy["spec"]["template"]["spec"]
     (container,) = pod["containers"]
@@ -89,7 +89,7 @@ def _template() -> dict[str, Any]:
 
 
 def admits(plane: ControlPlane) -> bool:
-    """Whether a PyTorchJob passes the webhook; right after its start calls to it time out."""
+    """Whether the webhook admits a PyTorchJob; calls to it time out right after its start."""
     job = yaml.safe_dump(_example())
     return bool(plane.kubectl("create", "--dry-run=server", "-o", "name", "-f", "-", input=job, check=False))
 

@@ -1,6 +1,6 @@
-"""Runs Kubeflow's training-operator as a process without a node, as its own ServiceAccount.
+"""Runs Kubeflow's training-operator as a process under its own ServiceAccount, for clusters without a node.
 
-Its options are those of its Deployment but for requests a second. It is ready once training_operator.admits() says so.
+Its options are those of its Deployment, except the request rate. It is ready once `training_operator.admits` is true.
 """
 
 import contextlib
@@ -24,12 +24,12 @@ NAMES = ("training-operator-ca", "training-operator.kubeflow.svc")
 LEFT_OUT = ("Deployment", "Service")
 
 LOOKED_FOR = Path("/tmp/k8s-webhook-server/serving-certs/tls.crt")
-"""The program waits for this file, whatever the folder from which it takes its certificate: it has no option for it."""
+"""The program waits for this file even if its certificate is elsewhere, and has no option to change that."""
 
 
 @contextlib.contextmanager
 def training_operator(run: Run, plane: ControlPlane, init_image: str) -> Iterator[Daemon]:
-    """A training-operator that watches PyTorchJobs; it starts while `what_it_looks_for` is there."""
+    """A training-operator that watches PyTorchJobs; it starts only inside `startup_file`."""
     plane.install_pytorchjob_crd()
     webhook_port, probe_port = free_ports(2)
     temporary = run.folder / "training-operator"
@@ -48,7 +48,7 @@ def training_operator(run: Run, plane: ControlPlane, init_image: str) -> Iterato
         f"--webhook-server-port={webhook_port}",
         f"--health-probe-bind-address=127.0.0.1:{probe_port}",
         "--metrics-bind-address=0",
-        # With the usual 20 requests a second a job of 32 pods and as many Services takes four seconds to be made.
+        # With the default of 20 requests a second, a job's 32 pods and 32 Services take four seconds to create.
         "--kube-api-qps=200",
         "--kube-api-burst=400",
     ]
@@ -57,8 +57,8 @@ def training_operator(run: Run, plane: ControlPlane, init_image: str) -> Iterato
 
 
 @contextlib.contextmanager
-def what_it_looks_for() -> Iterator[None]:
-    """The file that it looks for when it starts; one start at a time, since all look for the same."""
+def startup_file() -> Iterator[None]:
+    """Provides the file for which it waits when it starts; one start at a time, since all wait for the same file."""
     with held("training-operator-starts", "another training-operator is starting"), contextlib.ExitStack() as stack:
         if not LOOKED_FOR.exists():
             LOOKED_FOR.parent.mkdir(parents=True, exist_ok=True)
@@ -68,7 +68,7 @@ def what_it_looks_for() -> Iterator[None]:
 
 
 def _apply_manifests(plane: ControlPlane, served: ServedHere) -> None:
-    """Its namespace, account, rights and webhook; of the definitions only PyTorchJobs are needed."""
+    """Applies its namespace, account, rights and webhook, but no CRDs: only PyTorchJobs are needed."""
     documents = plane.kubectl("kustomize", module_source(TRAINING_OPERATOR) / OVERLAY).split(SEPARATOR)
     manifests = [yaml.safe_load(each) for each in documents if DEFINITION not in each]
     wanted = [served.fitted(each) for each in manifests if each["kind"] not in (*LEFT_OUT, "Secret")]

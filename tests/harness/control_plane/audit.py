@@ -1,7 +1,7 @@
-"""Reads the API server's audit log, of ServiceAccounts only.
+"""Configures and reads the API server's audit log of ServiceAccount requests.
 
-with ControlPlane(options=audited(log, policy)) as plane: …
-requests(log)
+with ControlPlane(options=audited(path)) as plane: …
+AuditLog(path).asked(namespace)
 """
 
 import json
@@ -32,7 +32,7 @@ class Request:
     verb: str
     group: str
     resource: str
-    """With its subresource, as in `pods/log`."""
+    """The resource and its subresource, as in `pods/log`."""
     code: int
     at: datetime
 
@@ -42,21 +42,21 @@ class Request:
 
 
 def audited(log: Path) -> dict[str, list[str]]:
-    """Options of a control plane that make its API server keep this log."""
+    """Options of a ControlPlane that make its API server write this log."""
     policy = log.with_suffix(".policy")
     policy.write_text(json.dumps(POLICY))
     return {"kube-apiserver": [f"--audit-policy-file={policy}", f"--audit-log-path={log}"]}
 
 
 class AuditLog:
-    """The log as it grows; each line is read once."""
+    """The log while it grows; each line is read once."""
 
     def __init__(self, path: Path) -> None:
         self._path, self._offset = path, 0
         self._known: list[Request] = []
 
     def asked(self, namespace: str) -> tuple[Request, ...]:
-        """What the ServiceAccounts of a namespace have asked for so far."""
+        """The requests of a namespace's ServiceAccounts so far."""
         self._read_on()
         prefix = f"system:serviceaccount:{namespace}:"
         return tuple(one for one in self._known if one.user.startswith(prefix))
@@ -64,7 +64,7 @@ class AuditLog:
     def _read_on(self) -> None:
         with self._path.open("rb") as log:
             log.seek(self._offset)
-            # The last line may be half written.
+            # The last line may be incomplete.
             whole, _, _ = log.read().rpartition(b"\n")
         self._offset += len(whole) + bool(whole)
         events = (json.loads(line) for line in whole.splitlines())

@@ -1,4 +1,4 @@
-"""Makes one certificate authority, and a key pair for each component."""
+"""Issues the cluster's certificates: one authority, and a key pair for each component."""
 
 import datetime
 import ipaddress
@@ -22,7 +22,7 @@ class KeyPair:
 
 
 class Authority:
-    """The cluster's certificate authority; every file it makes lies in `folder`."""
+    """The cluster's certificate authority, whose files are in `folder`."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -39,7 +39,7 @@ class Authority:
         self.key = _write(folder / "ca.key", _private_pem(self._key))
 
     def issue(self, file: str, common_name: str, groups: tuple[str, ...] = (), hosts: tuple[str, ...] = ()) -> KeyPair:
-        """A pair for a client (`common_name`, `groups`) that may also serve as `hosts` (names or addresses)."""
+        """A key pair for a client (`common_name`, `groups`) that may also serve as `hosts` (names or addresses)."""
         key = ec.generate_private_key(ec.SECP256R1())
         usages = [ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]
         builder = _unsigned(_name(common_name, groups), self._name, key.public_key())
@@ -54,7 +54,7 @@ class Authority:
         )
 
     def signing_key(self, file: str) -> KeyPair:
-        """A bare key and its public half (in `certificate`): what ServiceAccount tokens are signed with."""
+        """A key that signs ServiceAccount tokens; `certificate` holds its bare public key."""
         key = ec.generate_private_key(ec.SECP256R1())
         public = key.public_key().public_bytes(
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo

@@ -1,4 +1,4 @@
-"""Starts a control plane in seconds: etcd, API server, controller manager and scheduler, all real."""
+"""Runs a real control plane: etcd, API server, controller manager and scheduler."""
 
 import contextlib
 import ssl
@@ -26,11 +26,11 @@ PYTORCHJOB_CRD = "manifests/base/crds/kubeflow.org_pytorchjobs.yaml"
 
 
 class ControlPlane:
-    """A context manager: inside, an API server answers at `server`; afterwards nothing of it is left.
+    """A context manager: inside, an API server responds at `server`; afterwards nothing of it is left.
 
     `address` is where the API server listens: loopback, unless pods must reach it.
-    `run` is given by a Cluster that is more than a control plane; otherwise there is one of its own.
-    `options` are further arguments of a program, by its name.
+    `run` is the run of a Cluster that the control plane is part of; by default it has a run of its own.
+    `options` maps a program's name to additional arguments.
     """
 
     def __init__(
@@ -75,14 +75,14 @@ class ControlPlane:
         return kubeconfig.with_certificate(path, self.server, self.authority.certificate, pair)
 
     def service_account_kubeconfig(self, namespace: str, name: str) -> Path:
-        """A kubeconfig for a ServiceAccount that exists: its token, its rights and no others."""
+        """A kubeconfig with the token of an existing ServiceAccount."""
         token = self.kubectl("create", "token", name, "--namespace", namespace, "--duration", "24h").strip()
         path = self.folder / f"{namespace}-{name}.kubeconfig"
         return kubeconfig.with_token(path, self.server, self.authority.certificate, token, namespace)
 
     @contextlib.contextmanager
     def without_api_server(self) -> Iterator[None]:
-        """While inside, the API server is dead; afterwards it answers again, at the same address."""
+        """Kills the API server for the block; afterwards it runs again at the same address."""
         self._programs["kube-apiserver"][0].stop(gently=False)
         try:
             yield
@@ -91,7 +91,7 @@ class ControlPlane:
 
     @contextlib.contextmanager
     def frozen_api_server(self) -> Iterator[None]:
-        """While inside, the API server takes connections and says nothing."""
+        """Stops the API server's process for the block: it accepts connections and does not respond."""
         api = self._programs["kube-apiserver"][0]
         api.pause()
         try:
@@ -100,13 +100,13 @@ class ControlPlane:
             api.resume()
 
     def install_pytorchjob_crd(self) -> None:
-        """The CRD alone, without webhook and operator: tests then play the training-operator themselves."""
-        # Server-side, because the CRD is larger than the annotation of a client-side apply may be.
+        """Installs the CRD without webhook and operator; tests then play the training-operator themselves."""
+        # Server-side, because the CRD exceeds the size limit of a client-side apply's annotation.
         self.kubectl("apply", "--server-side", "-f", module_source(TRAINING_OPERATOR) / PYTORCHJOB_CRD)
         until(lambda: self.serves("kubeflow.org/v1", "pytorchjobs"), 60, "the API server to serve PyTorchJobs")
 
     def serves(self, group_version: str, plural: str) -> bool:
-        """Whether the API server answers for a resource; `kubectl wait` fails on a CRD that has no conditions yet."""
+        """Whether the API server serves a resource. (`kubectl wait` fails on a CRD that has no conditions yet.)"""
         known = self.kubectl("get", "--raw", f"/apis/{group_version}", check=False)
         return f'"name":"{plural}"' in known
 
@@ -145,7 +145,7 @@ class ControlPlane:
         serving = self.authority.issue("apiserver", "kube-apiserver", hosts=hosts)
         to_kubelet = self.authority.issue("apiserver-kubelet", "kube-apiserver-kubelet", ("system:masters",))
         tokens = self._tokens = self.authority.signing_key("service-accounts")
-        # A loopback address cannot stand behind the `kubernetes` Service; without pods nobody asks for it.
+        # The `kubernetes` Service cannot have a loopback address as its endpoint; without pods nothing uses it.
         endpoints = "none" if self._address == LOOPBACK else "lease"
         return [
             binary("kube-apiserver"),
@@ -210,7 +210,7 @@ class ControlPlane:
             yield started
 
     def restart(self, name: str) -> None:
-        """Kill a program, and start it again where it was; return when the API server answers."""
+        """Kills a program and restarts it at the same address; returns once the API server is ready."""
         killed, command = self._programs[name]
         killed.stop(gently=False)
         started = self._stack.enter_context(self._started(name, command))
@@ -227,6 +227,6 @@ class ControlPlane:
             return False
 
     def _default_account_exists(self) -> bool:
-        """The sign that controllers work: without it no pod can be created in `default`."""
+        """Whether the controllers work: without the default ServiceAccount no pod can be created in `default`."""
         found = self.kubectl("get", "serviceaccount", "default", "--ignore-not-found", "--output=name", check=False)
         return bool(found.strip())

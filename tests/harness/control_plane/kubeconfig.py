@@ -1,4 +1,4 @@
-"""Writes kubeconfigs, by which a client finds the API server and proves its identity."""
+"""Writes kubeconfigs: the API server's address and a client's credentials."""
 
 import base64
 import json
@@ -8,7 +8,7 @@ from harness.control_plane.certificates import KeyPair
 
 
 def with_certificate(path: Path, server: str, authority: Path, pair: KeyPair) -> Path:
-    """Write a kubeconfig for a client certificate."""
+    """Writes a kubeconfig for a client certificate."""
     return _write(
         path,
         server,
@@ -18,7 +18,7 @@ def with_certificate(path: Path, server: str, authority: Path, pair: KeyPair) ->
 
 
 def with_token(path: Path, server: str, authority: Path, token: str, namespace: str = "default") -> Path:
-    """Write a kubeconfig for a bearer token (a ServiceAccount's); `namespace` is the one that its commands mean."""
+    """Writes a kubeconfig for a ServiceAccount's token, with `namespace` as the default."""
     return _write(path, server, authority, {"token": token}, namespace)
 
 

@@ -1,8 +1,8 @@
-"""Lets the API server reach the webhooks of a program that runs on this machine, not in a pod.
+"""Lets the API server reach webhooks of a program that runs on this machine instead of in a pod.
 
-By URL instead of by Service, since a Service cannot lead to loopback. The certificate is made here, because the one
-that such programs make for themselves is for their Service's name only. They find it in their Secret, valid for what
-they ask of it, and so leave it alone; what a kubelet would mount is written to a folder.
+The webhooks are called by URL, because a Service cannot lead to loopback. The certificate is issued here, because the
+programs would issue one for their Service's name only. They find ours in their Secret and keep it, since it is valid
+for the names that they need. The files that a kubelet would mount from the Secret are written to a folder.
 """
 
 import base64
@@ -26,9 +26,9 @@ CLOCK_SKEW = datetime.timedelta(hours=1)
 
 
 class ServedHere:
-    """What one program's webhooks need: a certificate that is its own authority, in `folder`, and a port.
+    """A port and a self-signed certificate, in `folder`, for one program's webhooks.
 
-    `names` are the authority's and the Service's name: the program asks its certificate for both.
+    `names` are the names of the authority and of the Service; the program checks that the certificate has both.
     """
 
     def __init__(self, folder: Path, port: int, names: Sequence[str]) -> None:
@@ -44,7 +44,7 @@ class ServedHere:
         (folder / "tls.key").write_bytes(self._key)
 
     def fitted(self, manifest: dict[str, Any]) -> dict[str, Any]:
-        """The manifest of a webhook configuration with URLs of this machine; any other one as it is."""
+        """The manifest with this machine's URLs if it is a webhook configuration; any other manifest unchanged."""
         if manifest["kind"] not in CONFIGURATIONS:
             return manifest
         fitted = copy.deepcopy(manifest)
@@ -54,7 +54,7 @@ class ServedHere:
         return fitted
 
     def secret(self, namespace: str, name: str) -> dict[str, Any]:
-        """The Secret in which the program looks for its own certificate and its authority's."""
+        """The Secret in which the program looks for its certificate and its authority's."""
         pair = {"crt": _encoded(self._certificate), "key": _encoded(self._key)}
         data = {f"{who}.{part}": value for who in ("ca", "tls") for part, value in pair.items()}
         metadata = {"name": name, "namespace": namespace}
@@ -72,7 +72,7 @@ def _self_signed(key: rsa.RSAPrivateKey, names: Sequence[str]) -> x509.Certifica
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - CLOCK_SKEW)
-        .not_valid_after(now + 5 * LIFETIME)  # such programs renew what ends within three months
+        .not_valid_after(now + 5 * LIFETIME)  # the programs renew a certificate that ends within three months
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(x509.SubjectAlternativeName(hosts), critical=False)

@@ -1,4 +1,4 @@
-"""Writes a program as an OCI image archive without a Dockerfile: one layer, one config."""
+"""Turns a program into an image without a Dockerfile: an OCI archive with one layer and one config."""
 
 import hashlib
 import io
@@ -14,7 +14,7 @@ LAYER = "application/vnd.oci.image.layer.v1.tar"
 
 
 def write_archive(path: Path, reference: str, files: Mapping[str, Path], entrypoint: list[str]) -> None:
-    """An OCI archive at `path`: `files` (name in the image → file here), executable, beside an empty /tmp."""
+    """Writes an OCI archive of `files` (path in the image → local file), all executable, and an empty /tmp."""
     layer = _layer(files)
     config = {
         "architecture": "amd64",

@@ -1,4 +1,4 @@
-"""Makes the base image by debootstrap, a Debian with Python, because no registry need be reachable."""
+"""Bootstraps the base image, Debian with Python, with debootstrap: no registry need be reachable."""
 
 import os
 import shutil
@@ -13,14 +13,14 @@ from harness.runs import scratch
 SUITE = "bookworm"
 INCLUDED = "python3,python3-venv,ca-certificates"
 VERSION = "3"
-"""Count up when the recipe below changes."""
+"""Increment it when the recipe below changes."""
 
 BASE_IMAGE = f"localhost/sdbench-base:{SUITE}-{VERSION}"
 MIRROR = "SDBENCH_DEBIAN_MIRROR"
 
 
 def base_image() -> str:
-    """The base's reference in our container storage, built if it is missing."""
+    """The base image's reference in our container storage, built if it is missing."""
     with held("base-image", "another process is building the base image"):
         if not present(BASE_IMAGE):
             say(f"building the base image by debootstrap ({SUITE}), about 1 min")
@@ -46,7 +46,7 @@ def _bootstrapped(root: Path) -> None:
     run = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if run.returncode != 0:
         raise HarnessError(
-            f"debootstrap failed (another mirror can be named in {MIRROR}):\n{last_lines(run.stdout + run.stderr)}"
+            f"debootstrap failed (set {MIRROR} to use another mirror):\n{last_lines(run.stdout + run.stderr)}"
         )
 
 
@@ -62,7 +62,7 @@ def _emptied_of_downloads(root: Path) -> None:
 
 
 def _committed(root: Path) -> None:
-    # As an archive, because what is added as a folder becomes root's and loses its setuid bits.
+    # As an archive, because buildah gives an added folder's files to root and drops their setuid bits.
     archive = root.with_suffix(".tar")
     succeeded(["tar", "--create", "--numeric-owner", "--file", str(archive), "--directory", str(root), "."])
     container = buildah("from", "scratch").strip()

@@ -1,4 +1,4 @@
-"""Builds images in a container storage of its own, where they stay until containerd has them."""
+"""Builds images with buildah in a container storage of our own."""
 
 import json
 import os
@@ -12,15 +12,15 @@ from harness.failure import HarnessError, last_lines
 
 CERTIFICATES = Path("/etc/ssl/certs")
 PASSED_ON = ("SSL_CERT_FILE", "SSL_CERT_DIR", "PIP_CERT", "PIP_INDEX_URL", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
-"""Settings of this machine's network that a build needs too. They are build arguments: the image does not keep them."""
+"""Network settings of this machine that a build needs. As build arguments they do not stay in the image."""
 
 
 PRIVATE_MOUNTS = ("unshare", "--mount", "--")
-"""A container storage mounts its own folder on itself and leaves it so; here the mount goes with the command."""
+"""buildah leaves a bind mount of its storage folder behind; in a mount namespace it ends with the command."""
 
 
 def storage(*program: str) -> list[str]:
-    """The start of a buildah command on our storage."""
+    """The start of a command line on our storage."""
     folder = cache_folder("containers")
     return [
         *PRIVATE_MOUNTS,
@@ -35,13 +35,13 @@ def storage(*program: str) -> list[str]:
 
 
 def storage_name(reference: str) -> str:
-    """How skopeo names an image in our storage."""
+    """The name by which skopeo finds an image in our storage."""
     folder = cache_folder("containers")
     return f"containers-storage:[overlay@{folder / 'storage'}+{folder / 'run'}]{reference}"
 
 
 def buildah(*arguments: str | Path) -> str:
-    """The standard output of a buildah command; a failure raises with the end of its output."""
+    """The standard output of a buildah command; raises HarnessError with the end of its output if it fails."""
     return succeeded([*storage("buildah"), *arguments])
 
 
@@ -60,16 +60,13 @@ def present(reference: str) -> bool:
 
 
 def configuration(reference: str) -> dict[str, Any]:
-    """What an image of our storage tells about itself: its user, environment, entrypoint, labels."""
+    """The OCI configuration of an image in our storage: its user, environment, entrypoint and labels."""
     found: dict[str, Any] = json.loads(buildah("inspect", "--type", "image", reference))["OCIv1"]["config"]
     return found
 
 
-def built(dockerfile: Path, context: Path, reference: str, base: str, labels: Iterable[str] = ()) -> None:
-    """Build `dockerfile` over `base`, with further labels (NAME=VALUE), and tag it.
-
-    Layers whose inputs did not change are taken from the storage.
-    """
+def built(dockerfile: Path, context: Path, reference: str, base: str) -> None:
+    """Builds `dockerfile` on `base` and tags it; layers whose inputs did not change come from the storage."""
     ignored = dockerfile.with_name(f"{dockerfile.name}.dockerignore")
     buildah(
         "bud",
@@ -96,7 +93,7 @@ def _network_settings() -> list[str]:
 
 
 def storage_tags(repository: str) -> tuple[str, ...]:
-    """All names in our storage that belong to a repository."""
+    """All references in our storage that belong to a repository."""
     return tuple(
         name
         for name in buildah("images", "--format", "{{.Name}}:{{.Tag}}").split()

@@ -1,4 +1,4 @@
-"""Lists the project's images and what they are made of; their versions follow from their contents."""
+"""Lists the project's images and their inputs; an image's version is a hash of its contents."""
 
 import contextlib
 import hashlib
@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 @dataclass(frozen=True)
 class Image:
-    """One image of the project: its Dockerfile, the dependencies below and the source folders above."""
+    """One image of the project: its Dockerfile, dependencies and source folders."""
 
     name: str
     dockerfile: str
@@ -26,15 +26,15 @@ class Image:
     sources: tuple[str, ...]
     minutes: int
     gigabytes: int
-    """What its first build takes in passing: storage, the stream to containerd, content and snapshot there."""
+    """Peak disk space of its first build: the build storage, the import stream, containerd's content and snapshot."""
 
     @property
     def repository(self) -> str:
-        """The name that containerd knows, without the version."""
+        """The image's name in containerd, without the version."""
         return f"sdbench.local/{self.name}"
 
     def inputs(self) -> tuple[str, ...]:
-        """Files and folders that are copied into the build, by their path in the checkout."""
+        """The files and folders that are copied into the build, as paths in the checkout."""
         return (self.dockerfile, f"{self.dockerfile}.dockerignore", self.requirements, *self.sources)
 
 
@@ -58,7 +58,7 @@ TRAINER = Image(
 
 @dataclass(frozen=True)
 class Build:
-    """An image of certain contents: a copy of its inputs, which no edit of the checkout can change any more."""
+    """An image and a copy of its inputs, which later edits of the checkout do not change."""
 
     image: Image
     context: Path
@@ -66,38 +66,38 @@ class Build:
 
     @property
     def reference(self) -> str:
-        """The name under which containerd knows this very content."""
+        """The image's name in containerd, with the hash of its contents."""
         return f"{self.image.repository}:{self.version}"
 
     @property
     def stored(self) -> str:
-        """The name in the storage where it is built."""
+        """The image's name in the build storage."""
         return f"localhost/{self.image.name}:{self.version}"
 
     def make(self) -> str:
-        """The image's name in our storage, built if it is not there; older versions are dropped afterwards."""
+        """The image's name in our storage. If it is missing, it is built and older versions are deleted."""
         name = self.image.name
         with held("images", "another process is building an image"):
             if not present(self.stored):
                 self._demand_space()
                 base = base_image()
-                buildah("rm", "--all")  # what a build that was killed has left
+                buildah("rm", "--all")  # a killed build leaves containers
                 say(f"building {name} (seconds, or about {self.image.minutes} min if its dependencies changed)")
                 built(self.context / self.image.dockerfile, self.context, self.stored, base)
                 self._drop_others()
         return self.stored
 
     def _demand_space(self) -> None:
-        """The first build moves gigabytes, those after it share its layers."""
+        """Raises HarnessError if the disk is too full for a first build; later builds share its layers."""
         free = shutil.disk_usage(cache_folder()).free // 10**9
         if free < self.image.gigabytes and not storage_tags(f"localhost/{self.image.name}"):
             raise HarnessError(
                 f"the first build of {self.image.name} needs {self.image.gigabytes} GB below {cache_folder()}, "
-                f"and {free} GB are free: make room, or name another folder in SDBENCH_CACHE"
+                f"and {free} GB are free: free some space, or set SDBENCH_CACHE to another folder"
             )
 
     def _drop_others(self) -> None:
-        """The layers that the kept version shares with the older ones stay."""
+        """Deletes other versions; layers that they share with this one stay."""
         for tag in storage_tags(f"localhost/{self.image.name}"):
             if tag != self.stored:
                 buildah("rmi", tag)
@@ -105,7 +105,7 @@ class Build:
 
 @contextlib.contextmanager
 def planned(image: Image) -> Iterator[Build]:
-    """What would be built from the checkout as it is now."""
+    """The build of an image from the current state of the checkout."""
     with scratch("context") as context:
         for name in image.inputs():
             _copy(ROOT / name, context / name)
@@ -121,7 +121,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _version(context: Path) -> str:
-    """A hash of all that goes in: the same inputs are never built twice."""
+    """A hash of all inputs, so that the same inputs are never built twice."""
     digest = hashlib.sha256(BASE_IMAGE.encode())
     for path in sorted(path for path in context.rglob("*") if path.is_file()):
         digest.update(f"\n{path.relative_to(context)}\n".encode())

@@ -1,4 +1,4 @@
-"""Derives an image of the trainer that differs in one file, so that a test can break it."""
+"""Derives a faulty trainer image that differs from the real one in a single file."""
 
 from pathlib import Path
 
@@ -10,11 +10,11 @@ from harness.runs import scratch
 
 PACKAGE = "/opt/sdbench/sdbench_trainer"
 MODEL_MODULE = "model/stable_diffusion.py"
-"""The module to end with what a rank is to do in its forward pass."""
+"""The module to append to if a rank shall do something in its forward pass."""
 
 
 def trainer_with(containers: Containerd, name: str, module: str, ending: str) -> str:
-    """The reference of the trainer's image in which the file `module` ends with these further lines of Python."""
+    """The reference of a trainer image whose file `module` has the Python lines `ending` appended."""
     reference = f"sdbench.local/{name}:1"
     with planned(TRAINER) as build, scratch("derived") as context:
         original = ROOT / "trainer" / "src" / "sdbench_trainer" / module

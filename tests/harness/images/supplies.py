@@ -1,4 +1,4 @@
-"""Loads every image that a pod of the cluster may ask for, before the node starts."""
+"""Loads every image that a pod of the cluster may need before the node starts."""
 
 import contextlib
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ BASE_REPOSITORY = "sdbench.local/base"
 
 @dataclass(frozen=True)
 class Images:
-    """References as containerd knows them."""
+    """The images' references in containerd."""
 
     operator: str
     trainer: str
@@ -31,7 +31,7 @@ class Images:
 
 @contextlib.contextmanager
 def supplied_containerd(run: Run, namespaces: Namespaces) -> Iterator[tuple[Containerd, Images]]:
-    """containerd with every image, the project's two of the very content of this checkout."""
+    """A containerd with every image; the project's two are built from this checkout."""
     with containerd(run, namespaces, _pause_image()) as server:
         _bring_in_programs(run.folder, server)
         yield server, _bring_in_images(server)
@@ -42,7 +42,7 @@ def _pause_image() -> str:
 
 
 def _bring_in_programs(folder: Path, server: Containerd) -> None:
-    """The images that are one static program."""
+    """Imports the images that hold a single static program."""
     programs = {
         _pause_image(): ("/pause", pause_binary()),
         training_operator.IMAGE: (training_operator.PROGRAM, binary("training-operator")),
@@ -64,7 +64,7 @@ def _bring_in_images(server: Containerd) -> Images:
 
 
 def _brought_in(server: Containerd, image: Image) -> str:
-    """The reference of the image as the checkout is now, in containerd."""
+    """The reference in containerd of the image of the current checkout, built and imported if it is missing."""
     with planned(image) as build:
         if build.reference not in server.images():
             bring_in(server, build.make(), build.reference)

@@ -1,6 +1,6 @@
-"""Streams the layers that containerd lacks of an image, and no others.
+"""Streams into containerd only those layers of an image that it lacks.
 
-A 6 GB layer of dependencies is so brought in once; afterwards a change of code moves some hundred kilobytes.
+So a 6 GB layer of dependencies is imported once; afterwards a change of code moves a few hundred kilobytes.
 """
 
 import json
@@ -19,11 +19,11 @@ from harness.runs import scratch
 
 
 def bring_in(containers: Containerd, stored: str, reference: str) -> None:
-    """Give containerd the image `stored` of our storage under the name `reference`."""
+    """Imports the image `stored` of our storage into containerd under the name `reference`."""
     say(f"importing {reference}")
     with scratch("layout") as layout:
         skipped = _placeholders(layout, containers.content(), _layers(stored))
-        # As they are: to compress six gigabytes takes minutes, and the digest of a layer is then that of its files.
+        # Uncompressed: compressing six gigabytes takes minutes, and a layer's digest then equals its diff ID.
         flags = ("--quiet", "--dest-oci-accept-uncompressed-layers")
         succeeded([*PRIVATE_MOUNTS, "skopeo", "copy", *flags, storage_name(stored), f"oci:{layout}:image"])
         _stream(containers, layout, reference, skipped)
@@ -35,7 +35,7 @@ def _layers(stored: str) -> tuple[str, ...]:
 
 
 def _placeholders(layout: Path, content: Mapping[str, int], layers: tuple[str, ...]) -> frozenset[Path]:
-    """Files of the right name and size, but without bytes, for layers that containerd has: skopeo then copies none."""
+    """Sparse files of the right name and size for layers that containerd has, so that skopeo does not copy these."""
     made = set()
     for digest in layers:
         if digest in content:
@@ -66,7 +66,7 @@ def _stream(containers: Containerd, layout: Path, reference: str, skipped: froze
 
 
 def _named(layout: Path, reference: str) -> bytes:
-    """The layout's index with the name that containerd shall give the image."""
+    """The layout's index, with the name under which containerd shall store the image."""
     index: dict[str, Any] = json.loads((layout / "index.json").read_text())
     (manifest,) = index["manifests"]
     manifest["annotations"] = {"io.containerd.image.name": reference}

@@ -1,4 +1,4 @@
-"""Holds the fixed addresses of the cluster, from a private range.
+"""Holds the cluster's fixed addresses, all from one private range.
 
 this machine 10.231.0.1 ═══ veth ═══ 10.231.0.2 node ─── bridge 10.231.1.1 ─── pods 10.231.1.0/24
 API server, S3, Prometheus           kubelet, kube-proxy, CoreDNS              services 10.231.128.0/17

@@ -1,6 +1,6 @@
-"""Runs containerd on the node, with a configuration, a state and a socket of its own.
+"""Runs containerd on the node, with its own configuration, state and socket.
 
-Its content lies in the cache, so that a large image is brought in once and found again by every later run.
+Its content is in the cache, so that a large image is imported once for all runs.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from harness.runs import Run
 
 CNI_PLUGINS = "/usr/lib/cni"
 RECOVERED = "Start streaming server"
-"""The last that it logs before it does what a kubelet asks for."""
+"""The last line that containerd logs before it serves a kubelet."""
 
 CONFIG = """\
 version = 2
@@ -31,7 +31,7 @@ state = "{state}"
   path = "{state}/opt"
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "{pause}"
-  # Without this line each sandbox dies where CAP_SYS_RESOURCE is missing.
+  # Without this line every sandbox fails if CAP_SYS_RESOURCE is missing.
   restrict_oom_score_adj = true
   [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
     runtime_type = "io.containerd.runc.v2"
@@ -45,20 +45,20 @@ state = "{state}"
 
 @dataclass(frozen=True)
 class Containerd:
-    """A running containerd; `ctr` speaks to it as the kubelet does, in the k8s.io namespace."""
+    """A running containerd; `ctr` uses the kubelet's containerd namespace, k8s.io."""
 
     socket: Path
     namespaces: Namespaces
     process: Daemon | None = None
 
     def answers(self) -> bool:
-        """Whether it does what it is asked to."""
+        """Whether it responds to `ctr version`."""
         with contextlib.suppress(HarnessError):
             return self.socket.exists() and bool(self.ctr("version"))
         return False
 
     def serves_a_kubelet(self) -> bool:
-        """Whether it has recovered what it knew of pods; it refuses the kubelet until then, and only its log tells."""
+        """Whether it has recovered its pods' state. It refuses the kubelet until then, and only its log shows it."""
         return self.process is not None and RECOVERED in self.process.said() and self.answers()
 
     def command(self, *arguments: str | Path) -> list[str]:
@@ -66,7 +66,7 @@ class Containerd:
         return self.namespaces.inside("ctr", "--address", self.socket, "--namespace", "k8s.io", *arguments)
 
     def ctr(self, *arguments: str | Path) -> str:
-        """The standard output of a ctr command; a failure raises with its stderr."""
+        """The standard output of a ctr command; raises HarnessError with its stderr if it fails."""
         command = self.command(*arguments)
         run = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
         if run.returncode != 0:
@@ -77,23 +77,23 @@ class Containerd:
         return frozenset(self.ctr("images", "list", "--quiet").split())
 
     def content(self) -> dict[str, int]:
-        """Digest → size of every blob that is here."""
+        """Digest → size in bytes of every blob in containerd's store."""
         blobs = cache_folder("containerd") / "io.containerd.content.v1.content/blobs"
         digests = self.ctr("content", "list", "--quiet").split()
         return {digest: (blobs / digest.replace(":", "/")).stat().st_size for digest in digests}
 
     def forget_images(self, repository: str, kept: str) -> None:
-        """Drop the other versions of an image, and so the layers that nobody else uses."""
+        """Deletes the other versions of an image, and with them the layers that no other image uses."""
         rows = [line.split() for line in self.ctr("images", "list").splitlines()[1:]]
         digests = {name: digest for name, _, digest, *_ in rows}
         old = {digest for name, digest in digests.items() if name.startswith(f"{repository}:") and name != kept}
-        # The kubelet's side knows each image a second time, by its configuration's digest.
+        # containerd's CRI plugin lists each image a second time, by the digest of its configuration.
         gone = sorted(name for name, digest in digests.items() if digest in old - {digests[kept]})
         if gone:
             self.ctr("images", "delete", *gone)
 
     def forget_containers(self) -> None:
-        """Drop what a killed node knew of its containers; their processes are long gone."""
+        """Deletes the records of a killed node's containers, whose processes have ended."""
         containers = self.ctr("containers", "list", "--quiet").split()
         if containers:
             self.ctr("containers", "delete", *containers)
@@ -109,7 +109,7 @@ def containerd(run: Run, namespaces: Namespaces, pause_image: str) -> Iterator[C
     with daemon(run, "containerd-recovery", command, gently=True) as process:
         process.wait_until(server.answers)
         server.forget_containers()
-    # The second start sees no container at all, so that the kubelet begins with an empty node.
+    # The second start finds no containers, so that the kubelet starts with an empty node.
     with daemon(run, "containerd", command, gently=True) as process:
         server = replace(server, process=process)
         process.wait_until(server.serves_a_kubelet)

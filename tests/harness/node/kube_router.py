@@ -1,7 +1,7 @@
-"""Runs kube-router's firewall, which enforces NetworkPolicies, inside the node's namespaces.
+"""Enforces NetworkPolicies with kube-router's firewall, in the node's namespaces beside kube-proxy.
 
-The bridge plugin itself enforces nothing. Traffic between two pods of one bridge comes to iptables only where
-net.bridge.bridge-nf-call-iptables is 1 in the node's network namespace, so it is set.
+The CNI bridge plugin itself enforces nothing. Traffic between two pods on one bridge passes iptables only if
+net.bridge.bridge-nf-call-iptables is 1 in the node's network namespace, so it is set here.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ BRIDGED = "/proc/sys/net/bridge/bridge-nf-call-iptables"
 
 @contextlib.contextmanager
 def kube_router(run: Run, plane: ControlPlane, containers: Containerd) -> Iterator[Daemon]:
-    """Inside, NetworkPolicies hold on the node a moment after they are made; afterwards none does."""
+    """Enforces NetworkPolicies on the node inside the block, each a moment after its creation."""
     inside = containers.namespaces.inside
     _run(inside("sh", "-c", f"echo 1 > {BRIDGED}"))
     command: list[str | Path] = [

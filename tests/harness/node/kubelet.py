@@ -1,4 +1,4 @@
-"""Runs kubelet, kube-proxy and CoreDNS inside the node's namespaces."""
+"""Starts kubelet, kube-proxy and CoreDNS inside the node's namespaces."""
 
 import contextlib
 import json
@@ -32,7 +32,7 @@ COREFILE = """\
 
 
 def start_node(stack: contextlib.ExitStack, run: Run, plane: ControlPlane, containers: Containerd) -> Daemon:
-    """Start the node's three programs and return its kubelet when it is Ready, with names and Services."""
+    """Starts kubelet, kube-proxy and CoreDNS; returns the kubelet once the node is Ready and DNS and Services work."""
     kubelet = _start_kubelet(stack, run, plane, containers)
     proxy = _start_proxy(stack, run, plane, containers)
     names = _start_names(stack, run, plane, containers)
@@ -70,7 +70,7 @@ def _kubelet_config(folder: Path, serving: KeyPair, authority: Path, socket: Pat
         "cgroupDriver": "cgroupfs",
         "failCgroupV1": False,
         "failSwapOn": False,
-        # Requests are kept small, so that several trials fit into two cores: as limits they would only slow them down.
+        # Several Trials share two cores, so their CPU limits are small; enforced, these would only slow them down.
         "cpuCFSQuota": False,
         "address": addresses.NODE,
         "authentication": {"anonymous": {"enabled": False}, "x509": {"clientCAFile": str(authority)}},
@@ -83,7 +83,7 @@ def _kubelet_config(folder: Path, serving: KeyPair, authority: Path, socket: Pat
         "podLogsDir": str(folder / "logs"),
         "volumePluginDir": str(folder / "volume-plugins"),
         "evictionHard": {"nodefs.available": "1%", "imagefs.available": "1%", "memory.available": "100Mi"},
-        # Images are expensive here: a full disk shall not make the kubelet delete them.
+        # Images are slow to import: the kubelet must not delete them when the disk is full.
         "imageGCHighThresholdPercent": 100,
         "maxPods": 110,
         "serializeImagePulls": False,
@@ -98,9 +98,9 @@ def _start_proxy(stack: contextlib.ExitStack, run: Run, plane: ControlPlane, con
         "--proxy-mode=iptables",
         f"--hostname-override={NODE_NAME}",
         f"--cluster-cidr={addresses.PODS}",
-        # Otherwise an answer from a pod on the same bridge may not take the way back through the translation.
+        # Otherwise a reply from a pod on the same bridge may bypass the address translation.
         "--masquerade-all",
-        # The kernel's limits are not writable everywhere: leave them alone.
+        # Not every machine lets us write the kernel's limits: 0 leaves them as they are.
         "--conntrack-max-per-core=0",
         "--conntrack-tcp-timeout-established=0s",
         "--conntrack-tcp-timeout-close-wait=0s",
@@ -117,7 +117,7 @@ def _start_names(stack: contextlib.ExitStack, run: Run, plane: ControlPlane, con
 
 
 def ready(plane: ControlPlane) -> bool:
-    """Whether the API server calls the node Ready, which it does for a while after the kubelet has stopped."""
+    """Whether the node's Ready condition is True, which it stays for a while after the kubelet has stopped."""
     condition = "jsonpath={.status.conditions[?(@.type=='Ready')].status}"
     return plane.kubectl("get", "node", NODE_NAME, "-o", condition, check=False) == "True"
 

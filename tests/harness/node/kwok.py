@@ -1,7 +1,7 @@
-"""Runs kwok, which plays the kubelets of nodes that do not exist.
+"""Simulates the kubelets of nodes that do not exist with kwok, by its own node stages and our pod stages.
 
-A node is played while it has the label PLAYED; without it nobody renews its lease and nobody looks after its pods,
-as when a machine dies.
+kwok simulates a node while it has the label PLAYED. Without the label nothing renews its lease or updates its pods, as
+when a machine dies.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ OF_NODES = (
 
 @contextlib.contextmanager
 def kubelets(run: Run, plane: ControlPlane, of_pods: str) -> Iterator[Daemon]:
-    """Inside, every node with the label is Ready, and its pods go through the stages `of_pods` (YAML documents)."""
+    """Runs kwok: every labelled node is Ready, and its pods go through the stages `of_pods` (YAML documents)."""
     config = run.folder / "kwok.yaml"
     config.write_text("\n---\n".join((*_of_nodes(), of_pods)))
     command: list[str | Path] = [
@@ -40,14 +40,14 @@ def kubelets(run: Run, plane: ControlPlane, of_pods: str) -> Iterator[Daemon]:
 
 
 def node(name: str, capacity: dict[str, str]) -> dict[str, Any]:
-    """A node that kwok plays."""
+    """The manifest of a node that kwok simulates."""
     metadata = {"name": name, "labels": {PLAYED: "", "kubernetes.io/hostname": name}}
     status = {"capacity": capacity, "allocatable": capacity}
     return {"apiVersion": "v1", "kind": "Node", "metadata": metadata, "status": status}
 
 
 def ready(plane: ControlPlane) -> tuple[str, ...]:
-    """The names of the nodes that say that they are Ready."""
+    """The names of the nodes that are Ready."""
     nodes = json.loads(plane.kubectl("get", "nodes", "-o", "json"))["items"]
     return tuple(each["metadata"]["name"] for each in nodes if _ready(each))
 

@@ -1,7 +1,7 @@
-"""Separates the node from this machine by process, mount and network namespaces of its own.
+"""Isolates the node from this machine in process, mount and network namespaces of its own.
 
-Everything that a node leaves about (mounts, links, iptables chains, network namespaces, shims, pods) is inside, and so
-it is gone, by the kernel's hand, when the first process of the namespaces ends: also when the harness is killed.
+Everything that a node creates (mounts, links, iptables chains, network namespaces, shims, pods) is inside. The kernel
+removes it when the first process of the namespaces ends, even if the harness is killed.
 """
 
 import contextlib
@@ -18,24 +18,24 @@ from harness.node.pause import pause_binary
 from harness.runs import Run
 
 HIDDEN = ("/run", "/var/lib", "/var/log")
-"""Where containerd, CNI and kubelet leave files by names that cannot be configured: empty memory inside."""
+"""Folders in which containerd, CNI and kubelet write to fixed paths: each is an empty tmpfs in the node."""
 
 
 @dataclass(frozen=True)
 class Namespaces:
-    """The node's inside; `pid` is its first process, as this machine counts."""
+    """The node's namespaces; `pid` is their first process, numbered by this machine."""
 
     pid: int
 
     def inside(self, *command: str | Path) -> list[str]:
-        """The command that runs `command` inside."""
+        """The command line that runs `command` in the namespaces."""
         enter = ["nsenter", f"--target={self.pid}", "--mount", "--net", "--pid", "--"]
         return [*enter, *(str(part) for part in command)]
 
 
 @contextlib.contextmanager
 def node_namespaces(run: Run) -> Iterator[Namespaces]:
-    """Namespaces with a link to this machine; all that runs inside ends with the block."""
+    """Namespaces with a link to this machine; everything in them ends with the block."""
     _demand_visible(cache_folder(), run.folder)
     unshare = [
         "unshare",
@@ -60,7 +60,7 @@ def node_namespaces(run: Run) -> Iterator[Namespaces]:
 
 
 def _is_pause(pid: str) -> bool:
-    """Whether unshare's child has become the program: its mounts are then done."""
+    """Whether unshare's child has become the pause program, so that its mounts are done."""
     return bool(pid) and pause_binary().name in Path(f"/proc/{pid}/cmdline").read_text()
 
 
@@ -71,7 +71,7 @@ def _demand_visible(*folders: Path) -> None:
 
 
 def _mount(namespaces: Namespaces) -> None:
-    """Volumes need shared propagation between kubelet and pods; the hidden folders become memory."""
+    """Mounts a tmpfs on each hidden folder, and shares mounts between kubelet and pods, as volumes need."""
     for hidden in HIDDEN:
         _run(namespaces.inside("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", hidden))
     _run(namespaces.inside("mount", "--make-rshared", "/"))
@@ -94,7 +94,7 @@ def _link(namespaces: Namespaces) -> None:
 
 
 def _unlink() -> None:
-    """The kernel drops the link with the namespace, but some time later: an explicit end is a certain one."""
+    """Deletes the link at once; the kernel deletes it with the namespace, but some time later."""
     subprocess.run(["ip", "link", "delete", addresses.MACHINE_LINK], capture_output=True)
 
 

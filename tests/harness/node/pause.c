@@ -1,5 +1,5 @@
-/* The first process of every pod's sandbox, and of the node itself: it waits, and buries orphans. Static, so that it
-   needs no file system around it. */
+/* The first process of every pod's sandbox, and of the node itself: it waits, and reaps orphans. Linked statically, so
+   that it runs in an empty file system. */
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/wait.h>

@@ -1,4 +1,4 @@
-"""Compiles the process that does nothing, once, from pause.c."""
+"""Provides the pause program, compiled once from pause.c."""
 
 import hashlib
 import subprocess

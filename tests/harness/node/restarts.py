@@ -1,8 +1,8 @@
-"""Stops and starts a node's kubelet and containerd, with or without the containers.
+"""Stops and starts a node's kubelet and containerd, with or without its containers.
 
-Containers hang on shims, not on containerd: they outlive a restart of the two programs, and nothing outlives one of the
-machine. What such a restart would do away with beside the processes (mounts, network namespaces, files in /run) stays
-here, and so does the boot ID: the kubelet and containerd clear up what they find dead.
+Containers are children of shims, not of containerd, so they survive a restart of the two programs. A restart of the
+machine kills them. This module simulates that by killing them, but not all of a reboot: mounts, network namespaces,
+files in /run and the boot ID stay. The kubelet and containerd clean up what they find dead.
 """
 
 import contextlib
@@ -32,16 +32,16 @@ class Node:
     kubelet: Daemon
 
     def folder_of(self, pod_uid: str, volume: str) -> Path:
-        """Where an emptyDir on disk of a pod lies on this machine."""
+        """The path on this machine of a pod's emptyDir on disk."""
         return self.plane.folder / "kubelet" / "pods" / pod_uid / VOLUMES / volume
 
     def stop(self) -> None:
-        """Stop kubelet and containerd; the containers run on."""
+        """Stops kubelet and containerd; the containers keep running."""
         self.kubelet.stop(gently=True)
         self._containerd.stop(gently=True)
 
     def kill_containers(self) -> None:
-        """Kill every shim, then every process of every pod: nobody is left to say how they ended."""
+        """Kills every shim, then every process of every pod, so that nothing can report how they ended."""
         for wanted in (self._shims, _in_pods):
             for pid in wanted():
                 with contextlib.suppress(ProcessLookupError):
@@ -49,7 +49,7 @@ class Node:
             until(lambda: not any(True for _ in wanted()), END_SECONDS, "the node's processes to end")  # noqa: B023
 
     def start(self) -> None:
-        """Start containerd and kubelet, and return once the kubelet has renewed its lease and the node is Ready."""
+        """Starts containerd and kubelet; returns once the kubelet has renewed its lease and the node is Ready."""
         before = self._lease()
         self._containerd.start()
         self._containerd.wait_until(self.containers.serves_a_kubelet)
@@ -62,7 +62,7 @@ class Node:
         return self.containers.process
 
     def _lease(self) -> str:
-        """When the kubelet last said that it lives; empty before it has."""
+        """The time of the kubelet's last heartbeat; empty before the first."""
         what = ("get", "lease", NODE_NAME, "-n", "kube-node-lease", "-o", "jsonpath={.spec.renewTime}")
         return self.plane.kubectl(*what, check=False)
 

@@ -1,7 +1,7 @@
-"""Plays the training-operator and the kubelet for many namespaces at once, by tasks that react to changes.
+"""Plays the training-operator and the kubelet for many namespaces at once, in asyncio tasks.
 
-The same play as that of scripted_pods.py, driven by what a Witness sees: pods of each job, then their lives by the
-script of the namespace. A pod that is deleted is let go at once, as by a kubelet whose container heeds SIGTERM.
+It does the same as scripted_pods.py, but is driven by an object log's events: it creates the pods of each job, and runs
+and ends them by the namespace's script. It removes a deleted pod at once, as if the container ended on SIGTERM.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from testkit.cluster.scripted_pods import (
 from testkit.server.direct import JOBS, PODS, Api, Document, Refused, place
 
 BEAT_SECONDS = 0.1
-"""How long each step of a pod's life takes."""
+"""The duration of each step in a pod's life."""
 
 ALREADY_THERE = 409
 LEASE = "apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
@@ -41,10 +41,10 @@ class Company:
     witness: Witness
     scripts: dict[str, Script] = field(default_factory=dict)
     _lives: dict[str, asyncio.Task[None]] = field(default_factory=dict)
-    """By the UID of the job or pod."""
+    """Tasks by the UID of the job or pod."""
 
     def noticed(self, plural: str, one: Document) -> None:
-        """Something was made or has changed."""
+        """Reacts to a new or changed object."""
         metadata = one["metadata"]
         if metadata["namespace"] not in self.scripts:
             return
@@ -92,7 +92,7 @@ class Company:
     async def _tell(self, resource: tuple[str, str], one: Document, status: Document) -> None:
         metadata = one["metadata"]
         path = f"{place(resource, metadata['namespace'], metadata['name'])}/status"
-        # The UID makes sure that it is not told of a namesake.
+        # The UID keeps the patch from hitting another object of the same name.
         await self._send("PATCH", path, {"metadata": {"uid": metadata["uid"]}, "status": status})
 
     async def _let_go(self, pod: Document) -> None:
@@ -101,7 +101,7 @@ class Company:
         await self._send("DELETE", place(PODS, metadata["namespace"], metadata["name"]), options)
 
     async def _send(self, method: str, path: str, body: Document) -> None:
-        """Until an API server that is away has been there: it may have done it before it went."""
+        """Sends a request until the API server is available; it may have done the request before it went down."""
         for tries in itertools.count():
             with unavailability():
                 try:
@@ -114,14 +114,14 @@ class Company:
 
 
 def index_of(pod: Document) -> int:
-    """0: the master; n: worker n-1."""
+    """A pod's index: 0 for the master, n for worker n-1."""
     labels = pod["metadata"]["labels"]
     number = int(labels["training.kubeflow.org/replica-index"])
     return number if labels["training.kubeflow.org/replica-type"] == "master" else number + 1
 
 
 async def _though_it_may_go(life: Coroutine[Any, Any, None]) -> None:
-    """What is played may be deleted, or its namespace go, at any moment; only then may a request be refused."""
+    """Runs a task, and ignores refusals because its object or namespace was deleted."""
     try:
         await life
     except Refused as refusal:
@@ -131,7 +131,7 @@ async def _though_it_may_go(life: Coroutine[Any, Any, None]) -> None:
 
 @contextlib.asynccontextmanager
 async def acting(api: Api, witness: Witness) -> AsyncIterator[Company]:
-    """While inside, the jobs in namespaces with a script are played."""
+    """Plays the jobs of all namespaces that have a script."""
     company = Company(api, witness)
     node = asyncio.create_task(_keep_node(api))
     witness.listeners.append(company.noticed)
@@ -144,7 +144,7 @@ async def acting(api: Api, witness: Witness) -> AsyncIterator[Company]:
 
 
 async def _keep_node(api: Api) -> None:
-    """Have a node that is Ready, for ever: the controllers take the pods off a silent one."""
+    """Keeps a node Ready: the controllers evict the pods of one without heartbeats."""
     lease = {"metadata": {"name": NODE}, "spec": {"holderIdentity": NODE, "leaseDurationSeconds": 40}}
     for path, document in (("api/v1/nodes", {"metadata": {"name": NODE}}), (LEASE, lease)):
         with contextlib.suppress(Refused):

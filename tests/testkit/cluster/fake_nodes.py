@@ -1,6 +1,6 @@
-"""Makes Node objects that say they are ready, so that the real scheduler can place pods.
+"""Creates Node objects that claim to be ready, so that the real scheduler places pods on them.
 
-Whatever is bound to them stays as it is: nothing runs.
+A pod that is bound to one stays as it is: nothing runs.
 """
 
 import threading
@@ -15,17 +15,17 @@ from kubernetes import client, config
 
 LEASES = "kube-node-lease"
 BEAT_SECONDS = 5
-"""Between two signs of life; after 40 s without one the controller-manager taints a node."""
+"""Seconds between heartbeats; after 40 s without one the controller-manager taints a node."""
 
 
 @dataclass(frozen=True)
 class Machine:
-    """A node on which two pods of one core each find room."""
+    """A node with room for two pods of one core each."""
 
     name: str
     labels: dict[str, str] = field(default_factory=dict)
     taint: str = ""
-    """Key of a taint with the effect NoSchedule."""
+    """The key of a taint with the effect NoSchedule."""
 
     def document(self) -> dict[str, Any]:
         taints = [{"key": self.taint, "effect": "NoSchedule"}] if self.taint else []
@@ -37,7 +37,7 @@ class Machine:
 
 @contextmanager
 def present(kubeconfig: Path, machines: tuple[Machine, ...]) -> Iterator[None]:
-    """Inside, these nodes are there and stay ready; afterwards they are gone."""
+    """Creates these nodes, keeps them ready inside the block, and deletes them afterwards."""
     api = config.new_client_from_config(str(kubeconfig))
     core, leases, over = client.CoreV1Api(api), client.CoordinationV1Api(api), threading.Event()
     for machine in machines:

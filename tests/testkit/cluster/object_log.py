@@ -1,4 +1,4 @@
-"""Logs every object that is created and deleted, by a watch of its own."""
+"""Logs every object that is created or deleted in the cluster, with a watch of its own."""
 
 import asyncio
 import contextlib
@@ -12,18 +12,18 @@ from testkit.server.direct import BENCHMARKS, JOBS, PODS, Api, Document, Refused
 
 WATCHED = (BENCHMARKS, JOBS, PODS)
 SECONDS = 200
-"""The longest wait: what takes two seconds on a quiet machine takes a minute on one that is ten times too busy."""
+"""The longest wait: what takes two seconds on an idle machine takes a minute on one that is overloaded tenfold."""
 
 PAUSE_SECONDS = 0.2
 
 Value = TypeVar("Value")
 Listener = Callable[[str, Document], None]
-"""Told of every object that was made or changed, with its plural."""
+"""Called with the plural and the document of every object that was created or changed."""
 
 
 @dataclass
 class Witness:
-    """What exists by plural and UID, and every (plural, namespace, name, UID) that ever did."""
+    """Existing objects by plural and UID, and every (plural, namespace, name, UID) that ever existed."""
 
     objects: dict[str, dict[str, Document]] = field(default_factory=lambda: {plural: {} for _, plural in WATCHED})
     made: set[tuple[str, str, str, str]] = field(default_factory=set)
@@ -36,17 +36,17 @@ class Witness:
         return [one for one in found if one["metadata"]["namespace"] == namespace]
 
     def one(self, resource: tuple[str, str], namespace: str, name: str) -> Document | None:
-        """The object of this name."""
+        """The object of this name, or None."""
         found = self.existing(resource, namespace)
         return next((one for one in found if one["metadata"]["name"] == name), None)
 
     def ever(self, resource: tuple[str, str], namespace: str) -> list[tuple[str, str]]:
-        """Name and UID of every object that was ever seen there."""
+        """Name and UID of every object that was ever seen in the namespace."""
         there = (resource[1], namespace)
         return sorted((name, uid) for plural, place, name, uid in self.made if (plural, place) == there)
 
     async def until(self, fact: Callable[[], Value | None], what: str, seconds: float = SECONDS) -> Value:
-        """The first value of `fact` that is neither None nor False."""
+        """Waits for the first value of `fact` that is neither None nor False."""
         try:
             async with asyncio.timeout(seconds), self._news:
                 while (value := fact()) is None or value is False:
@@ -54,13 +54,13 @@ class Witness:
                     await self._news.wait()
                 return value
         except TimeoutError:
-            raise AssertionError(f"waited {seconds:g} s for {what}, in vain") from None
+            raise AssertionError(f"timed out after {seconds:g} s waiting for {what}") from None
 
     async def follow(self, api: Api, resource: tuple[str, str]) -> None:
-        """Take note of everything of one kind, for ever."""
+        """Logs all objects of one kind, until it is cancelled."""
         group, plural = resource
         while True:
-            # From the beginning, and anew when the API server was restarted: it has then forgotten old versions.
+            # At the start, and again after a restart of the API server, which has then lost old versions.
             listed = await _listed(api, f"{group}/{plural}")
             await self._compare(plural, listed["items"])
             version = listed["metadata"]["resourceVersion"]
@@ -69,7 +69,7 @@ class Witness:
                 await asyncio.sleep(PAUSE_SECONDS)
 
     async def _hear(self, api: Api, path: str, plural: str, version: str) -> str:
-        """Note what one watch tells, and the version from which the next goes on; empty: it can't."""
+        """Logs one watch's events; returns the version from which the next continues, or "" if none can."""
         with unavailability():
             async for event in api.watch(path, version):
                 if event["type"] == "ERROR":
@@ -100,14 +100,14 @@ class Witness:
             self._news.notify_all()
 
     async def broke(self, error: BaseException) -> None:
-        """Nobody waits for what can't be seen any more."""
-        self._broken = f"the witness sees nothing any more: {error!r}"
+        """Fails all waits, because the log has ended with this error."""
+        self._broken = f"the object log has ended: {error!r}"
         async with self._news:
             self._news.notify_all()
 
 
 async def _listed(api: Api, path: str) -> Document:
-    """All there is, once the API server can say it: it needs a moment for a CRD that is new."""
+    """All objects of a kind; retries until the API server serves it, which takes a moment for a new CRD."""
     while True:
         with unavailability():
             return await api.send("GET", path)
@@ -116,7 +116,7 @@ async def _listed(api: Api, path: str) -> Document:
 
 @contextlib.contextmanager
 def unavailability() -> Iterator[None]:
-    """Inside, the API server may be away or not ready: then what was begun is given up."""
+    """Ignores errors of an API server that is down or not ready."""
     try:
         yield
     except (OSError, aiohttp.ClientError, TimeoutError):
@@ -128,7 +128,7 @@ def unavailability() -> Iterator[None]:
 
 @contextlib.asynccontextmanager
 async def witnessing(api: Api) -> AsyncIterator[Witness]:
-    """While inside, everything is seen."""
+    """Logs all objects inside the block."""
     witness = Witness()
 
     async def following(resource: tuple[str, str]) -> None:

@@ -1,7 +1,7 @@
-"""Plays the training-operator and the kubelet without a node: a thread that follows a script.
+"""Plays the training-operator and the kubelet by a script, in a thread, where there is no node.
 
-For each PyTorchJob it makes the pods that the real one makes (names, labels, owner), lets them run, and ends them as
-the script says. A pod that is deleted while it runs is let go, as a kubelet would.
+For each PyTorchJob it creates the pods that the real training-operator creates (names, labels, owner), lets them run,
+and ends them as the script says. It removes a deleted pod, as a kubelet would.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ PLURAL = "pytorchjobs"
 
 @dataclass(frozen=True)
 class End:
-    """How the training container of a pod ends."""
+    """The end of a pod's training container."""
 
     code: int
     message: str = ""
@@ -34,16 +34,16 @@ class End:
 
 
 Script = Callable[[RunConfig, int], End | None]
-"""From what an Attempt is told, and the index of a pod, to its end; None: it runs on."""
+"""Maps an Attempt's configuration and a pod's index to the pod's end; None means that it keeps running."""
 
 
 def measured(run: RunConfig, index: int) -> End:
-    """Everything goes well: 10 images/s for the first device, 8 for each further one."""
+    """A successful end: 10 images/s for the first device, 8 for each further one."""
     return End(0, message(report(run)) if index == 0 else "")
 
 
 def report(run: RunConfig) -> Report:
-    """The same measurement whenever the same is asked."""
+    """A Report that is always the same for the same configuration."""
     return Report(
         attempt=run.attempt,
         measurement=steady(run, 10.0 + 8.0 * (run.devices - 1)),
@@ -52,7 +52,7 @@ def report(run: RunConfig) -> Report:
 
 
 def steady(run: RunConfig, rate: float) -> Measurement:
-    """Of a run that trains `rate` images a second in every step."""
+    """The Measurement of a run that trains `rate` images per second in every step."""
     batch, window = division(run.trainer, run.devices).run, run.trainer.window
     step = batch / rate
     return Measurement(
@@ -73,14 +73,14 @@ def steady(run: RunConfig, rate: float) -> Measurement:
 
 @dataclass
 class Player:
-    """A context manager: inside, the jobs of one namespace are played."""
+    """A context manager: inside, a thread plays the jobs of one namespace."""
 
     kubeconfig: Path
     namespace: str
     script: Script = measured
     makes_pods: bool = True
     jobs: dict[str, str] = field(default_factory=dict)
-    """Every job that was ever seen: name and UID."""
+    """Name → UID of every job that was ever seen."""
     pods: dict[str, str] = field(default_factory=dict)
 
     def __enter__(self) -> Self:
@@ -99,7 +99,7 @@ class Player:
 
     def _play(self) -> None:
         while not self._over.wait(BEAT_SECONDS):
-            # An object may have gone or changed since it was listed: the next beat sees it.
+            # An object may be deleted or changed after it was listed; the next beat handles it.
             with contextlib.suppress(client.ApiException):
                 self._beat()
 
@@ -155,12 +155,12 @@ class Player:
 
 
 def running_status() -> dict[str, Any]:
-    """Of a pod whose container has just started."""
+    """The status of a pod whose container has just started."""
     return _pod_status("Running", {"running": {"startedAt": _now()}})
 
 
 def ended_status(end: End) -> dict[str, Any]:
-    """Of a pod whose container has just ended."""
+    """The status of a pod whose container has just ended."""
     ended = {"exitCode": end.code, "reason": end.reason, "message": end.message}
     times = {"startedAt": _now(), "finishedAt": _now()}
     return _pod_status("Failed" if end.code else "Succeeded", {"terminated": ended | times})
@@ -174,13 +174,13 @@ def _pod_status(phase: str, state: dict[str, Any]) -> dict[str, Any]:
 
 
 def job_status(what: str) -> dict[str, Any]:
-    """Of a job that is Succeeded or Failed."""
+    """The status of a job that is Succeeded or Failed."""
     condition = {"type": what, "status": "True", "lastTransitionTime": _now(), "reason": "Played"}
     return {"conditions": [condition], "replicaStatuses": {}}
 
 
 def pods_of(job: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The pods that the real training-operator makes of a job, bound to a node as the scheduler would."""
+    """The pods that the real training-operator creates for a job, bound to a node as by the scheduler."""
     name = job["metadata"]["name"]
     for role, replica in sorted(job["spec"]["pytorchReplicaSpecs"].items()):
         for number in range(replica["replicas"]):

@@ -1,7 +1,7 @@
-"""Runs one case: a scenario behind proxies, and what must not differ from an undisturbed run.
+"""Plays a scenario once behind proxies, and compares its outcome with an undisturbed run.
 
-operators ──► FaultProxy (one each) ──► API server ◄── Witness, Company
-                  ▲ armed by the case's disturbance
+operators ──► FaultProxy (one each) ──► API server ◄── object log, fake kubelet
+                  ▲ a Disturbance arms faults
 """
 
 import asyncio
@@ -22,24 +22,24 @@ from testkit.operators.proxy import FaultProxy, Request
 from testkit.server.direct import JOBS, PODS, Document
 
 SECONDS = 400
-"""Longest case; it fails, and says where it stands."""
+"""Timeout of a case, which then fails with the state of its Benchmark."""
 
 OWN = re.compile(r"At$|Time$|^spent|UID$|^podsChecksum$|^resourceVersion$")
-"""Keys of a status whose values no two runs share."""
+"""Keys of a status whose values differ in every run."""
 
 _numbers = count()
 
 
 @dataclass(frozen=True)
 class End:
-    """What must not differ from an undisturbed run: the answer, and how many of each name were ever made."""
+    """What must equal an undisturbed run: the status, and how many jobs and pods of each name ever existed."""
 
     status: Document
     jobs: Counter[str]
     pods: Counter[str]
 
     def difference(self, found: "End") -> str:
-        """The parts in which another end differs, as a sentence; empty: in none."""
+        """What differs in another End, as a message; empty if nothing."""
         parts = []
         for name, one, other in (("jobs", self.jobs, found.jobs), ("pods", self.pods, found.pods)):
             if one != other:
@@ -57,13 +57,13 @@ class Ran:
 
     end: End
     seen: tuple[Request, ...]
-    """What the operators asked for."""
+    """The operators' requests."""
     over: tuple[Request, ...]
-    """Those that had had their answer when the scenario came to its end."""
+    """The requests that had got their response when the scenario ended."""
     killed_at: Request | None
     """The request at which an operator was killed."""
     faults: int
-    """How many requests met with one."""
+    """The number of requests to which a fault applied."""
 
     @property
     def writes(self) -> tuple[Request, ...]:
@@ -72,7 +72,7 @@ class Ran:
 
 @dataclass
 class Cast:
-    """The operators of one case, each behind its own proxy. One that dies is started again when nobody is left."""
+    """The operators of one case, each behind its own proxy. If none is left, one is restarted."""
 
     scene: Scene
     folder: Path
@@ -81,14 +81,14 @@ class Cast:
     killed: asyncio.Event = field(default_factory=asyncio.Event)
     killed_at: Request | None = None
     on_return: Callable[[], None] = lambda: None
-    """Called before an operator is started again."""
+    """Called before an operator is restarted."""
 
     def start(self, proxy: FaultProxy) -> None:
         log = self.folder / f"{self.scene.namespace}-{next(_numbers)}.log"
         self.operators[proxy] = forked(proxy.kubeconfig, self.scene.namespace, log)
 
     def kill(self, request: Request, *proxies: FaultProxy) -> None:
-        """SIGKILL of the operators behind these proxies, when one of them asks for this."""
+        """Sends SIGKILL to the operators behind these proxies, at this request of one of them."""
         self.killed_at = request
         for proxy in proxies:
             self.operators[proxy].kill()
@@ -99,16 +99,16 @@ class Cast:
             operator.kill()
 
     async def replace(self) -> None:
-        """After a kill somebody is there, still or again."""
+        """Waits for a kill, and restarts an operator if none is alive."""
         await self.killed.wait()
         if not any(operator.process.is_alive() for operator in self.operators.values()):
             self.on_return()
             self.start(self.proxies[0])
 
     def demand_alive(self) -> None:
-        """Of operators that nobody has killed."""
+        """Raises AssertionError if an operator has ended that was not killed."""
         dead = [one for one in self.operators.values() if not one.process.is_alive()]
-        assert self.killed.is_set() or not dead, f"an operator has died: {dead[0].said()}"
+        assert self.killed.is_set() or not dead, f"an operator has ended by itself: {dead[0].said()}"
 
     def said(self) -> str:
         logs = sorted(self.folder.glob(f"{self.scene.namespace}-*.log"))
@@ -119,13 +119,13 @@ Disturbance = Callable[[Cast], None]
 
 
 def undisturbed(cast: Cast) -> None:
-    """Nothing happens."""
+    """Disturbs nothing."""
 
 
 async def ran(
     grounds: Grounds, scenario: Scenario, folder: Path, disturbance: Disturbance = undisturbed, operators: int = 1
 ) -> Ran:
-    """The scenario once, from an empty namespace to its end. Raises AssertionError when it does not come to it."""
+    """Plays the scenario from an empty namespace to its end. Raises AssertionError if it does not get there."""
     scene = await grounds.scene(scenario.script)
     async with cast_of(scene, folder, operators) as cast:
         disturbance(cast)
@@ -152,7 +152,7 @@ async def ran(
 
 @contextlib.asynccontextmanager
 async def cast_of(scene: Scene, folder: Path, operators: int = 1) -> AsyncIterator[Cast]:
-    """Proxies for the operators of a case, none of which runs yet; at the end all are dead."""
+    """A case's proxies, with no operator running yet; operators that are started are killed at the end."""
     cast = Cast(scene, folder)
     async with contextlib.AsyncExitStack() as stack:
         for number in range(operators):
@@ -163,14 +163,14 @@ async def cast_of(scene: Scene, folder: Path, operators: int = 1) -> AsyncIterat
 
 
 def assert_deletions_name_a_uid(run: Ran) -> None:
-    """Else a namesake could be deleted."""
+    """Checks every deletion's UID precondition, without which another object of the same name could be deleted."""
     for request in run.writes:
         if request.verb == "delete":
             assert json.loads(request.body).get("preconditions", {}).get("uid"), f"{request} names no UID"
 
 
 def ending(scene: Scene) -> End:
-    """What is left of a run, without what no two runs share."""
+    """A run's End, without what differs in every run."""
     benchmark = scene.benchmark()
     status = masked(benchmark["status"]) if benchmark is not None else {}
     witness, namespace = scene.grounds.witness, scene.namespace
@@ -180,7 +180,7 @@ def ending(scene: Scene) -> End:
 
 
 def masked(value: Any) -> Any:
-    """A part of a status without times, costs, UIDs and names."""
+    """A status or a part of it, without times, costs, UIDs and names."""
     if isinstance(value, dict):
         return {key: masked(one) for key, one in value.items() if not OWN.search(key)}
     if isinstance(value, list):
@@ -189,5 +189,5 @@ def masked(value: Any) -> Any:
 
 
 def nameless(text: str) -> str:
-    """Without the part of the UID in a job's name."""
+    """A text in which UID replaces the UID's part of job names."""
     return re.sub(rf"\b({NAME}|next)-[0-9a-f]{{5}}-", r"\1-UID-", text)

@@ -1,11 +1,11 @@
-"""Kills an operator at each write, and compares each run with an undisturbed one.
+"""Kills operators at every write, and compares each run with an undisturbed one.
 
-A write is every POST, PUT, PATCH and DELETE that the operators send, Events included. `before` the n-th: the API
-server never hears of it; `after`: it is done, and the operator never learns. When nobody is left alive, one operator
-is started again: with a true view of the cluster, or at first with one that is some writes old.
+A write is every POST, PUT, PATCH and DELETE that the operators send, Events included. An operator is killed `before`
+the n-th write, which then never reaches the API server, or `after` it, and then never gets the response. If no operator
+is left, one is restarted, with a current view of the cluster or at first with a stale one.
 
-Which write is the n-th differs from run to run, where Events and requests are side by side. So a kind of write at
-which no kill by number came is killed at by its kind.
+Events and other requests are concurrent, so the n-th write differs from run to run. If no kill by number hits some kind
+of write, a further kill targets this kind.
 """
 
 import asyncio
@@ -23,14 +23,14 @@ from testkit.operators.proxy import Armed, Exchange, Where, where
 
 WRITES = where("create update patch delete")
 AT_ONCE = 8
-"""Operators side by side."""
+"""The number of operators that run at the same time."""
 
 TRIES = 5
-"""How often a kill is tried whose write does not come: by another timing two passes or two Events may become one, and
-so the last writes are not in every run. A run that was spared must have had fewer writes: see `_noted`."""
+"""How often a kill is tried if its write does not occur. With other timing, two passes or two Events merge into one, so
+not every run has the last writes. A run without a kill must have had fewer writes; `_noted` checks that."""
 
 LEAST_SHARE = 0.75
-"""Of all kills at the writes of the longest run, those that must have come."""
+"""The share of kills, of all writes of the longest run, that must have happened."""
 
 
 class Alive(Enum):
@@ -50,10 +50,10 @@ class Kill:
     """A point in a run."""
 
     write: int
-    """From 1."""
+    """The number of the write, from 1."""
     after: bool
     kind: str = ""
-    """Only writes of this kind are counted, such as `create pytorchjobs`; empty: all are."""
+    """Counts only writes of this kind, such as `create pytorchjobs`; empty means all."""
 
     @property
     def where(self) -> Where:
@@ -65,44 +65,44 @@ class Kill:
 
 @dataclass
 class Swept:
-    """What a sweep has come to."""
+    """A sweep's results."""
 
     scenario: str
     how: str
     writes: int
-    """Of the longer undisturbed run."""
+    """The number of writes of the longest undisturbed run."""
     kinds: frozenset[str]
-    """Of the writes, those that every undisturbed run has, such as `create pytorchjobs`."""
+    """The kinds of write that every undisturbed run has, such as `create pytorchjobs`."""
     struck: dict[Kill, str] = field(default_factory=dict)
-    """The kills that came, and the kind of write that each met."""
+    """Each kill that happened → the kind of write that it hit."""
     failures: dict[str, str] = field(default_factory=dict)
-    """Kill to what was wrong after it."""
+    """Kill → what was wrong after it."""
     unreached: list[Kill] = field(default_factory=list)
 
     @property
     def kills(self) -> int:
-        """How many came of those at the n-th write of all."""
+        """How many kills at the n-th write of any kind happened."""
         return sum(not kill.kind for kill in self.struck)
 
     @property
     def missed(self) -> list[Kill]:
-        """One for each kind of write at which none came before, or none after."""
+        """A kill for each kind of write that was not hit before it, or not after it."""
         met = {(kind, kill.after) for kill, kind in self.struck.items()}
         return [
             Kill(1, after, kind) for kind in sorted(self.kinds) for after in (False, True) if (kind, after) not in met
         ]
 
     def assert_whole(self) -> None:
-        """Each kind of write was killed before and after, most single writes were, and nothing was wrong."""
+        """Checks that each kind of write and most single writes were hit before and after, and nothing was wrong."""
         assert not self.failures, "\n".join(f"{kill}: {wrong}" for kill, wrong in self.failures.items())
-        assert not self.missed, f"these kills never came: {', '.join(map(str, self.missed))}"
+        assert not self.missed, f"these kills never happened: {', '.join(map(str, self.missed))}"
         assert self.kills >= LEAST_SHARE * 2 * self.writes, f"{self.kills} kills at {self.writes} writes"
 
 
 async def swept(
     grounds: Grounds, scenario: Scenario, folder: Path, alive: Alive = Alive.ONE, writes_behind: int = 0
 ) -> Swept:
-    """Kill before and after every write; whoever returns sees the cluster as it was some writes before."""
+    """Kills before and after every write; a restarted operator sees the cluster as it was `writes_behind` earlier."""
     usual, *references = await asyncio.gather(
         ran(grounds, scenario, folder), *(ran(grounds, scenario, folder, operators=alive.operators) for _ in range(2))
     )
@@ -110,8 +110,8 @@ async def swept(
     for one in references:
         assert one.end == expected, expected.difference(one.end)
     kinds = frozenset.intersection(*(frozenset(map(str, one.writes)) for one in references))
-    how = f"{alive.value}{f', view {writes_behind} writes old' if writes_behind else ''}"
-    result = Swept(scenario.name, how, max(len(one.writes) for one in references), kinds)
+    lag = f", view lags {writes_behind} write{'s' if writes_behind > 1 else ''}" if writes_behind else ""
+    result = Swept(scenario.name, alive.value + lag, max(len(one.writes) for one in references), kinds)
     places = asyncio.Semaphore(AT_ONCE // alive.operators)
 
     async def case(kill: Kill) -> None:
@@ -128,14 +128,14 @@ async def swept(
 
 
 def kills(writes: int) -> Iterator[Kill]:
-    """Every point in a run of so many writes."""
+    """Every kill in a run with this number of writes."""
     for write in range(1, writes + 1):
         yield Kill(write, after=False)
         yield Kill(write, after=True)
 
 
 def killing(kill: Kill, alive: Alive, writes_behind: int = 0) -> Disturbance:
-    """The n-th write of all operators together is the last of whoever sends it, or of all."""
+    """Kills the operator that sends the n-th write of all operators together, or all of them."""
 
     def disturbance(cast: Cast) -> None:
         def die(exchange: Exchange) -> None:
@@ -155,7 +155,7 @@ def killing(kill: Kill, alive: Alive, writes_behind: int = 0) -> Disturbance:
 
 
 async def _noted(run: Awaitable[Ran], kill: Kill, expected: End, result: Swept) -> bool:
-    """Whether the kill came to pass; what was wrong after it is noted."""
+    """Whether the kill happened; records what was wrong after it."""
     try:
         one = await run
     except AssertionError as failure:
@@ -168,7 +168,7 @@ async def _noted(run: Awaitable[Ran], kill: Kill, expected: End, result: Swept) 
     elif kill.after and one.faults:
         return False  # the run ended between the write and the kill
     elif (writes := sum(map(kill.where.meets, one.over))) >= kill.write:
-        result.failures[str(kill)] = f"nobody was killed, though there were {writes} writes"
+        result.failures[str(kill)] = f"no operator was killed, though there were {writes} writes"
     else:
         return False
     return True

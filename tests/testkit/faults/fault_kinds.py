@@ -1,6 +1,6 @@
-"""Defines what can go wrong between an operator and the API server, one word for each fault.
+"""Defines what can go wrong between an operator and the API server, one word per fault.
 
-On a request: `killed_before`, `killed_after`, `refused`, `reset`, `unheard`, `silent`, `slow`, `stale`.
+On a request: `killed_before`, `killed_after`, `refused`, `reset`, `unheard`, `silent`, `slow`; stale_reads.py adds one.
 On a watch: `frozen`, `doubled`, `shuffled`, and the line `GONE` that ends one.
 """
 
@@ -30,13 +30,13 @@ GONE: Event = {
     "type": "ERROR",
     "object": {"kind": "Status", "apiVersion": "v1", "code": 410, "reason": "Expired", "message": "too old"},
 }
-"""A watch's last line when the API server has forgotten the version that it was to go on from."""
+"""A watch's last line if the API server no longer has the version from which it should continue."""
 
 CHUNKS = 20
 
 
 def refused(code: int, retry_after: int | None = None) -> Fault:
-    """The API server's answer is this error; nothing is done."""
+    """Responds with this error without sending the request to the API server."""
     status = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": REASONS[code]}
     body = json.dumps(status | {"message": f"a fault of the test: {REASONS[code]}"})
     headers = {"Retry-After": str(retry_after)} if retry_after is not None else {}
@@ -48,18 +48,18 @@ def refused(code: int, retry_after: int | None = None) -> Fault:
 
 
 async def reset(exchange: Exchange) -> web.StreamResponse:
-    """The connection is reset before the API server has heard anything."""
+    """Resets the connection before the API server gets the request."""
     return exchange.cut()
 
 
 async def unheard(exchange: Exchange) -> web.StreamResponse:
-    """The API server does it, and its answer is lost."""
+    """Sends the request to the API server, and loses the response."""
     await exchange.done()
     return exchange.cut()
 
 
 def silent(seconds: float) -> Fault:
-    """No answer for so long, and then none."""
+    """Responds nothing for so long, and then resets the connection."""
 
     async def fault(exchange: Exchange) -> web.StreamResponse:
         await asyncio.sleep(seconds)
@@ -69,7 +69,7 @@ def silent(seconds: float) -> Fault:
 
 
 def slow(seconds: float) -> Fault:
-    """The answer comes drop by drop."""
+    """Sends the response slowly, in small chunks."""
 
     async def fault(exchange: Exchange) -> web.StreamResponse:
         status, body = await exchange.done()
@@ -86,7 +86,7 @@ def slow(seconds: float) -> Fault:
 
 
 def killed_before(kill: Callable[[Exchange], None]) -> Fault:
-    """Whoever asked dies, and the API server hears nothing."""
+    """Kills the operator before the API server gets the request."""
 
     async def fault(exchange: Exchange) -> web.StreamResponse:
         kill(exchange)
@@ -96,7 +96,7 @@ def killed_before(kill: Callable[[Exchange], None]) -> Fault:
 
 
 def killed_after(kill: Callable[[Exchange], None]) -> Fault:
-    """The API server does it, and whoever asked dies before the answer comes."""
+    """Kills the operator after the API server has done the request, before the response arrives."""
 
     async def fault(exchange: Exchange) -> web.StreamResponse:
         await exchange.done()
@@ -107,17 +107,17 @@ def killed_after(kill: Callable[[Exchange], None]) -> Fault:
 
 
 def frozen(events: list[Event]) -> list[Event]:
-    """The watch stays open, and says nothing any more."""
+    """Drops all lines; the watch stays open."""
     return []
 
 
 def doubled(events: list[Event]) -> list[Event]:
-    """Each change is told twice."""
+    """Sends each line twice."""
     return [event for event in events for _ in range(2)]
 
 
 def shuffled(events: list[Event]) -> list[Event]:
-    """Changes of different objects come in the reverse order; those of one object in their own."""
+    """Reverses the order of objects, but keeps the order of changes of one object."""
     changes = [event for event in events if event["type"] != "BOOKMARK"]
     objects = dict.fromkeys(_uid(event) for event in changes)
     in_reverse = [event for uid in reversed(objects) for event in changes if _uid(event) == uid]

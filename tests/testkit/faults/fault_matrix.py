@@ -1,7 +1,7 @@
-"""Builds a case for each fault on each call, and for faults on all calls at once.
+"""Builds a case for each fault on each call, and for each fault on all calls at once.
 
-What the operator may send is known from the table from which its rights are made. Lists are sent by several parts of
-it, which treat an error each in their own way: they are told apart by what they ask for.
+The table from which the operator's rights are generated lists the requests that it may send. Several parts of the
+operator send lists, and each handles errors in its own way; the query distinguishes them.
 """
 
 import asyncio
@@ -30,10 +30,10 @@ FAULTS: dict[str, Fault] = {
 }
 
 DONE = {"unheard", "slow", "404"}
-"""After them the API server has done it, or the operator may believe that nothing is left to do: once is enough."""
+"""Faults after which the request is done, or the operator may believe that it is; so one is enough."""
 
 WATCHES_UNHEARD_OF = {"409", "422", "unheard", "slow"}
-"""What no API server answers to a watch, or what a watch does anyhow."""
+"""Faults that cannot happen to a watch, or that are a watch's normal behaviour."""
 
 PROBE, LOOK_ROUND, PASS = r"^limit=1$", r"^limit=\d+&continue=$", r"^limit=\d+&continue=&labelSelector=\S+%3D"
 WATCHER = r"^limit=\d\d+(&labelSelector=[^%]+)?$"
@@ -42,13 +42,13 @@ LISTS = {
     "list pytorchjobs": {"the probe": PROBE, "a pass": PASS, "the watcher": WATCHER},
     "list pods": {"a pass": PASS, "the watcher": WATCHER},
 }
-"""Who lists, by the query."""
+"""The sender of a list, by its query."""
 
 DISCOVERED = (
     *("/api", "/apis", "/api/v1", "/apis/sdbench.dev/v1alpha1", "/apis/kubeflow.org/v1"),
     "/apis/apiextensions.k8s.io/v1 /apis/admissionregistration.k8s.io/v1",
 )
-"""What the watcher reads of the API itself when it starts. Nobody needs a right for it."""
+"""Discovery paths that the watcher reads when it starts. They need no right."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Call:
 
 
 def calls() -> Iterator[Call]:
-    """Each that the table of rights has, and what needs none."""
+    """Every call in the table of rights, and those that need no right."""
     for right in rights():
         if not right.resource.endswith("/finalizers"):
             askers = LISTS.get(f"{right.verb} {right.resource}", {"": ""})
@@ -83,19 +83,19 @@ FIRST_JOB = where("create", "pytorchjobs")
 
 
 def applies(fault: str, call: Call) -> bool:
-    """Whether the fault happens to the call; what does not, and why, is in docs/faults.md."""
+    """Whether the fault can happen to the call; docs/faults.md lists the exceptions and their reasons."""
     return call.verb != "watch" or fault not in WATCHES_UNHEARD_OF
 
 
 @dataclass
 class Case:
-    """A fault that happens to some calls, the first times that each of them is sent."""
+    """A fault on the first `times` requests of each of some calls."""
 
     fault: Fault
     calls: tuple[Call, ...]
     times: int = 1
     least: int = 1
-    """How often it must happen to each."""
+    """The least number of faults on each call."""
     proxy: FaultProxy | None = None
     armed: dict[Call, Armed] = field(default_factory=dict)
 
@@ -104,7 +104,7 @@ class Case:
         self.armed = {call: self.proxy.arm(call.place, self.fault, self.times) for call in self.calls}
 
     def missing(self) -> str:
-        """Which calls have not met the fault yet, and which watches were not begun without it; empty: none."""
+        """The calls without enough faults, and the watches that never started without one; empty if there are none."""
         seen = self.proxy.seen if self.proxy is not None else []
         faults_of = {str(call): armed.hits for call, armed in self.armed.items()}
         unmet = [f"{name} failed {times} times" for name, times in faults_of.items() if times < self.least]
@@ -115,12 +115,12 @@ class Case:
 
 @dataclass
 class Outlawed(Case):
-    """From its first job on, everything that the operator asks for is refused for a time. Its watches are cut then."""
+    """Refuses all requests for a time, from the operator's first job on, and cuts its watches."""
 
     seconds: float = 12
     begun: bool = False
     lifted: int | None = None
-    """How many requests had been sent when it was over."""
+    """The number of requests that had been sent when it ended."""
     lifting: asyncio.Task[None] | None = None
 
     def disturb(self, cast: Cast) -> None:
@@ -143,20 +143,20 @@ class Outlawed(Case):
 
     async def _lift(self, proxy: FaultProxy, armed: Armed) -> None:
         await asyncio.sleep(self.seconds)
-        await proxy.end_watches(where())  # of one that was being opened when the others were cut
+        await proxy.end_watches(where())  # one may have been opening when the others were cut
         armed.disarm()
         self.lifted = len(proxy.seen)
 
 
 def case(name: str, fault: Fault, failed: Iterable[Call], times: int = 1) -> Case:
-    """Of a fault of this name."""
+    """The Case of a fault with this name."""
     return Case(fault, tuple(failed), times, least=1 if name in DONE else times)
 
 
 async def wrong_after(
     grounds: Grounds, folder: Path, cases: dict[str, Case], at_once: int
 ) -> tuple[dict[str, str], dict[str, Ran]]:
-    """What was wrong after each disturbance, by the case's name, and the runs that came to an end."""
+    """Runs all cases; returns the failures and the runs that ended, both by case name."""
     undisturbed = asyncio.create_task(ran(grounds, EVERY_CALL, folder))
     places = asyncio.Semaphore(at_once)
     wrong: dict[str, str] = {}
@@ -179,7 +179,7 @@ async def wrong_after(
 
 
 def until_all_is_met(of: Case) -> Scenario:
-    """The story of every call, and then some time for those that are not made for it: of the clock, and of watches."""
+    """The scenario EVERY_CALL, and then time for the calls that it does not cause: periodic ones, and watches."""
 
     async def story(scene: Scene) -> None:
         await EVERY_CALL.story(scene)
@@ -192,19 +192,19 @@ def until_all_is_met(of: Case) -> Scenario:
 
 
 def assert_known(run: Ran) -> None:
-    """Every request of the operator is one of the calls that faults happen to, and every call is made."""
+    """Checks that every request of the operator is exactly one of CALLS, and that every call is made."""
     kinds = [[str(call) for call in CALLS if call.place.meets(request)] for request in run.seen]
     unknown = {str(request) for request, found in zip(run.seen, kinds, strict=True) if len(found) != 1}
-    assert not unknown, f"no call, or several, of the table: {unknown}"
+    assert not unknown, f"requests that match no call of the table, or several: {unknown}"
     assert {name for found in kinds for name in found} == {str(call) for call in CALLS}
 
 
 def insisted(reference: Ran, found: Ran) -> str:
-    """Which calls were repeated more often than their faults, and the passes that failed by them, explain."""
+    """The calls that were repeated more often than faults and failed passes explain; empty if none."""
     usual, sent = counted(reference.seen), counted(found.seen)
     failed = found.faults
     too_many = {call: number for call, number in sent.items() if number > 2 * usual[call] + failed + 3}
-    return f"{too_many} requests after {failed} faults; usual are {dict(usual)}" if too_many else ""
+    return f"{too_many} requests after {failed} faults, usually {dict(usual)}" if too_many else ""
 
 
 def counted(seen: Iterable[Request]) -> Counter[str]:

@@ -1,6 +1,6 @@
-"""Runs many cases at once, each in a namespace of its own on one control plane.
+"""Runs many cases at once, each in its own namespace of one control plane.
 
-All operators are one ServiceAccount, which has the operator's rights in each of these namespaces and nowhere else.
+All operators share a ServiceAccount, which has the operator's rights in these namespaces and nowhere else.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ ACTIVE = ("Pending", "Running")
 
 @dataclass(frozen=True)
 class Grounds:
-    """The control plane, who plays on it, and how an operator gets in."""
+    """The control plane, its object log and fake kubelet, and the operators' kubeconfig."""
 
     api: Api
     witness: Witness
@@ -36,7 +36,7 @@ class Grounds:
     kubeconfig: Path
 
     async def scene(self, script: Script | None = measured) -> "Scene":
-        """A new namespace in which the operators have rights and jobs are played; without a script, not yet."""
+        """Creates a namespace in which the operators have rights; its jobs are played if there is a script."""
         name = f"scene-{uuid4().hex[:8]}"
         await self.api.send("POST", "api/v1/namespaces", {"metadata": {"name": name}})
         subject = {"kind": "ServiceAccount", "name": ACCOUNT, "namespace": OPERATORS}
@@ -50,13 +50,13 @@ class Grounds:
 
 @dataclass(frozen=True)
 class Scene:
-    """One namespace: what a person does there and sees."""
+    """One namespace: what a user does and sees there."""
 
     grounds: Grounds
     namespace: str
 
     async def ask(self, name: str = NAME, **spec: Any) -> None:
-        """Create a Benchmark: the example with these parts of its spec replaced."""
+        """Creates a Benchmark: the example with parts of its spec replaced."""
         await self.grounds.api.send("POST", place(BENCHMARKS, self.namespace), question(name, **spec))
 
     async def change(self, **spec: Any) -> None:
@@ -67,13 +67,13 @@ class Scene:
         await self.grounds.api.send("DELETE", place(BENCHMARKS, self.namespace, NAME), options)
 
     def play(self, script: Script) -> None:
-        """From now on jobs are played here, those that are there among them."""
+        """Plays this namespace's jobs from now on, including existing ones."""
         self.grounds.company.scripts[self.namespace] = script
         for job in self.jobs():
             self.grounds.company.noticed(JOBS[1], job)
 
     async def leave(self) -> None:
-        """Nothing is asked here any more. The namespace stays: to delete one costs the controllers more than a case."""
+        """Deletes all Benchmarks. The namespace stays: its deletion costs the controllers more time than a case."""
         await self.grounds.api.send("DELETE", place(BENCHMARKS, self.namespace))
 
     def benchmark(self, name: str = NAME) -> Document | None:
@@ -87,7 +87,7 @@ class Scene:
         return [pod for pod in pods if pod["status"].get("phase") in ACTIVE]
 
     async def until_holds(self, kind: str, name: str = NAME, seconds: float = SECONDS) -> Document:
-        """The Benchmark once a condition of the present generation is True."""
+        """Waits until a condition of the current generation is True; returns the Benchmark."""
 
         def found() -> Document | None:
             one = self.benchmark(name)
@@ -98,7 +98,7 @@ class Scene:
         return await self.grounds.witness.until(found, f"{kind} of {name}: {self.shown()}", seconds)
 
     async def until_row(self, trial: int, phase: str, seconds: float = SECONDS) -> Document:
-        """The row of a Trial once it is in a phase."""
+        """Waits until a Trial is in a phase; returns its row."""
 
         def found() -> Document | None:
             rows = (self.benchmark() or {}).get("status", {}).get("trials", ())
@@ -107,12 +107,12 @@ class Scene:
         return await self.grounds.witness.until(found, f"trial {trial} to be {phase}", seconds)
 
     async def until_empty(self, seconds: float = SECONDS) -> None:
-        """Until no job is left, and no pod that may hold devices."""
+        """Waits until there is no job and no pod that may hold devices."""
         what = "all jobs and pods to go"
         await self.grounds.witness.until(lambda: not self.jobs() and not self.active_pods(), what, seconds)
 
     def shown(self) -> str:
-        """Where the Benchmark stands, for a failure's sentence."""
+        """The Benchmark's phase and rows, for a failure's message."""
         status = (self.benchmark() or {}).get("status", {})
         rows = [(row["trial"], row["phase"], row.get("attempt"), row.get("reason")) for row in status.get("trials", ())]
         return f"{self.namespace} {status.get('phase')} {rows}"
@@ -120,7 +120,7 @@ class Scene:
 
 @contextlib.asynccontextmanager
 async def opened(plane: ControlPlane, folder: Path) -> AsyncIterator[Grounds]:
-    """The grounds on a control plane that knows Benchmarks and PyTorchJobs."""
+    """Prepares a control plane that serves Benchmarks and PyTorchJobs for many cases."""
     async with asking(plane) as api, witnessing(api) as witness, acting(api, witness) as company:
         await _account(api)
         token = plane.service_account_kubeconfig(OPERATORS, ACCOUNT).read_text()
@@ -130,7 +130,7 @@ async def opened(plane: ControlPlane, folder: Path) -> AsyncIterator[Grounds]:
 
 
 async def _account(api: Api) -> None:
-    """The operators' ServiceAccount and its rights, which count where they are bound."""
+    """Creates the operators' ServiceAccount and its ClusterRole, which `Grounds.scene` binds in each namespace."""
     role = {"metadata": {"name": ROLE}, "rules": rbac.rbac_rules(rbac.rights())}
     for path, body in (
         ("api/v1/namespaces", {"metadata": {"name": OPERATORS}}),

@@ -1,4 +1,4 @@
-"""Compares a run with an outage of the API server with one without."""
+"""Checks that an API server outage changes nothing except when things happen."""
 
 import threading
 import time
@@ -15,9 +15,9 @@ NAMES = ("ends-meanwhile", "runs-on", "waits")
 
 
 def recovery_after_an_outage(place: Place, asked: Asked, seconds: float) -> float:
-    """How many seconds after the API server's return everything had ended as it should: within a minute.
+    """Stops the API server for `seconds`; returns how many seconds after its return every Benchmark had ended well.
 
-    There is one Benchmark whose run ends while nobody can tell it, one that runs on, one that is asked for at once.
+    There are three: one ends during the outage, one keeps running, one is created right after it. Fails after a minute.
     """
     meanwhile = threading.Event()
 
@@ -30,7 +30,7 @@ def recovery_after_an_outage(place: Place, asked: Asked, seconds: float) -> floa
             asked(name)
         until(lambda: running(place) == set(NAMES[:2]), SECONDS, "both to run")
     with place.plane.without_api_server():
-        time.sleep(seconds)  # The outage itself: nothing is awaited.
+        time.sleep(seconds)  # The outage itself: there is nothing to wait for.
         assert process.poll() is None, place.operator.said()
         assert place.operator.answer("/healthz")[0] == 200
     returned = time.monotonic()
@@ -49,7 +49,7 @@ def recovery_after_an_outage(place: Place, asked: Asked, seconds: float) -> floa
 
 
 def running(place: Place) -> set[str]:
-    """Which Benchmarks have a Trial that runs."""
+    """The Benchmarks that have a running Trial."""
     return {name for name in NAMES[:2] if any(row["phase"] == "Running" for row in rows(place, name))}
 
 

@@ -1,4 +1,4 @@
-"""Defines the scenarios in which things go wrong: the question, how pods end, what a person does."""
+"""Defines the scenarios in which things go wrong: the spec, how pods end, and what a user does."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -17,17 +17,17 @@ THREE = question()["spec"]["devices"] | {"counts": [1, 2, 4]}
 
 @dataclass(frozen=True)
 class Scenario:
-    """A story: it has ended when `story` returns, with everything that a person would wait for."""
+    """A spec, a pod script, and a user's actions; it has ended when `story` returns."""
 
     name: str
     story: Callable[[Scene], Awaitable[None]]
     script: Script | None = measured
-    """None: no job gets pods until the story says so."""
+    """None means that no job gets pods until the story starts a script."""
     spec: dict[str, Any] = field(default_factory=dict)
 
 
 async def answered(scene: Scene) -> None:
-    """Nothing is done but waiting."""
+    """Waits for the end."""
     await scene.until_holds("CleanedUp")
     await scene.until_empty()
 
@@ -48,7 +48,7 @@ async def cancelled(scene: Scene) -> None:
 
 
 async def deleted(scene: Scene) -> None:
-    """What is left must go without the operator, and the operator must go on: it looks at another question."""
+    """Deletes the Benchmark; its jobs must go, and the operator must still handle another Benchmark."""
     await scene.until_row(0, "Running")
     await scene.delete()
     await scene.until_empty()
@@ -57,22 +57,22 @@ async def deleted(scene: Scene) -> None:
 
 
 async def without_pods_for_a_while(scene: Scene) -> None:
-    """The training-operator complains before it makes the pods; and another question is deleted when it is over."""
+    """Gives the job a warning event before its pods exist; another Benchmark is deleted by its TTL."""
     (job,) = await scene.grounds.witness.until(lambda: scene.jobs() or None, "a job")
-    await scene.grounds.api.send("POST", f"api/v1/namespaces/{scene.namespace}/events", complaint(job))
-    await scene.grounds.witness.until(lambda: complained(scene), "the row to tell the complaint")
+    await scene.grounds.api.send("POST", f"api/v1/namespaces/{scene.namespace}/events", warning_event(job))
+    await scene.grounds.witness.until(lambda: reports_warning(scene), "the row to report the warning event")
     scene.play(measured)
     await scene.ask("next", cancel=True, ttlSecondsAfterFinished=0)
     await answered(scene)
-    await scene.grounds.witness.until(lambda: came_and_went(scene, "next"), "the other question to be deleted")
+    await scene.grounds.witness.until(lambda: came_and_went(scene, "next"), "the other Benchmark to be deleted")
 
 
-def complaint(job: Document) -> Document:
-    """The training-operator's Event when pods cannot be made for a reason that may pass."""
+def warning_event(job: Document) -> Document:
+    """The training-operator's Event if pods cannot be created for a temporary reason."""
     metadata = job["metadata"]
     about = {key: metadata[key] for key in ("name", "namespace", "uid")}
     return {
-        "metadata": {"name": f"{metadata['name']}.complaint", "namespace": metadata["namespace"]},
+        "metadata": {"name": f"{metadata['name']}.warning", "namespace": metadata["namespace"]},
         "involvedObject": {"apiVersion": job["apiVersion"], "kind": job["kind"], **about},
         "type": "Warning",
         "reason": "FailedCreatePod",
@@ -80,7 +80,7 @@ def complaint(job: Document) -> Document:
     }
 
 
-def complained(scene: Scene) -> bool:
+def reports_warning(scene: Scene) -> bool:
     rows = (scene.benchmark() or {}).get("status", {}).get("trials", ())
     return any("pods cannot be created" in row.get("message", "") for row in rows)
 
@@ -91,7 +91,7 @@ def came_and_went(scene: Scene, name: str) -> bool:
 
 
 def attempt_of(run: RunConfig) -> int:
-    """The number of the Attempt, as its name ends."""
+    """The number of the Attempt, with which its name ends."""
     return int(run.attempt.rpartition("-")[2])
 
 
@@ -121,9 +121,9 @@ CANCEL = Scenario("cancel", cancelled, two_devices_run_on)
 DELETE = Scenario("delete", deleted, runs_on, {"devices": ONE})
 GATED = Scenario("gate", answered, spec={"gate": GATE})
 EVERY_CALL = Scenario("every call", without_pods_for_a_while, script=None, spec={"devices": ONE})
-"""All that the operator ever asks the API server for is asked in it."""
+"""The scenario in which the operator sends every kind of request."""
 
 QUICK = (ONE_TRIAL, RETRY, CANCEL, DELETE)
-"""What CI sweeps; `make test-long` sweeps all."""
+"""The scenarios that CI sweeps; `make test-long` sweeps all."""
 
 ALL = (ONE_TRIAL, SWEEP, RETRY, SUSPEND, CANCEL, DELETE, GATED)

@@ -1,6 +1,6 @@
-"""Measures when an operator with many finished and some running Benchmarks becomes silent.
+"""Checks when an idle operator stops sending requests, with finished and running Benchmarks.
 
-The silence lasts two minutes: it begins early among the tests, and its end is awaited late.
+The silence lasts two minutes, so it starts early in the session, and a late test waits for its end.
 """
 
 import time
@@ -29,23 +29,23 @@ ONE_DEVICE = question()["spec"]["devices"] | {"counts": [1]}
 
 @dataclass(frozen=True)
 class Silence:
-    """An operator that has nothing to do since a moment."""
+    """An operator that has had nothing to do since a point in time."""
 
     place: Place
     audited: Audited
     since: datetime
     end: float
-    """Monotonic."""
+    """The end of the silence, in monotonic seconds."""
 
 
 def answered(run: RunConfig, index: int) -> End | None:
-    """The first is answered, the others run for ever."""
+    """Ends the first Benchmark's pods; the others run forever."""
     return measured(run, index) if run.attempt.startswith("done-0-") else None
 
 
 @contextmanager
 def silent(audited: Audited, folder: Path) -> Iterator[Silence]:
-    """While inside, the operator runs and has nothing to do."""
+    """Runs an operator that has nothing to do."""
     plane = audited.plane
     namespace = made_namespace(plane)
     crowd = Crowd(plane, namespace)
@@ -60,19 +60,19 @@ def silent(audited: Audited, folder: Path) -> Iterator[Silence]:
             until(lambda: phases(crowd).count("Running") == RUNNING, SETTLING_SECONDS, "all to run")
     with OperatorProcess(kubeconfig, namespace, log) as operator:
         place = Place(plane, namespace, operator)
-        # What was decided last is written by now: the look after a change comes after a second.
+        # The last Decision is written by then: a pass follows a change within a second.
         quiet = until(lambda: last_write_is_old(audited, namespace), SETTLING_SECONDS, "the last write")
         yield Silence(place, audited, quiet, time.monotonic() + SILENCE_SECONDS)
 
 
 def phases(crowd: Crowd) -> list[str]:
-    """Of the rows of those that run."""
+    """The phases of the running Benchmarks' rows."""
     statuses = crowd.statuses()
     return [row["phase"] for name, one in statuses.items() if "busy" in name for row in one.get("trials", ())]
 
 
 def last_write_is_old(audited: Audited, namespace: str) -> datetime | None:
-    """Now, if the last write is some seconds ago."""
+    """The current time if the last write is some seconds ago, else None."""
     now = datetime.now(UTC)
     last = max(one.at for one in audited.asked(namespace) if one.writes)
     return now if (now - last).total_seconds() > 3 else None

@@ -1,6 +1,6 @@
-"""Answers from an old snapshot of a namespace for a while.
+"""Takes snapshots of a namespace, and answers reads from one for a while.
 
-Only GET and LIST are old. Writes meet the cluster as it is, and watches go on from the old version, as with an API
+Only GET and LIST are stale. Writes reach the current cluster, and watches continue from the old version, as with an API
 server that lags behind.
 """
 
@@ -16,19 +16,19 @@ from testkit.operators.proxy import Armed, Exchange, FaultProxy, Where, where
 from testkit.server.direct import BENCHMARKS, JOBS, PODS, Document, place
 
 SECONDS = 3.0
-"""How long the view stays old."""
+"""How long the view stays stale."""
 
 KINDS = (BENCHMARKS, JOBS, PODS)
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The lists of a namespace at one moment, by plural."""
+    """A namespace's lists at one point in time, by plural."""
 
     lists: dict[str, Document]
 
     def answer(self, exchange: Exchange) -> web.Response:
-        """What an API server of that moment would say."""
+        """The response of an API server at that time."""
         request, listed = exchange.request, self.lists[exchange.request.resource]
         if request.verb == "list":
             selector = exchange.incoming.query.get("labelSelector", "")
@@ -41,14 +41,14 @@ class Snapshot:
 
 
 def fits(one: Document, selector: str) -> bool:
-    """Whether an object has what a selector of `key` or `key=value` asks for."""
+    """Whether an object matches a selector of the form `key` or `key=value`."""
     key, _, value = selector.partition("=")
     labels = one["metadata"].get("labels") or {}
     return not selector or (labels.get(key) == value if value else key in labels)
 
 
 async def snapshot(scene: Scene) -> Snapshot:
-    """The namespace as it is now."""
+    """Takes a Snapshot of the namespace."""
     api, namespace = scene.grounds.api, scene.namespace
     return Snapshot({kind[1]: await api.send("GET", place(kind, namespace)) for kind in KINDS})
 
@@ -58,7 +58,7 @@ JOBS_LISTED_OLD = where("list", JOBS[1])
 
 
 def show(view: Snapshot, proxy: FaultProxy, old: Where = ALL_OLD) -> Armed:
-    """These are answered from the snapshot, until some seconds after the first of them."""
+    """Answers the requests `old` from the snapshot, until some seconds after the first of them."""
 
     async def fault(exchange: Exchange) -> web.StreamResponse:
         if armed.hits == 1:
@@ -71,7 +71,7 @@ def show(view: Snapshot, proxy: FaultProxy, old: Where = ALL_OLD) -> Armed:
 
 @dataclass
 class Past:
-    """Remembers a scene as it was before the last write, and before some that came ahead of it."""
+    """Keeps snapshots of a namespace from before each of its last writes."""
 
     scene: Scene
     views: deque[Snapshot]
@@ -86,5 +86,5 @@ class Past:
             self.views.append(await snapshot(self.scene))
 
     def show(self, proxy: FaultProxy) -> None:
-        """The oldest, to whoever asks next."""
+        """Answers the proxy's next reads from the oldest snapshot."""
         show(self.views[0], proxy)

@@ -1,7 +1,7 @@
-"""Starts an operator in an instant, forked from a parent that has imported everything.
+"""Starts an operator quickly by forking a parent that has imported everything already.
 
-The parent is multiprocessing's fork server. Each child is a whole operator of its own, started as from the command
-line, with its own kubeconfig and log; it can be killed like any process, and ends when the tests end.
+The parent is multiprocessing's fork server. Each child is a complete operator, started as from the command line, with
+its own kubeconfig and log. It can be killed like any process, and ends when the tests end.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from testkit.operators.operator_process import IMAGE, ROOT, said_over_http
 PRELOADED = ["sdbench.cli", "sdbench.controller.operator", "testkit.operators.forked_operator"]
 SOURCES = [str(ROOT / part) for part in ("operator/src", "trainer/src", "tests")]
 EVERYWHERE = "0.0.0.0"
-"""Where an operator listens."""
+"""The address on which an operator listens."""
 
 END_SECONDS = 15
 READY_SECONDS = 60
@@ -39,34 +39,34 @@ class ForkedOperator:
     log: Path
 
     def kill(self) -> None:
-        """SIGKILL: no time for anything."""
+        """Sends SIGKILL and waits for the end."""
         self.process.kill()
         self.process.join(END_SECONDS)
 
     def terminate(self) -> int | None:
-        """SIGTERM; its exit code once it has ended, None when it does not end in time."""
+        """Sends SIGTERM; returns the exit code, or None if the operator does not end in time."""
         self.process.terminate()
         self.process.join(END_SECONDS)
         return self.process.exitcode
 
     async def ready(self) -> None:
-        """Return when it answers."""
+        """Returns once /healthz responds with 200."""
         end = time.monotonic() + READY_SECONDS
         while (await asyncio.to_thread(self.answer, "/healthz"))[0] != 200:
             assert self.process.is_alive(), self.said()
             assert time.monotonic() < end, self.said()
 
     def answer(self, path: str) -> tuple[int, str]:
-        """Status and text of a GET; status 0 while nobody listens."""
+        """Status and text of a GET; status 0 if nothing listens."""
         return said_over_http(self.port, path)
 
     def said(self) -> str:
-        """The end of its log."""
-        return f"the operator said:\n{self.log.read_text()[-3000:]}"
+        """The end of the log, for a failure's message."""
+        return f"the operator's log:\n{self.log.read_text()[-3000:]}"
 
 
 def forked(kubeconfig: Path, namespace: str | None, log: Path, *options: str) -> ForkedOperator:
-    """Start an operator of one namespace, or of all."""
+    """Starts an operator of one namespace, or of all."""
     _preload()
     (port,) = free_ports(1, EVERYWHERE)
     arguments = ["operator", "--default-image", IMAGE, "--port", str(port), *options]
@@ -79,7 +79,7 @@ def forked(kubeconfig: Path, namespace: str | None, log: Path, *options: str) ->
 
 @cache
 def _preload() -> None:
-    """Start the fork server: it imports what its environment finds first, and that must be this checkout."""
+    """Starts the fork server with a PYTHONPATH by which it imports this checkout."""
     before = os.environ.get("PYTHONPATH", "")
     os.environ["PYTHONPATH"] = os.pathsep.join([*SOURCES, before])
     _context.set_forkserver_preload(PRELOADED)
@@ -88,12 +88,12 @@ def _preload() -> None:
 
 
 def _operate(kubeconfig: str, arguments: list[str], log: str) -> None:
-    """In the child: the command line, with its output in the log."""
+    """Runs the command line in the child, with its output in the log."""
     from kubernetes.aio.config import kube_config
 
     from sdbench import cli
 
-    # Read from the environment when it was imported, which was in the parent.
+    # The client read KUBECONFIG when the parent imported it.
     kube_config.KUBE_CONFIG_DEFAULT_LOCATION = kubeconfig
     output = os.open(log, os.O_WRONLY | os.O_APPEND)
     for standard in (1, 2):

@@ -1,4 +1,4 @@
-"""Reads what a person sees of a Benchmark: its status, jobs, pods, Events and series."""
+"""Collects what a user sees of a Benchmark: its status, jobs, pods, Events and series."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +22,7 @@ class Place:
         return read(self.plane, self.namespace, "sdb", name)
 
     def wait_for(self, kind: str, name: str = "tiny") -> dict[str, Any]:
-        """The Benchmark once a condition is True."""
+        """Waits until a condition is True; returns the Benchmark."""
 
         def found() -> dict[str, Any] | None:
             one = self.benchmark(name)
@@ -34,12 +34,12 @@ class Place:
         return [one["metadata"]["name"] for one in read(self.plane, self.namespace, what)["items"]]
 
     def first_job(self) -> str:
-        """The name of the only job, once there is one."""
+        """Waits for the only job; returns its name."""
         (name,) = until(lambda: self.names("pytorchjobs") or None, SECONDS, "a job")
         return name
 
     def reasons(self) -> list[str]:
-        """Reasons of the Events of Benchmarks, in the order of their times."""
+        """Reasons of the Benchmarks' Events, in order of time."""
         events = read(self.plane, self.namespace, "events")["items"]
         ours = [one for one in events if one["involvedObject"]["kind"] == "StableDiffusionBenchmark"]
         return [one["reason"] for one in sorted(ours, key=lambda one: str(one["lastTimestamp"]))]

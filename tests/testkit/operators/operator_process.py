@@ -22,7 +22,7 @@ IMAGE = "registry.example/trainer:1"
 
 
 class OperatorProcess:
-    """A context manager: inside, an operator runs and is ready: that of one namespace, or of all."""
+    """A context manager: inside, an operator of one namespace, or of all, runs and is ready."""
 
     def __init__(self, kubeconfig: Path, namespace: str | None, log: Path, *options: str) -> None:
         self._kubeconfig, self._namespace, self._log, self._options = kubeconfig, namespace, log, options
@@ -55,20 +55,20 @@ class OperatorProcess:
             error.add_note(self.said())
 
     def kill(self) -> None:
-        """SIGKILL: no time for anything."""
+        """Sends SIGKILL."""
         self.process.send_signal(signal.SIGKILL)
 
     def answer(self, path: str) -> tuple[int, str]:
-        """Status and text of a GET; status 0 while nobody listens."""
+        """Status and text of a GET; status 0 if nothing listens."""
         return said_over_http(self.port, path)
 
     def said(self) -> str:
-        """The end of its log."""
-        return f"the operator said:\n{self._log.read_text()[-3000:]}"
+        """The end of the log, for a failure's message."""
+        return f"the operator's log:\n{self._log.read_text()[-3000:]}"
 
 
 def said_over_http(port: int, path: str) -> tuple[int, str]:
-    """Status and text of a GET; status 0 while nobody listens."""
+    """Status and text of a GET; status 0 if nothing listens."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(f"http://127.0.0.1:{port}{path}", timeout=5) as response:
@@ -80,17 +80,17 @@ def said_over_http(port: int, path: str) -> tuple[int, str]:
 
 
 def apply(plane: ControlPlane, document: dict[str, Any], *options: str) -> None:
-    """`kubectl apply` of one object."""
+    """Applies one object with `kubectl apply`."""
     plane.kubectl("apply", "-f", "-", *options, input=json.dumps(document))
 
 
 def read(plane: ControlPlane, namespace: str, *what: str) -> dict[str, Any]:
-    """What `kubectl get` finds."""
+    """The object or list that `kubectl get` prints."""
     found: dict[str, Any] = json.loads(plane.kubectl("get", *what, "-n", namespace, "-o", "json"))
     return found
 
 
 def condition(benchmark: dict[str, Any], kind: str) -> dict[str, Any]:
-    """A condition of a Benchmark; empty when it has none of that type."""
+    """A Benchmark's condition of this type; empty if it has none."""
     conditions = benchmark.get("status", {}).get("conditions", ())
     return next((one for one in conditions if one["type"] == kind), {})

@@ -1,4 +1,4 @@
-"""Reads what an operator made of a question, without what differs from run to run."""
+"""Reads the status and jobs that an operator made, without what differs between equal runs."""
 
 import json
 from collections.abc import Iterable
@@ -12,12 +12,12 @@ from testkit.server.answers import Asking
 Document = dict[str, Any]
 
 TIMES = ("At", "Time", "Checksum", "jobUID", "spent", "observedGeneration", "waitingSince", "notBefore")
-"""Beginnings and ends of the names of fields that say when, by which object or for how long."""
+"""Prefixes and suffixes of fields whose value is a time, a duration, or a particular object's identity."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What is to be seen of a Benchmark, masked."""
+    """A Benchmark's status and jobs, masked."""
 
     status: Document
     jobs: tuple[Document, ...]
@@ -27,7 +27,7 @@ class Outcome:
         return {one["type"]: (one["status"], one["reason"]) for one in self.status.get("conditions", ())}
 
     def planned_as(self, other: "Outcome") -> "Outcome":
-        """With the other's plan, which follows the limits also when all is over."""
+        """This outcome with the other's plan, which follows the limits even after the end."""
         return Outcome(self.status | {"plan": other.status.get("plan")}, self.jobs)
 
     def holds(self, kind: str) -> bool:
@@ -36,7 +36,7 @@ class Outcome:
 
 
 def settled(benchmark: Document, jobs: Iterable[Document]) -> bool:
-    """Whether the operator has looked at the question, and every job that the status speaks of is there."""
+    """Whether the operator has observed the latest generation, and every job that the status names exists."""
     status, names = benchmark["status"], {job["metadata"]["name"] for job in jobs}
     if status["observedGeneration"] != benchmark["metadata"]["generation"]:
         return False
@@ -45,13 +45,13 @@ def settled(benchmark: Document, jobs: Iterable[Document]) -> bool:
 
 
 def ended(benchmark: Document) -> bool:
-    """Whether nothing will become of it any more: over and cleaned up, refused, or suspended."""
+    """Whether the Benchmark no longer changes: it is cleaned up or suspended."""
     true = {one["type"] for one in benchmark["status"].get("conditions", ()) if one["status"] == "True"}
     return bool(true & {"CleanedUp", "Suspended"})
 
 
 def outcome(benchmark: Document, jobs: Iterable[Document]) -> Outcome:
-    """Names and UIDs are replaced by what they are of."""
+    """The Outcome, in which masks replace the Benchmark's name and UID."""
     masks = {benchmark["metadata"]["uid"]: "UID", benchmark["metadata"]["uid"][:5]: "UID"}
     masks |= {benchmark["metadata"]["name"]: "NAME"}
     shapes = sorted((_shape(job) for job in jobs), key=lambda shape: (shape["trial"], shape["attempt"]))
@@ -59,15 +59,15 @@ def outcome(benchmark: Document, jobs: Iterable[Document]) -> Outcome:
 
 
 def _shape(job: Document) -> Document:
-    """A job with its configuration as a document."""
+    """A job's labels, annotations and spec, with the run's configuration decoded."""
     labels, spec = job["metadata"]["labels"], json.loads(json.dumps(job["spec"]))
     runs = {}
     for role, replica in spec["pytorchReplicaSpecs"].items():
         (container,) = replica["template"]["spec"]["containers"]
         runs[role] = run_of(container).document()
         forget_run(container)
-    told = {key: job["metadata"].get(key, {}) for key in ("labels", "annotations")}
-    return {"trial": labels[TRIAL_LABEL], "attempt": labels[ATTEMPT_LABEL], "spec": spec, "runs": runs, **told}
+    metadata = {key: job["metadata"].get(key, {}) for key in ("labels", "annotations")}
+    return {"trial": labels[TRIAL_LABEL], "attempt": labels[ATTEMPT_LABEL], "spec": spec, "runs": runs, **metadata}
 
 
 def _timeless(part: Any) -> Any:
@@ -86,7 +86,7 @@ def _masked(part: Any, masks: dict[str, str]) -> Any:
 
 
 def by_benchmark(jobs: Iterable[Document]) -> dict[str, list[Document]]:
-    """Jobs by the name of their Benchmark."""
+    """The jobs of each Benchmark, by its name."""
     found: dict[str, list[Document]] = {}
     for job in jobs:
         found.setdefault(job["metadata"]["labels"][BENCHMARK_LABEL], []).append(job)
@@ -94,6 +94,6 @@ def by_benchmark(jobs: Iterable[Document]) -> dict[str, list[Document]]:
 
 
 def seen(asking: Asking) -> tuple[list[Document], dict[str, list[Document]]]:
-    """The Benchmarks of a namespace, and then their jobs."""
+    """The Benchmarks of a namespace, and the jobs by Benchmark, listed after them."""
     benchmarks = asking.listed(PLURAL)
     return benchmarks, by_benchmark(asking.listed("pytorchjobs"))

@@ -1,10 +1,10 @@
-"""Proxies an operator's connection to the API server, with faults in it.
+"""Provides a proxy between an operator and the API server that passes everything on except for armed faults.
 
     operator ──► FaultProxy ──► API server
-                   │ armed faults: which requests (Where), what happens to them (faults.py), how often
+                   │ armed faults: which requests (Where), what happens to them (fault_kinds.py), how often
 
-The product knows nothing of it. A request meets the first armed fault that fits it; the lines of a watch go through
-all armed changes that fit it.
+The operator only gets another kubeconfig. The first armed fault that matches a request applies to it; every armed
+change that matches a watch applies to its lines.
 """
 
 import asyncio
@@ -28,23 +28,23 @@ PATH = re.compile(
 )
 WRITES = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 BATCH_SECONDS = 0.3
-"""How long the lines of a watch are gathered while a change is armed: only then can they be reordered."""
+"""How long a watch's lines are collected while a change is armed, so that it can reorder them."""
 
 Event = dict[str, Any]
 Change = Callable[[list[Event]], list[Event]]
-"""What becomes of the lines of a watch that came together."""
+"""Maps the lines of a watch that arrived together to those that the operator gets."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What the operator asks for, in the words of RBAC."""
+    """A request of the operator in RBAC's terms."""
 
     verb: str
     resource: str
-    """Such as pods, or stablediffusionbenchmarks/status."""
+    """The resource, such as pods or stablediffusionbenchmarks/status."""
     name: str
     query: str
-    """As it was written behind the path, decoded."""
+    """The decoded query string."""
     body: bytes
 
     @property
@@ -57,14 +57,14 @@ class Request:
 
 @dataclass(frozen=True)
 class Where:
-    """Which requests; what is empty fits all."""
+    """A condition on requests; an empty field matches all."""
 
     verbs: frozenset[str] = frozenset()
     resources: frozenset[str] = frozenset()
     says: str = ""
-    """Something that must stand in the body."""
+    """Text that the body must contain."""
     asks: re.Pattern[str] = re.compile("")
-    """Something that must be found in the query."""
+    """A pattern that the query must contain."""
 
     def meets(self, request: Request) -> bool:
         fits_verb = not self.verbs or request.verb in self.verbs
@@ -74,36 +74,36 @@ class Where:
 
 
 def where(verbs: str = "", resources: str = "", says: str = "", asks: str = "") -> Where:
-    """The requests of these verbs on these resources, each a list of words; `asks` is a regular expression."""
+    """A Where for verbs and resources, each separated by spaces; `asks` is a regular expression."""
     return Where(frozenset(verbs.split()), frozenset(resources.split()), says, re.compile(asks))
 
 
 @dataclass
 class Exchange:
-    """One request on its way: what a fault may look at and do."""
+    """One request in transit, with what a fault may read and do."""
 
     proxy: "FaultProxy"
     request: Request
     incoming: web.Request
 
     async def passed_on(self) -> web.StreamResponse:
-        """The API server's answer, as it comes."""
+        """The API server's response, streamed."""
         return await self.proxy.passed_on(self)
 
     async def done(self) -> tuple[int, bytes]:
-        """Have the API server do it, and keep the answer back: its status and its body."""
+        """Sends the request to the API server and withholds the response; returns its status and body."""
         async with self.proxy.sent(self) as upstream:
             return upstream.status, await upstream.read()
 
     def cut(self) -> web.StreamResponse:
-        """No answer: the connection is reset."""
+        """Resets the connection instead of responding."""
         if self.incoming.transport is not None:
             self.incoming.transport.abort()
         return web.Response()
 
 
 Fault = Callable[[Exchange], Awaitable[web.StreamResponse]]
-"""What happens to a request."""
+"""Responds to a request in the API server's place."""
 
 
 @dataclass
@@ -114,9 +114,9 @@ class Armed:
     fault: Fault | None = None
     change: Change | None = None
     times: int | None = None
-    """How often it happens; None: always."""
+    """How many requests it applies to; None means all."""
     spared: int = 0
-    """How many requests pass before it happens first."""
+    """How many matching requests pass before the first that it applies to."""
     hits: int = 0
     hit: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -128,7 +128,7 @@ class Armed:
         return self.times is None or self.hits < self.times
 
     def meets(self, request: Request) -> bool:
-        """Whether it happens to this request, which is counted."""
+        """Whether it applies to this request; counts the request as a hit if so."""
         if not self.live or not self.where.meets(request):
             return False
         if self.spared > 0:
@@ -151,13 +151,13 @@ class FaultProxy:
         self.kubeconfig = copy
         self.armed: list[Armed] = []
         self.lookers: list[Callable[[Exchange], Awaitable[None]]] = []
-        """Called with every request before anything happens to it."""
+        """Called with every request before any fault applies."""
         self.seen: list[Request] = []
-        """Every request, in the order in which they came."""
+        """Every request, in order of arrival."""
         self.taken: list[Request] = []
-        """The writes that the API server has taken."""
+        """The writes that the API server has accepted."""
         self.over: list[Request] = []
-        """Those of `seen` that have had their answer, or their fault."""
+        """The requests of `seen` that have got their response or fault."""
 
     async def __aenter__(self) -> Self:
         timeout = aiohttp.ClientTimeout(total=None, connect=10)
@@ -182,17 +182,17 @@ class FaultProxy:
         await self._session.close()
 
     def arm(self, place: Where, fault: Fault, times: int | None = None) -> Armed:
-        """From now on the fault happens to these requests, so often."""
+        """Applies the fault to the next `times` matching requests, or to all."""
         self.armed.append(Armed(place, fault=fault, times=times))
         return self.armed[-1]
 
     def arm_watches(self, place: Where, change: Change) -> Armed:
-        """From now on the lines of these watches are changed, also of those that are open."""
+        """Changes the lines of these watches from now on, including those that are open."""
         self.armed.append(Armed(place, change=change))
         return self.armed[-1]
 
     async def end_watches(self, place: Where, last: Event | None = None) -> int:
-        """End the open watches of these resources: after a last line, or without a word. Says how many."""
+        """Ends the matching open watches, after a last line or abruptly; returns how many."""
         ended = 0
         for response, (request, task) in list(self._watches.items()):
             if place.meets(request):
@@ -208,7 +208,7 @@ class FaultProxy:
 
     @contextlib.asynccontextmanager
     async def sent(self, exchange: Exchange) -> AsyncIterator[aiohttp.ClientResponse]:
-        """The request at the API server; inside, its answer can be read."""
+        """Sends the request to the API server; inside the block its response can be read."""
         incoming = exchange.incoming
         headers = {name: value for name, value in incoming.headers.items() if name.lower() not in HOP_BY_HOP}
         body = exchange.request.body or None
@@ -219,8 +219,8 @@ class FaultProxy:
             yield upstream
 
     async def passed_on(self, exchange: Exchange) -> web.StreamResponse:
-        """The API server's answer, as it comes."""
-        # Whoever asked may have died, or the API server may end a watch, or be gone.
+        """The API server's response, streamed."""
+        # The operator may have died, or the API server may end a watch or be down.
         try:
             async with self.sent(exchange) as upstream:
                 response = web.StreamResponse(status=upstream.status, headers=_headers(upstream))
@@ -261,7 +261,7 @@ class FaultProxy:
             del self._watches[response]
 
     async def _batches(self, request: Request, upstream: aiohttp.ClientResponse) -> AsyncIterator[list[Event]]:
-        """The lines of a watch as they come, or gathered and changed while there is something to change."""
+        """The lines of a watch as they arrive, or collected and changed while a change is armed."""
         lines: asyncio.Queue[bytes] = asyncio.Queue()
         reading = asyncio.create_task(_read(upstream, lines))
         try:
@@ -289,7 +289,7 @@ def _request(incoming: web.Request, body: bytes) -> Request:
 
 
 async def _read(upstream: aiohttp.ClientResponse, lines: asyncio.Queue[bytes]) -> None:
-    """Every line of a watch, and an empty one when it ends."""
+    """Queues every line of a watch, and an empty one at its end."""
     with contextlib.suppress(aiohttp.ClientError, ConnectionError):
         while line := await upstream.content.readline():
             lines.put_nowait(line)

@@ -1,4 +1,4 @@
-"""Makes one pass of the operator against the real API server, with a test acting in its middle."""
+"""Makes one reconcile pass against the real API server, so that a test can act in its middle."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -22,7 +22,7 @@ NAME = "tiny"
 
 
 class ArrangedCluster(Cluster):
-    """A cluster in which something happens between a listing of jobs and the listing of their pods."""
+    """A Cluster that calls `meanwhile` between listing jobs and listing their pods."""
 
     def __init__(self, transport: Transport) -> None:
         super().__init__(transport)
@@ -36,7 +36,7 @@ class ArrangedCluster(Cluster):
 
 @asynccontextmanager
 async def arranged(kubeconfig: Path, namespace: str) -> AsyncIterator[ArrangedCluster]:
-    """A connection as this kubeconfig says, once PyTorchJobs, whose definition may be new, can be listed."""
+    """A connection with this kubeconfig, once PyTorchJobs can be listed, since their CRD may be new."""
     configuration = Configuration()
     await load_kube_config(config_file=str(kubeconfig), client_configuration=configuration)
     async with ApiClient(configuration) as client:

@@ -38,12 +38,12 @@ class Attended:
         return self.cast.operators[self.proxy]
 
     def restart(self) -> None:
-        """Another operator after this one, as when its pod is made anew."""
+        """Kills the operator and starts another one, as when its pod is recreated."""
         self.operator.kill()
         self.cast.start(self.proxy)
 
     async def running(self) -> None:
-        """Ask for one trial, and return when it runs."""
+        """Creates a Benchmark with one Trial; returns once that runs."""
         await self.scene.ask(devices=ONE)
         await self.scene.until_row(0, "Running")
 
@@ -51,18 +51,18 @@ class Attended:
         return (await asyncio.to_thread(self.operator.answer, "/metrics"))[1]
 
     async def last_event(self) -> float:
-        """When a watch was heard last, as the metric says."""
+        """The metric's time of the last watch event."""
         return _value(LAST_EVENT, await self.metrics())
 
     async def until_listed(self, since: float, seconds: float) -> None:
-        """Until everything was listed after that time, as the metric says."""
+        """Waits until the metric shows that everything was listed after the time `since`."""
         await self.until_metrics(lambda text: since < _value(LAST_LIST, text) <= time.time(), seconds)
 
     async def until_metrics(self, fact: Callable[[str], bool], seconds: float) -> None:
-        """Until the metrics show it."""
+        """Waits until the metrics' text satisfies `fact`."""
         end = time.monotonic() + seconds
         while not fact(text := await self.metrics()):
-            assert time.monotonic() < end, f"waited {seconds:g} s, in vain; the metrics are:\n{text}"
+            assert time.monotonic() < end, f"timed out after {seconds:g} s; the metrics are:\n{text}"
             await asyncio.sleep(PAUSE_SECONDS)
 
 
@@ -72,7 +72,7 @@ def _value(name: str, metrics: str) -> float:
 
 @contextlib.asynccontextmanager
 async def attended(grounds: Grounds, folder: Path, script: Script) -> AsyncIterator[Attended]:
-    """Inside, an operator runs behind a proxy in a scene of its own; it is not expected to die by itself."""
+    """Runs an operator behind a proxy in a namespace of its own; fails if it ends by itself."""
     scene = await grounds.scene(script)
     async with cast_of(scene, folder) as cast:
         cast.start(cast.proxies[0])
@@ -86,7 +86,7 @@ async def attended(grounds: Grounds, folder: Path, script: Script) -> AsyncItera
 
 
 async def wrong_in(cases: Mapping[str, Callable[[], Awaitable[None]]]) -> dict[str, str]:
-    """Run all cases at the same time; what was wrong, by the case's name."""
+    """Runs all cases at the same time; returns the failures by case name."""
     wrong: dict[str, str] = {}
 
     async def one(name: str, case: Callable[[], Awaitable[None]]) -> None:

@@ -1,6 +1,6 @@
-"""Derives the changes of a document that its schema invites: places, samples and mutations.
+"""Derives places, samples and mutations from a structural schema, without any I/O.
 
-It knows no field of ours: a field that is added to the types is walked as it is.
+It names no field of ours, so a field that is added to the types is covered without a change here.
 """
 
 import copy
@@ -14,18 +14,18 @@ from testkit.schema.samples import KEY, MUCH, Schema, bounds, distinct, many, re
 Where = tuple[str | int, ...]
 
 FEW = 4
-"""Values that stand for all of a place, where another takes the same."""
+"""The number of values that represent all values of a place, if the walk is not thorough."""
 
 EVIL = (
     *("$(HOME)", "$HOME", "${HOME}", "$$", "\\u0024(HOME)", "`id`", "$(id)", "; id", "-rm", "--help", "%s", "{{.}}"),
     *("\n", "a\nb", "\t", "\r", "\x0b", "\x00", "\x1b[31m", " ", "'", '"', "\\", "<b>", "/..", "..", "#"),
     *("ünïcode", "写真", "🐈", "\u00a0", "\u2028", "\u202e", "\ufeff", "e\u0301", "\u0660"),
 )
-"""Texts that a shell, the kubelet, a path, a terminal or a page could read as more than a text."""
+"""Texts that a shell, the kubelet, a path, a terminal or a web page could misinterpret."""
 
 
 class Absence(Enum):
-    """The value of a field that is not there."""
+    """The value of a missing field."""
 
     ABSENT = "absent"
 
@@ -42,7 +42,7 @@ class Place:
 
     @property
     def name(self) -> str:
-        """As the API server writes it: spec.devices.counts[0]."""
+        """The path as the API server writes it: spec.devices.counts[0]."""
         return written(self.path)
 
     @property
@@ -51,7 +51,7 @@ class Place:
 
     @property
     def is_ours(self) -> bool:
-        """Whether our schema describes it alone: metadata is Kubernetes' own, and decoded before."""
+        """Whether only our schema describes it: metadata belongs to Kubernetes, which decodes it first."""
         return self.path[0] == "spec"
 
 
@@ -62,7 +62,7 @@ class Mutation:
     place: Place
     value: Any
     outside: bool
-    """Whether the place's own schema refuses it, so that the place must be named."""
+    """Whether the place's own schema refuses it, so that the refusal must name the place."""
 
     @property
     def name(self) -> str:
@@ -75,7 +75,7 @@ def written(path: Where) -> str:
 
 
 def places(schema: Schema, path: Where = ()) -> Iterator[Place]:
-    """Every place of a schema, parents first; of a list the first item, of a map one value."""
+    """Every place of a schema, parents first; for a list its first item, for a map one value."""
     yield Place(path, schema)
     for name, part in schema.get("properties", {}).items():
         yield from places(part, (*path, name))
@@ -86,14 +86,14 @@ def places(schema: Schema, path: Where = ()) -> Iterator[Place]:
 
 
 def placed(document: dict[str, Any], root: Schema, path: Where, value: Any) -> dict[str, Any]:
-    """The document with this value there; parents that are missing come with what they require."""
+    """A copy of the document with this value at the path; missing parents are added with their required fields."""
     result = copy.deepcopy(document)
     _place(result, root, path, value)
     return result
 
 
 def at(document: Any, path: Where) -> Any:
-    """The value that stands there, or ABSENT."""
+    """The value at the path, or ABSENT."""
     for part in path:
         there = document.keys() if isinstance(document, dict) else range(len(document))
         if part not in there:
@@ -103,9 +103,10 @@ def at(document: Any, path: Where) -> Any:
 
 
 def mutations(place: Place, thorough: bool = True) -> Iterator[Mutation]:
-    """Values inside the schema and outside, each once; null and absence are the API server's to judge.
+    """Values that the place's schema accepts and values that it refuses, each once.
 
-    Unless it is thorough, a few of the awkward texts and numbers stand for all.
+    Null and ABSENT count as accepted; the API server decides. Unless `thorough`, a few awkward texts and numbers
+    represent all.
     """
     kind = place.schema["type"]
     likely, others = samples(place.schema), _OTHERS[kind](place.schema)
@@ -117,7 +118,7 @@ def mutations(place: Place, thorough: bool = True) -> Iterator[Mutation]:
 
 
 def _spread(values: list[Any]) -> list[Any]:
-    """A few of them, from the first to the last."""
+    """A few of the values, spread from the first to the last."""
     return values[:: max(1, -(-len(values) // FEW))]
 
 
@@ -151,7 +152,7 @@ def _inner(schema: Schema, part: str | int) -> Schema:
 
 
 def _evil_texts(schema: Schema) -> list[Any]:
-    """Alone, behind and in front of something that is taken; and the longest."""
+    """Evil texts alone, and before, behind and inside a valid text; the longest texts; unusual numerals."""
     if "enum" in schema:
         return []
     good = texts(schema)[-1]
@@ -160,14 +161,14 @@ def _evil_texts(schema: Schema) -> list[Any]:
 
 
 def _numerals(schema: Schema) -> list[Any]:
-    """The largest number that fits, the smallest, and some kinds of nothing; with a unit where that is taken."""
+    """The largest and the smallest number that fit, several forms of zero, and the same with a unit."""
     length = schema["maxLength"]
     plain = ["0", "0.0", "00", "007", "9" * length, f"0.{'0' * (length - 3)}1", "1e3", "1e400", "NaN", "-1", "+1", ".5"]
     return [*plain, "0Gi", "9" * (length - 2) + "Ti", f"0.{'0' * (length - 4)}1m", "1e3Gi"]
 
 
 def _edge_texts(schema: Schema, beyond: int) -> list[str]:
-    """Texts of the greatest length, or beyond it: a good one with its first or last character repeated."""
+    """A valid text whose first or last character is repeated up to the maximum length, plus `beyond`."""
     if "maxLength" not in schema:
         return []
     length, good = schema["maxLength"] + beyond, texts(schema)[-1]
@@ -176,7 +177,7 @@ def _edge_texts(schema: Schema, beyond: int) -> list[str]:
 
 
 def _more_lists(schema: Schema) -> list[Any]:
-    """None, the same twice, and as many different ones as are taken."""
+    """An empty list, a duplicate item, and the maximum number of different items."""
     least, most = schema.get("minItems", 0), schema.get("maxItems", 0)
     items = many(schema["items"], most)
     found = [items, [items[0], items[0]]] if items else []
@@ -184,7 +185,7 @@ def _more_lists(schema: Schema) -> list[Any]:
 
 
 def _more_objects(schema: Schema) -> list[Any]:
-    """Without each field that it must have, with every field, and for a map other keys."""
+    """An object with every field; for a map, unusual keys."""
     if "additionalProperties" in schema:
         (value, *_) = samples(schema["additionalProperties"])
         return [{}, *({key: value} for key in ("", "a/b", "a.b/c", "walk" * 16, "kubernetes.io/x", *EVIL))]

@@ -1,9 +1,9 @@
-"""Checks what must hold of an answer to a changed question: each oracle says what is wrong.
+"""Checks answers to a changed spec: each oracle returns what is wrong, or nothing.
 
-refusal:  a sentence, and the name of the field; never a 500
-reading:  what the API server takes, the operator's types read, and the plan takes it or names the field
-pods:     the job that is made of it, and its pods, are taken by the API server
-literal:  no text of a person becomes a command, or is expanded by the kubelet
+refusal:  has a message that names the field, and is never a 500
+reading:  the operator's types can read what the API server accepts, and the plan accepts it or names the field
+pods:     the API server accepts the job that is made of it, and the job's pods
+literal:  no user's text becomes a command, or is expanded by the kubelet
 """
 
 import copy
@@ -26,15 +26,15 @@ from testkit.server.answers import Answer, Asking
 
 DEFAULTS = Defaults(image="registry.example/trainer:1", operator_version="1")
 RENAMED = "invalid data, expected int, got float64"
-"""What the API server says of 2.0 where a rule looks at it; the path is then the rule's."""
+"""The API server's message if a rule reads 2.0; it then gives the rule's path instead of the field's."""
 
 
 def refusal_flaw(mutation: Mutation, answer: Answer) -> str:
-    """Of a change that was refused."""
+    """What is wrong with the refusal of a mutation; empty if nothing."""
     if answer.code not in (400, 422):
         return f"HTTP {answer.code}: {answer.message}"
     if not answer.message:
-        return "refused without a word"
+        return "refused without a message"
     place = mutation.place.name
     if answer.code == 400:
         return (
@@ -47,7 +47,7 @@ def refusal_flaw(mutation: Mutation, answer: Answer) -> str:
 
 
 def _concerns(cause: dict[str, str], mutation: Mutation) -> bool:
-    """Whether a rule's refusal names the field, the one beside it that it needs, or the part that lacks it."""
+    """Whether a cause names the mutated field, a sibling that it requires, or the parent that lacks it."""
     path, message = cause.get("field", ""), cause["message"]
     names = [part for part in mutation.place.path if isinstance(part, str)]
     if names[-1] in path.split(".") or names[-1] in message or RENAMED in message:
@@ -60,13 +60,13 @@ def _concerns(cause: dict[str, str], mutation: Mutation) -> bool:
 
 @dataclass
 class Consequences:
-    """What follows from questions that were taken; pods that differ in their configuration only are tried once."""
+    """Checks what follows from accepted Benchmarks; pods that differ only in their configuration are tried once."""
 
     asking: Asking
     tried: set[str] = field(default_factory=set)
 
     def flaw(self, answer: Answer) -> str:
-        """What is wrong with a question that was taken."""
+        """What is wrong with an accepted Benchmark; empty if nothing."""
         try:
             benchmark = Benchmark.model_validate(answer.document)
         except ValidationError as error:
@@ -94,13 +94,13 @@ class Consequences:
 
 
 def _refused(what: str, answer: Answer) -> Iterator[str]:
-    """A policy of the cluster, such as a quota, may forbid it (403); it must not be invalid."""
+    """A refusal's message. Being forbidden (403) by a policy of the cluster, such as a quota, does not count."""
     if not answer.taken and answer.code != 403:
         yield f"{what} is refused: {answer.message}"
 
 
 def _shape(job: dict[str, Any]) -> str:
-    """Everything but names and the configuration."""
+    """The job's replicas without names and configurations, as JSON."""
     replicas = copy.deepcopy(job["spec"]["pytorchReplicaSpecs"])
     for replica in replicas.values():
         replica["replicas"] = 1
@@ -112,7 +112,7 @@ def _shape(job: dict[str, Any]) -> str:
 
 
 def literal_flaws(job: dict[str, Any]) -> Iterator[str]:
-    """A command or argument, a `$` that the kubelet would expand, or a configuration that does not decode."""
+    """Messages about commands, arguments and each `$` that the kubelet would expand; a bad configuration raises."""
     for replica in job["spec"]["pytorchReplicaSpecs"].values():
         (container,) = replica["template"]["spec"]["containers"]
         if {"command", "args"} & container.keys():
@@ -124,18 +124,18 @@ def literal_flaws(job: dict[str, Any]) -> Iterator[str]:
 
 
 def run_of(container: dict[str, Any]) -> RunConfig:
-    """What the Attempt is told, as the trainer reads it."""
+    """The Attempt's configuration as the trainer reads it."""
     variables = {one["name"]: one.get("value", "") for one in container["env"]}
     return RunConfig.model_validate_json(variables[RUN_VARIABLE])
 
 
 def forget_run(container: dict[str, Any]) -> None:
-    """Leave out what the Attempt is told."""
+    """Removes the Attempt's configuration from the container's environment."""
     container["env"] = [one for one in container["env"] if one["name"] != RUN_VARIABLE]
 
 
 def decided(benchmark: Benchmark) -> Decision:
-    """The operator's first decision, and that it can make the next one when all pods run, and when much is overdue."""
+    """The operator's first Decision, after checking that it can decide again: with all pods running, and overdue."""
     now = datetime.now(UTC)
     snapshot = Snapshot(benchmark, (), DEFAULTS, now)
     first = decide(snapshot)

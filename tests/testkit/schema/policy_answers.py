@@ -1,4 +1,4 @@
-"""Asks a release's policies about a question or a change of one, as a dry run."""
+"""Asks a release's admission policies about creations and updates by dry run."""
 
 import json
 from typing import Any
@@ -13,10 +13,10 @@ from testkit.operators.operator_process import apply
 from testkit.server.answers import Asking
 from testkit.server.questions import question
 
-STRANGER = "evil.example/trainer:1"
+UNLISTED = "evil.example/trainer:1"
 BOUNDS = {"images": ["ghcr.io/sdbench/trainer", "registry.example:5000/team/"], "maxDevices": 4, "deviceHours": "5"}
 HEARD = 60
-"""Seconds within which an API server has surely heard of a policy that came, changed or went."""
+"""Timeout in seconds for a policy's creation, change or deletion to take effect in the API server."""
 
 
 def asks(
@@ -27,7 +27,7 @@ def asks(
     name: str = "new",
     **limits: Any,
 ) -> Manifest:
-    """A question of that namespace that asks for this."""
+    """A Benchmark in the namespace with these settings."""
     devices = {"counts": list(counts), "perPod": 1, "hourlyPrice": "1"}
     document = question(name, devices=devices, parallelism=parallelism, limits=limits)
     document["metadata"]["namespace"] = namespace
@@ -37,25 +37,25 @@ def asks(
 
 
 def policies(release: str, values: Values, watched: tuple[str, ...] = ()) -> tuple[Manifest, ...]:
-    """The policies of a release in that namespace."""
+    """The policies of a release in the namespace `release`."""
     return rendered(Helm(binary("helm")), values, watched, "--namespace", release)
 
 
 class Judge:
-    """The API server, by what it refuses."""
+    """Asks the API server by dry run what it refuses."""
 
     def __init__(self, plane: ControlPlane, *namespaces: str) -> None:
         self.plane = plane
         self._asking = {namespace: Asking(plane.kubeconfig, namespace) for namespace in namespaces}
 
     def of(self, document: Manifest) -> str:
-        """Why it may not be created; empty: it may."""
+        """Why the document may not be created; empty if it may."""
         answer = self._asking[document["metadata"]["namespace"]].create(document)
         assert answer.taken or "ValidatingAdmissionPolicy" in answer.message, answer.message
         return "" if answer.taken else answer.message
 
     def of_change(self, namespace: str, name: str, patch: dict[str, Any], *options: str) -> str:
-        """Why it may not be changed so; empty: it may."""
+        """Why the Benchmark may not be changed this way; empty if it may."""
         change = ("--type=merge", "-p", json.dumps(patch), "--dry-run=server", *options)
         said = ""
         try:
@@ -66,15 +66,15 @@ class Judge:
         return said
 
     def install(self, objects: tuple[Manifest, ...], *namespaces: str) -> None:
-        """Apply policies, and return when each of these namespaces refuses what no policy here allows."""
+        """Applies policies; returns once each of these namespaces refuses a Benchmark that no policy allows."""
         for one in objects:
             apply(self.plane, one)
-        forbidden = [asks(namespace, STRANGER, (8,)) for namespace in namespaces]
-        until(lambda: all(self.of(one) for one in forbidden), HEARD, "the policies to be heard of")
+        forbidden = [asks(namespace, UNLISTED, (8,)) for namespace in namespaces]
+        until(lambda: all(self.of(one) for one in forbidden), HEARD, "the policies to take effect")
 
     def remove(self, objects: tuple[Manifest, ...], *namespaces: str) -> None:
-        """Delete policies, and return when these namespaces take everything."""
+        """Deletes policies; returns once these namespaces accept any Benchmark."""
         listed = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
         self.plane.kubectl("delete", "--ignore-not-found", "-f", "-", input=json.dumps(listed))
-        forbidden = [asks(namespace, STRANGER, (8,)) for namespace in namespaces]
-        until(lambda: not any(self.of(one) for one in forbidden), HEARD, "the policies to be forgotten")
+        forbidden = [asks(namespace, UNLISTED, (8,)) for namespace in namespaces]
+        until(lambda: not any(self.of(one) for one in forbidden), HEARD, "the policies to lose effect")

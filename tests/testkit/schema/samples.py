@@ -1,4 +1,4 @@
-"""Lists values that a schema accepts, the likely ones first."""
+"""Samples values that a schema accepts, the most likely first, without any I/O."""
 
 import re
 from itertools import islice
@@ -8,34 +8,34 @@ Schema = dict[str, Any]
 
 ROUND = (2, 4, 8, 16, 64, 100, 1_024, 65_536, 2**31, 2**53)
 KEY = "walk.example/key"
-"""Of a map: one that labels and annotations take."""
+"""A map's key that is valid for labels and annotations."""
 
 MUCH = 10**6
-"""Characters of a string, or items of a list, that nothing takes."""
+"""A length of a string or list that no schema accepts."""
 
 WORDS = (
     *("a", "walk", "1", "0.5", "2", "1Gi", "750m", "0.25", "walk-1", "walk.example/device", "registry.example/walk:1"),
     *("s3://walk/shards", "https://walk.example:9000", "file:///walk", "2030-01-01T00:00:00Z", "10s"),
 )
-"""Texts of which each pattern of the schema must take one."""
+"""Texts; each pattern of the schema must accept at least one."""
 
 
 def samples(schema: Schema) -> list[Any]:
-    """Values that a schema takes, the likely ones first; its rules in CEL may still refuse one."""
+    """Values that a schema accepts, the most likely first; its CEL rules may still refuse one."""
     found = [schema["default"]] if "default" in schema else []
     found += _SAMPLES[schema["type"]](schema)
     return distinct(found)
 
 
 def required(schema: Schema) -> Any:
-    """The least that a parent may be."""
+    """The smallest valid value of an object or list."""
     if schema["type"] == "array":
         return []
     return {name: samples(schema["properties"][name])[0] for name in schema.get("required", ())}
 
 
 def distinct(values: list[Any]) -> list[Any]:
-    """Each value once; 1 and True are two."""
+    """Each value once; 1 and True are different."""
     seen: dict[str, Any] = {}
     for value in values:
         seen.setdefault(repr(value), value)
@@ -49,20 +49,20 @@ def _integers(schema: Schema) -> list[Any]:
 
 
 def bounds(schema: Schema) -> tuple[int, int, int]:
-    """The least and the greatest whole number that it takes, and the step between them."""
+    """The smallest and largest integer that the schema accepts, and the step between values."""
     step = schema.get("multipleOf", 1)
     return schema.get("minimum", -(2**63)), schema.get("maximum", 2**63 - 1), step
 
 
 def texts(schema: Schema) -> list[Any]:
-    """Words that it takes; at least one."""
+    """Texts that the schema accepts. Raises AssertionError if there is none."""
     found = list(schema.get("enum", ())) or [word for word in WORDS if takes(schema, word)]
     assert found, f"no sample of samples.WORDS fits {schema.get('pattern')}: add one"
     return found
 
 
 def takes(schema: Schema, text: str) -> bool:
-    """Whether the schema takes a plain text, as far as Python's patterns are those of the API server."""
+    """Whether the schema accepts a text, if Python and the API server read its pattern alike."""
     length, pattern = len(text), schema.get("pattern", "")
     fits = schema.get("minLength", 0) <= length <= schema.get("maxLength", MUCH)
     return fits and re.search(pattern, text) is not None and text in schema.get("enum", (text,))
@@ -91,7 +91,7 @@ _SAMPLES = {
 
 
 def many(schema: Schema, count: int) -> list[Any]:
-    """Up to this many different values that a schema takes."""
+    """Up to `count` different values that a schema accepts."""
     if schema["type"] == "integer":
         low, high, step = bounds(schema)
         return list(islice(range(max(low, 0), high + 1, step), count))

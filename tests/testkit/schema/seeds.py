@@ -1,4 +1,4 @@
-"""Lists the questions from which the walk starts: the examples, and some that hold what no example holds."""
+"""Provides the specs that a schema walk starts from: the examples, and some with rarely used fields."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,13 +18,13 @@ WHOLE: Schema = schema.root_schema()
 
 CALLED = Place(("metadata", "name"), part_of(WHOLE, "metadata.name"))
 PLACES = (CALLED, *(place for place in places(part_of(WHOLE, "spec"), ("spec",)) if place.path != ("spec",)))
-"""Every part of a question that a person may write."""
+"""Every place of a Benchmark that a user may write."""
 
 FIELDS = tuple(place for place in PLACES if place.is_leaf and place.is_ours)
-"""Those that hold a value, and not only others."""
+"""The places of the spec that hold a value instead of further places."""
 
 MUTABLE = {"limits", "retention", "ttlSecondsAfterFinished", "suspend", "cancel"}
-"""Written here once more: a field that becomes mutable by mistake is found."""
+"""The mutable fields, repeated here so that a field that becomes mutable by mistake is found."""
 
 STAGES = [{"images": 1_000, "imageSize": 128, "rateRatio": "0.3"}, {"images": 1_000, "imageSize": 64}]
 OWN_SIZE = [{"images": 1_000, "imageSize": 512}]
@@ -35,7 +35,7 @@ GPUS = {"counts": [8, 16], "perPod": 8, "resource": "nvidia.com/gpu", "perDevice
 
 
 def small_seeds() -> Iterator[dict[str, Any]]:
-    """Questions that the API server takes, with few pods, all of which may run at once."""
+    """Benchmarks that the API server accepts, with few pods, all of which may run at once."""
     yield question(parallelism=64)
     yield question(parallelism=64, projection={"stages": STAGES}, gate=LIMITED, repeats=SPREAD)
     few = {"globalBatchSize": 64, "model": "tiny"}
@@ -44,7 +44,7 @@ def small_seeds() -> Iterator[dict[str, Any]]:
 
 
 def seeds() -> Iterator[dict[str, Any]]:
-    """These and the examples."""
+    """The small seeds and the examples."""
     yield from small_seeds()
     for example in sorted((ROOT / "crds/examples").glob("*.yaml")):
         yield yaml.safe_load(example.read_text())
@@ -52,7 +52,7 @@ def seeds() -> Iterator[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Change:
-    """A question with one place changed."""
+    """A Benchmark with one place changed."""
 
     place: Place
     seed: int
@@ -65,13 +65,13 @@ class Change:
 
 @dataclass
 class Bases:
-    """For each place a question in which it has a value and which the API server takes."""
+    """Finds for each place a Benchmark that has a value there and that the API server accepts."""
 
     asking: Asking
     found: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def of(self, place: Place) -> dict[str, Any]:
-        """The smallest seed that has the place, or with a sample there; with its parents."""
+        """The smallest seed that has the place; otherwise a seed with a sample there."""
         if place.name not in self.found:
             self.found[place.name] = self._search(place)
         return self.found[place.name]

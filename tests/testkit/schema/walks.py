@@ -1,4 +1,4 @@
-"""Runs the walk: connections, a change for each field, and an operator that must survive it."""
+"""Provides a schema walk's connections, one change per field, and an operator to survive them."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,12 +18,12 @@ from testkit.server.answers import Asking
 from testkit.server.namespaces import made_namespace
 
 MOST_PODS = 24
-"""Of all Trials of a changed question together."""
+"""The limit of pods of all Trials of a changed Benchmark together."""
 
 
 @pytest.fixture(scope="session")
 def asking(plane: ControlPlane, nowhere: str) -> Asking:
-    """Where questions are only tried."""
+    """A connection for dry runs."""
     return Asking(plane.kubeconfig, nowhere)
 
 
@@ -39,7 +39,7 @@ def consequences(asking: Asking) -> Consequences:
 
 @pytest.fixture(scope="module")
 def operating(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The log of an operator of the whole cluster, which must live and know of no bug to the end."""
+    """The log of an operator of the whole cluster, which must not exit or log a bug until the end."""
     log = tmp_path_factory.mktemp("operator") / "log"
     kubeconfig = account(plane, made_namespace(plane), everywhere=True)
     with OperatorProcess(kubeconfig, None, log) as process:
@@ -52,7 +52,7 @@ def operating(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(scope="session")
 def changes(asking: Asking) -> dict[str, Change]:
-    """For each place the first value that the API server takes and that is not the seed's; by the place's name."""
+    """By place name, a seed whose value at the place is changed to the first one that the API server accepts."""
     stored = [asking.create(seed).document for seed in small_seeds()]
     found = {}
     for number, place in enumerate(FIELDS):
@@ -68,7 +68,7 @@ def _change(asking: Asking, stored: list[dict[str, Any]], place: Place, name: st
             answer = asking.create(changed)
             if answer.taken and answer.document["spec"] != stored[seed]["spec"] and _is_small(answer.document):
                 return Change(place, seed, changed)
-    raise AssertionError(f"no seed of small_seeds() takes another value of {place.name}")
+    raise AssertionError(f"no seed of small_seeds() accepts another value of {place.name}")
 
 
 def _is_small(document: dict[str, Any]) -> bool:

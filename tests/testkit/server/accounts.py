@@ -1,4 +1,4 @@
-"""Gives an operator exactly the rights of the chart, in its namespace only or everywhere."""
+"""Creates ServiceAccounts with exactly the rights that the chart grants to the operator."""
 
 import json
 from functools import cache
@@ -17,7 +17,7 @@ KINDS = ("ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBin
 
 
 def account(plane: ControlPlane, namespace: str, everywhere: bool = False, without: Right | None = None) -> Path:
-    """A kubeconfig of the chart's ServiceAccount, installed in the namespace; `without` takes one right away."""
+    """A kubeconfig of the chart's ServiceAccount, installed in the namespace; `without` removes one right."""
     objects = rendered(namespace, everywhere)
     if without is not None:
         objects = tuple(weakened(one, without) for one in objects)
@@ -28,7 +28,7 @@ def account(plane: ControlPlane, namespace: str, everywhere: bool = False, witho
 
 @cache
 def rendered(namespace: str, everywhere: bool) -> tuple[Manifest, ...]:
-    """The account and its rights, as Helm renders them; without the roles for people, which nobody is bound to."""
+    """The account and its rights as Helm renders them, without the roles for users, which have no binding."""
     values = {"watchNamespaces": [] if everywhere else [namespace]}
     objects = of_kind(Helm(binary("helm")).render(values, "--namespace", namespace, "--no-hooks"), *KINDS)
     bound = {one["roleRef"]["name"] for one in objects if "roleRef" in one}
@@ -36,7 +36,7 @@ def rendered(namespace: str, everywhere: bool) -> tuple[Manifest, ...]:
 
 
 def rules(namespace: str, everywhere: bool = False) -> tuple[Right, ...]:
-    """Every right of the rendered roles, one by one."""
+    """Every single right of the rendered roles."""
     granted = [rule for one in rendered(namespace, everywhere) for rule in one.get("rules", ())]
     return tuple(
         Right(group, resource, verb)

@@ -1,4 +1,4 @@
-"""Asks the API server to accept a Benchmark, fast, over one connection without kubectl."""
+"""Asks the API server whether it accepts a Benchmark, over one connection and without kubectl."""
 
 import json
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Answer:
 
     @property
     def causes(self) -> list[dict[str, str]]:
-        """Each with `field` and `message`; without those that only say that there are others."""
+        """The causes of a refusal, each with `field` and `message`, without the notice that some rules were skipped."""
         found = (self.document.get("details") or {}).get("causes") or ()
         return [cause for cause in found if "some validation rules were not checked" not in cause["message"]]
 
@@ -38,22 +38,22 @@ class Answer:
 
 
 class Asking:
-    """Requests as the administrator; each is refused or taken, and nothing else is an answer."""
+    """Sends requests as the administrator; each is either accepted or refused."""
 
     def __init__(self, kubeconfig: Path, namespace: str) -> None:
         self._api = config.new_client_from_config(str(kubeconfig))
         self.namespace = namespace
 
     def create(self, document: dict[str, Any], dry: bool = True, strict: bool = True) -> Answer:
-        """POST of a Benchmark."""
+        """Creates a Benchmark with POST."""
         return self._answer("POST", f"{self._benchmarks()}", document, dry, strict)
 
     def replace(self, name: str, document: dict[str, Any], dry: bool = True) -> Answer:
-        """PUT of a Benchmark; without a resourceVersion the last writer wins."""
+        """Replaces a Benchmark with PUT; without a resourceVersion the last writer wins."""
         return self._answer("PUT", f"{self._benchmarks()}/{name}", document, dry)
 
     def replace_status(self, name: str, document: dict[str, Any]) -> Answer:
-        """PUT of a Benchmark's status."""
+        """Replaces a Benchmark's status with PUT."""
         return self._answer("PUT", f"{self._benchmarks()}/{name}/status", document, dry=False)
 
     def read(self, name: str) -> dict[str, Any]:
@@ -61,22 +61,22 @@ class Asking:
         return self._answer("GET", f"{self._benchmarks()}/{name}", None, dry=False).document
 
     def create_job(self, document: dict[str, Any]) -> Answer:
-        """Dry POST of a PyTorchJob."""
+        """Creates a PyTorchJob by dry run."""
         return self._answer("POST", f"/apis/kubeflow.org/v1/namespaces/{self.namespace}/pytorchjobs", document)
 
     def create_pod(self, document: dict[str, Any]) -> Answer:
-        """Dry POST of a pod."""
+        """Creates a pod by dry run."""
         return self._answer("POST", f"/api/v1/namespaces/{self.namespace}/pods", document)
 
     def listed(self, what: str) -> list[dict[str, Any]]:
-        """All `stablediffusionbenchmarks`, `pytorchjobs` or `pods` of the namespace."""
+        """All objects of the namespace of one kind: `stablediffusionbenchmarks`, `pytorchjobs` or `pods`."""
         groups = {PLURAL: f"/apis/{GROUP}/{VERSION}", "pytorchjobs": "/apis/kubeflow.org/v1", "pods": "/api/v1"}
         path = f"{groups[what]}/namespaces/{self.namespace}/{what}"
         found: list[dict[str, Any]] = self._answer("GET", path, None, dry=False).document["items"]
         return found
 
     def delete_benchmarks(self) -> None:
-        """All of the namespace; what is theirs follows."""
+        """Deletes all Benchmarks of the namespace; the garbage collector deletes their dependents."""
         self._answer("DELETE", self._benchmarks(), None, dry=False)
 
     def _benchmarks(self) -> str:

@@ -1,6 +1,7 @@
-"""Starts a control plane whose API server keeps an audit log, in which requests are counted.
+"""Provides a control plane of its own whose API server keeps an audit log.
 
-As on OpenShift, whoever makes an object that blocks the deletion of its owner needs a right on the owner's finalizers.
+As on OpenShift, a client that creates an object which blocks its owner's deletion needs a right on the owner's
+finalizers.
 """
 
 from collections.abc import Iterator
@@ -25,13 +26,13 @@ class Audited:
     log: AuditLog
 
     def asked(self, namespace: str) -> tuple[Request, ...]:
-        """What the ServiceAccounts of a namespace have asked for so far."""
+        """The requests of a namespace's ServiceAccounts so far."""
         return self.log.asked(namespace)
 
 
 @contextmanager
 def audited_control_plane(folder: Path) -> Iterator[Audited]:
-    """While inside, it answers."""
+    """A running control plane with both CRDs and an audit log in `folder`."""
     log = folder / "audit.log"
     options = audited(log)
     options["kube-apiserver"].append(OWNERS)
@@ -42,6 +43,6 @@ def audited_control_plane(folder: Path) -> Iterator[Audited]:
 
 
 def install_crd(plane: ControlPlane) -> None:
-    """Have Benchmarks served."""
+    """Installs the Benchmarks' CRD; returns once the API server serves it."""
     plane.kubectl("apply", "-f", CRD)
     until(lambda: plane.serves("sdbench.dev/v1alpha1", "stablediffusionbenchmarks"), 60, "Benchmarks to be served")

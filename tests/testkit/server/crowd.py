@@ -1,4 +1,4 @@
-"""Makes hundreds of Benchmarks quickly, with the status that a real run has left."""
+"""Creates hundreds of Benchmarks quickly, with the status that a real run has left."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -11,22 +11,22 @@ from testkit.server.questions import question
 
 HANDS = 8
 GROUPED_BY = "crowd"
-"""Label with what is before the number in the name."""
+"""The label whose value is the name without its number."""
 
 
 class Crowd:
-    """Makes Benchmarks in one namespace."""
+    """Creates Benchmarks in one namespace."""
 
     def __init__(self, plane: ControlPlane, namespace: str) -> None:
         self._namespace = namespace
         self._objects = client.CustomObjectsApi(config.new_client_from_config(str(plane.kubeconfig)))
 
     def ask(self, names: list[str], **spec: Any) -> None:
-        """New questions, all the same."""
+        """Creates Benchmarks with equal specs."""
         self._side_by_side(lambda name: self._created(name, spec), names)
 
     def finish(self, names: list[str], like: dict[str, Any], **spec: Any) -> None:
-        """Benchmarks that ended as another one did; no operator may see them before they have."""
+        """Creates Benchmarks with the final status of another one; no operator may run until that is done."""
 
         def made(name: str) -> None:
             document = self._created(name, spec)
@@ -37,13 +37,13 @@ class Crowd:
         self._side_by_side(made, names)
 
     def statuses(self, of: str | None = None) -> dict[str, dict[str, Any]]:
-        """What each of them says now, by name; with `of`, of those whose names begin so: all of them are megabytes."""
+        """Current statuses by name. All of them are megabytes; `of` selects those whose names begin with it."""
         selector = {"label_selector": f"{GROUPED_BY}={of}"} if of else {}
         found = self._objects.list_namespaced_custom_object(GROUP, VERSION, self._namespace, PLURAL, **selector)
         return {one["metadata"]["name"]: one.get("status", {}) for one in found["items"]}
 
     def _created(self, name: str, spec: dict[str, Any]) -> dict[str, Any]:
-        # Most people leave the retention as it is.
+        # Most users keep the default retention.
         document = question(name, **{"retention": {}} | spec)
         document["metadata"]["labels"] = {GROUPED_BY: name.rpartition("-")[0]}
         created: dict[str, Any] = self._objects.create_namespaced_custom_object(

@@ -1,4 +1,4 @@
-"""Sends one request or one watch to the API server, as the cluster's administrator."""
+"""Sends requests and watches to the API server as the cluster's administrator, without kubectl."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ MERGE = "application/merge-patch+json"
 
 
 class Refused(Exception):
-    """The API server's answer is an error."""
+    """The API server's response is an error."""
 
     def __init__(self, code: int, sentence: str) -> None:
         super().__init__(f"{code}: {sentence}")
@@ -29,13 +29,13 @@ class Refused(Exception):
 
 
 class Api:
-    """The API server, asked over connections that stay open."""
+    """A client of the API server with persistent connections."""
 
     def __init__(self, session: aiohttp.ClientSession, server: str) -> None:
         self._session, self._server = session, server
 
     async def send(self, method: str, path: str, body: Document | None = None, **query: str) -> Document:
-        """The document in the answer. Raises Refused; an API server that is not ready yet (429) is asked again."""
+        """The document in the response. Raises Refused; while the API server is not ready (429), it retries."""
         for _ in range(READY_TRIES):
             try:
                 return await self._sent(method, path, body, query)
@@ -75,7 +75,7 @@ def place(resource: tuple[str, str], namespace: str, name: str = "") -> str:
 
 @asynccontextmanager
 async def asking(plane: ControlPlane) -> AsyncIterator[Api]:
-    """While inside, the control plane can be asked."""
+    """A client of the control plane, as its administrator."""
     trust = ssl.create_default_context(cafile=str(plane.authority.certificate))
     trust.load_cert_chain(plane.administrator.certificate, plane.administrator.key)
     # A watch never ends by itself, and one line of it may be a whole Benchmark.

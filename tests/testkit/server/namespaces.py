@@ -1,4 +1,4 @@
-"""Makes a namespace in which pods can be created."""
+"""Creates a namespace in which pods can be created."""
 
 from uuid import uuid4
 
@@ -8,7 +8,7 @@ from testkit.operators.operator_process import apply
 
 
 def made_namespace(plane: ControlPlane) -> str:
-    """A new namespace, once pods can be made in it."""
+    """Creates a namespace; returns its name once pods can be created in it."""
     name = f"test-{uuid4().hex[:8]}"
     apply(plane, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     found = ("get", "serviceaccount", "default", "-n", name, "--ignore-not-found", "-o", "name")

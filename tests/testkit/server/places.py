@@ -1,4 +1,4 @@
-"""Provides the CRD, a namespace for each test, and an account with the operator's rights."""
+"""Provides the API tests' surroundings: the CRD, a namespace per test, an account with the operator's rights."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -19,7 +19,7 @@ CRD = ROOT / "crds/stablediffusionbenchmarks.yaml"
 
 @pytest.fixture(scope="session")
 def plane(control_plane: ControlPlane) -> ControlPlane:
-    """The control plane with our CRD in it."""
+    """The control plane with our CRD."""
     control_plane.kubectl("apply", "-f", CRD)
     until(
         lambda: control_plane.serves("sdbench.dev/v1alpha1", "stablediffusionbenchmarks"),
@@ -31,25 +31,25 @@ def plane(control_plane: ControlPlane) -> ControlPlane:
 
 @pytest.fixture
 def namespace(plane: ControlPlane) -> str:
-    """A namespace of the test's own, in which pods can be made."""
+    """The test's own namespace, in which pods can be created."""
     return made_namespace(plane)
 
 
 @pytest.fixture(scope="session")
 def nowhere(plane: ControlPlane) -> str:
-    """A namespace for questions that are only tried (dry-run)."""
+    """A namespace for dry runs."""
     return made_namespace(plane)
 
 
 @pytest.fixture
 def kubeconfig(plane: ControlPlane, namespace: str) -> Path:
-    """Of the operator's ServiceAccount in the namespace."""
+    """A kubeconfig of the operator's ServiceAccount in the namespace."""
     return account(plane, namespace)
 
 
 @pytest.fixture
 def asked(plane: ControlPlane, namespace: str) -> Asked:
-    """Applies the example in the namespace with these parts of its spec replaced; gives what it was."""
+    """A function that applies the example with parts of its spec replaced, and returns the document."""
 
     def ask(name: str = "tiny", **spec: Any) -> dict[str, Any]:
         document = question(name, **spec)
@@ -62,6 +62,6 @@ def asked(plane: ControlPlane, namespace: str) -> Asked:
 
 @pytest_asyncio.fixture(scope="module")
 async def grounds(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Grounds]:
-    """Where many cases happen at once."""
+    """Namespaces for many cases at once, with a running kubelet and a log of objects."""
     async with opened(plane, tmp_path_factory.mktemp("grounds")) as found:
         yield found

@@ -1,4 +1,4 @@
-"""Builds the questions of the API tests: the example, with parts of its spec replaced."""
+"""Builds the Benchmarks of the API tests: the example, with parts of its spec replaced."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,11 +10,11 @@ from testkit.operators.operator_process import ROOT
 EXAMPLE = ROOT / "crds/examples/tiny.yaml"
 
 Asked = Callable[..., dict[str, Any]]
-"""Applies a question in the test's namespace: its name, and what is replaced in its spec."""
+"""The fixture `asked`: applies a Benchmark with this name and parts of its spec replaced, and returns it."""
 
 
 def question(name: str = "tiny", **spec: Any) -> dict[str, Any]:
-    """The example as a document, under this name and with these parts of its spec replaced; no failed job is kept."""
+    """The example's document with this name and parts of its spec replaced; failed jobs are deleted at once."""
     document: dict[str, Any] = yaml.safe_load(EXAMPLE.read_text())
     document["metadata"]["name"] = name
     document["spec"] |= {"data": {}, "retention": {"failedSeconds": 0}} | spec

@@ -1,4 +1,4 @@
-"""Follows a Benchmark whose first Attempt is broken, from the question to the end of everything."""
+"""Follows a Benchmark whose first Attempt is broken, from its creation to its end."""
 
 import time
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from harness.failure import HarnessError
 from harness.polling import until
 
 START_SECONDS, END_SECONDS = 300, 300
-"""Until an Attempt holds, and until the next is measured: longest times on a busy machine."""
+"""The longest times until an Attempt holds, and until the next is measured, on a busy machine."""
 
 LIMITS = {
     "startSeconds": 120,
@@ -31,65 +31,67 @@ TRAINER = {
     "window": {"warmupBatches": 2, "batches": 10},
 }
 HELD = "held"
-"""The file that says so in the scratch volume of a pod, as misbehaviour.py leaves it."""
+"""The file in a pod's scratch volume that misbehaviour.py creates before it misbehaves."""
 
 Pod = dict[str, Any]
 Row = dict[str, Any]
 Event = dict[str, Any]
-Deed = Callable[[Cluster, Pod], None]
+Breakage = Callable[[Cluster, Pod], None]
 
 
 def few_devices(count: int) -> dict[str, Any]:
-    """Pods of one device each that ask for little, since they mostly wait."""
+    """Devices for `count` pods of one device each, with small requests, since the pods mostly wait."""
     each = {"cpu": "100m", "memory": "1500Mi", "sharedMemory": "64Mi"}
     return {"counts": [count], "perPod": 1, "perDevice": each}
 
 
 @dataclass(frozen=True)
-class Life:
-    """What was seen of a Benchmark whose first Attempt was broken."""
+class BrokenRun:
+    """What was observed of a Benchmark whose first Attempt was broken."""
 
     row: Row
-    """Of Trial 0, when its reason was first told."""
-    told_seconds: float
-    """From the deed."""
+    """The row of Trial 0 when it first had a reason."""
+    reported_seconds: float
+    """Seconds from the break to the reason."""
     benchmark: dict[str, Any]
-    """At its end, cleaned up."""
+    """The Benchmark at its end, cleaned up."""
     events: list[Event]
-    """Of its pods, in order."""
+    """Watch events of its pods, in order."""
 
     def jobs(self) -> list[str]:
-        """The jobs of its pods, in the order of their birth."""
+        """The names of the pods' jobs, in order of creation."""
         return list(dict.fromkeys(_job(event["object"]) for event in self.events))
 
 
 @dataclass(frozen=True)
 class Stage:
-    """The cluster, the image that misbehaves, and what is recorded of all Benchmarks and pods."""
+    """The cluster, the misbehaving image, and the recorded events of all Benchmarks and pods."""
 
     cluster: Cluster
     image: str
     benchmarks: Watch
     pods: Watch
 
-    def lived(self, name: str, culprit: str, spec: dict[str, Any], limits: dict[str, int], deed: Deed | None) -> Life:
-        """Ask, wait until the culprit misbehaves, do the deed if the image does not, and see how all ends."""
+    def break_and_follow(
+        self, name: str, blamed: str, spec: dict[str, Any], limits: dict[str, int], breakage: Breakage | None
+    ) -> BrokenRun:
+        """Creates a Benchmark, waits until its pod holds, breaks it unless the image does, and waits for the end."""
         self.ask(name, spec, limits)
-        pod, folder = self.held(name, culprit)
-        began = time.time() if deed else (folder / HELD).stat().st_mtime
-        if deed:
-            deed(self.cluster, pod)
-        row = self.told(name)
+        pod, folder = self.held(name, blamed)
+        began = time.time() if breakage else (folder / HELD).stat().st_mtime
+        if breakage:
+            breakage(self.cluster, pod)
+        row = self.wait_for_reason(name)
         seconds = time.time() - began
-        return Life(row, seconds, self.ended(name), self.pods.of(name))
+        return BrokenRun(row, seconds, self.wait_for_end(name), self.pods.of(name))
 
     def ask(self, name: str, spec: dict[str, Any], limits: dict[str, int]) -> None:
-        """Ask a question in a namespace of its own name."""
+        """Creates a Benchmark in the namespace of the same name."""
         whole = {"data": None, "projection": None, "trainer": TRAINER, "image": self.image, **spec}
         apply(self.cluster, question(name, name, **whole, limits={**LIMITS, **limits}))
 
-    def held(self, name: str, culprit: str) -> tuple[Pod, Path]:
-        """The culprit's pod once it says that it misbehaves from now on, and its scratch volume on this machine."""
+    def held(self, name: str, blamed: str) -> tuple[Pod, Path]:
+        """Waits until the blamed pod starts to misbehave; returns it and its scratch volume on this machine."""
 
         def found() -> tuple[Pod, Path] | None:
             if row := self._broken(name):
@@ -97,18 +99,18 @@ class Stage:
             for event in self.pods.of(name):
                 pod = event["object"]
                 folder = self.cluster.node.folder_of(pod["metadata"]["uid"], "scratch")
-                if pod["metadata"]["name"].endswith(f"-0-1-{culprit}") and (folder / HELD).exists():
+                if pod["metadata"]["name"].endswith(f"-0-1-{blamed}") and (folder / HELD).exists():
                     return pod, folder
             return None
 
         return until(found, START_SECONDS, f"{name} to misbehave")
 
-    def told(self, name: str) -> Row:
-        """The row of Trial 0 once it has a reason."""
-        return until(lambda: self._broken(name), END_SECONDS, f"{name} to say why its first attempt ended")
+    def wait_for_reason(self, name: str) -> Row:
+        """Waits until Trial 0 has a reason; returns its row."""
+        return until(lambda: self._broken(name), END_SECONDS, f"{name} to report why its first attempt ended")
 
-    def ended(self, name: str) -> dict[str, Any]:
-        """The Benchmark once all is measured that will be, and cleaned up."""
+    def wait_for_end(self, name: str) -> dict[str, Any]:
+        """Waits until the Benchmark is complete and cleaned up; returns it."""
         wait_for(self.cluster, name, name, "Complete", END_SECONDS)
         return wait_for(self.cluster, name, name, "CleanedUp", 60)
 
@@ -120,8 +122,8 @@ class Stage:
         return None
 
 
-def born_too_early(events: list[Event]) -> list[str]:
-    """Pods of one Attempt that were made while a pod of another held a device, from the events of all pods."""
+def created_too_early(events: list[Event]) -> list[str]:
+    """Names of pods that were created while a pod of another Attempt held a device, from all pods' events."""
     alive: dict[str, Pod] = {}
     found = []
     for event in events:

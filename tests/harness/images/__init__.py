@@ -1,0 +1,1 @@
+"""Builds images, and loads them into the node's containerd."""

@@ -1,0 +1,1 @@
+"""Holds what several test tiers share."""

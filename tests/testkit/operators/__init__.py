@@ -1,0 +1,1 @@
+"""Runs operators under test, and reads what they made."""

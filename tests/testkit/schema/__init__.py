@@ -1,0 +1,1 @@
+"""Walks the CRD's schema: mutations of a spec, and the oracles that check the answers."""
