@@ -10,6 +10,7 @@ from harness.polling import until
 from testkit.cluster.scripted_pods import Player
 from testkit.operators.observed_state import SECONDS, Place
 from testkit.operators.operator_process import OperatorProcess, account, condition
+from testkit.server.columns import printed_lines
 from testkit.server.namespaces import made_namespace
 from testkit.server.questions import Asked
 
@@ -57,9 +58,8 @@ def test_others_extend_the_projection_and_the_verdict_is_told_everywhere(place: 
     assert "Benchmark nobody does not exist in namespace" in passed["alone"]["message"]
     first = answers["good"]["status"]["points"][0]
     assert float(first["days"]) == pytest.approx(1.1, abs=1e-6)
-    columns = place.plane.kubectl("get", "sdb", "-n", place.namespace).splitlines()
-    verdict = columns[0].split().index("VERDICT")
-    assert {line.split()[0]: line.split()[verdict] for line in columns[1:] if line.split()[0] != "small"} == {
+    lines = printed_lines(place.plane.kubectl("get", "sdb", "-n", place.namespace))
+    assert {name: line["VERDICT"] for name, line in lines.items() if name != "small"} == {
         "good": "Pass",
         "slow": "Fail",
         "alone": "InsufficientData",

@@ -12,6 +12,7 @@ from sdbench_trainer.run import RunConfig
 from testkit.cluster.scripted_pods import End, Player, measured
 from testkit.operators.observed_state import SECONDS, Place
 from testkit.operators.operator_process import IMAGE, OperatorProcess, account, apply, condition, read
+from testkit.server.columns import printed_lines
 from testkit.server.namespaces import made_namespace
 from testkit.server.questions import Asked, question
 
@@ -48,8 +49,9 @@ def test_a_question_is_answered_and_everything_is_cleaned_up(place: Place, asked
     assert [float(row["scalingEfficiency"]) for row in status["points"]] == [1.0, 0.9]
     assert (len(player.jobs), len(player.pods)) == (2, 3)
     assert condition(answer, "Reconciling") == {} or condition(answer, "Reconciling")["status"] == "False"
-    line = place.plane.kubectl("get", "sdb", "tiny", "-n", place.namespace, "--no-headers").split()
-    assert line[:5] == ["tiny", "Succeeded", "2/2", "2", "18.0"] or line[4].startswith("18")
+    line = printed_lines(place.plane.kubectl("get", "sdb", "tiny", "-n", place.namespace))["tiny"]
+    assert (line["PHASE"], line["REASON"], line["TRIALS"], line["DEVICES"]) == ("Succeeded", "", "2/2", "2")
+    assert float(line["IMG/S"]) == 18.0
     assert {"Accepted", "AttemptStarted", "Measured", "Complete", "CleanedUp"} <= set(place.reasons())
     assert_nothing_of_ours_can_block(place)
     assert_the_series_go_with_the_benchmark(place)
@@ -85,8 +87,8 @@ def test_repeats_that_are_not_needed_are_left_out_and_the_law_of_a_step_is_store
     assert fit["counts"] == [1, 2, 4]
     assert float(fit["secondsPerImage"]) > 0
     assert "Converged" in place.reasons()
-    line = place.plane.kubectl("get", "sdb", "tiny", "-n", place.namespace, "--no-headers").split()
-    assert line[:4] == ["tiny", "Succeeded", "12/12", "4"]
+    line = printed_lines(place.plane.kubectl("get", "sdb", "tiny", "-n", place.namespace))["tiny"]
+    assert (line["PHASE"], line["TRIALS"], line["DEVICES"]) == ("Succeeded", "12/12", "4")
 
 
 def test_the_job_belongs_to_its_benchmark_and_goes_with_it(place: Place, asked: Asked) -> None:

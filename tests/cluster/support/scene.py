@@ -1,10 +1,8 @@
 """Prepares a cluster for a user: the operator, shards in a bucket, a namespace with a Secret."""
 
 import json
-import re
 import subprocess
 import sys
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,6 +11,7 @@ import yaml
 
 from harness.cluster import Cluster
 from harness.polling import until
+from testkit.server.columns import printed_lines
 
 ROOT = Path(__file__).resolve().parents[3]
 CHART = ROOT / "charts" / "sdbench"
@@ -139,10 +138,7 @@ def wait_for(cluster: Cluster, namespace: str, name: str, kind: str, seconds: in
 
 def line_of(cluster: Cluster, namespace: str, name: str) -> dict[str, str]:
     """The cells of a Benchmark's line of `kubectl get sdb`, by heading."""
-    header, row = cluster.kubectl("get", "sdb", name, "-n", namespace).splitlines()
-    starts = [heading.start() for heading in re.finditer(r"\S+", header)]
-    cells = [row[begin:end].strip() for begin, end in pairwise([*starts, len(row) + len(header)])]
-    return dict(zip(header.split(), cells, strict=True))
+    return printed_lines(cluster.kubectl("get", "sdb", name, "-n", namespace))[name]
 
 
 def pods_holding_devices(cluster: Cluster, namespace: str) -> list[str]:

@@ -65,8 +65,11 @@ def configuration(reference: str) -> dict[str, Any]:
     return found
 
 
-def built(dockerfile: Path, context: Path, reference: str, base: str) -> None:
-    """Builds `dockerfile` on `base` and tags it; layers whose inputs did not change come from the storage."""
+def built(dockerfile: Path, context: Path, reference: str, base: str, labels: Iterable[str] = ()) -> None:
+    """Builds `dockerfile` on `base` and tags it; layers whose inputs did not change come from the storage.
+
+    `labels` are given as NAME=VALUE.
+    """
     ignored = dockerfile.with_name(f"{dockerfile.name}.dockerignore")
     buildah(
         "bud",
