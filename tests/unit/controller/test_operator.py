@@ -65,7 +65,7 @@ async def test_an_api_server_that_asks_for_patience_has_it(
 ) -> None:
     one = Operator(Options("image"))
     assert await waits(one, error, Served(), monkeypatch=monkeypatch) == [seconds, PROBE_SECONDS]
-    assert one.complaint() == ""
+    assert one.problem() == ""
 
 
 @pytest.mark.parametrize(("served", "listed"), [(frozenset({PLURAL, JOBS}), True), (frozenset({JOBS}), False)])
@@ -105,7 +105,7 @@ async def test_a_benchmark_that_is_changed_in_every_pass_is_a_failure_from_the_t
     one, changed, played = Operator(Options("image")), benchmark(), Played()
 
     async def overtaken(*_: Any) -> Pass:
-        return Pass(changed, overtaken=True)
+        return Pass(changed, conflict=True)
 
     monkeypatch.setattr(operator, "reconcile", overtaken)
     counted = []

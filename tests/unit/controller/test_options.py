@@ -15,7 +15,14 @@ from sdbench.cli import app
 from sdbench.controller import operator
 from sdbench.controller.job.pytorchjob import pytorchjob
 from sdbench.controller.operator import Options
-from sdbench.controller.options import OWN_NAMES, OWN_PREFIXES, WrongOption, parsed_bounds, read_presets, read_workload
+from sdbench.controller.options import (
+    RESERVED_NAMES,
+    RESERVED_PREFIXES,
+    WrongOption,
+    parsed_bounds,
+    read_presets,
+    read_workload,
+)
 from sdbench.core.snapshot import Bounds
 from sdbench_trainer.pod import topology
 from sdbench_trainer.pod.topology import Topology
@@ -49,7 +56,7 @@ WRONG = [
     ({"rdma": {"environment": {"NCCL_IB_GID_INDEX": 3}}}, "rdma.environment.NCCL_IB_GID_INDEX: Input should be a"),
     ({"rdma": {"environment": {"NCCL IB": "x"}}}, "rdma.environment.NCCL IB"),
     ({"rdma": {"environment": {"A": "x" * 513}}}, "rdma.environment.A"),
-    ({"rdma": {"environment": {"RANK": "0"}}}, "rdma.environment.RANK: it is not a preset's to set"),
+    ({"rdma": {"environment": {"RANK": "0"}}}, "rdma.environment.RANK: a preset may not set it"),
     ({"rdma": {"environment": {"SDBENCH_RUN": "{}"}}}, "rdma.environment.SDBENCH_RUN"),
     ({"rdma": {"environment": {"AWS_SECRET_ACCESS_KEY": "x"}}}, "rdma.environment.AWS_SECRET_ACCESS_KEY"),
     ({"rdma": {"resources": {"cpu": "1"}}}, "rdma.resources.cpu"),
@@ -88,7 +95,7 @@ def test_no_preset_can_set_what_we_set(tmp_path: Path) -> None:
         *topology.rank_variables(Topology(2, 0, 1, "x", 1), 0, tmp_path, tmp_path),
         *(one["name"] for one in _container(pytorchjob(one, start(one)))["env"]),
     }
-    assert not [name for name in ours if name not in OWN_NAMES and not name.startswith(OWN_PREFIXES)]
+    assert not [name for name in ours if name not in RESERVED_NAMES and not name.startswith(RESERVED_PREFIXES)]
 
 
 def _container(job: dict[str, Any]) -> dict[str, Any]:
@@ -172,7 +179,7 @@ def test_the_command_refuses_a_wrong_preset_and_starts_nothing(tmp_path: Path, m
     file = written(tmp_path, {"rdma": {"environment": {"RANK": "0"}}})
     done = CliRunner().invoke(app, ["operator", "--default-image", "x", "--presets", str(file)])
     assert (done.exit_code, ran) == (2, [])
-    assert done.output == f"{file}: rdma.environment.RANK: it is not a preset's to set\n"
+    assert done.output == f"{file}: rdma.environment.RANK: a preset may not set it\n"
 
 
 def test_the_command_refuses_a_wrong_workload_and_starts_nothing(

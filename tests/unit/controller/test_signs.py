@@ -27,23 +27,23 @@ def date(seconds: int) -> str:
 
 def test_the_clock_runs_on_between_two_responses() -> None:
     clock = ServerClock()
-    clock.seen(date(0), 100.0)
+    clock.set(date(0), 100.0)
     assert clock.now(102.5) == NEW_YEAR + timedelta(seconds=2.5)
 
 
 def test_the_clock_does_not_step_back_within_the_second_of_a_header() -> None:
     clock = ServerClock()
-    clock.seen(date(0), 100.0)
-    clock.seen(date(1), 101.9)
+    clock.set(date(0), 100.0)
+    clock.set(date(1), 101.9)
     assert clock.now(101.9) == NEW_YEAR + timedelta(seconds=1.9)
 
 
-@pytest.mark.parametrize(("server", "told"), [(50, 50), (-50, -49)])
-def test_the_clock_follows_a_server_that_jumps(server: int, told: int) -> None:
+@pytest.mark.parametrize(("server", "reported"), [(50, 50), (-50, -49)])
+def test_the_clock_follows_a_server_that_jumps(server: int, reported: int) -> None:
     clock = ServerClock()
-    clock.seen(date(0), 100.0)
-    clock.seen(date(server), 100.0)
-    assert clock.now(100.0) == NEW_YEAR + timedelta(seconds=told)
+    clock.set(date(0), 100.0)
+    clock.set(date(server), 100.0)
+    assert clock.now(100.0) == NEW_YEAR + timedelta(seconds=reported)
 
 
 @pytest.mark.parametrize(
@@ -81,13 +81,13 @@ def test_an_error_is_of_the_kind_that_says_what_happens_next(status: int, body: 
 def test_an_error_is_waited_out_as_long_as_the_api_server_asks_and_no_shorter_than_usual(
     error: Exception, seconds: float
 ) -> None:
-    assert errors.patience(error, at_least=5) == seconds
+    assert errors.retry_after(error, at_least=5) == seconds
 
 
 def test_an_api_server_that_asks_for_days_of_patience_is_asked_again_within_minutes() -> None:
     error = error_in(429, "[]", {"Retry-After": "86400"})
     assert isinstance(error, errors.Unavailable)
-    assert error.retry_after == errors.LONGEST_PATIENCE
+    assert error.retry_after == errors.LONGEST_RETRY_AFTER
 
 
 @pytest.mark.parametrize(
@@ -97,8 +97,8 @@ def test_an_api_server_that_asks_for_days_of_patience_is_asked_again_within_minu
         (PASS_LIMIT * 9, 0, 0, 0, ""),
         (PASS_LIMIT + 1, 0, 0, PASS_LIMIT + 1, "pass"),
         (0, 0, 0, PASS_LIMIT + 1, ""),
-        (0, TRY_LIMIT + 1, 0, 0, "tried"),
-        (0, -errors.LONGEST_PATIENCE, 0, 0, ""),
+        (0, TRY_LIMIT + 1, 0, 0, "no attempt"),
+        (0, -errors.LONGEST_RETRY_AFTER, 0, 0, ""),
         (0, 0, 360, 0, ""),
         (0, 0, LIST_LIMIT + 1, 0, "last successful list"),
     ],
@@ -107,7 +107,7 @@ def test_the_operator_is_ill_when_work_waits_or_nothing_is_listed_but_not_when_t
     quiet: float, silence: float, age: float, overdue: float, word: str
 ) -> None:
     now = 10_000.0
-    said = Liveness(last_pass=now - quiet, next_try=now - silence, last_list=now - age).complaint(now, overdue)
+    said = Liveness(last_pass=now - quiet, next_try=now - silence, last_list=now - age).problem(now, overdue)
     assert word in said
     assert bool(said) == bool(word)
 

@@ -60,8 +60,8 @@ async def test_a_namespace_that_may_not_be_read_is_left_out(
 ) -> None:
     served = await cluster(answers).served(namespaces)
     assert served == found
-    assert set(served.closed) == set(namespaces) - set(found.namespaces)
-    assert set(served.closed.values()) <= {str(NO_RIGHT)}
+    assert set(served.unreadable) == set(namespaces) - set(found.namespaces)
+    assert set(served.unreadable.values()) <= {str(NO_RIGHT)}
 
 
 @pytest.mark.parametrize(

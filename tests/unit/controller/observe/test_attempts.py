@@ -126,10 +126,10 @@ def test_a_job_of_another_owner_with_an_expected_name_is_foreign(owners: list[di
         trial=0, point="devices=1", devices=1, repeat=0, phase=TrialPhase.STARTING, attempt=1, job="tiny-40d0b-0-1"
     )
     one = benchmark().model_copy(update={"status": Status(trials=(row,))})
-    stranger = job()
-    stranger["metadata"]["ownerReferences"] = owners
+    foreign = job()
+    foreign["metadata"]["ownerReferences"] = owners
     assert attempts.unconfirmed(one, [], []) == ("tiny-40d0b-0-1",)
-    (state,) = attempts.attempts(one, [stranger], [])
+    (state,) = attempts.attempts(one, [foreign], [])
     assert state.foreign
     assert not state.holds_devices
 
@@ -170,7 +170,7 @@ def test_a_pod_whose_job_was_not_listed_has_its_job_asked_for() -> None:
 )
 def test_an_attempt_is_stuck_when_it_should_have_started(seconds: int, pods: Any, is_stuck: bool) -> None:
     (state,) = attempts.attempts(benchmark(), [job()], pods)
-    assert attempts.stuck(state, BIRTH + timedelta(seconds=seconds)) is is_stuck
+    assert attempts.is_stuck(state, BIRTH + timedelta(seconds=seconds)) is is_stuck
 
 
 EVENT = {
@@ -188,20 +188,20 @@ def test_complaints_are_told_once_and_the_newest_first() -> None:
         about = {"name": "tiny-40d0b-0-1"}
         return {"involvedObject": about, "reason": "FailedCreatePod", "message": said, "lastTimestamp": at}
 
-    told = attempts.warnings_about([event("1", "quota"), event("3", "quota"), event("2", "security")])
-    assert [complaint.message for complaint in told] == ["quota", "security"]
+    warnings = attempts.warnings_about([event("1", "quota"), event("3", "quota"), event("2", "security")])
+    assert [warning.message for warning in warnings] == ["quota", "security"]
 
 
 def test_a_complaint_is_as_old_as_its_event() -> None:
-    (told,) = attempts.warnings_about([EVENT])
-    assert told.at == BIRTH
+    (warning,) = attempts.warnings_about([EVENT])
+    assert warning.at == BIRTH
 
 
 def test_an_attempt_that_a_queue_has_just_let_go_is_not_stuck() -> None:
     resumed = {"type": "Suspended", "status": "False", "lastTransitionTime": "2026-01-01T01:00:00Z"}
     (state,) = attempts.attempts(benchmark(), [job(conditions=[resumed])], [])
-    assert not attempts.stuck(state, BIRTH + timedelta(seconds=3_607))
-    assert attempts.stuck(state, BIRTH + timedelta(seconds=3_608))
+    assert not attempts.is_stuck(state, BIRTH + timedelta(seconds=3_607))
+    assert attempts.is_stuck(state, BIRTH + timedelta(seconds=3_608))
 
 
 def live(**row: Any) -> Any:
@@ -245,15 +245,15 @@ def test_a_job_is_read_again_if_its_pods_do_not_fit_it(
     one: dict[str, Any], pods: list[dict[str, Any]], row: dict[str, Any], again: bool
 ) -> None:
     states = attempts.attempts(live(**row), [one], pods)
-    assert attempts.doubtful(live(**row), states) == (("tiny-40d0b-0-1",) if again else ())
+    assert attempts.possibly_outdated(live(**row), states) == (("tiny-40d0b-0-1",) if again else ())
 
 
 def test_the_newer_reading_of_a_job_counts_and_one_that_is_gone_by_then_may_have_made_pods() -> None:
-    assert attempts.read_again([job()], [held(job())]) == (held(job()),)
-    assert attempts.read_again([job()], [None]) == (job(),)
+    assert attempts.with_newer([job()], [held(job())]) == (held(job()),)
+    assert attempts.with_newer([job()], [None]) == (job(),)
     another = held(job())
     another["metadata"]["uid"] = "another"
-    assert attempts.read_again([job()], [another]) == (job(),)
+    assert attempts.with_newer([job()], [another]) == (job(),)
 
 
 @pytest.mark.parametrize(
@@ -273,4 +273,4 @@ def test_whether_a_job_is_held_its_spec_says(suspend: bool | None, condition: st
 
 def test_a_held_job_has_no_events_to_be_asked_for() -> None:
     (state,) = attempts.attempts(benchmark(), [held(job())], [])
-    assert not attempts.stuck(state, BIRTH + timedelta(days=1))
+    assert not attempts.is_stuck(state, BIRTH + timedelta(days=1))
