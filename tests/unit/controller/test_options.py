@@ -46,7 +46,7 @@ def test_presets_are_read_by_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{}"])
-def test_a_file_may_define_none(tmp_path: Path, text: str) -> None:
+def test_a_file_may_define_no_presets(tmp_path: Path, text: str) -> None:
     assert read_presets(written(tmp_path, text)) == read_presets(None) == {}
 
 
@@ -77,12 +77,12 @@ def test_a_wrong_preset_is_refused_with_its_path(tmp_path: Path, content: Any, s
     assert said in str(refused.value)
 
 
-def test_an_absent_file_is_told(tmp_path: Path) -> None:
+def test_an_absent_file_is_named_in_the_error(tmp_path: Path) -> None:
     with pytest.raises(WrongOption, match="the presets cannot be read"):
         read_presets(tmp_path / "absent")
 
 
-def test_no_preset_can_set_what_we_set(tmp_path: Path) -> None:
+def test_no_preset_can_set_a_reserved_variable(tmp_path: Path) -> None:
     one = fixed(benchmark(), Workload.model_validate(FIXED))
     credentials = tmp_path / "credentials"
     credentials.mkdir()
@@ -147,18 +147,18 @@ def test_a_wrong_workload_is_refused_with_its_path(tmp_path: Path, content: Any,
     assert "secret@" not in str(refused.value)
 
 
-def test_bounds_are_what_was_given_and_otherwise_none() -> None:
+def test_bounds_that_are_not_given_are_none() -> None:
     assert parsed_bounds(None, None, None) == Bounds()
     assert parsed_bounds(8, "0.5", 2) == Bounds(8, Decimal("0.5"), 2)
 
 
 @pytest.mark.parametrize("hours", ["many", "0", "-1", "NaN", "Infinity", ""])
-def test_hours_that_are_none_are_refused(hours: str) -> None:
+def test_invalid_device_hours_are_refused(hours: str) -> None:
     with pytest.raises(WrongOption, match="--max-device-hours"):
         parsed_bounds(None, hours, None)
 
 
-def test_the_command_hands_them_to_the_operator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_passes_the_files_to_the_operator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[Options] = []
     monkeypatch.setattr(operator, "run_operator", ran.append)
     file, other = written(tmp_path, {"rdma": FABRIC}), tmp_path / "workload.json"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from sdbench.controller.workqueue import LONGEST_BACKOFF, CONFLICTS_IN_A_ROW, WorkQueue
+from sdbench.controller.workqueue import CONFLICTS_IN_A_ROW, LONGEST_BACKOFF, WorkQueue
 
 
 @dataclass
@@ -40,7 +40,7 @@ async def looked_at_again() -> tuple[Clock, WorkQueue[str]]:
     return clock, queue
 
 
-async def test_a_key_that_was_added_often_comes_once() -> None:
+async def test_a_key_that_is_added_often_is_processed_once() -> None:
     queue = WorkQueue[str](Clock())
     queue.add("a")
     queue.add("a")
@@ -49,7 +49,7 @@ async def test_a_key_that_was_added_often_comes_once() -> None:
     assert await idle(queue.get())
 
 
-async def test_a_key_that_is_busy_comes_again_only_when_it_is_done() -> None:
+async def test_a_busy_key_is_handed_out_again_only_when_it_is_done() -> None:
     queue = WorkQueue[str](Clock())
     queue.add("a")
     await queue.get()
@@ -59,7 +59,7 @@ async def test_a_key_that_is_busy_comes_again_only_when_it_is_done() -> None:
     assert await queue.get() == "a"
 
 
-async def test_a_waiting_worker_is_woken() -> None:
+async def test_a_waiting_worker_is_woken_by_a_new_key() -> None:
     queue = WorkQueue[str](Clock())
     taken = asyncio.ensure_future(queue.get())
     await asyncio.sleep(0)
@@ -67,7 +67,7 @@ async def test_a_waiting_worker_is_woken() -> None:
     assert await asyncio.wait_for(taken, 5) == "a"
 
 
-async def test_the_earliest_wish_counts_and_the_key_that_is_late_longest_comes_first() -> None:
+async def test_the_earliest_due_time_counts_and_the_longest_due_key_comes_first() -> None:
     clock = Clock()
     queue = WorkQueue[str](clock)
     queue.add("a", 10)
@@ -81,7 +81,7 @@ async def test_the_earliest_wish_counts_and_the_key_that_is_late_longest_comes_f
     assert await queue.get() == "a"
 
 
-async def test_failures_are_repeated_ever_later_up_to_a_bound_and_a_success_forgets_them() -> None:
+async def test_the_back_off_grows_up_to_a_bound_and_a_success_resets_it() -> None:
     clock = Clock()
     queue = WorkQueue[str](clock)
     delays = []
@@ -104,7 +104,7 @@ async def test_failures_are_repeated_ever_later_up_to_a_bound_and_a_success_forg
     assert queue.add_rate_limited("a") == delays[0]
 
 
-async def test_events_that_a_failure_causes_do_not_shorten_its_delay() -> None:
+async def test_events_that_a_failure_causes_do_not_shorten_its_back_off() -> None:
     clock = Clock()
     queue = WorkQueue[str](clock)
     queue.add("a")
@@ -119,14 +119,14 @@ async def test_events_that_a_failure_causes_do_not_shorten_its_delay() -> None:
     assert await queue.get() == "a"
 
 
-async def test_what_is_added_during_the_look_after_a_failure_is_looked_at_when_that_has_succeeded() -> None:
+async def test_a_key_added_during_the_retry_is_processed_after_the_retry_succeeds() -> None:
     _, queue = await looked_at_again()
     queue.add("a")
     queue.done("a")
     assert await queue.get() == "a"
 
 
-async def test_what_waits_because_of_a_failure_is_due_when_its_cause_is_over_and_nothing_else_is() -> None:
+async def test_forget_all_makes_failed_keys_due_and_no_others() -> None:
     queue = WorkQueue[str](Clock())
     queue.add("failed")
     await queue.get()
@@ -137,7 +137,7 @@ async def test_what_waits_because_of_a_failure_is_due_when_its_cause_is_over_and
     assert await idle(queue.get())
 
 
-async def test_what_the_api_server_has_asked_for_is_not_forgiven() -> None:
+async def test_forget_all_keeps_the_api_servers_retry_after() -> None:
     clock = Clock()
     queue = WorkQueue[str](clock)
     for _ in range(8):
@@ -154,7 +154,7 @@ async def test_what_the_api_server_has_asked_for_is_not_forgiven() -> None:
     assert await queue.get() == "a"
 
 
-async def test_a_waiting_worker_is_woken_by_the_end_of_a_cause() -> None:
+async def test_forget_all_wakes_a_waiting_worker() -> None:
     queue = WorkQueue[str](Clock())
     queue.add("a")
     await queue.get()
@@ -175,7 +175,7 @@ async def test_several_workers_share_the_keys(workers: int) -> None:
     assert {await asyncio.wait_for(task, 5) for task in tasks} == set(range(workers))
 
 
-async def test_a_look_that_was_overtaken_is_repeated_at_once_but_not_for_ever() -> None:
+async def test_a_conflict_is_requeued_at_once_but_not_forever() -> None:
     clock = Clock()
     queue = WorkQueue[str](clock)
     queue.add("a")
@@ -187,7 +187,7 @@ async def test_a_look_that_was_overtaken_is_repeated_at_once_but_not_for_ever() 
     assert delays == [0.0, 0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0]
 
 
-async def test_a_success_forgets_how_often_a_look_was_overtaken() -> None:
+async def test_a_success_resets_the_count_of_conflicts() -> None:
     queue = WorkQueue[str](Clock())
     for _ in range(CONFLICTS_IN_A_ROW + 1):
         queue.add("a")
@@ -197,7 +197,7 @@ async def test_a_success_forgets_how_often_a_look_was_overtaken() -> None:
         queue.done("a")
 
 
-async def test_a_key_that_failed_and_was_then_overtaken_comes_again() -> None:
+async def test_a_key_with_a_failure_and_then_a_conflict_is_requeued() -> None:
     clock, queue = await looked_at_again()
     assert queue.requeue_conflict("a", 0.05)
     clock.now += 0.05
