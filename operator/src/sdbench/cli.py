@@ -156,7 +156,7 @@ def validate(
             continue
         for benchmark, trials in plans:
             typer.echo("\n".join(plan_lines(benchmark, trials)))
-        for kind in found.others:
+        for kind in found.other_kinds:
             typer.echo(f"{file}: a {kind} is in it too, and was not checked")
     if invalid:
         raise typer.Exit(INVALID)
@@ -212,13 +212,13 @@ def gate(
 ) -> None:
     """Judge a finished answer again: exit 0 for Pass, 1 for Fail, 3 for InsufficientData."""
     from sdbench import sources
-    from sdbench.local.rejudge import judged_again
+    from sdbench.local.rejudge import rejudged
     from sdbench.report.gate_lines import gate_document, gate_lines, passed
 
     with problems_said(source, unreachable=INVALID):
         answer = sources.stored_benchmark(source, namespace)
         others = partial(sources.stored_reference, source=source, namespace=namespace)
-        benchmark = judged_again(answer, baseline, max_regression, others)
+        benchmark = rejudged(answer, baseline, max_regression, others)
     text = gate_document(benchmark) if form is NumberFormat.JSON else "\n".join(gate_lines(benchmark))
     typer.echo(text)
     if passed(benchmark) is not True:
