@@ -1,11 +1,11 @@
-"""Words the batch that runs instead of one that does not divide."""
+"""Words the batch that runs in place of one that does not divide."""
 
 from sdbench.api.status import PointRow
 from sdbench_trainer.run import Division
 
 
 def division_of(row: PointRow) -> Division:
-    """How a measured Point divided its batch."""
+    """The division of a measured Point's batch."""
     return Division(
         row.requested_global_batch_size,
         row.global_batch_size,
@@ -16,9 +16,9 @@ def division_of(row: PointRow) -> Division:
 
 
 def ragged(batch: Division, automatic: bool = False) -> str:
-    """As in `asked 2048, runs 2016: 21 on each device, in 6 microbatches, the last of 1`; empty for an exact batch.
+    """The batch as in `asked 2048, runs 2016: 21 on each device, in 6 microbatches, the last of 1`; empty if exact.
 
-    Before it ran, nobody knows the microbatches of an `automatic` one.
+    The microbatches of an `automatic` one are not known before it runs.
     """
     rest = 0 if automatic else batch.per_device % batch.microbatch
     if batch.run == batch.asked and not rest:

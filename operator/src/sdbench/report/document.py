@@ -1,4 +1,4 @@
-"""Builds the answer as one JSON document, whose numbers stay the decimal strings of the status."""
+"""Builds the result as one JSON document, whose numbers stay the decimal strings of the status."""
 
 import json
 from typing import Any
@@ -9,7 +9,7 @@ from sdbench.report.notes import notes_of
 
 
 def answer_document(benchmark: Benchmark) -> dict[str, Any]:
-    """Name, completeness, Points by device count, what is missing, the verdict, what it has cost, where it ran."""
+    """The Points by device count, the unmeasured Trials, the verdict, the cost and the environments."""
     metadata, status = benchmark.metadata, benchmark.status
     return {
         "name": metadata.name,

@@ -1,4 +1,4 @@
-"""Renders an answer as a table, as JSON or as a page."""
+"""Renders the result of a Benchmark in the format that the user asks for."""
 
 from io import StringIO
 from typing import Literal
@@ -13,13 +13,14 @@ PLAIN_WIDTH = 120
 
 
 def rendered(benchmark: Benchmark, form: Literal["table", "json", "html"]) -> str:
-    """The answer in that form, ending with a newline."""
+    """The result in that format, ending with a newline."""
     if form == "json":
         return as_json(benchmark)
     if form == "html":
-        from sdbench.report.page import page  # plotly takes a second to import
+        # Imported here because plotly takes a second.
+        from sdbench.report.page import page
 
         return page(benchmark)
-    paper = StringIO()
-    show(benchmark, Console(file=paper, width=PLAIN_WIDTH, color_system=None))
-    return paper.getvalue()
+    text = StringIO()
+    show(benchmark, Console(file=text, width=PLAIN_WIDTH, color_system=None))
+    return text.getvalue()
