@@ -2,8 +2,6 @@
 
 Exit codes: 0 done and complete · 1 failed, partly measured, or a gate that did not pass · 2 bad usage, an invalid file,
 or a refused run · 3 a gate that lacks data (`sdbench gate`) · 128 + n stopped by signal n. Errors go to stderr.
-
-Each command imports what it needs, so that none waits for the packages of another.
 """
 
 import json
@@ -26,6 +24,9 @@ Source = Annotated[
 ]
 Namespace = Annotated[
     str | None, typer.Option("--namespace", "-n", help="Namespace of NAME; default: the kubeconfig's.")
+]
+Baseline = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Results to compare with, instead of spec.gate.baseline.")
 ]
 
 app = typer.Typer(
@@ -69,6 +70,7 @@ def fail(code: int, *sentences: str) -> NoReturn:
 @contextmanager
 def errors_reported(file: Path | str, unreachable: int = FAILED) -> Iterator[None]:
     """End the command with the sentences of an expected error, instead of a traceback."""
+    # Here and in each command: imports that one command needs must not delay the others.
     from sdbench.core.plan.grid import PlanRefused
     from sdbench.local.documents import InvalidFile
     from sdbench.local.preflight import LocalRunRefused
@@ -113,9 +115,7 @@ def run(
     ),
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in FOLDER/NAME.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Delete the results in FOLDER/NAME first.")] = False,
-    baseline: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Results to compare with, instead of spec.gate.baseline.")
-    ] = None,
+    baseline: Baseline = None,
 ) -> None:
     """Run a Benchmark and show the scaling table.
 
@@ -202,9 +202,7 @@ def report(
 @app.command()
 def gate(
     source: Source,
-    baseline: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Results to compare with, instead of spec.gate.baseline.")
-    ] = None,
+    baseline: Baseline = None,
     max_regression: Annotated[
         str | None, typer.Option(metavar="RATIO", help="Largest loss that passes, such as 0.02 for 2 %.")
     ] = None,

@@ -18,9 +18,11 @@ MARKS = {TrialPhase.SUCCEEDED: "[green]✓[/]", TrialPhase.FAILED: "[red]✗[/]"
 class Display(Protocol):
     """A view of the run, updated at every pass."""
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Self:
+        return self
 
-    def __exit__(self, *_: object) -> None: ...
+    def __exit__(self, *_: object) -> None:
+        return None
 
     def show(self, benchmark: Benchmark, steps: Mapping[int, Step]) -> None:
         """Show the stored rows, and the Steps of the running Trials by index."""
@@ -31,18 +33,12 @@ def display_on(console: Console) -> Display:
     return Bars(console) if console.is_terminal else Lines(console)
 
 
-class Lines:
+class Lines(Display):
     """One line for every change, for logs and pipes."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._printed: dict[int, str] = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return None
 
     def show(self, benchmark: Benchmark, steps: Mapping[int, Step]) -> None:
         for row in benchmark.status.trials:
@@ -58,7 +54,7 @@ class Lines:
                 self._console.print(f"{title(row, benchmark)}: {line}", markup=False, highlight=False, soft_wrap=True)
 
 
-class Bars:
+class Bars(Display):
     """A bar for each running Trial; ended Trials stay above as lines."""
 
     def __init__(self, console: Console) -> None:

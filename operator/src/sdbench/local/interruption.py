@@ -4,7 +4,6 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -20,8 +19,7 @@ class Interruption:
     def request(self, number: int) -> None:
         """Request a clean stop; a second request asks for an immediate one."""
         self.repeated = self.signal is not None
-        if self.signal is None:
-            self.signal = number
+        self.signal = self.signal or number
         self._requested.set()
 
     @property
@@ -31,6 +29,7 @@ class Interruption:
 
     def wait(self, seconds: float) -> None:
         """Wait that long, or until the next signal."""
+        # A signal ends the wait, so that the run stops without the rest of a pause.
         self._requested.wait(seconds)
         self._requested.clear()
 
@@ -39,11 +38,7 @@ class Interruption:
 def interruptible() -> Iterator[Interruption]:
     """Redirect the signals to an Interruption; restore their handlers at the end."""
     interruption = Interruption()
-
-    def handle(number: int, _: FrameType | None) -> None:
-        interruption.request(number)
-
-    previous = {number: signal.signal(number, handle) for number in SIGNALS}
+    previous = {number: signal.signal(number, lambda got, _: interruption.request(got)) for number in SIGNALS}
     try:
         yield interruption
     finally:

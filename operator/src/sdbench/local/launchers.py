@@ -19,8 +19,8 @@ from pathlib import Path
 from sdbench.core.snapshot import CreateJob
 from sdbench_trainer.run import RUN_VARIABLE
 
+# From SIGTERM to SIGKILL: longer than the launcher's own grace period for its ranks.
 GRACE_SECONDS = 20.0
-"""Time from SIGTERM to SIGKILL: longer than the launcher's own grace period for its ranks."""
 
 _PARENT_DEATH = (sys.executable, "-m", "sdbench.local.parent_death")
 _LAUNCHER = (sys.executable, "-m", "sdbench_trainer.launch")
@@ -76,6 +76,7 @@ class ProcessPool:
         logs = self._folder / "logs"
         logs.mkdir(parents=True, exist_ok=True)
         log, report = logs / f"{job.name}.log", logs / f"{job.name}.report.json"
+        # A Report of an earlier run would count as this Attempt's.
         report.unlink(missing_ok=True)
         # The kernel picks a free port, and rank 0 takes it once the probe has closed.
         with socket.socket() as probe:
@@ -88,6 +89,7 @@ class ProcessPool:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                # Ctrl-C goes to the terminal's foreground group, and only this program may decide on a stop.
                 start_new_session=True,
             )
         uid = f"process-{process.pid}-{now:%Y%m%dT%H%M%S%f}"

@@ -72,7 +72,7 @@ def run_locally(benchmark: Benchmark, context: RunContext) -> Benchmark:
             if not pool.attempts and (interruption.signal is not None or true.intersection(ENDINGS)):
                 return benchmark
             interruption.wait(PASS_SECONDS)
-            # A second signal kills at once.
+            # A second signal does not wait for a clean end.
             pool.reap(0.0 if interruption.repeated else GRACE_SECONDS)
     finally:
         pool.close()
@@ -102,5 +102,6 @@ def _pass(benchmark: Benchmark, pool: ProcessPool, context: RunContext) -> tuple
 
 def steady_clock() -> Callable[[], datetime]:
     """A clock that never jumps: the time of day, read once and advanced by the monotonic clock."""
+    # Durations in the status are differences of its times, and the time of day may be set while a run lasts.
     day, start = datetime.now(UTC), time.monotonic()
     return lambda: day + timedelta(seconds=time.monotonic() - start)

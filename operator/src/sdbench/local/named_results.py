@@ -53,6 +53,7 @@ def reference_in(name: str, results: Path) -> Reference:
     try:
         return Reference(name, only_benchmark(document))
     except InvalidFile as error:
+        # The run measures all the same; only the comparison lacks data.
         return Reference(name, absence=f"cannot be read: {document}: {error.problems[0]}")
 
 

@@ -30,8 +30,10 @@ class LocalRunRefused(Exception):
 
 def on_this_machine(benchmark: Benchmark, shards: Path | None) -> Benchmark:
     """The Benchmark as this machine runs it: local shards, one Trial at a time. Raises LocalRunRefused."""
+    # One Trial at a time, because Trials that share a host disturb each other.
     data = benchmark.spec.data if shards is None else Data(remote=shards.resolve().as_uri())
     spec = benchmark.spec.model_copy(update={"data": data, "parallelism": 1})
+    # The first refusal is enough: the others may follow from it.
     for sentence in refusals(spec):
         raise LocalRunRefused(sentence)
     return benchmark.model_copy(update={"spec": spec})

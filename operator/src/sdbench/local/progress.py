@@ -43,10 +43,12 @@ class WindowProgress:
         self._has_served = True
         rate = reading.images_per_second or None
         if reading.window is WindowState.WARM_UP:
+            # The warm-up goes on after its batches until its seconds are over.
             done = min(int(reading.images // self._batch), self._window.warmup_batches)
             return Step("warm-up", done, self._window.warmup_batches, rate)
         if reading.window is WindowState.COMPLETE:
             return Step("measured", self._window.batches, self._window.batches, rate)
+        # The metrics count images since the start, and the window's batches begin after the warm-up.
         if self._images_at_opening is None:
             self._images_at_opening = reading.images
         done = int((reading.images - self._images_at_opening) // self._batch)

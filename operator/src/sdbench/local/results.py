@@ -33,6 +33,7 @@ class Results:
         with draft.open("w", encoding="utf-8") as file:
             file.write(stored(benchmark))
             file.flush()
+            # Without it, a crash of the machine may leave an empty file under the new name.
             os.fsync(file.fileno())
         draft.replace(self.document)
 
@@ -70,6 +71,7 @@ class Results:
         """Keep other runs out of the folder. Raises LocalRunRefused if one uses it."""
         self.folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self.folder, os.O_RDONLY)
+        # The kernel releases the lock of a killed run, where a lock file would stay.
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield

@@ -1,6 +1,6 @@
 """Words the result of a Benchmark: the table's cells, the headline and the state, for the terminal and the page."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -31,8 +31,8 @@ class Unmeasured:
     trial: int
     point: str
     repeat: int
-    why: str
-    sentence: str
+    reason: str
+    message: str
 
 
 def number(value: Decimal, places: int | None = None) -> str:
@@ -93,10 +93,11 @@ def rows(benchmark: Benchmark) -> tuple[PointRow, ...]:
     return tuple(sorted(benchmark.status.points, key=lambda row: (row.devices, row.point)))
 
 
-def cells(benchmark: Benchmark) -> Sequence[tuple[str, ...]]:
-    """The table's body."""
+def scaling_cells(benchmark: Benchmark) -> tuple[list[str], list[tuple[str, ...]]]:
+    """The headings of the table, and its body."""
     shown = columns(benchmark)
-    return tuple(tuple(column.cell(row) for column in shown) for row in rows(benchmark))
+    body = [tuple(column.cell(row) for column in shown) for row in rows(benchmark)]
+    return [column.heading for column in shown], body
 
 
 def unmeasured(benchmark: Benchmark) -> tuple[Unmeasured, ...]:
@@ -104,12 +105,12 @@ def unmeasured(benchmark: Benchmark) -> tuple[Unmeasured, ...]:
     found = []
     for row in benchmark.status.trials:
         if row.phase is TrialPhase.FAILED:
-            why = (row.reason or Reason.UNKNOWN).value
-            found.append(Unmeasured(row.trial, row.point, row.repeat, why, row.message))
+            reason = (row.reason or Reason.UNKNOWN).value
+            found.append(Unmeasured(row.trial, row.point, row.repeat, reason, row.message))
         # A skipped Trial was not needed, so nothing is missing.
         elif row.phase not in (TrialPhase.SUCCEEDED, TrialPhase.SKIPPED):
-            sentence = row.message or "It has not ended yet."
-            found.append(Unmeasured(row.trial, row.point, row.repeat, row.phase.value, sentence))
+            message = row.message or "It has not ended yet."
+            found.append(Unmeasured(row.trial, row.point, row.repeat, row.phase.value, message))
     return tuple(found)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.status import PointRow
-from sdbench.report.batch import division_of, ragged
+from sdbench_trainer.run import Division
 
 
 def notes_of(row: PointRow) -> tuple[str, ...]:
@@ -17,7 +17,14 @@ def notes_of(row: PointRow) -> tuple[str, ...]:
         )
     if row.mixed is not None:
         notes.append(f"The repeats ran in different environments and cannot be compared: {row.mixed}.")
-    if words := ragged(division_of(row)):
+    batch = Division(
+        row.requested_global_batch_size,
+        row.global_batch_size,
+        row.per_device,
+        row.device_microbatch_size,
+        row.microbatches,
+    )
+    if words := ragged(batch):
         notes.append(f"The batch does not divide: {words}.")
     if row.replaced_samples:
         samples = _were(row.replaced_samples, "unreadable sample")
@@ -49,3 +56,17 @@ def across(benchmark: Benchmark) -> Iterator[str]:
 def marks(row: PointRow, notes: Sequence[str]) -> str:
     """The numbers of the Point's notes."""
     return ", ".join(str(notes.index(note) + 1) for note in notes_of(row))
+
+
+def ragged(batch: Division, automatic: bool = False) -> str:
+    """The batch as in `asked 2048, runs 2016: 21 on each device, in 6 microbatches, the last of 1`; empty if exact.
+
+    The microbatches of an `automatic` one are not known before it runs.
+    """
+    rest = 0 if automatic else batch.per_device % batch.microbatch
+    if batch.run == batch.asked and not rest:
+        return ""
+    asked = f"asked {batch.asked}, runs {batch.run}: " if batch.run < batch.asked else ""
+    many = "1 microbatch" if batch.microbatches == 1 else f"{batch.microbatches} microbatches"
+    parts = "" if automatic else f", in {many}" + (f", the last of {rest}" if rest else "")
+    return f"{asked}{batch.per_device} on each device{parts}"

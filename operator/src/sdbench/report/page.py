@@ -40,7 +40,7 @@ def page(benchmark: Benchmark) -> str:
 
 def _sections(benchmark: Benchmark) -> Iterator[str]:
     if benchmark.status.points:
-        yield _table("scaling", [column.heading for column in answers.columns(benchmark)], answers.cells(benchmark))
+        yield _table("scaling", *answers.scaling_cells(benchmark))
         yield _notes(note_lines(benchmark))
         yield _plots(benchmark)
         if benchmark.status.scaling_fits:
@@ -53,7 +53,7 @@ def _sections(benchmark: Benchmark) -> Iterator[str]:
         headings = ["Limit", "Point", "Verdict", "Value", "Finding"]
         table = _table("gate", headings, findings) if findings else ""
         yield _section("Gate", _notes((gate_lines(benchmark)[0], asked)) + table)
-    missing = [(row.point, str(row.repeat), row.why, row.sentence) for row in answers.unmeasured(benchmark)]
+    missing = [(row.point, str(row.repeat), row.reason, row.message) for row in answers.unmeasured(benchmark)]
     if missing:
         yield _section("Not measured", _table("missing", ["Point", "Repeat", "Why", "What to do"], missing))
     yield _section("The question", _facts(question_facts(benchmark)))

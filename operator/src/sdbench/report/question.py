@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from sdbench.api.benchmark import Benchmark
 from sdbench.core.plan.grid import Trial
 from sdbench.report.answers import extent
-from sdbench.report.batch import ragged
 from sdbench.report.gate_lines import asked_limits, judged_points
+from sdbench.report.notes import ragged
 from sdbench_trainer.run import division
 
 

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sdbench.api.benchmark import Benchmark
-from sdbench.report.answers import cells, columns, headline, projection_messages, spent, state, unmeasured
+from sdbench.report.answers import headline, projection_messages, scaling_cells, spent, state, unmeasured
 from sdbench.report.gate_lines import gate_lines
 from sdbench.report.notes import across, numbered
 from sdbench.report.scaling_lines import scaling_fit_sentences
@@ -22,8 +22,7 @@ WIDE = 1_000
 
 def scaling_table(benchmark: Benchmark, width: int) -> Table:
     """One row for each measured Point; if the table is wider than `width`, its headings wrap."""
-    headings = [column.heading for column in columns(benchmark)]
-    body = cells(benchmark)
+    headings, body = scaling_cells(benchmark)
     widths = _widths(headings, body)
     if sum(widths) + GAP * (len(widths) - 1) > width:
         widths = _widths([max(heading.split(), key=len) for heading in headings], body)
@@ -58,7 +57,7 @@ def show(benchmark: Benchmark, console: Console) -> None:
         *note_lines(benchmark),
         *scaling_fit_sentences(benchmark),
         *(
-            f"Trial {row.trial} ({row.point}, repeat {row.repeat}): {row.why}. {row.sentence}".rstrip()
+            f"Trial {row.trial} ({row.point}, repeat {row.repeat}): {row.reason}. {row.message}".rstrip()
             for row in unmeasured(benchmark)
         ),
         headline(benchmark),
