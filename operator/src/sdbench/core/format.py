@@ -67,6 +67,11 @@ def percent(ratio: Decimal, places: int = 1) -> str:
     return f"{rounded_half_up(ratio * 100, places)} %"
 
 
+def measured_rate(images_per_second: Decimal, disturbed: bool) -> str:
+    """The result of a measured Trial, as a part of a sentence."""
+    return f"{images_per_second:,.2f} images/s" + (", but other processes disturbed it" if disturbed else "")
+
+
 def signed(value: float) -> str:
     """A number that may be negative or small, in at most 9 significant digits."""
     return f"{value:.9g}"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.reasons import Reason
 from sdbench.api.status import TrialPhase, TrialRow
+from sdbench.core.format import measured_rate
 from sdbench.core.snapshot import CreateJob
 from sdbench.local.live_metrics import Reading
 from sdbench_trainer.report import WindowState
@@ -65,6 +66,5 @@ def title(row: TrialRow, benchmark: Benchmark) -> str:
 def outcome_line(row: TrialRow) -> str:
     """The end of a Trial in one line."""
     if row.phase is TrialPhase.SUCCEEDED and row.measurement is not None:
-        disturbed = ", but other processes disturbed it" if row.measurement.disturbed else ""
-        return f"{row.measurement.images_per_second:,.2f} images/s{disturbed}"
+        return measured_rate(row.measurement.images_per_second, row.measurement.disturbed)
     return f"{(row.reason or Reason.UNKNOWN).value}: {row.message}"
