@@ -19,15 +19,9 @@ from sdbench import __version__
 
 FAILED, INVALID, UNDECIDED = 1, 2, 3
 
-Source = Annotated[
-    str, typer.Argument(metavar="NAME|FILE", help="A Benchmark of the cluster, or a file with its status.")
-]
-Namespace = Annotated[
-    str | None, typer.Option("--namespace", "-n", help="Namespace of NAME; default: the kubeconfig's.")
-]
-Baseline = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Results to compare with, instead of spec.gate.baseline.")
-]
+Source = Annotated[str, typer.Argument(metavar="NAME|FILE", help="A Benchmark of the cluster, or a file with one.")]
+Namespace = Annotated[str | None, typer.Option("--namespace", "-n", help="Default: the kubeconfig's.")]
+Baseline = Annotated[Path | None, typer.Option(metavar="FILE", help="Results to use as spec.gate.baseline.")]
 
 app = typer.Typer(
     name="sdbench",
@@ -107,12 +101,8 @@ def _common(_: Annotated[bool, VERSION] = False) -> None:
 def run(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="YAML or JSON with one StableDiffusionBenchmark.")],
     local: Annotated[bool, typer.Option("--local", help="Run on this machine, without a cluster.")] = False,
-    shards: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Read these shards instead of spec.data.")
-    ] = None,
-    results: Annotated[Path, typer.Option(metavar="FOLDER", help="Store the results in FOLDER/NAME.")] = Path(
-        "results"
-    ),
+    shards: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Shards to use instead of spec.data.")] = None,
+    results: Annotated[Path, typer.Option(metavar="FOLDER", help="Store results in FOLDER/NAME.")] = Path("results"),
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in FOLDER/NAME.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Delete the results in FOLDER/NAME first.")] = False,
     baseline: Baseline = None,
@@ -127,7 +117,7 @@ def run(
     from sdbench.report.table import show
 
     if not local:
-        fail(INVALID, f"Add --local to run on this machine. To run in a cluster: kubectl apply -f {file}.")
+        fail(INVALID, f"sdbench run needs --local: it runs on this machine. In a cluster: kubectl apply -f {file}.")
     if resume and overwrite:
         fail(INVALID, "--resume and --overwrite exclude each other: give only one of them.")
     console = Console()
@@ -161,6 +151,7 @@ def validate(
                 found = contents(file)
                 plans = [(benchmark, accepted(benchmark)) for benchmark in found.benchmarks]
         except typer.Exit:
+            # The other files are checked all the same.
             invalid = True
             continue
         for benchmark, trials in plans:
@@ -174,9 +165,7 @@ def validate(
 @app.command()
 def report(
     source: Source,
-    form: Annotated[Format, typer.Option("--format", help="table, json, or html (one self-contained page).")] = (
-        Format.TABLE
-    ),
+    form: Annotated[Format, typer.Option("--format", help="html is one self-contained page.")] = Format.TABLE,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write to FILE instead of the terminal.")
     ] = None,
@@ -214,6 +203,7 @@ def gate(
     from sdbench.local.rejudge import rejudged
     from sdbench.report.gate_lines import gate_document, gate_lines, passed
 
+    # Exit code 1 is the verdict Fail here, so a cluster that cannot be reached is 2.
     with errors_reported(source, unreachable=INVALID):
         stored = sources.stored_benchmark(source, namespace)
         find = partial(sources.stored_reference, source=source, namespace=namespace)
@@ -227,17 +217,12 @@ def gate(
 def project(
     devices: Annotated[int, typer.Option(min=1, help="Number of devices.")],
     price: Annotated[str, typer.Option(help="Price of one device for one hour.")] = "0",
-    rate: Annotated[
-        str | None, typer.Option("--images-per-second", help="Rate of all devices together; needs --images.")
-    ] = None,
+    rate: Annotated[str | None, typer.Option("--images-per-second", help="Rate of all devices together.")] = None,
     images: Annotated[int | None, typer.Option(min=1, help="Images of the full training.")] = None,
     stage: Annotated[
-        list[str] | None,
-        typer.Option(metavar="IMAGES:RATE", help="A part of the training at its own rate; repeat it for each."),
+        list[str] | None, typer.Option(metavar="IMAGES:RATE", help="A part of the training; give one for each.")
     ] = None,
-    seed_rounding: Annotated[
-        bool, typer.Option("--seed-rounding", help="Round as the published A100 table does.")
-    ] = False,
+    seed_rounding: Annotated[bool, typer.Option("--seed-rounding", help="Round as the published table.")] = False,
     form: Annotated[NumberFormat, typer.Option("--format", help="table or json.")] = NumberFormat.TABLE,
 ) -> None:
     """Project a full training from its rates. Shows days, device-hours and cost."""
@@ -257,9 +242,7 @@ def operator(
         list[str] | None, typer.Option(help="Watch only this namespace; may be repeated. Default: all.")
     ] = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port of /healthz and /metrics.")] = 8080,
-    max_devices: Annotated[
-        int | None, typer.Option(min=1, help="Most devices that a Benchmark may use at once.")
-    ] = None,
+    max_devices: Annotated[int | None, typer.Option(min=1, help="Most devices of a Benchmark at once.")] = None,
     max_device_hours: Annotated[
         str | None, typer.Option(metavar="HOURS", help="Most device-hours that a Benchmark may use.")
     ] = None,

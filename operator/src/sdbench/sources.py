@@ -28,5 +28,6 @@ def stored_reference(name: str, source: str, namespace: str | None) -> Reference
 
 def _file(source: str) -> Path | None:
     """The source as a file, if it exists or looks like a path; otherwise it is a name."""
+    # A Benchmark's name has neither a dot nor a slash.
     path = Path(source)
     return path if path.exists() or "/" in source or "." in source else None

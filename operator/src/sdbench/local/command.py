@@ -49,6 +49,7 @@ def run_file(file: Path, options: RunOptions, console: Console) -> RunResult:
     named = references(requested, options.results, options.baseline)
     results = Results(options.results / requested.metadata.name)
     clock = steady_clock()
+    # Nothing is written before all checks have passed, and nothing stored is read before the folder is locked.
     with results.locked(), interruptible() as interruption:
         stored = results.resumed(requested) if options.resume else results.fresh(requested, options.overwrite)
         for sentence in (*warnings(requested.spec), *unusable_references(named)):

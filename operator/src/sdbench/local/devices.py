@@ -18,6 +18,7 @@ def available(resource: str | None) -> int | None:
     """The number of devices of a countable resource that a run may use; None if it has no limit (CPU processes)."""
     if resource != NVIDIA:
         return None
+    # CUDA sees no other devices than these.
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return sum(part.strip() not in ("", "-1") for part in visible.split(","))

@@ -103,6 +103,7 @@ def _documents(path: Path) -> Iterator[Any]:
             problem = f"line {error.problem_mark.line + 1}: {error.problem or error.context}"
         raise InvalidFile(f"is not valid YAML: {problem}") from error
     for document in documents:
+        # `kubectl get -o yaml` prints several objects as one List.
         if isinstance(document, dict) and document.get("kind") == "List":
             yield from document.get("items") or ()
         elif document is not None:
@@ -123,7 +124,7 @@ def _benchmark(document: dict[str, Any]) -> Benchmark:
             "dashes, beginning with a letter and ending with a letter or digit"
         )
     try:
-        # Strict, as the API server: the text "1" is not an integer.
+        # Strict, as the API server: the text "1" is not an integer. YAML's dates are texts in JSON.
         benchmark = Benchmark.model_validate_json(json.dumps(document, default=str), strict=True)
     except ValidationError as error:
         details = error.errors(include_url=False)

@@ -48,6 +48,7 @@ class AttemptProcess:
             # The ranks go before the launcher is reaped: only until then is its number sure to name this group.
             _kill_group(pid)
             self.process.wait()
+        # Popen returns -n for signal n.
         code = self.process.returncode
         return 128 - code if code is not None and code < 0 else code
 
@@ -109,6 +110,7 @@ class ProcessPool:
             if attempt.stopped_at is None:
                 continue
             if attempt.alive and time.monotonic() - attempt.stopped_at > grace_seconds:
+                # SIGKILL leaves the launcher no chance to stop its ranks, so it goes to them all.
                 _kill_group(attempt.process.pid)
                 attempt.process.wait()
             if not attempt.alive:

@@ -27,6 +27,7 @@ def rejudged(
     gate = _applicable_gate(benchmark, baseline.name if baseline is not None else None, max_regression)
     if baseline is None and gate.baseline is not None:
         baseline = find(gate.baseline.name)
+    # `trials` ignores spec.limits, which may have changed since the run: they limit its cost and not its verdict.
     verdict = judge(benchmark, gate, trials(benchmark.spec), lookup((baseline,) if baseline is not None else ()))
     spec = benchmark.spec.model_copy(update={"gate": gate})
     status = benchmark.status.model_copy(update={"gate": verdict})

@@ -45,6 +45,7 @@ class Results:
                     f"{self.document} exists: add --resume to continue it, --overwrite to replace it, or --results to "
                     "use another folder."
                 )
+            # The document goes first: a folder that has only logs counts as empty after a crash.
             self.document.unlink()
             shutil.rmtree(self.folder / "logs", ignore_errors=True)
         return requested

@@ -54,6 +54,7 @@ def images_per_second(row: PointRow) -> str:
     """The mean, with half of its 95 % interval if there are repeats."""
     if row.interval_low is None or row.interval_high is None:
         return number(row.images_per_second)
+    # Both numbers have the same decimals.
     half = (row.interval_high - row.interval_low) / 2
     return f"{number(row.images_per_second)} ± {number(half, fitting_places(row.images_per_second))}"
 
@@ -124,6 +125,7 @@ def state(benchmark: Benchmark) -> str:
     """The state of the Benchmark in a few words; the failures of single Trials are listed elsewhere."""
     status = benchmark.status
     end = _true(status.conditions, ConditionType.FAILED) or _true(status.conditions, ConditionType.COMPLETE)
+    # A refused plan has no rows, and only its condition says why.
     if end is not None and not status.trials:
         return f"{end.reason}: {end.message}"
     return f"{end.reason if end else status.phase.value}: {measured_count(status.trials)}."

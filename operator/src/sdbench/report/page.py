@@ -25,6 +25,7 @@ def page(benchmark: Benchmark) -> str:
     """The whole page, with every text of the Benchmark escaped."""
     word, _, sentence = answers.state(benchmark).partition(":")
     ended = benchmark.status.phase in (Phase.FAILED, Phase.SUCCEEDED)
+    # A Template, because the braces of CSS would have to be doubled in a format string.
     return Template(files(__package__).joinpath("page.html").read_text(encoding="utf-8")).substitute(
         title=escape(f"{benchmark.metadata.name} · sdbench"),
         name=escape(benchmark.metadata.name),

@@ -83,22 +83,14 @@ def _trace(name: str, points: tuple[PointRow, ...], values: list[float], index: 
 
 def figure_html(figure: go.Figure, name: str) -> str:
     """The figure as a fragment for a page that contains plotly.js."""
-    shown: str = to_html(
-        figure,
-        full_html=False,
-        include_plotlyjs=False,
-        div_id=name,
-        config={"displayModeBar": False, "responsive": True},
-        default_height="100%",
-    )
-    return shown
+    config = {"displayModeBar": False, "responsive": True}
+    fragment = {"full_html": False, "include_plotlyjs": False, "default_height": "100%"}
+    return str(to_html(figure, div_id=name, config=config, **fragment))
 
 
 def _ideal(points: tuple[PointRow, ...], shown: bool) -> go.Scatter:
     """The rate per device of the smallest count, times the device count."""
-    first = points[0]
-    # The smallest count may lack a Point of this series; efficiency still leads back to its rate.
-    each = float(first.images_per_second_per_device / (first.scaling_efficiency or 1))
+    each = float(points[0].images_per_second_per_device)
     counts = [row.devices for row in points]
     return go.Scatter(
         x=counts,

@@ -28,6 +28,7 @@ def stages(rate: str | None, images: int | None, given: Sequence[str]) -> tuple[
 
 def projected(parts: Sequence[Stage], devices: int, price: str, seed_rounding: bool) -> dict[str, str]:
     """Days, device-hours and cost as decimal strings. Raises Unprojectable."""
+    # The rule of --seed-rounding is in core/measure/projection.py.
     rounding = Rounding.SEED if seed_rounding else Rounding.NONE
     try:
         result = project_training(parts, devices, parsed_decimal("--price", price), rounding)
@@ -48,7 +49,7 @@ def parsed_decimal(option: str, text: str) -> Decimal:
     try:
         value = Decimal(text)
     except InvalidOperation:
-        value = Decimal(-1)
+        value = Decimal(-1)  # refused below
     if not value.is_finite() or value < 0:
         raise Unprojectable(f"{option}: {text!r} is not a number of 0 or more, such as 128.2.")
     return value

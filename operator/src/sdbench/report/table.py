@@ -13,11 +13,8 @@ from sdbench.report.gate_lines import gate_lines
 from sdbench.report.notes import across, numbered
 from sdbench.report.scaling_lines import scaling_fit_sentences
 
-GAP = 2
-"""Characters between two columns."""
-
-WIDE = 1_000
-"""Characters, more than any table has."""
+GAP = 2  # characters between two columns
+WIDE = 1_000  # characters, more than any table has
 
 
 def scaling_table(benchmark: Benchmark, width: int) -> Table:
