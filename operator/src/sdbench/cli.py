@@ -142,7 +142,7 @@ def validate(
     """Check files and show their plans. The rules are those of the API server and the operator."""
     from sdbench.core.plan.validate import accepted
     from sdbench.local.documents import contents
-    from sdbench.report.question import plan_lines
+    from sdbench.report.plan_lines import plan_lines
 
     invalid = False
     for file in files:
@@ -173,11 +173,11 @@ def report(
 ) -> None:
     """Show the result: a table, JSON or a page."""
     from sdbench import sources
-    from sdbench.report import written
+    from sdbench.report.render import rendered
 
     with errors_reported(source):
         benchmark = sources.stored_benchmark(source, namespace)
-    text = written.rendered(benchmark, form.value)
+    text = rendered(benchmark, form.value)
     if output is None:
         typer.echo(text, nl=False)
         return

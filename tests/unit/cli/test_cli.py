@@ -111,9 +111,9 @@ def test_validate_counts_the_most_repeats(tmp_path: Path) -> None:
     file = tmp_path / "question.yaml"
     repeats = 'repeats: {min: 2, max: 4, targetCoefficientOfVariation: "0.02"}'
     file.write_text(TINY.read_text().replace("spec:\n", f"spec:\n  {repeats}\n"))
-    said = sdbench("validate", file).stdout.splitlines()
-    assert said[0] == "tiny: 8 Trials of 2 Points, on up to 2 CPU processes"
-    assert said[1].endswith(", 2 to 4 repeats")
+    output = sdbench("validate", file).stdout.splitlines()
+    assert output[0] == "tiny: 8 Trials of 2 Points, on up to 2 CPU processes"
+    assert output[1].endswith(", 2 to 4 repeats")
 
 
 @pytest.mark.parametrize(

@@ -35,12 +35,12 @@ GATES = {
 }
 
 
-@pytest.mark.parametrize(("gate", "code", "said"), GATES.values(), ids=GATES.keys())
-def test_the_exit_code_is_the_verdict(tmp_path: Path, gate: dict[str, Any], code: int, said: str) -> None:
+@pytest.mark.parametrize(("gate", "code", "output"), GATES.values(), ids=GATES.keys())
+def test_the_exit_code_is_the_verdict(tmp_path: Path, gate: dict[str, Any], code: int, output: str) -> None:
     of = answer(asked(gate), row(days=None) if code == 3 else row(), name="new")
     done = sdbench("gate", kept(tmp_path, of))
     assert done.exit_code == code, done.output
-    assert said in done.stdout
+    assert output in done.stdout
 
 
 def test_the_baseline_is_read_from_the_same_results_folder(tmp_path: Path) -> None:
@@ -94,11 +94,11 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize(("options", "said"), WRONG.values(), ids=WRONG.keys())
-def test_wrong_usage_is_a_sentence_and_exit_2(options: tuple[str | Path, ...], said: str) -> None:
+@pytest.mark.parametrize(("options", "output"), WRONG.values(), ids=WRONG.keys())
+def test_wrong_usage_is_a_sentence_and_exit_2(options: tuple[str | Path, ...], output: str) -> None:
     done = sdbench("gate", TINY, *options)
     assert done.exit_code == 2
-    assert said in done.stderr
+    assert output in done.stderr
     assert done.stdout == ""
 
 

@@ -14,8 +14,8 @@ from sdbench.api.status import Phase, Status
 from sdbench.api.status_gate import FindingRow, GateRow, Limit, Verdict
 from sdbench.core.format import percent
 from sdbench.report.answers import complete, headline, images, number, spent, state
+from sdbench.report.render import rendered
 from sdbench.report.scaling_lines import scaling_fit_sentences
-from sdbench.report.written import rendered
 
 MEANING = "At 256 devices 38 % of a step is the constant, which no device shortens."
 TABLE = f"""\
@@ -43,10 +43,10 @@ def test_the_table_shows_the_published_numbers() -> None:
 
 
 def test_each_note_is_printed_once_and_numbered_beside_its_points() -> None:
-    said = lines(sample.noted())
-    assert [line.split()[-1] for line in said[3:9]] == ["1", "2", "3", "4", "–", "5"]
-    assert said[6].endswith("1, 4")
-    notes = [line for line in said if line.startswith("Note ")]
+    output = lines(sample.noted())
+    assert [line.split()[-1] for line in output[3:9]] == ["1", "2", "3", "4", "–", "5"]
+    assert output[6].endswith("1, 4")
+    notes = [line for line in output if line.startswith("Note ")]
     assert notes[0].startswith("Note 1: 2 of 3 repeats were disturbed: ")
     assert notes[1] == (
         f"Note 2: The repeats ran in different environments and cannot be compared: device (A100 / {sample.HOSTILE})."
@@ -71,9 +71,9 @@ def test_points_with_different_devices_or_images_get_a_note() -> None:
 
 
 def test_mfu_is_shown_if_it_is_known() -> None:
-    said = lines(sample.noted())
-    assert "MFU" in said[1]
-    assert "35.1 %" in said[4]
+    output = lines(sample.noted())
+    assert "MFU" in output[1]
+    assert "35.1 %" in output[4]
     assert "MFU" not in lines(sample.complete())[1]
 
 
@@ -88,14 +88,14 @@ FITS = [
 ]
 
 
-@pytest.mark.parametrize(("changes", "said"), [row[1:] for row in FITS], ids=[row[0] for row in FITS])
-def test_a_constant_without_a_meaning_is_not_explained(changes: dict[str, str], said: str) -> None:
+@pytest.mark.parametrize(("changes", "output"), [row[1:] for row in FITS], ids=[row[0] for row in FITS])
+def test_a_constant_without_a_meaning_is_not_explained(changes: dict[str, str], output: str) -> None:
     whole = sample.complete()
     odd = tuple(fit.model_copy(update=changes) for fit in whole.status.scaling_fits)
     (sentence,) = scaling_fit_sentences(
         whole.model_copy(update={"status": whole.status.model_copy(update={"scaling_fits": odd})})
     )
-    assert sentence.endswith(said)
+    assert sentence.endswith(output)
 
 
 def test_a_benchmark_that_has_cost_nothing_prints_no_cost() -> None:
@@ -103,18 +103,18 @@ def test_a_benchmark_that_has_cost_nothing_prints_no_cost() -> None:
 
 
 def test_an_unmeasured_trial_is_listed_below_the_table_with_its_reason() -> None:
-    said = lines(sample.partly("Lower [bold]deviceMicrobatchSize[/]."))
-    assert "Trial 2 (devices=32, repeat 0): OutOfMemoryDevice. Lower [bold]deviceMicrobatchSize[/]." in said, (
+    output = lines(sample.partly("Lower [bold]deviceMicrobatchSize[/]."))
+    assert "Trial 2 (devices=32, repeat 0): OutOfMemoryDevice. Lower [bold]deviceMicrobatchSize[/]." in output, (
         "the sentence is text, not markup"
     )
-    assert said[0] == "partly  PartlyMeasured: 2 of 3 Points are measured."
+    assert output[0] == "partly  PartlyMeasured: 2 of 3 Points are measured."
 
 
 def test_a_running_benchmark_without_points_has_a_headline_and_no_table() -> None:
-    begun = sample.benchmark(Status(phase=Phase.RUNNING, trials=(sample.trial(0, 8),)))
-    assert headline(begun) == "Nothing was measured yet."
-    assert state(begun) == "Running: 1 of 1 Points are measured."
-    assert "Devices" not in rendered(begun, "table")
+    running = sample.benchmark(Status(phase=Phase.RUNNING, trials=(sample.trial(0, 8),)))
+    assert headline(running) == "Nothing was measured yet."
+    assert state(running) == "Running: 1 of 1 Points are measured."
+    assert "Devices" not in rendered(running, "table")
 
 
 def test_a_free_device_has_no_cost() -> None:
@@ -172,10 +172,10 @@ def test_an_efficiency_above_one_is_not_clamped() -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "said"), [(2_867_200_000, "2.867 billion"), (1_000_000, "1 million"), (12_345, "12,345")]
+    ("count", "output"), [(2_867_200_000, "2.867 billion"), (1_000_000, "1 million"), (12_345, "12,345")]
 )
-def test_a_number_of_images_is_written_as_people_say_it(count: int, said: str) -> None:
-    assert images(count) == said
+def test_a_number_of_images_is_written_as_people_say_it(count: int, output: str) -> None:
+    assert images(count) == output
 
 
 def gated(verdict: GateRow | None) -> Benchmark:
@@ -243,18 +243,18 @@ def staged(**changes: Any) -> Benchmark:
 
 @pytest.mark.parametrize("form", ["table", "html"])
 def test_the_report_names_the_size_of_the_full_training(form: Literal["table", "html"]) -> None:
-    said = "1.505 billion images (1.5 billion at 256 px, then 5 million at 512 px)"
-    assert said in rendered(staged(), form)
+    output = "1.505 billion images (1.5 billion at 256 px, then 5 million at 512 px)"
+    assert output in rendered(staged(), form)
     assert "2.867 billion images" in rendered(sample.complete(), form)
 
 
 def test_an_unknown_projection_is_a_dash_and_a_sentence() -> None:
     why = "The rate of stage 1 (256 px) is unknown: Benchmark small does not exist"
     unknown = staged(days=None, device_hours=None, cost=None, projection_message=why)
-    said = lines(unknown)
-    assert said.count(why) == 1, "once, although every Point has it"
-    assert "how long a full training on 1.505 billion images" in said[said.index(why) - 1]
-    assert said[3].split()[6:10] == ["%", "–", "–", "–"]
+    output = lines(unknown)
+    assert output.count(why) == 1, "once, although every Point has it"
+    assert "how long a full training on 1.505 billion images" in output[output.index(why) - 1]
+    assert output[3].split()[6:10] == ["%", "–", "–", "–"]
     assert why in rendered(unknown, "html")
     document = json.loads(rendered(unknown, "json"))
     assert document["points"][0]["projectionMessage"] == why
