@@ -52,6 +52,7 @@ def run_file(file: Path, options: RunOptions, console: Console) -> RunResult:
     # Nothing is written before all checks have passed, and nothing stored is read before the folder is locked.
     with results.locked(), interruptible() as interruption:
         stored = results.resumed(requested) if options.resume else results.fresh(requested, options.overwrite)
+        # Text, because rich would read the brackets of a path as markup.
         for sentence in (*warnings(requested.spec), *unusable_references(named)):
             console.print(Text(f"Note: {sentence}"), soft_wrap=True)
         counts = sorted({trial.point.devices for trial in trials})

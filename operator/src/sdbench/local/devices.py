@@ -9,13 +9,8 @@ NVIDIA = "nvidia.com/gpu"
 _PROC = Path("/proc/driver/nvidia/gpus")
 
 
-def countable(resource: str | None) -> bool:
-    """Whether a local run can count this kind of device."""
-    return resource in (None, NVIDIA)
-
-
 def available(resource: str | None) -> int | None:
-    """The number of devices of a countable resource that a run may use; None if it has no limit (CPU processes)."""
+    """The number of devices of this resource that a run may use; None if there is no limit, as for CPU processes."""
     if resource != NVIDIA:
         return None
     # CUDA sees no other devices than these.

@@ -51,6 +51,7 @@ class Lines(Display):
                 line = "stopping" if row.phase is TrialPhase.STOPPING else ""
             if line and self._printed.get(row.trial) != line:
                 self._printed[row.trial] = line
+                # A message may contain brackets, which are not markup.
                 self._console.print(f"{title(row, benchmark)}: {line}", markup=False, highlight=False, soft_wrap=True)
 
 
@@ -68,6 +69,7 @@ class Bars(Display):
             TextColumn("{task.fields[rate]}", style="bold"),
             TimeElapsedColumn(),
             console=console,
+            # The bars disappear at the end, before the table is printed.
             transient=True,
         )
 
@@ -95,5 +97,6 @@ class Bars(Display):
         fields: dict[str, Any] = {"stage": step.stage, "batches": batches, "rate": step.rate}
         if trial not in self._bars:
             self._bars[trial] = self._progress.add_task(name, total=step.total, **fields)
+        # The total changes from the batches of the warm-up to those of the window.
         bar = self._bars[trial]
         self._progress.update(bar, description=name, total=step.total, completed=step.done, **fields)

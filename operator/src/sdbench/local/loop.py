@@ -92,6 +92,7 @@ def _pass(benchmark: Benchmark, pool: ProcessPool, context: RunContext) -> tuple
     if decision.status != benchmark.status:
         benchmark = benchmark.model_copy(update={"status": decision.status})
         context.results.store(benchmark)
+    # Only the launcher reads in place: the stored spec keeps the address of its shards.
     for job in decision.jobs_to_create:
         source = read_in_place(job.run.source)
         pool.start(replace(job, run=job.run.model_copy(update={"source": source})), now)

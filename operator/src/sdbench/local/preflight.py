@@ -9,7 +9,7 @@ from pydantic.alias_generators import to_camel
 
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.spec import Data, Spec
-from sdbench.local.devices import available, cores, countable
+from sdbench.local.devices import NVIDIA, available, cores
 from sdbench_trainer.run import DataSource
 
 CLUSTER_ONLY = {
@@ -30,8 +30,9 @@ class LocalRunRefused(Exception):
 
 def on_this_machine(benchmark: Benchmark, shards: Path | None) -> Benchmark:
     """The Benchmark as this machine runs it: local shards, one Trial at a time. Raises LocalRunRefused."""
-    # One Trial at a time, because Trials that share a host disturb each other.
+    # The shards become an address, because spec.data has no field for a folder.
     data = benchmark.spec.data if shards is None else Data(remote=shards.resolve().as_uri())
+    # Trials that share a host disturb each other.
     spec = benchmark.spec.model_copy(update={"data": data, "parallelism": 1})
     # The first refusal is enough: the others may follow from it.
     for sentence in refusals(spec):
@@ -53,7 +54,7 @@ def refusals(spec: Spec) -> Iterator[str]:
         yield f"{folder} holds no shards (no index.json): make them with sdbench-trainer shards build IMAGES {folder}."
     resource, wanted = spec.devices.resource, max(spec.devices.counts)
     present = available(resource)
-    if not countable(resource):
+    if resource not in (None, NVIDIA):
         yield f"A local run can count nvidia.com/gpu and CPU processes, not {resource}: run it in a cluster."
     elif present is not None and present < wanted:
         yield (

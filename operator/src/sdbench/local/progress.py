@@ -42,6 +42,7 @@ class WindowProgress:
             # Rank 0 serves only while it trains.
             return Step("finishing" if self._has_served else "starting")
         self._has_served = True
+        # The rate is 0 until the first batches are done.
         rate = reading.images_per_second or None
         if reading.window is WindowState.WARM_UP:
             # The warm-up goes on after its batches until its seconds are over.

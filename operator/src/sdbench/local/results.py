@@ -29,6 +29,7 @@ class Results:
 
     def store(self, benchmark: Benchmark) -> None:
         """Replace the document; a reader, or a crash, sees either the old one or the new one whole."""
+        # In the same folder, because a rename is atomic only within a file system.
         draft = self.document.with_suffix(".draft")
         with draft.open("w", encoding="utf-8") as file:
             file.write(stored(benchmark))

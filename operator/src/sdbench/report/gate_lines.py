@@ -34,6 +34,7 @@ def gate_lines(benchmark: Benchmark) -> tuple[str, ...]:
     # A status holds only the first findings.
     hidden = made.failed + made.insufficient - len(made.findings)
     more = (f"  and {hidden} more findings that did not pass.",) if hidden > 0 else ()
+    # Before the end of the Benchmark, a verdict has only its message.
     return (f"Gate: {made.verdict}{counts if made.passed or findings else ''}{message}", *findings, *more)
 
 
