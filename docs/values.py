@@ -1,7 +1,7 @@
 """Writes the chart's README from the comments in values.yaml.
 
-`make generate` runs it. A value is explained by the comment right above it. A map is one value when it is explained and
-its first key is not.
+`make generate` runs it. The comment right above a value explains it. A map is one value if it has a comment and its
+first key has none.
 """
 
 import json
@@ -20,9 +20,9 @@ HEAD = """\
 
 # The sdbench chart
 
-The operator that benchmarks Stable Diffusion training on Kubernetes, with its CRD and its rights. Behind switches: what
-watches it (PodMonitors, ServiceMonitor, PrometheusRule, Grafana dashboards), what fences it in (NetworkPolicies,
-ValidatingAdmissionPolicies), and queues of Kueue.
+The operator that benchmarks Stable Diffusion training on Kubernetes, with its CRD and its rights. Optional: monitoring
+(PodMonitors, ServiceMonitor, PrometheusRule, Grafana dashboards), restrictions (NetworkPolicies,
+ValidatingAdmissionPolicies), and Kueue queues.
 
 It needs Kubernetes 1.30, Helm 4 and the Kubeflow training-operator 1.9.
 
@@ -31,8 +31,8 @@ helm install sdbench charts/sdbench --namespace sdbench-system --create-namespac
 helm test sdbench --namespace sdbench-system
 ```
 
-[docs/install.md](../../docs/install.md) says the rest. A value that is misspelt or of the wrong type is refused with
-its path, and a switch for something that the cluster does not serve with a sentence.
+[docs/install.md](../../docs/install.md) describes the installation. A misspelt value, or one of the wrong type, is
+refused with its path; so is a switch for an API that the cluster does not serve.
 
 ## Values
 
@@ -43,7 +43,7 @@ its path, and a switch for something that the cluster does not serve with a sent
 
 @dataclass(frozen=True)
 class Value:
-    """One row."""
+    """A row of the table."""
 
     path: str
     default: Any

@@ -66,7 +66,7 @@ WRONG = [
     ({"policies": {"namespaces": {"team-a": {"image": []}}}}, ("/policies/namespaces/team-a", "'image' not allowed")),
     ({"revisionHistoryLimit": -1}, ("/revisionHistoryLimit",)),
     ({"test": {"benchmark": "tiny"}}, ("/test/benchmark", "want boolean")),
-    ({"serviceAccount": {"create": False}}, ("set serviceAccount.name to the account that the operator shall use",)),
+    ({"serviceAccount": {"create": False}}, ("set serviceAccount.name to the operator's account",)),
 ]
 
 

@@ -84,7 +84,7 @@ FIRING = (
     Firing(
         *("SdbenchOperatorDown", "it goes", {BUILD: "1x19 stale"}, "9m45s", "10m15s"),
         'component="operator",namespace="sdbench-system"',
-        "The sdbench operator in sdbench-system is not there.",
+        "The sdbench operator in sdbench-system is down.",
         DOWN,
     ),
     Firing(
@@ -93,7 +93,7 @@ FIRING = (
         {BUILD.replace(NAMESPACE, "elsewhere"): "1x60"},
         *("4m45s", "5m15s"),
         'component="operator",namespace="sdbench-system"',
-        "The sdbench operator in sdbench-system is not there.",
+        "The sdbench operator in sdbench-system is down.",
         DOWN,
     ),
     Firing(
@@ -173,7 +173,7 @@ FIRING = (
     Firing(
         *("SdbenchGateFailed", "the verdict comes", {verdict("Fail"): "_x3 1x40", verdict("Pass"): "_x3 0x40"}),
         *("30s", "1m", BENCHMARK),
-        "Benchmark team-a/tiny does not hold its gate.",
+        "Benchmark team-a/tiny has failed its gate.",
         "Its condition GatePassed says which limit, at which Point, and by how much. Delete the Benchmark when you "
         "have seen to it: the alert goes with it.",
     ),
@@ -193,7 +193,7 @@ SILENT = (
     Silent("SdbenchOperatorDeaf", "it has just started", {LISTED: f"{NEVER} 15+15x90"}, STARTING),
     Silent(
         "SdbenchOperatorDeaf",
-        "it is restarted while it is well",
+        "it is restarted while it is healthy",
         {LISTED: f"0+15x20 stale _x4 {NEVER}x1 420+15x90"},
         (*STARTING, "6m15s", "6m30s", "6m45s", *MINUTES),
     ),

@@ -78,9 +78,7 @@ def test_each_response_becomes_its_kind_of_error(status: int, body: str, kind: t
         (RuntimeError(), 5),
     ],
 )
-def test_the_delay_is_the_retry_after_or_the_usual_one_if_that_is_longer(
-    error: Exception, seconds: float
-) -> None:
+def test_the_delay_is_the_retry_after_or_the_usual_one_if_that_is_longer(error: Exception, seconds: float) -> None:
     assert errors.retry_after(error, at_least=5) == seconds
 
 
