@@ -1,9 +1,4 @@
-"""Holds the dense 16-bit peaks of devices as their vendors publish them, by PyTorch's device names.
-
-A name has to match whole: a slice of a GPU (`… MIG 1g.10gb`) or a sibling (`NVIDIA A100X`) has another peak. Not in
-the table, or computing in fp32, which may or may not mean TF32: unknown, and never a guess, unless
-`RunConfig.peak_teraflops` says it.
-"""
+"""Holds the dense 16-bit peaks of devices as their vendors publish them, by PyTorch's device names."""
 
 from dataclasses import dataclass
 
@@ -19,7 +14,7 @@ class Peak:
 
 
 def _ampere_and_later(teraflops: float, *names: str) -> dict[str, Peak]:
-    """Devices that are as fast in fp16 as in bf16."""
+    """Devices with the same peak in fp16 and bf16."""
     return dict.fromkeys(names, Peak(teraflops, teraflops))
 
 
@@ -64,12 +59,14 @@ PEAKS: dict[str, Peak] = {
     **_fp16_only(130.0, "Tesla V100S-PCIE-32GB"),
     **_fp16_only(65.0, "Tesla T4"),
 }
-"""From the vendors' data sheets; where one gives the speed with sparsity only, half of it. The A10G has none."""
+"""From the vendors' data sheets; half the value where a sheet gives it with sparsity only. The A10G has no sheet."""
 
 
 def peak_teraflops(device: str, precision: Precision) -> float | None:
-    """Dense peak of one device, named as by `torch.cuda.get_device_name`, at a precision; None where unknown."""
+    """Dense peak of one device, named as `torch.cuda.get_device_name` does, at a precision; None if unknown."""
+    # The whole name must match: a slice of a GPU (`… MIG 1g.10gb`) or a sibling (`NVIDIA A100X`) has another peak.
     peak = PEAKS.get(device.strip())
+    # fp32 may or may not mean TF32, so its peak is unknown.
     if peak is None or precision is Precision.FP32:
         return None
     return peak.fp16 if precision is Precision.AMP_FP16 else peak.bf16

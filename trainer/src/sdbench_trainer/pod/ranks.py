@@ -102,7 +102,7 @@ def reap(ranks: Sequence[Rank]) -> list[Rank]:
     PID 1 inherits the orphans of every process in the pod, so there are other children than ranks.
     """
     by_pid = {rank.process.pid: rank for rank in ranks if rank.status is None}
-    ended = []
+    ended: list[Rank] = []
     while True:
         try:
             # WNOWAIT leaves the zombie, whose process id cannot be given to another process before its session is dead.

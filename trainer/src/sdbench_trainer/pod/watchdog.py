@@ -88,7 +88,7 @@ def _limit_of(beat: Heartbeat, limits: Watchdog, start_seconds: int) -> tuple[Ex
     if beat.phase is RankPhase.RENDEZVOUS:
         return ExitCode.RENDEZVOUS_TIMEOUT, meeting, "the master was not reached"
     if beat.phase is RankPhase.GATHERING:
-        return ExitCode.RENDEZVOUS_TIMEOUT, start_seconds + meeting, "the other ranks did not come"
+        return ExitCode.RENDEZVOUS_TIMEOUT, start_seconds + meeting, "the other ranks did not join"
     if beat.steps == 0:
         return ExitCode.STALLED, limits.first_step_seconds, f"no first step while {PHASE_WORDS[beat.phase]}"
     # Nothing is known about how long it takes to finish, so the median step says nothing about it.
