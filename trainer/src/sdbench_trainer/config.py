@@ -103,10 +103,7 @@ class Ema(Boundary):
         Decimal("0.99"), description="Weight of the old average after one batch, at least 0 and below 1."
     )
     every_batches: int = Field(
-        1,
-        ge=1,
-        le=100_000,
-        description="Batches from one update to the next; the old average then weighs smoothing^everyBatches.",
+        1, ge=1, le=100_000, description="Batches between updates; the old average then weighs smoothing^everyBatches."
     )
     start_batch: int = Field(
         0, ge=0, le=1_000_000_000, description="Batch at whose end the average starts, as a copy of the weights."
@@ -168,12 +165,8 @@ class TrainerConfig(Boundary):
     """How Stable Diffusion is trained: the settings of `spec.trainer`."""
 
     model: Model = Field(Model.SD2_BASE, description="sd2-base, or tiny (the same parts, trained in seconds on a CPU).")
-    image_size: int = Field(
-        512, ge=32, le=1024, multiple_of=32, description="Side of the square training images in pixels."
-    )
-    global_batch_size: int = Field(
-        2048, ge=1, le=1_048_576, description="Images in one optimiser step, over all devices."
-    )
+    image_size: int = Field(512, ge=32, le=1024, multiple_of=32, description="Side of the square images in pixels.")
+    global_batch_size: int = Field(2048, ge=1, le=1_048_576, description="Images in one step, over all devices.")
     device_microbatch_size: int = Field(4, ge=1, le=65_536, description="Images that one device processes at once.")
     automatic_microbatch: bool = Field(
         False,
@@ -192,9 +185,7 @@ class TrainerConfig(Boundary):
     attention: Attention = Field(Attention.SDPA, description="Implementation of attention; xformers needs GPUs.")
     channels_last: bool = Field(False, description="Whether the UNet and the VAE use the channels-last memory format.")
     compile: bool = Field(False, description="Whether torch.compile compiles the UNet, before the window.")
-    gradient_checkpointing: bool = Field(
-        False, description="Whether the UNet recomputes activations in the backward pass, to save memory."
-    )
+    gradient_checkpointing: bool = Field(False, description="Whether the UNet recomputes activations to save memory.")
     data_parallel: DataParallel = Field(
         DataParallel.DDP,
         description="ddp: every device holds the model; fsdp2: weights, average and optimizer state are sharded.",
@@ -211,12 +202,7 @@ class TrainerConfig(Boundary):
     ema: Ema = Field(Ema(), description="Exponential moving average of the UNet's weights.")
     window: Window = Field(Window(), description="Which part of the run is measured.")
     loader: Loader = Field(Loader(), description="How images reach the device.")
-    seed: int = Field(
-        17,
-        ge=0,
-        le=2**31 - 1,
-        description="Seed of the weights, the order of the samples, the noise and the timesteps.",
-    )
+    seed: int = Field(17, ge=0, le=2**31 - 1, description="Seed of weights, sample order, noise and timesteps.")
 
     @model_validator(mode="after")
     def _dropout_is_a_share(self) -> "TrainerConfig":

@@ -101,6 +101,7 @@ def _connect_store(place: RankPlace, seconds: int) -> TCPStore:
         failed = f"Rank 0 could not serve at {address}:{port}"
     elif reason := _connection_error(address, port, seconds):
         raise RendezvousTimeout(f"{failed}: {reason}.")
+    # What is left of the seconds, but enough for one attempt.
     left = max(1.0, seconds - (time.monotonic() - began))
     try:
         return TCPStore(address, port, place.world, master, timeout=timedelta(seconds=left), wait_for_workers=False)
@@ -126,6 +127,7 @@ def _connection_error(address: str, port: int, seconds: int) -> str | None:
     Thread(target=connect, daemon=True).start()
     if listening.wait(seconds):
         return None
+    # Ends the thread after its current attempt.
     listening.set()
     return failures[-1]
 

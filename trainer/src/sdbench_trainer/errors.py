@@ -55,37 +55,19 @@ _STORAGE = ("botocore.", "google.api_core.", "azure.core.", "oci.")
 _DEVICE_MEMORY = ("outofmemoryerror", "out of memory", "can't allocate memory", "defaultcpuallocator")
 _SHARED_MEMORY = ("insufficient shared memory", "allocate shared memory", "dev/shm", "killed by signal: bus")
 _PEER_LOST = (
-    "connection closed by peer",
-    "connection closed by remote peer",
-    "connection reset",
-    "connection refused",
-    "connection abort",
-    "broken pipe",
-    "socket closed",
-    "no route to host",
-    "network is unreachable",
-    "remote process exit",
-    "nccl communicator was aborted",
-    "ncclremoteerror",
-    "distnetworkerror",
-    "diststoreerror",
-    "timed out waiting",
-    "connection timed out",
-    "connect timeout",
-    "operation timeout",
-    "wait timeout",
-    "timeout waiting",
+    # The peer is gone.
+    *("connection closed by peer", "connection closed by remote peer", "connection reset", "connection refused"),
+    *("connection abort", "broken pipe", "socket closed", "no route to host", "network is unreachable"),
+    *("remote process exit", "nccl communicator was aborted", "ncclremoteerror", "distnetworkerror", "diststoreerror"),
+    # The peer does not answer.
+    *("timed out waiting", "connection timed out", "connect timeout"),
+    *("operation timeout", "wait timeout", "timeout waiting"),
 )
 """Messages of gloo, NCCL and the store, in lower case, when a peer is gone or does not answer."""
 
 _COLLECTIVE = (
-    "third_party/gloo",
-    "gloo::",
-    "distbackenderror",
-    "nccl error",
-    "nccl watchdog",
-    "mismatch between collectives",
-    "appears not to match sizes of the same param",
+    *("third_party/gloo", "gloo::", "distbackenderror", "nccl error", "nccl watchdog"),
+    *("mismatch between collectives", "appears not to match sizes of the same param"),
     "ddp expects same model across all ranks",
 )
 """Their messages when a collective fails for another reason, and DDP's when ranks have different models."""
@@ -106,6 +88,7 @@ def _code_of_one(error: BaseException) -> ExitCode | None:
         return error.code
     if type(error).__module__.startswith(_STORAGE):
         return ExitCode.DATA_MISSING
+    # Many errors of PyTorch are RuntimeErrors, of which only the name of a subclass or the text says more.
     text = f"{type(error).__name__}: {error}".lower()
     shared = any(word in text for word in _SHARED_MEMORY)
     # An OSError names its file, so /dev/shm in its text alone does not mean that the memory is full.

@@ -73,6 +73,7 @@ class Heartbeats:
     def of(self, local_rank: int) -> Heartbeat:
         """The last heartbeat of a rank."""
         phase, count, marks, first, at, *recent = struct.unpack_from(f"={DOUBLES}d", self._memory, local_rank * BYTES)
+        # The ring has one step time less than there are steps: the first step has no step before it.
         steps = int(count)
         known = recent[: max(0, steps - 1)]
         return Heartbeat(RankPhase(int(phase)), steps, first, at, median(known) if known else 0.0, int(marks))

@@ -75,6 +75,7 @@ class Pod:
         received = signal.sigtimedwait(SIGNALS, seconds)
         if received is not None and received.si_signo != signal.SIGCHLD:
             self.stop_signal = signal.Signals(received.si_signo)
+        # Whatever was received: the kernel merges signals, so one SIGCHLD may stand for several ranks.
         for rank in reap(self.ranks):
             if rank.status:
                 self.ends.append(RankExit(rank.number, code_of(rank.status, rank.last_words()), time.monotonic()))
@@ -89,7 +90,7 @@ class Pod:
                 self.wait()
 
     def dump_stacks(self) -> None:
-        """Make every rank write its stacks to its output."""
+        """Make every rank write its stacks to its output, with faulthandler."""
         for rank in self.running():
             rank.signal(signal.SIGUSR1)
         deadline = time.monotonic() + DUMP_SECONDS
@@ -105,38 +106,23 @@ class Pod:
             say(f"launch: step {beat.steps}, {beat.median_step:.3f} s per step")
 
 
-@dataclass(frozen=True)
-class Folders:
-    """Folders that exist while a run lasts."""
-
-    scratch: Path
-    """Shared by PID 1 and its ranks: heartbeats, outcomes, shards."""
-    temporary: Path
-    """The ranks' TMPDIR."""
-
-
-def rank_environment(run: RunConfig, topology: Topology, local_rank: int, folders: Folders) -> dict[str, str]:
-    """All environment variables of one rank; later entries override earlier ones."""
-    credentials = Path(os.environ.get(CREDENTIALS_VARIABLE, CREDENTIALS_FOLDER))
-    return {
+def start_pod(run: RunConfig, topology: Topology, scratch: Path, temporary: Path, command: Sequence[str]) -> Pod:
+    """Start all ranks of this pod."""
+    beats = Heartbeats(scratch / "beats", topology.per_node, time.monotonic())
+    # Later entries override earlier ones.
+    shared = {
         **default_variables(topology),
         **os.environ,
         **source_variables(run.source),
-        **credential_variables(credentials),
-        **rank_variables(topology, local_rank, folders.scratch, folders.temporary),
+        **credential_variables(Path(os.environ.get(CREDENTIALS_VARIABLE, CREDENTIALS_FOLDER))),
     }
-
-
-def start_pod(run: RunConfig, topology: Topology, folders: Folders, command: Sequence[str]) -> Pod:
-    """Start all ranks of this pod."""
-    beats = Heartbeats(folders.scratch / "beats", topology.per_node, time.monotonic())
     ranks = [
-        started(command, topology.first_rank + number, rank_environment(run, topology, number, folders))
+        started(command, topology.first_rank + number, shared | rank_variables(topology, number, scratch, temporary))
         for number in range(topology.per_node)
     ]
     for rank in ranks:
         rank.listen()
-    return Pod(run, topology, ranks, beats, folders.scratch)
+    return Pod(run, topology, ranks, beats, scratch)
 
 
 def first_cause(pod: Pod) -> RankExit | Stall | signal.Signals | None:
@@ -161,6 +147,7 @@ def watch_pod(pod: Pod, began: float) -> Report | None:
     cause = first_cause(pod)
     if isinstance(cause, Stall):
         pod.dump_stacks()
+    # Before the error is built, so that the ranks' last output has arrived.
     pod.stop()
     first_step = pod.beats.of(0).first_step_at
     seconds = first_step - began if first_step else None
@@ -176,8 +163,8 @@ def watch_pod(pod: Pod, began: float) -> Report | None:
 
 
 @contextmanager
-def run_folders() -> Iterator[Folders]:
-    """Create the folders of this run and remove them afterwards; SDBENCH_SCRATCH sets where the scratch folder is."""
+def run_folders() -> Iterator[tuple[Path, Path]]:
+    """Create the scratch folder that PID 1 shares with its ranks and the ranks' TMPDIR, and remove both afterwards."""
     parent = os.environ.get(SCRATCH_VARIABLE)
     if parent:
         Path(parent).mkdir(parents=True, exist_ok=True)
@@ -186,7 +173,7 @@ def run_folders() -> Iterator[Folders]:
     short = len(tempfile.gettempdir()) <= TMPDIR_CHARACTERS
     temporary = Path(tempfile.mkdtemp(prefix="sdbench-", dir=None if short else "/tmp"))  # noqa: S108 - a random name
     try:
-        yield Folders(scratch, temporary)
+        yield scratch, temporary
     finally:
         shm_cleanup.remove_those_of(temporary)
         shutil.rmtree(scratch, ignore_errors=True)
@@ -207,14 +194,15 @@ def run_attempt(command: Sequence[str]) -> Report | None:
     else:
         shm_cleanup.remove_unused()
     say(f"launch: {run.attempt}: {topology.per_node} of {run.devices} ranks in this pod")
-    with run_folders() as folders:
-        return watch_pod(start_pod(run, topology, folders, command), began)
+    with run_folders() as (scratch, temporary):
+        return watch_pod(start_pod(run, topology, scratch, temporary, command), began)
 
 
 def run_pod() -> None:
     """Run the pod to its end, write the Report, and exit with the code of the first cause."""
     arguments = sys.argv[1:]
     command = arguments[arguments.index("--") + 1 :] if "--" in arguments else list(TRAINER)
+    # Blocked before the first rank starts, so that none is lost: `Pod.wait` receives them.
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     report = run_attempt(command)
     if report is None:

@@ -192,6 +192,7 @@ def message(report: Report) -> str:
 
     Raises ValueError for a number that is not finite, and for a Report that cannot be shortened enough.
     """
+    # Rounded before the checksum is taken, so that a Report that was read back gives the same message.
     document = _short(report.document())
     text = _sealed(document)
     # The end of an error's tail says most, so it is cut at its front.

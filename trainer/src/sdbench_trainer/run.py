@@ -92,6 +92,7 @@ def division(config: TrainerConfig, devices: int) -> Division:
         raise ValueError(
             f"{asked} images do not divide over {devices} devices; set allowRaggedBatch to run {per_device * devices}"
         )
+    # On many devices the share of one may be smaller than a microbatch, which is then the whole share.
     microbatch = min(config.device_microbatch_size, per_device)
     if per_device % microbatch and not ragged and not config.automatic_microbatch:
         raise ValueError(

@@ -30,8 +30,8 @@ from sdbench_trainer.heartbeat import PHASE_WORDS, HeartbeatWriter, RankPhase
 from sdbench_trainer.measure.callback import NEVER, WindowCallback
 from sdbench_trainer.measure.environment import device_name, environment, peak
 from sdbench_trainer.measure.flops import Arithmetic, flops_per_image
-from sdbench_trainer.measure.metrics import Telemetry, host_memory_peak_bytes, port, serve
-from sdbench_trainer.measure.stopwatch import RankWindow, measurement
+from sdbench_trainer.measure.metrics import Telemetry, port, serve
+from sdbench_trainer.measure.stopwatch import measurement
 from sdbench_trainer.model.capabilities import require_capabilities
 from sdbench_trainer.model.effective_config import EffectiveConfig
 from sdbench_trainer.model.ema import ExponentialMovingAverage
@@ -87,8 +87,13 @@ def build_parts(run: RunConfig, place: RankPlace, device: torch.device) -> Parts
     loader = images(run, place)
     model = stable_diffusion(config, token_ids(clip_tokenizer(), [""])[0], device)
     average = ExponentialMovingAverage(float(ema.smoothing), ema.every_batches, ema.start_batch)
-    optimizer, averages = adamw(model.parameters(), config), (average,) if ema.enabled else ()
-    return Parts(model, loader, optimizer, averages, {"parallelism_config": parallelism(config)})
+    return Parts(
+        model,
+        loader,
+        optimizer=adamw(model.parameters(), config),
+        algorithms=(average,) if ema.enabled else (),
+        settings={"parallelism_config": parallelism(config)},
+    )
 
 
 def microbatch(run: RunConfig) -> int | str:
@@ -106,6 +111,7 @@ def trainer_of(run: RunConfig, parts: Parts, loader: TimedLoader, window: Window
         optimizers=parts.optimizer,
         algorithms=parts.algorithms,
         callbacks=[window],
+        # The callback ends the training: a number of batches would not fit a warm-up in seconds.
         max_duration=NEVER,
         device="gpu" if run.accelerator else "cpu",
         precision=run.trainer.precision.value,
@@ -134,19 +140,11 @@ def fit(run: RunConfig, parts: Parts, pulse: HeartbeatWriter, telemetry: Telemet
     trainer = trainer_of(run, parts, loader, window)
     trainer.fit()
     pulse.enter(RankPhase.FINISHING)
-    samples = window.samples
-    if samples is None:
+    if window.rank_window is None:
         raise WindowIncomplete("The training ended before its window was complete.")
-    own = RankWindow(
-        wait_seconds=samples.wait_seconds,
-        forward_seconds=samples.forward_seconds,
-        host_memory_peak_bytes=host_memory_peak_bytes(),
-        device_memory_peak_bytes=samples.device_memory_peak_bytes,
-        cpu=samples.cpu,
-        replaced_samples=loader.replaced.on_this_rank,
-    )
-    ranks = dist.all_gather_object(own)
-    of_rank_0 = [(samples.steps, samples.loss)]
+    ranks = dist.all_gather_object(window.rank_window)
+    # Each rank has its own clock, so the steps of one rank are those of all.
+    of_rank_0 = [(window.stopwatch.steps, window.loss)]
     dist.broadcast_object_list(of_rank_0, src=0)
     require_few(sum(rank.replaced_samples for rank in ranks), int(trainer.state.timestamp.batch) * size)
     trainer.close()
@@ -163,6 +161,7 @@ def train_rank(run: RunConfig, place: RankPlace, pulse: HeartbeatWriter) -> Repo
     meet(run, place, pulse)
     pulse.enter(RankPhase.SETTING_UP)
     require_same_device(device_name(run))
+    # Composer's Trainer seeds again; this seed covers what is built before it.
     reproducibility.seed_all(run.trainer.seed)
     parts, effective = build_parts(run, place, device), EffectiveConfig(run.trainer, run.devices)
     parts = replace(parts, algorithms=(*parts.algorithms, effective))

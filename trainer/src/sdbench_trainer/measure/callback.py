@@ -2,9 +2,9 @@
 
 # ruff: noqa: ARG002 - Composer passes more to its hooks than they need
 
+import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from composer.core import Callback, State
@@ -14,9 +14,9 @@ from sdbench_trainer.config import Window
 from sdbench_trainer.data.timed_loader import TimedLoader
 from sdbench_trainer.heartbeat import HeartbeatWriter, RankPhase
 from sdbench_trainer.measure.forward_timer import ForwardClock, cuda_mark
-from sdbench_trainer.measure.host_load import CpuDelta, CpuReading, cpu_delta, read_cpu
-from sdbench_trainer.measure.metrics import Telemetry
-from sdbench_trainer.measure.stopwatch import Stopwatch, finite
+from sdbench_trainer.measure.host_load import CpuReading, cpu_delta, read_cpu
+from sdbench_trainer.measure.metrics import Telemetry, host_memory_peak_bytes
+from sdbench_trainer.measure.stopwatch import RankWindow, Stopwatch, finite
 from sdbench_trainer.report import WindowState
 
 NEVER = "1000000000000ba"
@@ -24,18 +24,6 @@ NEVER = "1000000000000ba"
 
 MEMORY_STEPS = 20
 """Steps between two readings of the device's peak memory, which cost more than all other telemetry."""
-
-
-@dataclass(frozen=True)
-class WindowSamples:
-    """What one rank measured in a complete window."""
-
-    steps: tuple[float, ...]
-    wait_seconds: float
-    forward_seconds: float
-    device_memory_peak_bytes: int | None
-    cpu: CpuDelta | None
-    loss: float
 
 
 class WindowCallback(Callback):  # type: ignore[misc]
@@ -50,7 +38,10 @@ class WindowCallback(Callback):  # type: ignore[misc]
         telemetry: Telemetry | None,
     ) -> None:
         self.stopwatch = Stopwatch(window)
-        self.samples: WindowSamples | None = None
+        self.rank_window: RankWindow | None = None
+        """What this rank contributes to the Measurement, once the window is complete."""
+        self.loss = math.nan
+        """The loss of the last step in the window."""
         self._loader = loader
         self._images = images_per_step
         self._pulse = pulse
@@ -65,22 +56,20 @@ class WindowCallback(Callback):  # type: ignore[misc]
         self._cpu_at_opening: CpuReading | None = None
 
     def fit_start(self, state: State, logger: Logger) -> None:
-        """Start the stopwatch: the first step begins."""
         self._pulse.enter(RankPhase.TRAINING)
         self.stopwatch.start(self._clock())
 
+    # The marks tell the watchdog how far in its step a rank is that hangs.
+
     def before_forward(self, state: State, logger: Logger) -> None:
-        """Start the timer of the forward pass."""
         self._forward.begin()
         self._pulse.mark()
 
     def before_backward(self, state: State, logger: Logger) -> None:
-        """Stop the timer of the forward pass."""
         self._forward.end()
         self._pulse.mark()
 
     def after_backward(self, state: State, logger: Logger) -> None:
-        """Mark the end of the backward pass for the watchdog."""
         self._pulse.mark()
 
     def batch_end(self, state: State, logger: Logger) -> None:
@@ -103,13 +92,14 @@ class WindowCallback(Callback):  # type: ignore[misc]
             self._cpu_at_opening = read_cpu()
         seconds = self.stopwatch.step_ended(self._clock(), trained)
         if closes:
-            self.samples = WindowSamples(
-                steps=tuple(self.stopwatch.steps),
+            self.loss = loss
+            self.rank_window = RankWindow(
                 wait_seconds=self._loader.waited - self._waited_at_opening,
                 forward_seconds=self._forward.seconds(),
+                host_memory_peak_bytes=host_memory_peak_bytes(),
                 device_memory_peak_bytes=torch.cuda.max_memory_allocated() if self._cuda else None,
                 cpu=cpu_delta(self._cpu_at_opening, read_cpu()),
-                loss=loss,
+                replaced_samples=self._loader.replaced.on_this_rank,
             )
             state.stop_training()
         self._pulse.step()
@@ -120,21 +110,19 @@ class WindowCallback(Callback):  # type: ignore[misc]
                 self._telemetry.memory(torch.cuda.max_memory_allocated())
         self._forward.settle()
 
+    # Evaluations and checkpoints are pauses.
+
     def eval_before_all(self, state: State, logger: Logger) -> None:
-        """Pause: an evaluation begins."""
         self.stopwatch.pause(self._clock())
 
     def eval_after_all(self, state: State, logger: Logger) -> None:
-        """Resume: the evaluation is over."""
         self.stopwatch.resume(self._clock())
 
     def batch_checkpoint(self, state: State, logger: Logger) -> None:
-        """Note the time: the callbacks after this one may save a checkpoint."""
+        """Note the time: the callbacks that run after this one may save a checkpoint."""
         self._checkpoint_began = self._clock()
 
-    def epoch_checkpoint(self, state: State, logger: Logger) -> None:
-        """Note the time, as at `batch_checkpoint`."""
-        self._checkpoint_began = self._clock()
+    epoch_checkpoint = batch_checkpoint
 
     def state_dict(self) -> dict[str, float]:
         """An empty state. Composer asks for it only while it saves a checkpoint, so this step has a pause."""
@@ -142,19 +130,11 @@ class WindowCallback(Callback):  # type: ignore[misc]
         return {}
 
     def before_dataloader(self, state: State, logger: Logger) -> None:
-        """Count a checkpoint that was saved since the last step as a pause."""
-        self._end_checkpoint()
-
-    def epoch_end(self, state: State, logger: Logger) -> None:
-        """Count a checkpoint, as at `before_dataloader`, which comes later if the epoch ends with the step."""
-        self._end_checkpoint()
-
-    def epoch_start(self, state: State, logger: Logger) -> None:
-        """Count a checkpoint at the end of an epoch; restarting the loader is part of the step, not of the pause."""
-        self._end_checkpoint()
-
-    def _end_checkpoint(self) -> None:
+        """Count the checkpoint that was saved since the last step, if there was one, as a pause."""
         if self._saving:
             self.stopwatch.pause(self._checkpoint_began)
             self.stopwatch.resume(self._clock())
             self._saving = False
+
+    # An epoch that ends with the step reaches these events first. Restarting the loader is part of the step.
+    epoch_end = epoch_start = before_dataloader

@@ -61,7 +61,7 @@ def environment(
     gpu = run.accelerator
     return Environment(
         config_hash=config_hash(run.trainer),
-        device=device_name(run)[:80],
+        device=device_name(run)[:80],  # so that the Report fits into a termination message
         device_count=run.devices,
         versions={"sdbench": __version__, **{name: version(package) for name, package in DISTRIBUTIONS.items()}},
         driver=_first_match(Path("/proc/driver/nvidia/version"), r"Kernel Module\s+(\S+)") if gpu else None,

@@ -44,6 +44,7 @@ def _counted(forward: Any, *, backward: bool) -> int:
 def image_flops(model: Model, image_size: int) -> ImageFlops:
     """Count for one image of image_size x image_size, without memory for weights."""
     networks: Any = networks_on_meta(model)
+    # The VAE's latents have an eighth of the image's side.
     side = image_size // 8
     with torch.device("meta"):
         image, latents = torch.zeros(1, 3, image_size, image_size), torch.zeros(1, 4, side, side)

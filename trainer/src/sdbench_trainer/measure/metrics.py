@@ -48,44 +48,36 @@ class Definition:
     labels: tuple[str, ...] = ()
 
 
+COUNTER, GAUGE, HISTOGRAM, INFO = MetricType
+
 METRICS = (
-    Definition(
-        "sdbench_images_total", MetricType.COUNTER, "images", "Images trained, over all devices, with the warm-up."
-    ),
+    Definition("sdbench_images_total", COUNTER, "images", "Images trained, over all devices, with the warm-up."),
     Definition(
         "sdbench_images_per_second",
-        MetricType.GAUGE,
+        GAUGE,
         "images/s",
         f"Speed over all devices in the last {RECENT_STEPS} steps, without evaluation and checkpoints.",
     ),
-    Definition(
-        "sdbench_step_duration_seconds", MetricType.HISTOGRAM, "s", "Steps, without evaluation and checkpoints."
-    ),
-    Definition(
-        "sdbench_data_wait_seconds_total", MetricType.COUNTER, "s", "Seconds that rank 0 waited for its images."
-    ),
+    Definition("sdbench_step_duration_seconds", HISTOGRAM, "s", "Steps, without evaluation and checkpoints."),
+    Definition("sdbench_data_wait_seconds_total", COUNTER, "s", "Seconds that rank 0 waited for its images."),
     Definition(
         "sdbench_device_memory_peak_bytes",
-        MetricType.GAUGE,
+        GAUGE,
         "bytes",
         "Most memory that rank 0's device has held, since the window opened if it has; absent on a CPU.",
     ),
-    Definition(
-        "sdbench_host_memory_peak_bytes",
-        MetricType.GAUGE,
-        "bytes",
-        "Most memory that rank 0's process has held so far.",
-    ),
+    Definition("sdbench_host_memory_peak_bytes", GAUGE, "bytes", "Most memory that rank 0's process has held so far."),
     Definition(
         "sdbench_mfu_ratio",
-        MetricType.GAUGE,
+        GAUGE,
         "1",
         f"Model FLOPs utilisation in the last {RECENT_STEPS} steps; absent if the device's peak is unknown.",
     ),
-    Definition("sdbench_loss", MetricType.GAUGE, "1", "Loss of the last step, mean of all ranks."),
-    Definition("sdbench_window_state", MetricType.GAUGE, "1", "0: warming up, 1: measuring, 2: complete."),
-    Definition("sdbench_build_info", MetricType.INFO, "1", "Always 1.", labels=("version", "model")),
+    Definition("sdbench_loss", GAUGE, "1", "Loss of the last step, mean of all ranks."),
+    Definition("sdbench_window_state", GAUGE, "1", "0: warming up, 1: measuring, 2: complete."),
+    Definition("sdbench_build_info", INFO, "1", "Always 1.", labels=("version", "model")),
 )
+"""All metrics of the trainer; docs/metrics.md is generated from them."""
 
 
 class Telemetry(Collector):
@@ -119,6 +111,7 @@ class Telemetry(Collector):
 
     def _add_up(self) -> None:
         """Add the noted steps to the sums."""
+        # A scrape and a step may add up at the same time.
         with self._adding:
             while self._noted:
                 seconds, images, self._waited, self._loss, self._state = self._noted.popleft()

@@ -4,8 +4,7 @@
     ──┬───┬───┬───┬───╂───┬───┬─(pause)─┬───┬───┬───╂──►   each mark is the end of a step
                     opened                        closed
 
-A step lasts from the end of the step before it to its own end, without the pauses in between. Waiting for data and
-starting an epoch are part of it; evaluation and checkpoints are pauses. docs/measurement.md has every formula.
+Evaluations and checkpoints are pauses. docs/measurement.md has every formula.
 """
 
 import math
@@ -52,6 +51,7 @@ class Stopwatch:
 
     def step_ended(self, now: float, trained_seconds: float) -> float:
         """Note the end of a step, measured or not, and return its seconds without pauses."""
+        # From the end of the step before, so that waiting for data and starting an epoch are part of the step.
         seconds = now - self._last_end - self._paused
         self._last_end, self._paused = now, 0.0
         if self.state is WindowState.MEASURING:
@@ -107,6 +107,7 @@ def drift_ratio(steps: Sequence[float]) -> float:
 
 def rank_skew_ratio(ranks: Sequence[RankWindow]) -> float:
     """Own work before the first collective, data wait and forward pass: slowest rank over median rank."""
+    # After the first collective, every rank takes as long as the slowest.
     own = [rank.wait_seconds + rank.forward_seconds for rank in ranks]
     middle = median(own)
     return max(own) / middle if middle > 0 else 1.0
@@ -128,6 +129,7 @@ def measurement(
     """
     if len(steps) != window.batches:
         raise WindowIncomplete(f"The training ended after {len(steps)} of {window.batches} batches of its window.")
+    # Without rounding errors that grow with the number of steps.
     seconds = math.fsum(steps)
     images = len(steps) * global_batch_size
     waits = [rank.wait_seconds / seconds for rank in ranks]

@@ -12,6 +12,7 @@ TIMESTEPS = 1000
 def draw_seed(seed: int, epoch: int, sample: int) -> int:
     """The seed of one sample's draws, a non-negative 63-bit number."""
     key = f"{seed}/{epoch}/{sample}".encode()
+    # A hash, so that neighbouring samples and epochs have unrelated seeds; 63 bits fit into an int64 tensor.
     return int.from_bytes(blake2b(key, digest_size=8).digest(), "big") >> 1
 
 
@@ -39,5 +40,6 @@ def draws(seeds: list[int], latent_shape: tuple[int, int, int], device: torch.de
         generator.manual_seed(seed)
         uniform[row].uniform_(generator=generator)
         normal[row].normal_(generator=generator)
+    # A float32 just below 1 may become TIMESTEPS by the multiplication.
     timesteps = (uniform[:, 0] * TIMESTEPS).long().clamp_(max=TIMESTEPS - 1)
     return Draws(timesteps, uniform[:, 1], normal[:, 0], normal[:, 1])

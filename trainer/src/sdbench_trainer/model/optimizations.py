@@ -26,6 +26,7 @@ GRAPHS = 64
 
 def is_channels_last(weight: Tensor) -> bool | None:
     """Whether a convolution's weight is channels last; None for a shape that has only one layout."""
+    # The strides of a depthwise or 1x1 convolution are the same in both layouts.
     if weight.dim() != 4 or weight.shape[1] == 1 or weight.shape[2:].numel() == 1:
         return None
     return weight.stride(1) == 1

@@ -24,8 +24,8 @@ MATCHING = {
 }
 
 Batch = dict[str, Tensor]
-"""tokens int64 [B, 77]; draw int64 [B], the seed of each sample's draws; and image uint8 [B, S, S, 3] or, as returned by
-`moments`, moments float16 [B, 8, S/8, S/8]."""
+"""tokens int64 [B, 77]; draw int64 [B], the seed of each sample's draws; and image uint8 [B, S, S, 3] or moments
+float16 [B, 8, S/8, S/8], those of the function `moments`."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,7 @@ def frozen(network: nn.Module, dtype: torch.dtype, device: torch.device, seed: i
 def image_encoder(model: Model, dtype: torch.dtype, device: torch.device, seed: int) -> nn.Module:
     """The VAE's encoder and quant_conv, frozen; its weights follow from the run's seed."""
     vae: Any = networks_on_meta(model).vae
+    # Training needs the encoder only.
     del vae.decoder, vae.post_quant_conv
     return frozen(vae, dtype, device, seed + 1)
 
@@ -133,6 +134,7 @@ class StableDiffusion(ComposerModel):  # type: ignore[misc]
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The noise that the UNet predicts and the noise that was added, both [B, 4, S/8, S/8]."""
         parts, device = self.frozen_parts, batch["tokens"].device
+        # The frozen parts compute in their own number format, the latents in float32.
         with torch.no_grad(), torch.autocast(device.type, enabled=False):
             seen = self.moments(batch)
             drawn = draws(batch["draw"].tolist(), (4, seen.shape[2], seen.shape[3]), device)
@@ -151,6 +153,7 @@ class StableDiffusion(ComposerModel):  # type: ignore[misc]
 
     def loss(self, outputs: tuple[Tensor, Tensor], batch: Batch) -> Tensor:  # noqa: ARG002 - Composer's signature
         """Mean squared error of the noise, in float32."""
+        # The prediction has the number format of the forward pass; in fp16 its squares might overflow.
         prediction, noise = outputs
         return functional.mse_loss(prediction.float(), noise)
 
@@ -164,6 +167,7 @@ def moments(encoder: Any, images: Tensor) -> Tensor:
 
 def sample_posterior(seen: Tensor, posterior: Tensor) -> Tensor:
     """Unscaled latents, float32 [B, 4, h, w], for moments [B, 8, h, w] and standard normal numbers [B, 4, h, w]."""
+    # The bounds are those of diffusers' DiagonalGaussianDistribution.
     mean, log_variance = seen.chunk(2, dim=1)
     return mean + torch.exp(0.5 * log_variance.clamp(-30.0, 20.0)) * posterior
 
@@ -190,6 +194,7 @@ def stable_diffusion(config: TrainerConfig, empty_tokens: list[int], device: tor
     """The model for these settings; its weights depend only on the seed and the kind of device."""
     model, seed, dtype = config.model, config.seed, DTYPES[frozen_precision(config)]
     networks = networks_on_meta(model)
+    # Each network has a seed of its own: seed, seed + 1 and seed + 2.
     vae = image_encoder(model, dtype, device, seed) if config.encoding is Encoding.ONLINE else None
     if vae is not None and config.channels_last:
         vae.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

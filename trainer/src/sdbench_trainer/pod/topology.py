@@ -10,13 +10,9 @@ from pydantic import ValidationError
 from sdbench_trainer.run import RUN_VARIABLE, SCRATCH_VARIABLE, START_VARIABLE, DataSource, RunConfig
 
 CREDENTIAL_VALUES = (
-    "AWS_ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-    "GCS_KEY",
-    "GCS_SECRET",
-    "AZURE_ACCOUNT_NAME",
-    "AZURE_ACCOUNT_ACCESS_KEY",
+    *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
+    *("GCS_KEY", "GCS_SECRET"),
+    *("AZURE_ACCOUNT_NAME", "AZURE_ACCOUNT_ACCESS_KEY"),
     "HF_TOKEN",
 )
 """Keys of a Secret whose values become environment variables of the same name."""
@@ -63,6 +59,7 @@ def run_in(environment: Mapping[str, str]) -> RunConfig:
 
 
 def _number(environment: Mapping[str, str], name: str, default: int) -> int:
+    # An empty variable counts as not set.
     text = environment.get(name) or str(default)
     if not text.isdigit():
         raise LaunchRefused(f"{name}: {text!r} is not a number; set nprocPerNode of the job to the devices of a pod.")

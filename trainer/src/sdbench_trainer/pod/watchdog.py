@@ -46,6 +46,7 @@ def first_failure(ends: Sequence[RankExit], *, now: float, running: int) -> Rank
     """The exit that best explains a failure; None if no rank failed, or a better explanation may still come."""
     if not ends:
         return None
+    # Among equal explanations the lowest rank, so that the same failure always gives the same Report.
     best = min(ends, key=lambda end: (root_cause_rank(end.code), end.rank))
     may_follow = root_cause_rank(best.code) >= RootCauseRank.BUG
     return None if may_follow and running > 0 and now - ends[0].at < PEER_SECONDS else best
@@ -79,6 +80,7 @@ def find_stall(beats: Sequence[Heartbeat | None], limits: Watchdog, now: float, 
         code, limit, what = _limit_of(beat, limits, start_seconds)
         if now - beat.at > limit:
             late.append(Stall(code, local_rank, f"{what} for {limit:.0f} s", beat))
+    # The others wait for it in a collective.
     return min(late, key=lambda one: (one.beat.progress, one.beat.at, one.local_rank), default=None)
 
 
