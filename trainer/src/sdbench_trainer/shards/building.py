@@ -1,8 +1,7 @@
 """Builds one folder of shards from a source: part by part, in several workers, resumable after an interruption.
 
-Everything is written to .OUT.unfinished beside OUT. A second call with the same arguments keeps the finished parts and
-writes the missing ones. OUT appears only once it is complete. The shards and their order do not depend on the number of
-workers.
+Everything is written to .OUT.unfinished beside OUT, which appears only once it is complete. A second call with the same
+arguments keeps the finished parts. The shards and their order do not depend on the number of workers.
 """
 
 import fcntl
@@ -16,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sdbench_trainer.data.index import KEY
+from sdbench_trainer.data.index import INDEX, KEY
 from sdbench_trainer.shards.encoders import Encoder, Jpegs
 from sdbench_trainer.shards.items import Columns, ShardsRefused
 from sdbench_trainer.shards.parts import Part, PartRecord, Skipped, finished_record, write_part
@@ -69,16 +68,14 @@ class BuildResult:
     first_left_out: tuple[Skipped, ...]
 
 
-def build(folder: Path, out: Path, *, overwrite: bool) -> BuildResult:
-    """Writes a folder's photographs as shards, in this process. Raises ShardsRefused, OSError."""
-    return build_shards(BuildRequest(str(folder), out, overwrite=overwrite))
-
-
 def build_shards(
     request: BuildRequest, *, workers: int = 1, report_progress: Callable[[int], None] = ignore_progress
 ) -> BuildResult:
     """Writes a source's photographs as shards. Raises ShardsRefused, WorkerLost, OSError."""
-    _require_free(request)
+    if request.out.exists() and not request.out.is_dir():
+        raise ShardsRefused(f"OUT {request.out} is a file. Name a folder.")
+    if request.out.is_dir() and any(request.out.iterdir()) and not request.overwrite:
+        raise ShardsRefused(f"OUT {request.out} is not empty. Name another folder, or give --overwrite to replace it.")
     # OUT may lie inside SOURCE.
     exclude = frozenset((request.out.resolve(), request.unfinished.resolve()))
     source = source_at(request.source, request.columns, request.format, exclude)
@@ -86,7 +83,13 @@ def build_shards(
         names, result = _build_parts(request, source, folder, workers, report_progress)
         if not result.written:
             shutil.rmtree(folder, ignore_errors=True)
-            raise _no_samples(request, result)
+            if not result.first_left_out:
+                raise ShardsRefused(f"SOURCE {request.source} has no images. Name a source that has some.")
+            first = result.first_left_out[0]
+            raise ShardsRefused(
+                f"None of the {result.left_out.total()} entries of {request.source} can become a sample. "
+                f"The first is {first.name}: {first.reason.with_detail(first.detail)}."
+            )
         _write_index(folder, names, request.encoder.description(result.written).document())
         if request.out.exists():
             shutil.rmtree(request.out)
@@ -94,13 +97,6 @@ def build_shards(
         for name in (ARGUMENTS, LOCK):
             (request.out / name).unlink()
     return result
-
-
-def _require_free(request: BuildRequest) -> None:
-    if request.out.exists() and not request.out.is_dir():
-        raise ShardsRefused(f"OUT {request.out} is a file. Name a folder.")
-    if request.out.is_dir() and any(request.out.iterdir()) and not request.overwrite:
-        raise ShardsRefused(f"OUT {request.out} is not empty. Name another folder, or give --overwrite to replace it.")
 
 
 @contextmanager
@@ -115,7 +111,10 @@ def _build_folder(request: BuildRequest, arguments: dict[str, Any]) -> Iterator[
             raise ShardsRefused(
                 f"Another process is building {request.out}. Wait for it, or name another OUT."
             ) from error
-        before = _arguments_in(folder / ARGUMENTS)
+        try:
+            before = json.loads((folder / ARGUMENTS).read_text())
+        except (OSError, ValueError):
+            before = None  # unknown arguments, so none of the parts can be kept
         if before is not None and before != arguments and not request.overwrite:
             changed = ", ".join(name for name in arguments if arguments[name] != before.get(name))
             raise ShardsRefused(
@@ -123,25 +122,13 @@ def _build_folder(request: BuildRequest, arguments: dict[str, Any]) -> Iterator[
                 "Give the same arguments to continue it, or --overwrite to start over."
             )
         if before != arguments:
-            _clear(folder)
+            for path in folder.iterdir():
+                if path.is_dir():
+                    shutil.rmtree(path)
+                elif path.name != LOCK:
+                    path.unlink()
         (folder / ARGUMENTS).write_text(json.dumps(arguments))
         yield folder
-
-
-def _arguments_in(file: Path) -> dict[str, Any] | None:
-    """The arguments of an interrupted build; None if they are unknown, so that none of its parts can be used."""
-    try:
-        return dict(json.loads(file.read_text()))
-    except (OSError, ValueError):
-        return None
-
-
-def _clear(folder: Path) -> None:
-    for path in folder.iterdir():
-        if path.is_dir():
-            shutil.rmtree(path)
-        elif path.name != LOCK:
-            path.unlink()
 
 
 def _build_parts(
@@ -166,32 +153,21 @@ def _build_parts(
     return names, BuildResult(source.format, written, without_caption, reasons, tuple(first))
 
 
+# Top-level, because the worker processes get it by its name.
 def _build_part(part: Part, folder: Path, encoder: Encoder) -> tuple[str, PartRecord]:
     return part.name, finished_record(part, folder) or write_part(part, folder, encoder)
 
 
-def _no_samples(request: BuildRequest, result: BuildResult) -> ShardsRefused:
-    if not result.first_left_out:
-        return ShardsRefused(f"SOURCE {request.source} has no images. Name a source that has some.")
-    first = result.first_left_out[0]
-    return ShardsRefused(
-        f"None of the {result.left_out.total()} entries of {request.source} can become a sample. "
-        f"The first is {first.name}: {first.reason.with_detail(first.detail)}."
-    )
-
-
 def _write_index(folder: Path, names: list[str], description: dict[str, Any]) -> None:
-    """Writes one index of all parts, and removes the folders of parts that no longer belong to the source.
-
-    Streaming's merge_index would copy each part's index and drop the description.
-    """
+    """Writes one index of all parts, and removes the folders of parts that no longer belong to the source."""
     for obsolete in {path.name for path in folder.iterdir() if path.is_dir()} - set(names):
         shutil.rmtree(folder / obsolete)
+    # Streaming's merge_index would copy each part's index and drop the description.
     shards = []
     for name in names:
-        for shard in json.loads((folder / name / "index.json").read_text())["shards"]:
+        for shard in json.loads((folder / name / INDEX).read_text())["shards"]:
             for kind in ("raw_data", "zip_data"):
                 if shard.get(kind):
                     shard[kind]["basename"] = f"{name}/{shard[kind]['basename']}"
             shards.append(shard)
-    (folder / "index.json").write_text(json.dumps({"version": 2, "shards": shards, KEY: description}))
+    (folder / INDEX).write_text(json.dumps({"version": 2, "shards": shards, KEY: description}))

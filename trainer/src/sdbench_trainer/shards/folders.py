@@ -57,27 +57,20 @@ def images_in(folder: Path, columns: Columns, exclude: frozenset[Path] = frozens
             yield from images_in(folder / name, columns, exclude)
 
 
-def _json_rows(table: Path) -> Iterator[Mapping[str, Any] | None]:
-    with table.open(encoding="utf-8-sig") as lines:
-        for line in lines:
-            if line.strip():
+def _rows(table: Path) -> Iterator[Mapping[str, Any] | None]:
+    """The rows of a table; None for a line that is not a valid row. Raises ShardsRefused."""
+    csv.field_size_limit(FIELD_BYTES)
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as lines:
+            if table.suffix.lower() == ".csv":
+                yield from csv.DictReader(lines)
+                return
+            for line in filter(str.strip, lines):
                 try:
                     row = json.loads(line)
                 except ValueError:
                     row = None
                 yield row if isinstance(row, dict) else None
-
-
-def _csv_rows(table: Path) -> Iterator[Mapping[str, Any] | None]:
-    csv.field_size_limit(FIELD_BYTES)
-    with table.open(newline="", encoding="utf-8-sig") as lines:
-        yield from csv.DictReader(lines)
-
-
-def _rows(table: Path) -> Iterator[Mapping[str, Any] | None]:
-    """The rows of a table; None for a line that is not a valid row. Raises ShardsRefused."""
-    try:
-        yield from _csv_rows(table) if table.suffix.lower() == ".csv" else _json_rows(table)
     except (UnicodeError, csv.Error) as error:
         raise ShardsRefused(f"{table} is not valid {table.suffix[1:].upper()} in UTF-8: {error}.") from error
 
@@ -88,8 +81,7 @@ def _require_columns(table: Path, row: Mapping[str, Any], columns: Columns) -> N
         raise ShardsRefused(
             f"{table} has no column {columns.file}, only {names}. Name the column of file paths with --file-column."
         )
-    if columns.caption not in row and columns.caption != Columns().caption:
-        raise ShardsRefused(f"{table} has no column {columns.caption}. Name the right one with --caption-column.")
+    columns.require_caption(table, row)
 
 
 def images_of(table: Path, columns: Columns) -> Iterator[Found]:

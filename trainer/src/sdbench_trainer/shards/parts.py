@@ -2,7 +2,6 @@
 
 import hashlib
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from streaming import MDSWriter
 from sdbench_trainer.config import Boundary
 from sdbench_trainer.data.decode import SkipReason
 from sdbench_trainer.shards.encoders import Encoder
-from sdbench_trainer.shards.items import Content, LeftOut, Photograph, Rows, read
+from sdbench_trainer.shards.items import Content, LeftOut, Rows, read
 
 SHARD_BYTES = 1 << 26
 RECORD = "part.json"
@@ -53,14 +52,6 @@ class Part:
         return hashlib.sha256(repr(self.content).encode("utf-8", "backslashreplace")).hexdigest()[:16]
 
 
-def _photographs(content: Content) -> Iterator[Photograph | LeftOut]:
-    if isinstance(content, Rows):
-        from sdbench_trainer.shards.parquets import read_rows
-
-        return read_rows(content)
-    return map(read, content)
-
-
 def finished_record(part: Part, folder: Path) -> PartRecord | None:
     """The record of a part that is complete and unchanged; None if the part must be written."""
     try:
@@ -77,12 +68,20 @@ def _printable(name: str) -> str:
 
 def write_part(part: Part, folder: Path, encoder: Encoder) -> PartRecord:
     """Writes a part into the folder, where it appears once it is complete. Raises OSError."""
+    if isinstance(part.content, Rows):
+        # Imported late, because the other formats need no pyarrow.
+        from sdbench_trainer.shards.parquets import read_rows
+
+        photographs = read_rows(part.content)
+    else:
+        photographs = map(read, part.content)
     unfinished = folder / f".{part.name}"
+    # What an interrupted build has left of this part.
     shutil.rmtree(unfinished, ignore_errors=True)
     written = without_caption = 0
     left_out = []
     with MDSWriter(columns=encoder.columns, out=str(unfinished), size_limit=SHARD_BYTES) as writer:
-        for result in encoder.samples(_photographs(part.content)):
+        for result in encoder.samples(photographs):
             if isinstance(result, LeftOut):
                 name, detail = _printable(result.name), _printable(result.detail)
                 left_out.append(Skipped(name=name, reason=result.reason, detail=detail))
@@ -92,6 +91,7 @@ def write_part(part: Part, folder: Path, encoder: Encoder) -> PartRecord:
                 without_caption += not result.captioned
     record = PartRecord(digest=part.digest, written=written, without_caption=without_caption, left_out=tuple(left_out))
     (unfinished / RECORD).write_text(record.model_dump_json(by_alias=True))
+    # A finished part with another digest, whose photographs have changed since.
     shutil.rmtree(folder / part.name, ignore_errors=True)
     unfinished.rename(folder / part.name)
     return record
