@@ -69,7 +69,7 @@ class ShardDataset(StreamingDataset, ABC):  # type: ignore[misc]
 
     @abstractmethod
     def placeholder(self) -> dict[str, Any]:
-        """The values that replace a sample if the next ones are unreadable, too."""
+        """The values that replace a sample if the next ones are unreadable, too: a grey image without a caption."""
 
     def _read(self, at: int) -> dict[str, Any] | None:
         try:
@@ -109,14 +109,13 @@ class ShardedImages(ShardDataset):
         self.image_size = image_size
 
     def extract(self, sample: dict[str, Any]) -> dict[str, Any]:
-        """image uint8 [S, S, 3] and caption str. Raises one of UNREADABLE."""
         image, caption = sample["image"], sample["caption"]
+        # Other tools store images with the type pil, which Streaming decodes.
         if isinstance(image, Image.Image):
             return {"image": crop_square(tensor_of(rgb(image)), self.image_size), "caption": caption}
         return {"image": decode_square(image, self.image_size), "caption": caption}
 
     def placeholder(self) -> dict[str, Any]:
-        """A grey image with an empty caption."""
         side = self.image_size
         return {"image": torch.full((side, side, 3), GREY, dtype=torch.uint8), "caption": ""}
 
@@ -131,13 +130,13 @@ class ShardedLatents(ShardDataset):
         self.empty_tokens = empty_tokens
 
     def extract(self, sample: dict[str, Any]) -> dict[str, Any]:
-        """The sample's bytes, which the collation joins per batch. Raises one of UNREADABLE."""
+        # The bytes stay as they are: the collation joins those of a whole batch.
         if len(sample["moments"]) != self.size_bytes or len(sample["tokens"]) != CONTEXT * 2:
             raise ValueError("the moments or the tokens have the wrong size")
         return sample
 
     def placeholder(self) -> dict[str, Any]:
-        """Zero moments, which stand for a grey image, with an empty caption."""
+        # Zero moments stand for a grey image.
         return {"moments": bytes(self.size_bytes), "tokens": self.empty_tokens}
 
 
@@ -176,6 +175,7 @@ def canonical_nodes(config: TrainerConfig, nodes: int) -> int:
     """
     if unfit := unsupported_for_pods(config, nodes):
         raise ConfigInvalid(f"trainer.{unfit.field}: {unfit.sentence}.")
+    # Streaming wants a multiple or a divisor of the nodes.
     fits = CANONICAL_NODES % nodes == 0 or nodes % CANONICAL_NODES == 0
     return config.loader.canonical_nodes or (CANONICAL_NODES if fits else nodes)
 
@@ -183,8 +183,8 @@ def canonical_nodes(config: TrainerConfig, nodes: int) -> int:
 def samples_ahead(config: TrainerConfig) -> int | None:
     """The samples to prepare ahead; None selects Streaming's default of 8 batches."""
     knobs = config.loader
-    # Streaming wakes up only some 140 times a second to prepare more; a loader of latents reads hundreds meanwhile. More
-    # samples ahead than a limited cache holds would evict each other.
+    # Streaming wakes up only some 140 times a second to prepare more; a loader of latents reads hundreds meanwhile.
+    # In a limited cache, so many samples ahead would evict each other.
     prepare_many = config.encoding is Encoding.PRECOMPUTED and knobs.cache_limit_gibibytes is None
     return knobs.predownload_samples or (LATENTS_AHEAD if prepare_many else None)
 
@@ -193,21 +193,19 @@ def _open_shards(
     make: MakeDataset, source: DataSource, share: Share, config: TrainerConfig, nodes: int, cache: Path
 ) -> ShardDataset:
     """Opens the shards. Raises DataMissing, ConfigInvalid."""
-    knobs = config.loader
-    limit = knobs.cache_limit_gibibytes if source.remote else None
+    limit = config.loader.cache_limit_gibibytes if source.remote else None
+    parts = canonical_nodes(config, nodes)
     try:
         return make(
             remote=source.remote,
             local=str(cache) if source.remote else source.local,
             shuffle=True,
             batch_size=share.per_device,
-            num_canonical_nodes=canonical_nodes(config, nodes),
+            num_canonical_nodes=parts,
             predownload=samples_ahead(config),
             cache_limit=None if limit is None else limit * GIBIBYTE,
             download_timeout=DOWNLOAD_SECONDS,
         )
-    except ConfigInvalid:
-        raise
     except Exception as error:
         # Streaming's error is a plain ValueError if the cache cannot hold four of the largest shards.
         if "cache limit" in str(error).lower():
@@ -258,13 +256,10 @@ def shard_loader(
     dataset = _open_shards(make, source, share, config, nodes, cache)
     _require_suitable(dataset, place, share, config)
     workers: dict[str, Any] = {"num_workers": knobs.workers}
-    # PyTorch refuses these arguments if the batches are made in the rank's own process.
+    # PyTorch refuses a prefetch factor and persistent workers if there are no workers.
     if knobs.workers:
-        workers |= {
-            "prefetch_factor": knobs.prefetch_batches,
-            "persistent_workers": True,
-            "worker_init_fn": die_with_parent,
-        }
+        workers |= {"prefetch_factor": knobs.prefetch_batches, "persistent_workers": True}
+        workers["worker_init_fn"] = die_with_parent
     return StreamingDataLoader(
         dataset, batch_size=share.per_device, drop_last=True, collate_fn=collate, pin_memory=pinned, **workers
     )

@@ -34,20 +34,15 @@ def clip_tokenizer() -> Tokenizer:
     merges = [(left, right) for left, right in (line.split() for line in lines)]
     # The printable letters that stand for the 256 bytes; the vocabulary begins with them in the order of their codes.
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    words = [*letters, *(letter + "</w>" for letter in letters), *map("".join, merges), START, END]
-    numbers = {word: number for number, word in enumerate(words)}
+    vocabulary = [*letters, *(letter + "</w>" for letter in letters), *map("".join, merges), START, END]
+    numbers = {word: number for number, word in enumerate(vocabulary)}
     tokenizer = Tokenizer(
         BPE(numbers, merges, unk_token=END, continuing_subword_prefix="", end_of_word_suffix="</w>", fuse_unk=False)
     )
-    tokenizer.normalizer = normalizers.Sequence(
-        [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()]
-    )
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(WORDS), behavior="removed", invert=True),
-            pre_tokenizers.ByteLevel(add_prefix_space=False),
-        ]
-    )
+    spaces = normalizers.Replace(Regex(r"\s+"), " ")
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), spaces, normalizers.Lowercase()])
+    words = pre_tokenizers.Split(Regex(WORDS), behavior="removed", invert=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([words, pre_tokenizers.ByteLevel(add_prefix_space=False)])
     tokenizer.post_processor = processors.RobertaProcessing(
         sep=(END, numbers[END]), cls=(START, numbers[START]), add_prefix_space=False, trim_offsets=False
     )

@@ -10,15 +10,15 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sdbench_trainer.data.index import INDEX, KEY
 from sdbench_trainer.shards.encoders import Encoder, Jpegs
-from sdbench_trainer.shards.items import Columns, ShardsRefused
-from sdbench_trainer.shards.parts import Part, PartRecord, Skipped, finished_record, write_part
+from sdbench_trainer.shards.items import Columns, LeftOut, ShardsRefused
+from sdbench_trainer.shards.parts import Part, PartRecord, finished_record, write_part
 from sdbench_trainer.shards.progress import ignore_progress
 from sdbench_trainer.shards.sources import Format, PhotoSource, source_at
 from sdbench_trainer.shards.workers import in_order
@@ -52,6 +52,7 @@ class BuildRequest:
             "source": str(Path(self.source).resolve()),
             "format": source.format.value,
             "columns": [self.columns.file, self.columns.caption],
+            # The number of samples is not known yet, and zero in both builds.
             "samples": self.encoder.description(0).document(),
         }
 
@@ -65,7 +66,7 @@ class BuildResult:
     without_caption: int
     left_out: Counter[str]
     """How many entries did not become a sample, by reason."""
-    first_left_out: tuple[Skipped, ...]
+    first_left_out: tuple[LeftOut, ...]
 
 
 def build_shards(
@@ -91,6 +92,7 @@ def build_shards(
                 f"The first is {first.name}: {first.reason.with_detail(first.detail)}."
             )
         _write_index(folder, names, request.encoder.description(result.written).document())
+        # OUT is replaced only now, when nothing can be refused any more.
         if request.out.exists():
             shutil.rmtree(request.out)
         folder.rename(request.out)
@@ -105,12 +107,12 @@ def _build_folder(request: BuildRequest, arguments: dict[str, Any]) -> Iterator[
     folder = request.unfinished
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOCK).open("w") as lock:
+        # The lock ends with its process, so a killed build leaves none behind.
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise ShardsRefused(
-                f"Another process is building {request.out}. Wait for it, or name another OUT."
-            ) from error
+            busy = f"Another process is building {request.out}. Wait for it, or name another OUT."
+            raise ShardsRefused(busy) from error
         try:
             before = json.loads((folder / ARGUMENTS).read_text())
         except (OSError, ValueError):
@@ -139,21 +141,22 @@ def _build_parts(
     written = without_caption = 0
     reasons: Counter[str] = Counter()
     names: list[str] = []
-    first: list[Skipped] = []
+    first: list[LeftOut] = []
+    # Every build writes the whole list, from the records of the finished parts, too.
     with (folder / LEFT_OUT).open("w", encoding="utf-8") as lines:
         for name, record in in_order(partial(_build_part, folder=folder, encoder=request.encoder), parts, workers):
             names.append(name)
             written += record.written
             without_caption += record.without_caption
             for skipped in record.left_out:
-                lines.write(skipped.model_dump_json() + "\n")
+                lines.write(json.dumps(asdict(skipped), ensure_ascii=False, separators=(",", ":")) + "\n")
                 reasons[skipped.reason.value] += 1
             first += record.left_out[: MAX_NAMED - len(first)]
             report_progress(record.written + len(record.left_out))
     return names, BuildResult(source.format, written, without_caption, reasons, tuple(first))
 
 
-# Top-level, because the worker processes get it by its name.
+# Top-level, because worker processes receive it by its name.
 def _build_part(part: Part, folder: Path, encoder: Encoder) -> tuple[str, PartRecord]:
     return part.name, finished_record(part, folder) or write_part(part, folder, encoder)
 
@@ -166,6 +169,7 @@ def _write_index(folder: Path, names: list[str], description: dict[str, Any]) ->
     shards = []
     for name in names:
         for shard in json.loads((folder / name / INDEX).read_text())["shards"]:
+            # The files stay in the folders of their parts; zip_data is null in uncompressed shards.
             for kind in ("raw_data", "zip_data"):
                 if shard.get(kind):
                     shard[kind]["basename"] = f"{name}/{shard[kind]['basename']}"

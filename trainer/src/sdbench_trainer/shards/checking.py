@@ -3,7 +3,8 @@
 import tempfile
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from contextlib import nullcontext
+from dataclasses import dataclass, field, fields
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -44,13 +45,8 @@ class Tally:
     unreadable: tuple[Unreadable, ...] = ()
 
     def __add__(self, other: "Tally") -> "Tally":
-        return Tally(
-            self.samples + other.samples,
-            self.size_bytes + other.size_bytes,
-            self.without_caption + other.without_caption,
-            self.sizes + other.sizes,
-            self.unreadable + other.unreadable,
-        )
+        # Every field can be added: numbers, a Counter, a tuple.
+        return Tally(*(getattr(self, one.name) + getattr(other, one.name) for one in fields(self)))
 
 
 def check(
@@ -73,7 +69,8 @@ def check(
 def _open_shards(local: str, remote: str | None) -> tuple[Any, list[Any]]:
     """The stream and the readers of its shards; `local` holds the files of a remote while they are read."""
     stream = Stream(remote=remote, local=local, download_retry=2, download_timeout=DOWNLOAD_SECONDS)
-    return stream, stream.get_shards(World.detect(), False)
+    # Unsafe types are columns that Python would unpickle, which may run any code.
+    return stream, stream.get_shards(World.detect(), allow_unsafe_types=False)
 
 
 def _require_index(local: str, remote: str | None) -> tuple[Index, int]:
@@ -124,9 +121,12 @@ def _check_sample(sample: dict[str, Any], index: Index) -> Tally:
     size_bytes = sum(len(value) for value in sample.values() if isinstance(value, bytes | str))
     if index.columns >= LATENT_COLUMNS.keys():
         size, empty = _check_latents(sample, index.description.image_size if index.description else None)
-    else:
-        size, empty = _decoded_size(sample["image"]), not sample["caption"].strip()
-    return Tally(1, size_bytes, int(empty), Counter((size,)))
+        return Tally(1, size_bytes, int(empty), Counter((size,)))
+    image, empty = sample["image"], not sample["caption"].strip()
+    # Streaming has decoded the images of type pil, which other tools write.
+    with nullcontext(image) if isinstance(image, Image.Image) else opened(image) as picture:
+        picture.load()
+        return Tally(1, size_bytes, int(empty), Counter((rgb(picture).size,)))
 
 
 def _check_latents(sample: dict[str, Any], side: int | None) -> tuple[tuple[int, int], bool]:
@@ -143,12 +143,3 @@ def _check_latents(sample: dict[str, Any], side: int | None) -> tuple[tuple[int,
         raise ValueError(f"its tokens are not {CONTEXT} ids below {VOCABULARY}")
     # An empty caption ends right after its start, and the end is the vocabulary's last id.
     return (found, found), bool(tokens[1] == VOCABULARY - 1)
-
-
-def _decoded_size(image: Any) -> tuple[int, int]:
-    """Decodes an image and returns its width and height. Raises whatever the codecs raise."""
-    if isinstance(image, Image.Image):
-        return rgb(image).size
-    with opened(image) as picture:
-        picture.load()
-        return rgb(picture).size

@@ -67,7 +67,7 @@ class Item:
     name: str
     place: File | Member
     caption: str | File = ""
-    column: str = "caption"
+    column: str = Columns.caption
     """The key of the caption in a .json file."""
 
 

@@ -7,22 +7,14 @@ import pyarrow
 from pyarrow import parquet
 
 from sdbench_trainer.data.decode import SkipReason, one_line
-from sdbench_trainer.shards.items import (
-    PART_ITEMS,
-    Columns,
-    Content,
-    LeftOut,
-    Photograph,
-    Rows,
-    ShardsRefused,
-    caption_of,
-)
+from sdbench_trainer.shards.items import PART_ITEMS, Columns, LeftOut, Photograph, Rows, ShardsRefused, caption_of
 
 USUAL_IMAGE_COLUMNS = ("jpg", "jpeg", "png", "webp", "image", "img", "bytes")
 """The names that img2dataset (jpg, png, webp), Hugging Face (image) and others give to the column of image bytes."""
 USUAL_KEY_COLUMNS = ("key", "__key__", "id", "url")
 ROWS_AT_ONCE = 64
 BUFFER_BYTES = 1 << 20
+"""With a read buffer and without pre-buffering, a row group of gigabytes is not read into memory at once."""
 
 
 def _image_column(schema: pyarrow.Schema, wanted: str) -> str | None:
@@ -51,7 +43,7 @@ def holds_images(path: Path, columns: Columns) -> bool:
         return _image_column(file.schema_arrow, columns.file) is not None
 
 
-def parquet_parts(path: Path, columns: Columns) -> Iterator[Content]:
+def parquet_parts(path: Path, columns: Columns) -> Iterator[Rows]:
     """References to the rows of one file, row group by row group. Raises ShardsRefused."""
     with _opened(path) as file:
         schema = file.schema_arrow
@@ -75,6 +67,7 @@ def read_rows(rows: Rows) -> Iterator[Photograph | LeftOut]:
     number = 0
     with _opened(Path(rows.path)) as file:
         for batch in file.iter_batches(ROWS_AT_ONCE, row_groups=[rows.group], columns=columns):
+            # A part is a range of a row group, but Parquet reads a group from its beginning.
             first, number = number, number + batch.num_rows
             if first >= rows.stop:
                 return

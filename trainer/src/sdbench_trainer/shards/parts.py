@@ -9,20 +9,11 @@ from pydantic import ValidationError
 from streaming import MDSWriter
 
 from sdbench_trainer.config import Boundary
-from sdbench_trainer.data.decode import SkipReason
 from sdbench_trainer.shards.encoders import Encoder
 from sdbench_trainer.shards.items import Content, LeftOut, Rows, read
 
 SHARD_BYTES = 1 << 26
 RECORD = "part.json"
-
-
-class Skipped(Boundary):
-    """An entry that did not become a sample, as it is stored."""
-
-    name: str
-    reason: SkipReason
-    detail: str
 
 
 class PartRecord(Boundary):
@@ -31,7 +22,7 @@ class PartRecord(Boundary):
     digest: str
     written: int = 0
     without_caption: int = 0
-    left_out: tuple[Skipped, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -83,8 +74,7 @@ def write_part(part: Part, folder: Path, encoder: Encoder) -> PartRecord:
     with MDSWriter(columns=encoder.columns, out=str(unfinished), size_limit=SHARD_BYTES) as writer:
         for result in encoder.samples(photographs):
             if isinstance(result, LeftOut):
-                name, detail = _printable(result.name), _printable(result.detail)
-                left_out.append(Skipped(name=name, reason=result.reason, detail=detail))
+                left_out.append(LeftOut(_printable(result.name), result.reason, _printable(result.detail)))
             else:
                 writer.write(result.sample)
                 written += 1
