@@ -34,7 +34,7 @@ from sdbench_trainer.pod.topology import (
 )
 from sdbench_trainer.pod.watchdog import RankExit, Stall, code_of, find_stall, first_failure
 from sdbench_trainer.report import Report, message
-from sdbench_trainer.run import CREDENTIALS_FOLDER, HEARTBEATS_FILE, SCRATCH_VARIABLE, RunConfig
+from sdbench_trainer.run import CREDENTIALS_FOLDER, SCRATCH_VARIABLE, RunConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -137,7 +137,7 @@ def rank_environment(run: RunConfig, topology: Topology, local_rank: int, folder
 
 def pod(run: RunConfig, topology: Topology, folders: Folders, command: Sequence[str]) -> Pod:
     """All ranks of this pod, started."""
-    beats = Heartbeats(folders.scratch / HEARTBEATS_FILE, topology.per_node, time.monotonic())
+    beats = Heartbeats(folders.scratch / "beats", topology.per_node, time.monotonic())
     ranks = [
         started(command, topology.first_rank + number, rank_environment(run, topology, number, folders))
         for number in range(topology.per_node)

@@ -12,7 +12,6 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from sdbench_trainer.config import Encoding, Model, TrainerConfig
-from sdbench_trainer.data.index import PIXELS_PER_LATENT
 from sdbench_trainer.data.tokenizer import CONTEXT
 from sdbench_trainer.model.stable_diffusion import networks_on_meta
 
@@ -45,7 +44,7 @@ def _counted(forward: Any, *, backward: bool) -> int:
 def image_flops(model: Model, image_size: int) -> ImageFlops:
     """Count for one image of image_size x image_size; no weights are made."""
     networks: Any = networks_on_meta(model)
-    side = image_size // PIXELS_PER_LATENT
+    side = image_size // 8
     with torch.device("meta"):
         image, latents = torch.zeros(1, 3, image_size, image_size), torch.zeros(1, 4, side, side)
         timesteps, tokens = torch.zeros(1, dtype=torch.int64), torch.zeros(1, CONTEXT, dtype=torch.int64)

@@ -10,7 +10,7 @@ from sdbench_trainer.pod.ranks import Rank
 from sdbench_trainer.pod.topology import Topology
 from sdbench_trainer.pod.watchdog import RankExit, Stall
 from sdbench_trainer.report import ExitCode, Report, ReportError
-from sdbench_trainer.run import OUTCOME_FILE, RUN_VARIABLE, RunConfig
+from sdbench_trainer.run import RUN_VARIABLE, RunConfig
 
 TAIL_CHARACTERS = 1_200
 STACK_LINES = 12
@@ -40,7 +40,7 @@ def _attempt_in(text: str) -> str:
 def outcome(scratch: Path, local_rank: int) -> Report | None:
     """What a rank left, if it could."""
     try:
-        return Report.model_validate_json((scratch / OUTCOME_FILE.format(local_rank)).read_text())
+        return Report.model_validate_json((scratch / f"outcome-{local_rank}.json").read_text())
     except (OSError, ValueError):
         return None
 
