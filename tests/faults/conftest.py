@@ -13,13 +13,13 @@ __all__ = ["control_plane", "pytest_collection_finish"]
 
 @pytest.fixture(scope="session")
 def audited_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Audited]:
-    """Another one, which keeps an audit log, with both CRDs."""
+    """A second control plane, which keeps an audit log and has both CRDs."""
     with audited_control_plane(tmp_path_factory.mktemp("audit")) as audited:
         yield audited
 
 
 @pytest.fixture(scope="session")
 def silence(audited_plane: Audited, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Silence]:
-    """It begins with the first test that asks for it."""
+    """Starts the measurement of a silent operator with the first test that uses it."""
     with silent(audited_plane, tmp_path_factory.mktemp("silence")) as begun:
         yield begun

@@ -37,19 +37,19 @@ UNKNOWN = 'sdbench_operator_api_requests_total{code="404",resource="pytorchjobs"
 
 @pytest.fixture(scope="module", autouse=True)
 def meanwhile(silence: Silence) -> None:
-    """The silence that test_idle.py listens to lasts two minutes: it may as well begin here."""
+    """Starts the two minutes of silence that test_idle.py measures, so that they pass meanwhile."""
 
 
 @pytest.fixture(scope="module")
 def bare_plane() -> Iterator[ControlPlane]:
-    """A control plane without a CRD of anybody."""
+    """A control plane without any CRD."""
     with ControlPlane() as plane:
         yield plane
 
 
 @pytest.fixture
 def plane(bare_plane: ControlPlane) -> ControlPlane:
-    """The same with both CRDs."""
+    """The same control plane with both CRDs."""
     bare_plane.install_pytorchjob_crd()
     install_crd(bare_plane)
     return bare_plane
@@ -62,12 +62,12 @@ def place(plane: ControlPlane, namespace: str, kubeconfig: Path, tmp_path: Path)
 
 
 def never(_: RunConfig, __: int) -> End | None:
-    """It runs for ever."""
+    """A pod that never ends."""
     return None
 
 
 def without_backend(place: Place, name: str) -> dict[str, Any]:
-    """The Benchmark once it says that there are no PyTorchJobs."""
+    """Waits until the Benchmark says that the cluster serves no PyTorchJobs, and returns it."""
 
     def found() -> dict[str, Any] | None:
         one = place.benchmark(name)
@@ -83,7 +83,7 @@ def test_conditions_follow_crds_that_are_missing_installed_and_deleted(
     namespace, log = made_namespace(bare_plane), tmp_path / "log"
     with OperatorProcess(account(bare_plane, namespace), namespace, log) as operator:
         place = Place(bare_plane, namespace, operator)
-        until(lambda: "knows no StableDiffusionBenchmarks" in log.read_text(), FOLLOW_SECONDS, "a word about it")
+        until(lambda: "knows no StableDiffusionBenchmarks" in log.read_text(), FOLLOW_SECONDS, "the log to say so")
         install_crd(bare_plane)
         ask(place, "first")
         without = without_backend(place, "first")
@@ -110,10 +110,10 @@ def assert_a_running_one_goes_on_after_its_crd_was_away(place: Place) -> None:
         ask(place, "second")
         until(lambda: phase_of(place, "second") == "Running", FOLLOW_SECONDS, "it to run")
         place.plane.kubectl("delete", "crd", JOBS_CRD)
-    # Its job goes before the CRD does, which may have been seen: as a job that somebody deleted.
+    # The job goes before its CRD does. The operator may have seen that as a job that somebody deleted.
     (row,) = without_backend(place, "second")["status"]["trials"]
     asked = count(place, UNKNOWN)
-    until(lambda: count(place, UNKNOWN) >= asked + 3, FOLLOW_SECONDS, "some looks at what is not there")
+    until(lambda: count(place, UNKNOWN) >= asked + 3, FOLLOW_SECONDS, "some requests for what is not served")
     assert place.benchmark("second")["status"]["trials"] == [row]
     assert condition(place.benchmark("first"), "Complete")["status"] == "True"
     place.plane.install_pytorchjob_crd()
@@ -128,7 +128,7 @@ def phase_of(place: Place, name: str) -> str:
 
 
 def dead_webhook(namespace: str) -> list[dict[str, Any]]:
-    """Asked about each PyTorchJob, as the training-operator's is, and nobody listens."""
+    """A webhook for each PyTorchJob, like the training-operator's, on a port where nothing listens."""
     (port,) = free_ports(1)
     jobs = {"apiGroups": ["kubeflow.org"], "apiVersions": ["v1"], "resources": ["pytorchjobs"]}
     hook = {
@@ -145,7 +145,7 @@ def dead_webhook(namespace: str) -> list[dict[str, Any]]:
 
 
 def closed_quota(namespace: str) -> list[dict[str, Any]]:
-    """No PyTorchJob has room."""
+    """A quota that has no room for a PyTorchJob."""
     named = {"metadata": {"name": "closed", "namespace": namespace}}
     hard = {"hard": {"count/pytorchjobs.kubeflow.org": "0"}}
     return [{"apiVersion": "v1", "kind": "ResourceQuota", **named, "spec": hard}]
@@ -178,7 +178,7 @@ def test_a_refused_job_is_reported_once_and_retried_until_it_is_accepted(
 
 
 def refusal(place: Place) -> str:
-    """What the API server says to a job of somebody else."""
+    """The API server's answer to another client's PyTorchJob."""
     replica = {"template": {"spec": {"containers": [{"name": "pytorch", "image": "x"}]}}}
     named = {"metadata": {"name": "tried", "namespace": place.namespace}}
     job = {"apiVersion": "kubeflow.org/v1", "kind": "PyTorchJob", **named}
@@ -190,7 +190,7 @@ def refusal(place: Place) -> str:
 
 
 def count(place: Place, series: str) -> float:
-    """The value of a series; 0 while it is not there."""
+    """The value of a series; 0 while it is absent."""
     lines = place.operator.answer("/metrics")[1].splitlines()
     return next((float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(series)), 0.0)
 
@@ -199,7 +199,7 @@ def test_sigterm_ends_the_operator_in_the_middle_of_unanswered_requests(place: P
     asked(devices=ONE_DEVICE)
     place.first_job()
     with place.plane.frozen_api_server():
-        # The look after a start comes after a second; it is in the middle of its first request then.
+        # A pass follows a second after a start, and is then in the middle of its first request.
         time.sleep(2)
         place.operator.process.send_signal(signal.SIGTERM)
         assert place.operator.process.wait(END_SECONDS) == 0, place.operator.said()

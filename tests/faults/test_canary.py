@@ -27,7 +27,7 @@ SECRET = "s3-credentials"
 
 @dataclass(frozen=True)
 class Scene:
-    """One Benchmark has been answered, one has failed and one runs, all with the Secret."""
+    """A finished, a failed and a running Benchmark, all with the Secret."""
 
     place: Place
     canaries: dict[str, str]
@@ -76,18 +76,18 @@ def as_named(run: RunConfig, index: int) -> End | None:
 
 
 def written(value: str) -> set[str]:
-    """A value as it is and as others write it."""
+    """A value and its usual encodings."""
     raw = value.encode()
     return {value, base64.b64encode(raw).decode().rstrip("="), urllib.parse.quote(value), raw.hex()}
 
 
 def leaks(scene: Scene, text: str) -> list[str]:
-    """Which of the canaries a text holds."""
+    """The names of the canaries that a text contains."""
     return [name for name, value in scene.canaries.items() if any(form in text for form in written(value))]
 
 
 def everything(scene: Scene) -> dict[str, str]:
-    """Each object of the namespace, of every kind, with its managedFields; Secrets apart."""
+    """All objects of the namespace, with managedFields, except Secrets."""
     plane, namespace = scene.place.plane, scene.place.namespace
     kinds = plane.kubectl("api-resources", "--namespaced", "--verbs=list", "-o", "name").split()
     assert {"configmaps", "events", "pods", "pytorchjobs.kubeflow.org"} <= set(kinds)

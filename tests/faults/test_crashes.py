@@ -23,7 +23,7 @@ async def test_an_operator_killed_at_any_write_changes_nothing(
 
 
 async def test_a_second_operator_changes_nothing(grounds: Grounds, tmp_path: Path) -> None:
-    """tests/long kills one of them, and both, at every write."""
+    """Kills the operator at a sample of the writes; tests/long kills one and both of two operators at every write."""
 
     async def wrong_with_two(scenario: Scenario) -> str:
         usual, found = await asyncio.gather(*(ran(grounds, scenario, tmp_path, operators=some) for some in (1, 2)))

@@ -1,4 +1,4 @@
-"""Tests that the operator can go at any moment without keeping anybody waiting."""
+"""Tests that the operator can be stopped at any moment without blocking anybody."""
 
 import signal
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ pytest_plugins = ["testkit.server.places"]
 
 @pytest.fixture
 def place(plane: ControlPlane, namespace: str, kubeconfig: Path, tmp_path: Path) -> Iterator[Place]:
-    """With an operator of its own, which has rights in its namespace only."""
+    """A namespace with its own operator, which has rights there only."""
     with OperatorProcess(kubeconfig, namespace, tmp_path / "log") as operator:
         yield Place(plane, namespace, operator)
 

@@ -33,13 +33,13 @@ CREATES, PASSES = where("create", "pytorchjobs"), where("list", "pods", asks=PAS
 SECONDS = 60
 HELD_BACK = "was changed meanwhile"
 REQUEST_SECONDS = TIME_LIMIT.total or 0.0
-"""After it the frozen request has failed anyhow, and nothing is shown."""
+"""After that time the frozen request has failed anyway, and the test would prove nothing."""
 
 Value = TypeVar("Value")
 
 
 def freezing(cast: Cast, frozen: asyncio.Event, *places: Where) -> None:
-    """Freeze the first operator at the last of these requests, each the first after the one before.
+    """Freezes the first operator at the last of these requests, each the first after the one before.
 
     The API server has answered it then, and the operator has not heard that.
     """
@@ -73,7 +73,7 @@ async def test_an_operator_that_was_frozen_before_it_created_a_job_does_not_crea
 
 
 async def overtaken(grounds: Grounds, folder: Path, *places: Where) -> None:
-    """The first of two operators is frozen, and goes on when the second has come to the end."""
+    """Freezes the first of two operators, and resumes it once the second has finished."""
     scene = await grounds.scene()
     async with cast_of(scene, folder, operators=2) as cast:
         slow, quick = cast.proxies
@@ -88,7 +88,7 @@ async def overtaken(grounds: Grounds, folder: Path, *places: Where) -> None:
         tell(cast.operators[quick], signal.SIGCONT)
         since = time.monotonic()
         await answered(scene)
-        # The fault lasts as long as it must to be one: nothing is awaited.
+        # The fault must last this long to be one; nothing is awaited.
         await asyncio.sleep(max(0.0, since + STILL_TRUE_SECONDS + 1 - time.monotonic()))
         next_pass = slow.arm(PASSES, Exchange.passed_on, times=1)
         tell(cast.operators[slow], signal.SIGCONT)
@@ -104,4 +104,4 @@ async def within(coming: Awaitable[Value], what: str) -> Value:
     try:
         return await asyncio.wait_for(coming, SECONDS)
     except TimeoutError:
-        raise AssertionError(f"waited {SECONDS} s for {what}, in vain") from None
+        raise AssertionError(f"waited {SECONDS} s for {what}") from None

@@ -47,20 +47,20 @@ def test_a_thousand_benchmarks_get_a_pass_soon_after_a_start(
 
 
 def seconds_in_the_run_queue(process: int) -> float:
-    """How long its main thread could have run and others of this machine did: proc(5), schedstat."""
+    """Seconds that its main thread was runnable while other threads of this machine ran: proc(5), schedstat."""
     _, waited, _ = Path(f"/proc/{process}/schedstat").read_text().split()
     return int(waited) / 1e9
 
 
 def shown(operator: OperatorProcess) -> int:
-    """How many Benchmarks the metrics name. They are a megabyte, which costs the operator its time: not too often."""
+    """The number of Benchmarks in the metrics. They take a megabyte and cost the operator time, so ask rarely."""
     time.sleep(PACE_SECONDS)
     lines = operator.answer("/metrics")[1].splitlines()
     return sum(line.startswith("sdbench_benchmark_spent_device_seconds_total{") for line in lines)
 
 
 def looked_at(crowd: Crowd) -> int:
-    """How many of those that wait say so."""
+    """The number of waiting Benchmarks whose status says that they wait."""
     time.sleep(PACE_SECONDS)
     statuses = crowd.statuses("waits").values()
     return sum(condition({"status": one}, "Suspended").get("status") == "True" for one in statuses)
@@ -70,14 +70,14 @@ def test_an_operator_with_nothing_to_do_writes_nothing(silence: Silence) -> None
     until(lambda: time.monotonic() >= silence.end, SILENCE_SECONDS + 1, "two minutes to pass")
     asked = [one for one in silence.audited.asked(silence.place.namespace) if one.at >= silence.since]
     assert [one for one in asked if one.writes] == []
-    # It was there, it looked, and the log tells it.
+    # The operator ran, listed the Benchmarks, and logged it.
     assert {one.resource for one in asked if one.verb == "list"} >= {"stablediffusionbenchmarks", "pytorchjobs", "pods"}
     assert events_since(silence) == []
     assert silence.place.operator.answer("/healthz")[0] == 200
 
 
 def events_since(silence: Silence) -> list[dict[str, Any]]:
-    """Whoever wrote them."""
+    """The clients that wrote."""
     events = read(silence.place.plane, silence.place.namespace, "events")["items"]
     begin = silence.since.strftime("%Y-%m-%dT%H:%M:%SZ")
     return [one for one in events if one["metadata"]["creationTimestamp"] > begin]

@@ -30,7 +30,7 @@ async def test_a_name_can_be_reused_at_once_and_a_deletion_needs_no_operator(gro
 
 
 def only_the_first_runs_on() -> Script:
-    """The first Attempt that is ever played runs on, whoever asks again."""
+    """Lets the first Attempt run on, even when its Benchmark is created again."""
     first: list[str] = []
 
     def script(run: RunConfig, index: int) -> End | None:
@@ -61,7 +61,7 @@ async def asked_again_meanwhile(grounds: Grounds, folder: Path) -> None:
 
 
 async def deleted_before_its_job(grounds: Grounds, folder: Path) -> None:
-    """The job is then made for a Benchmark that is gone: it is collected, and no other follows."""
+    """Checks that a job created for a deleted Benchmark is collected, and no other follows."""
     async with attended(grounds, folder, measured) as case:
 
         async def deleted(exchange: Exchange) -> web.StreamResponse:
@@ -79,7 +79,7 @@ async def deleted_before_its_job(grounds: Grounds, folder: Path) -> None:
 
 
 async def namespace_deleted(grounds: Grounds, folder: Path) -> None:
-    """No finalizer of ours keeps it from going."""
+    """Checks that no finalizer of ours blocks the deletion."""
     async with attended(grounds, folder, measured) as case:
         grounds.company.scripts[case.scene.namespace] = lambda run, index: None
         await case.running()
@@ -91,7 +91,7 @@ async def namespace_deleted(grounds: Grounds, folder: Path) -> None:
 
 
 async def old_one(case: Attended) -> str:
-    """The UID of a Benchmark whose trial runs."""
+    """The UID of a Benchmark whose Trial runs."""
     await case.running()
     benchmark = case.scene.benchmark()
     assert benchmark is not None
@@ -104,7 +104,7 @@ async def gone(case: Attended, uid: str) -> None:
 
 
 def watched_for_neighbours(case: Attended) -> list[str]:
-    """From now on, the names of the active pods that stand beside a job when it is made."""
+    """Collects, from now on, the names of the pods that are active when a job is created."""
     beside: list[str] = []
     known = {job["metadata"]["uid"] for job in case.scene.jobs()}
 

@@ -28,7 +28,7 @@ ONE_DEVICE = question()["spec"]["devices"] | {"counts": [1]}
 
 
 def rights(plane: ControlPlane, namespace: str, account_of: str) -> None:
-    """Those of the operator of another namespace, in this one."""
+    """The rights of an operator of another namespace, granted in this one."""
     bound = (one for one in rendered(account_of, everywhere=False) if one["kind"] in ("Role", "RoleBinding"))
     items = [one | {"metadata": one["metadata"] | {"namespace": namespace}} for one in bound]
     plane.kubectl("apply", "-f", "-", input=json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
@@ -43,13 +43,13 @@ def deleted(plane: ControlPlane, namespace: str) -> None:
 
 
 def answered(place: Place, name: str) -> dict[str, Any]:
-    """Ask in the place, and return the answer, of which a watch has told."""
+    """Creates a Benchmark in the namespace and returns its result, which a watch has reported."""
     document, since = question(name, devices=ONE_DEVICE), time.time()
     document["metadata"]["namespace"] = place.namespace
     with Player(place.plane.kubeconfig, place.namespace):
         apply(place.plane, document)
         found = place.wait_for("CleanedUp", name)
-    assert last_event(place.operator) > since, "no watch has told of it"
+    assert last_event(place.operator) > since, "no watch has reported it"
     return found
 
 
@@ -58,7 +58,7 @@ def last_event(operator: OperatorProcess) -> float:
     return next(float(line.split()[-1]) for line in lines if line.startswith(LAST_EVENT))
 
 
-def told(operator: OperatorProcess, log: Path, words: str) -> None:
+def wait_for_line(operator: OperatorProcess, log: Path, words: str) -> None:
     until(lambda: words in log.read_text(), SECONDS, f"{words!r}; {operator.said()}")
 
 
@@ -73,17 +73,17 @@ def test_an_operator_that_loses_one_of_its_namespaces_serves_the_others(
     with OperatorProcess(kubeconfig, second, tmp_path / "log", "--namespace", first) as operator:
         answered(Place(plane, first, operator), "before")
         lost(plane, first)
-        told(operator, tmp_path / "log", gone)
+        wait_for_line(operator, tmp_path / "log", gone)
         answered(Place(plane, second, operator), "meanwhile")
         assert (tmp_path / "log").read_text().count(gone) == 1
     with OperatorProcess(kubeconfig, second, tmp_path / "next", "--namespace", first) as operator:
-        told(operator, tmp_path / "next", gone)
+        wait_for_line(operator, tmp_path / "next", gone)
         answered(Place(plane, second, operator), "after-a-restart")
         assert operator.answer("/healthz")[0] == 200
         if lost is deleted:
             apply(plane, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": first}})
         rights(plane, first, account_of=second)
-        told(operator, tmp_path / "next", back)
+        wait_for_line(operator, tmp_path / "next", back)
         answered(Place(plane, first, operator), "again")
         answered(Place(plane, second, operator), "at-last")
         assert (tmp_path / "next").read_text().count(gone) == 1

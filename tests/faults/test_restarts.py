@@ -26,7 +26,7 @@ FIRST_RESULT = where("create", "events", says='"Measured"')
 
 @pytest.fixture(scope="module")
 def own_plane() -> Iterator[ControlPlane]:
-    """Nobody else's tests run on it."""
+    """A control plane that no other test uses."""
     with ControlPlane() as plane:
         plane.install_pytorchjob_crd()
         plane.kubectl("apply", "-f", ROOT / "crds/stablediffusionbenchmarks.yaml")
@@ -44,7 +44,7 @@ async def own_grounds(own_plane: ControlPlane, tmp_path_factory: pytest.TempPath
 async def test_a_restart_in_the_middle_changes_nothing(
     own_plane: ControlPlane, own_grounds: Grounds, tmp_path: Path, program: str
 ) -> None:
-    """When the first result is told and the next trial is about to start; the operator must not die of it."""
+    """Restarts when the first result is stored and the next Trial is about to start; the operator must survive."""
     restarts: list[asyncio.Task[None]] = []
 
     def disturbance(cast: Cast) -> None:
@@ -58,7 +58,7 @@ async def test_a_restart_in_the_middle_changes_nothing(
     try:
         found = await ran(own_grounds, TWO, tmp_path, disturbance)
     finally:
-        # A program that does not come back is the first cause of all that follows.
+        # If a program does not come back, that is the cause of everything that follows.
         await asyncio.gather(*restarts)
     assert len(restarts) == 1
     assert usual.end.difference(found.end) == ""

@@ -24,7 +24,7 @@ SECONDS = 60
 
 @dataclass
 class Stage:
-    """A question of one Trial, whose pod ends when it may."""
+    """A Benchmark of one Trial, whose pod ends on request."""
 
     plane: ControlPlane
     namespace: str
@@ -47,7 +47,7 @@ class Stage:
         until(lambda: self.row().get("phase") == "Running", SECONDS, "the trial to run")
 
     def wait_until_ended(self) -> str:
-        """The name of the pod, once it has ended well and its job says so: until then it would be made anew."""
+        """The pod's name, once it has succeeded and its job says so: before that the job would recreate it."""
 
         def ended() -> str | None:
             jobs = read(self.plane, self.namespace, "pytorchjobs")["items"]
@@ -78,7 +78,7 @@ def stage(plane: ControlPlane, namespace: str, asked: Asked) -> Iterator[Stage]:
 
 @contextmanager
 def operator_killed_while_it_runs(stage: Stage, kubeconfig: Path, log: Path) -> Iterator[None]:
-    """Inside, the trial runs and nobody operates; afterwards an operator runs until all is cleaned up."""
+    """Inside the context the Trial runs without an operator; afterwards one runs until everything is cleaned up."""
     with OperatorProcess(kubeconfig, stage.namespace, log) as first:
         stage.wait_until_running()
         first.kill()

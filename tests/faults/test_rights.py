@@ -37,11 +37,11 @@ EVENTS = Right("", "events", "list")
 ERRORS = 'sdbench_operator_reconcile_errors_total{reason="Forbidden"}'
 
 SHOWN_BY = {OWNING[0]: Right(JOB_GROUP, JOBS, "create")}
-"""Of a right that is not asked for by a request of its own: the request that is refused without it."""
+"""The request that is refused without a right, for rights that have no request of their own."""
 
 
 class Stage:
-    """All namespaces with their operators."""
+    """One namespace, with its own operator, for each missing right."""
 
     def __init__(self, audited: Audited, folder: Path) -> None:
         self._audited, self._folder = audited, folder
@@ -49,7 +49,7 @@ class Stage:
         self.operators: dict[str, ForkedOperator] = {}
 
     def set_up(self) -> None:
-        """Namespaces, accounts, questions; then the operators."""
+        """Creates namespaces, accounts and Benchmarks, then starts the operators."""
         plane = self._audited.plane
         namespaces = (COMPLETE, *NAMES.values())
         made = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in namespaces]
@@ -59,21 +59,21 @@ class Stage:
             self.operators[name] = forked(self._kubeconfig(name), name, self._folder / f"{name}.log")
 
     def suspend(self) -> None:
-        """The running Benchmarks, whose jobs are then deleted."""
+        """Waits for the running Benchmarks, and deletes their jobs."""
         objects = client.CustomObjectsApi(self._api)
         for name in self.operators:
             body = {"spec": {"suspend": True}}
             objects.patch_namespaced_custom_object(GROUP, "v1alpha1", name, PLURAL, "asked", body)
 
     def suspended(self, namespace: str) -> bool:
-        """Whether the running one has nothing that runs any more."""
+        """Whether nothing of the running Benchmark runs any more."""
         objects = client.CustomObjectsApi(self._api)
         asked = objects.get_namespaced_custom_object(GROUP, "v1alpha1", namespace, PLURAL, "asked")
         jobs = objects.list_namespaced_custom_object(JOB_GROUP, "v1", namespace, JOBS)["items"]
         return condition(asked, "Suspended").get("status") == "True" and not jobs
 
     def requests(self, namespace: str, right: Right, refused: bool) -> tuple[Request, ...]:
-        """Those for which that right is asked, refused or granted."""
+        """The requests that need this right, refused or granted."""
         return tuple(
             one
             for one in self._audited.asked(namespace)
@@ -82,12 +82,12 @@ class Stage:
         )
 
     def refused(self, namespace: str) -> set[Right]:
-        """Every right that was missed."""
+        """Every right whose absence refused a request."""
         asked = self._audited.asked(namespace)
         return {Right(one.group, one.resource, one.verb) for one in asked if one.code == 403}
 
     def granted(self, namespace: str) -> set[Right]:
-        """Every right that was used, though what was asked for may not exist."""
+        """Every right that a request used, even if its object did not exist."""
         asked = self._audited.asked(namespace)
         return {Right(one.group, one.resource, one.verb) for one in asked if 0 < one.code != 403}
 
@@ -100,7 +100,7 @@ class Stage:
 
 
 def _objects(namespace: str, without: Right | None) -> Iterator[dict[str, Any]]:
-    """The account with its rights, and the questions."""
+    """Creates the account with its rights, and the Benchmarks."""
     for one in rendered(namespace, everywhere=False):
         yield weakened(one, without) if without is not None else one
     one_device = question()["spec"]["devices"] | {"counts": [1]}
@@ -113,7 +113,7 @@ def _objects(namespace: str, without: Right | None) -> Iterator[dict[str, Any]]:
 
 
 def _ghost(namespace: str) -> dict[str, Any]:
-    """A pod that no job owns, as after a deletion in the middle."""
+    """A pod without a job, as after an interrupted deletion."""
     uid = "00000000-0000-4000-8000-000000000000"
     labels = {BENCHMARK_LABEL: "haunted", BENCHMARK_UID_LABEL: uid, TRIAL_LABEL: "0", ATTEMPT_LABEL: "1"}
     container = {"name": "pytorch", "image": "x"}
@@ -128,7 +128,7 @@ def _apply(plane: ControlPlane, items: list[dict[str, Any]]) -> None:
 
 @pytest.fixture(scope="module")
 def stage(audited_plane: Audited, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """After the scenario."""
+    """Checks the requests after the scenario."""
     stage = Stage(audited_plane, tmp_path_factory.mktemp("rights"))
     try:
         stage.set_up()

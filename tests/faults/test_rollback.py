@@ -26,7 +26,7 @@ ONE_DEVICE = question()["spec"]["devices"] | {"counts": [1]}
 
 
 def newer_crd() -> dict[str, Any]:
-    """Ours, with a phase and a field of a row more."""
+    """Our CRD with one more phase and one more field of a row."""
     crd: dict[str, Any] = yaml.safe_load(CRD.read_text())
     (version,) = crd["spec"]["versions"]
     row = version["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"]["trials"]["items"]["properties"]
@@ -37,7 +37,7 @@ def newer_crd() -> dict[str, Any]:
 
 @pytest.fixture(scope="module", autouse=True)
 def newer_version(plane: ControlPlane) -> Iterator[None]:
-    """Its CRD is still there."""
+    """A control plane that still has the newer CRD."""
     plane.kubectl("apply", "-f", "-", input=json.dumps(newer_crd()))
     yield
     install_crd(plane)
@@ -50,7 +50,7 @@ def place(plane: ControlPlane, namespace: str, kubeconfig: Path, tmp_path: Path)
 
 
 def change_first_row(place: Place, name: str, **changes: Any) -> None:
-    """As the newer operator would: PUT of the status; the API server must have taken the newer CRD by then."""
+    """Replaces the status, as the newer operator would, once the API server serves the newer CRD."""
 
     def kept() -> bool:
         document = place.benchmark(name)
@@ -85,7 +85,7 @@ def test_an_unreadable_benchmark_is_left_alone_reported_once_and_resumed_later(p
         asked("newer", devices=ONE_DEVICE, suspend=True)
         place.wait_for("Suspended", "newer")
         change_first_row(place, "newer", phase=NEWER_PHASE)
-        until(lambda: "Unreadable" in place.reasons(), SECONDS, "it to be told")
+        until(lambda: "Unreadable" in place.reasons(), SECONDS, "the Event")
         left = place.benchmark("newer")
         asked("other", devices=ONE_DEVICE)
         place.wait_for("CleanedUp", "other")

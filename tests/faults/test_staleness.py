@@ -34,7 +34,7 @@ async def test_an_operator_with_stale_reads_neither_duplicates_nor_deletes(groun
 
 
 async def returned(grounds: Grounds, folder: Path, moment: Where, old: Where) -> None:
-    """While a trial runs, with a view of the moment before a request."""
+    """Starts an operator that sees the state before a request, while a Trial runs."""
     go_on = asyncio.Event()
     async with attended(grounds, folder, held(go_on, devices=1)) as case:
         views: list[Snapshot] = []
@@ -49,7 +49,7 @@ async def returned(grounds: Grounds, folder: Path, moment: Where, old: Where) ->
 
 
 async def returned_before_pods(grounds: Grounds, folder: Path) -> None:
-    """Nothing but the job itself says that it exists."""
+    """Checks an operator for which only the job itself says that it exists."""
     go_on = asyncio.Event()
     async with attended(grounds, folder, measured) as case:
         script = grounds.company.scripts.pop(case.scene.namespace)
@@ -65,7 +65,7 @@ def seen_uid(case: Attended) -> bool:
 
 
 async def during_the_next(grounds: Grounds, folder: Path, old: Where) -> None:
-    """While the second trial runs, with a view of the first."""
+    """Starts an operator that sees the state of the first Trial, while the second runs."""
     first, second = asyncio.Event(), asyncio.Event()
     script = held(first, devices=1), held(second, devices=2)
     async with attended(grounds, folder, lambda run, index: script[run.devices - 1](run, index)) as case:
@@ -78,7 +78,7 @@ async def during_the_next(grounds: Grounds, folder: Path, old: Where) -> None:
 
 
 def held(go_on: asyncio.Event, devices: int) -> Script:
-    """Measured, but not before the test says so."""
+    """A pod that succeeds once the test allows it."""
 
     def script(run: RunConfig, index: int) -> End | None:
         assert run.devices == devices

@@ -1,6 +1,6 @@
 """Tests that the operator catches up whatever its watches do: fall silent, break, forget or repeat.
 
-The list of all Benchmarks, every RESYNC_SECONDS, finds what no watch has told. All cases run at the same time.
+The list of all Benchmarks, every RESYNC_SECONDS, finds what no watch has reported. All cases run at the same time.
 """
 
 import time
@@ -21,7 +21,7 @@ AFTER_RESYNC = RESYNC_SECONDS + 60
 """The longest that anything may stay unseen."""
 
 SLACK = 3
-"""Seconds in which what was on its way is still heard."""
+"""Seconds in which events that were under way still arrive."""
 
 EVERYTHING, CHILDREN = where("watch"), where("watch", "pytorchjobs pods")
 BENCHMARKS_ONLY = where("watch", "stablediffusionbenchmarks")
@@ -36,14 +36,14 @@ async def test_whatever_happens_to_a_watch_the_operator_sees_every_change_in_the
         "cut, and not to be had for a while": lambda: cancelled_while_cut(grounds, tmp_path),
         "410 while a job was deleted": lambda: job_deleted_unheard(grounds, tmp_path),
         "410 while the Benchmark was deleted": lambda: benchmark_deleted_unheard(grounds, tmp_path),
-        "everything told twice": lambda: same_end(grounds, tmp_path, fault_kinds.doubled),
+        "every event twice": lambda: same_end(grounds, tmp_path, fault_kinds.doubled),
         "objects in another order": lambda: same_end(grounds, tmp_path, fault_kinds.shuffled),
     }
     assert await wrong_in(cases) == {}
 
 
 async def cancelled_unheard(grounds: Grounds, folder: Path) -> None:
-    """The connection stays open; the metrics show since when nothing was heard, and that all is listed nonetheless."""
+    """A watch whose connection stays open but delivers nothing; the metrics show that, and that lists go on."""
     async with attended(grounds, folder, runs_on) as case:
         await case.running()
         armed = case.proxy.arm_watches(EVERYTHING, fault_kinds.frozen)
@@ -68,7 +68,7 @@ async def cancelled_while_cut(grounds: Grounds, folder: Path) -> None:
 
 
 async def job_deleted_unheard(grounds: Grounds, folder: Path) -> None:
-    """It is an end of the Attempt, not a reason to make the same job again."""
+    """Checks that a job deleted unnoticed ends its Attempt and is not created again."""
     async with attended(grounds, folder, first_runs_on) as case:
         await case.running()
         forgotten = case.proxy.arm_watches(CHILDREN, fault_kinds.frozen)
@@ -84,7 +84,7 @@ async def job_deleted_unheard(grounds: Grounds, folder: Path) -> None:
 
 
 async def benchmark_deleted_unheard(grounds: Grounds, folder: Path) -> None:
-    """Nothing is done for the dead, and its series go."""
+    """Checks that a Benchmark deleted unnoticed gets no further writes, and its series end."""
     async with attended(grounds, folder, runs_on) as case:
         await case.running()
         forgotten = case.proxy.arm_watches(BENCHMARKS_ONLY, fault_kinds.frozen)
@@ -94,7 +94,7 @@ async def benchmark_deleted_unheard(grounds: Grounds, folder: Path) -> None:
         assert await case.proxy.end_watches(BENCHMARKS_ONLY, last=fault_kinds.GONE) == 1
         forgotten.disarm()
         await case.until_metrics(lambda text: 'benchmark="tiny"' not in text, AFTER_RESYNC)
-        # A pass that had begun may still ask to store its status, once, which the API server refuses; Events are told.
+        # A pass that had begun may still try to store its status once, which the API server refuses; Events are posted.
         late = [str(request) for request in case.proxy.writes()[before:] if request.resource != "events"]
         assert late in ([], ["update stablediffusionbenchmarks/status"])
         assert [str(request) for request in case.proxy.taken[taken:] if request.resource != "events"] == []

@@ -1,4 +1,4 @@
-"""Sets how long the properties search: short by default, long with HYPOTHESIS_PROFILE=long."""
+"""Sets how long Hypothesis searches: briefly by default, long with HYPOTHESIS_PROFILE=long."""
 
 import os
 

@@ -10,13 +10,13 @@ from sdbench.core.snapshot import Snapshot
 from sdbench.core.trial.row import LIVE, TERMINAL
 
 UNCOUNTED = {Reason.SUSPENDED, Reason.PREEMPTED, Reason.UNSCHEDULABLE}
-"""Reasons of void Attempts that are no failures."""
+"""Reasons of void Attempts that do not count as failures."""
 
 SECONDS_PER_HOUR = 3_600
 
 
 def check_change(before: Status, after: Status, snapshot: Snapshot) -> None:
-    """Everything that holds between a stored status and the next."""
+    """Checks everything that must hold between a stored status and the next."""
     spec = snapshot.benchmark.spec
     check_terminal_rows_are_sticky(before, after)
     check_spared(before, after, spec)
@@ -38,7 +38,7 @@ def check_terminal_rows_are_sticky(before: Status, after: Status) -> None:
 
 
 def check_spared(before: Status, after: Status, asked: Spec) -> None:
-    """Only a Point with enough undisturbed repeats, close together, is spared the others."""
+    """Repeats are skipped only for a Point with enough undisturbed repeats that are close together."""
     known = {row.trial for row in before.trials if row.phase is TrialPhase.SKIPPED}
     fresh = {row.point for row in after.trials if row.phase is TrialPhase.SKIPPED and row.trial not in known}
     for point in fresh:
@@ -49,7 +49,7 @@ def check_spared(before: Status, after: Status, asked: Spec) -> None:
 
 
 def check_failures(before: Status, after: Status, asked: Spec) -> None:
-    """What does not count is not counted, and what counts ends."""
+    """Void Attempts do not count as failures, and failures are limited."""
     for row in after.trials:
         assert row.failures <= asked.retries + 1, "more failures than retries allow"
         old = before.trials[row.trial] if before.trials else None
@@ -59,14 +59,14 @@ def check_failures(before: Status, after: Status, asked: Spec) -> None:
 
 
 def check_spent(before: Status, after: Status) -> None:
-    """The sum never shrinks, and holds at least what each Attempt cost that was released now."""
+    """The sum never shrinks, and includes the cost of each Attempt that was released now."""
     freed = [row for row in after.trials if row.released_at and _newly_released(before, row)]
     least = sum(_cost(row, row.released_at) for row in freed)
     assert after.spent_device_seconds - before.spent_device_seconds >= int(least), "an Attempt was not charged"
 
 
 def check_started(before: Status, after: Status, snapshot: Snapshot) -> None:
-    """Rows that have just been started: each had its turn."""
+    """Each row that has just been started was the next in order."""
     spec, bounds = snapshot.benchmark.spec, snapshot.defaults.bounds
     live = [row for row in after.trials if row.phase in LIVE]
     fresh = [row for row in live if row.attempt > _known(before, row).attempt]
@@ -86,7 +86,7 @@ def check_started(before: Status, after: Status, snapshot: Snapshot) -> None:
 
 
 def check_budget(before: Status, after: Status, snapshot: Snapshot) -> None:
-    """While a Trial is wanted, something is left; one that was started now could be paid.
+    """While a Trial is wanted, some of the budget is left; one that was started now could be afforded.
 
     Where PyTorchJobs are not served nothing is known of what runs, and nothing could be stopped.
     """
@@ -116,7 +116,7 @@ def check_counted(row: TrialRow, rate: float) -> None:
 
 
 def _known(before: Status, row: TrialRow) -> TrialRow:
-    """The row as it was; one of which nothing has happened before the first status."""
+    """The row as it was before; a planned row before the first status."""
     new = TrialRow(trial=row.trial, point=row.point, devices=row.devices, repeat=row.repeat)
     return before.trials[row.trial] if before.trials else new
 

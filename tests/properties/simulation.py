@@ -32,7 +32,7 @@ MOST_KEPT = 8
 
 @dataclass
 class Job:
-    """A job and its pods, as the cluster has them."""
+    """A job and its pods in the simulated cluster."""
 
     start: CreateJob
     uid: str | None
@@ -40,9 +40,9 @@ class Job:
     pods: list[PodState] = field(default_factory=list)
     warnings_about: list[WarningEvent] = field(default_factory=list)
     touched: bool = False
-    """Somebody or something has interfered, so that its result need not count."""
+    """Something has interfered, so its result need not count."""
     suspended: bool = False
-    """A queue holds it."""
+    """A queue has suspended it."""
     ended_at: datetime | None = None
 
     def state(self) -> AttemptState:
@@ -68,14 +68,14 @@ class Job:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a decider has read: the Snapshot, and the version of the Benchmark in it."""
+    """What an operator has read: the Snapshot, and the version of the Benchmark in it."""
 
     snapshot: Snapshot
     version: int
 
 
 class Cluster:
-    """The truth, changed by deciders, by fate and by people."""
+    """The simulated cluster, which operators, chance and people change."""
 
     def __init__(self, asked: Spec, bounds: Bounds = DEFAULTS.bounds, uid: str = UID) -> None:
         self.spec = asked
@@ -88,21 +88,21 @@ class Cluster:
         self.jobs: dict[str, Job] = {}
         self.serial = 0
         self.others = 0
-        """Trials of other Benchmarks that run."""
+        """The number of running Trials of other Benchmarks."""
         self.backend = True
-        """PyTorchJobs are served."""
+        """Whether the cluster serves PyTorchJobs."""
         self.queued = False
-        """A queue holds jobs that are made now."""
+        """Whether a queue suspends jobs that are created now."""
         self.delete_self = False
-        """The Benchmark has deleted itself."""
+        """Whether the Benchmark has deleted itself."""
         self.rates: dict[float, str] = {}
-        """Every rate that was ever reported, with the Attempt that did."""
+        """Every rate that was ever reported, with its Attempt."""
         self.known: set[str] = set()
-        """Names of jobs that a stored status has seen: they are not used again."""
+        """Names of jobs in any stored status, which must not be used again."""
         self.disturbed = False
-        """Strangers take CPU time from whatever is measured now."""
+        """Whether other processes take CPU time from what is measured now."""
         self.mixed: set[str] = set()
-        """Attempts one of whose pods was replaced after all of them had been seen."""
+        """Attempts of which a pod was replaced after all pods had been seen."""
 
     def read(self) -> Reading:
         of = benchmark(self.spec, self.status, generation=self.generation, uid=self.uid)
@@ -112,7 +112,7 @@ class Cluster:
         return Reading(snapshot, self.version)
 
     def stored(self, made: Decision, seen: Reading) -> bool:
-        """PUT: whether the status was taken. Every decision is checked, also one that changes nothing."""
+        """PUTs the status; returns whether it was accepted. Checks every decision, even one that changes nothing."""
         if seen.version != self.version or self.delete_self:
             return False
         check_change(self.status, made.status, seen.snapshot)
@@ -126,12 +126,13 @@ class Cluster:
     def carried_out(
         self, made: Decision, most: int | None = None, times: int = 1, stored_as: int | None = None
     ) -> None:
-        """The first acts of a decision that was stored, each as often; `stored_as`: when others may have decided since.
+        """Carries out the first acts of a stored decision, each `times` times.
 
-        Nothing is started then of a Benchmark that has changed; stops name a uid, and need no such care.
+        `stored_as` is the version under which it was stored: of a Benchmark that has changed since, nothing is started.
+        Deletions name a UID and need no such care.
         """
-        overtaken = stored_as not in (None, self.version)
-        acts: list[CreateJob | DeleteJob] = [*(() if overtaken else made.jobs_to_create), *made.jobs_to_delete]
+        outdated = stored_as not in (None, self.version)
+        acts: list[CreateJob | DeleteJob] = [*(() if outdated else made.jobs_to_create), *made.jobs_to_delete]
         for act in acts[:most]:
             for _ in range(times):
                 self.done(act)
@@ -139,7 +140,7 @@ class Cluster:
             self.expire()
 
     def done(self, act: CreateJob | DeleteJob) -> None:
-        """POST or DELETE, as the API server would answer."""
+        """Carries out a POST or DELETE as the API server would."""
         if self.backend and isinstance(act, CreateJob):
             self._created(act)
         elif self.backend and isinstance(act, DeleteJob):
@@ -154,14 +155,14 @@ class Cluster:
             self.admit(job, still=self.queued)
 
     def admit(self, job: Job, still: bool = False) -> None:
-        """The queue lets the job go, unless it is still held: its pods are made."""
+        """The queue admits the job, whose pods are then created."""
         job.suspended = still
         if not job.suspended and not job.pods and job.uid is not None and job.ended_at is None:
             self._note_other_pods(job)
             job.pods = [self.new_pod(job.start.name, index) for index in range(job.start.pods)]
 
     def suspend(self, job: Job) -> None:
-        """The queue takes the job back: its pods are told to end. One that has just ended well may still count."""
+        """The queue suspends the job, and its pods are being deleted. One that has just succeeded may still count."""
         if job.uid is not None and job.ended_at is None and not job.suspended:
             job.suspended = job.touched = True
             job.pods = [replace(pod, deleting=True) for pod in job.pods if pod.holds_devices]
@@ -175,13 +176,13 @@ class Cluster:
         self.delete(job)
 
     def delete(self, job: Job) -> None:
-        """The job is gone; pods that still run are told to end."""
+        """The job is gone; pods that still run are being deleted."""
         job.uid = None
         job.pods = [replace(pod, deleting=True) for pod in job.pods if pod.holds_devices]
         self.swept(job)
 
     def expire(self) -> None:
-        """The Benchmark is gone, and its jobs are collected."""
+        """The Benchmark is gone, and its jobs are garbage-collected."""
         rows = self.status.trials
         assert all(row.phase in TERMINAL for row in rows), "deleted before its end"
         assert not any(job.holds_devices for job in self.jobs.values()), "deleted while it holds devices"
@@ -202,7 +203,7 @@ class Cluster:
         return PodState(name=f"{name}-{index}", uid=self.fresh("pod"), index=index, holds_devices=True)
 
     def replace_pod(self, job: Job, index: int) -> None:
-        """The training-operator makes a pod anew under the same name, while its job has not ended."""
+        """The training-operator recreates a pod under the same name while its job has not ended."""
         if job.ended_at is None:
             self._note_other_pods(job)
             job.pods[index] = self.new_pod(job.start.name, job.pods[index].index)
@@ -234,7 +235,7 @@ class Cluster:
             self.end_job(job)
 
     def end_job(self, job: Job) -> None:
-        """It says that it has succeeded, when rank 0 has, or that it has failed."""
+        """The job reports success if rank 0 has succeeded, and failure otherwise."""
         if job.uid is not None and not job.suspended:
             job.ended_at = job.ended_at or self.now
 
@@ -244,12 +245,12 @@ class Cluster:
         return report(job.start.name, rate, job.start.run.trainer.global_batch_size, disturbed=self.disturbed)
 
     def let_go(self, job: Job) -> None:
-        """The kubelet has ended the pods of a deleted job, and those that are to go."""
+        """The kubelet has ended the pods that are being deleted."""
         job.pods = [] if job.uid is None else [pod for pod in job.pods if not pod.deleting]
         self.swept(job)
 
     def owed(self, snapshot: Snapshot) -> dict[int, float]:
-        """Which Trials' rows must take which rate from this World: complete, undisturbed, and still wanted."""
+        """The rate that each Trial's row must take from this Snapshot: complete, without interference, still wanted."""
         owed: dict[int, float] = {}
         for row in snapshot.benchmark.status.trials if snapshot.backend else ():
             job = self.jobs.get(row.job or "")
@@ -260,7 +261,7 @@ class Cluster:
         return owed
 
     def reconciled(self, crash_after: int | None = None) -> Decision:
-        """One pass of an operator that may die after any number of acts; the PUT is the first."""
+        """Makes one pass of an operator that may crash after any number of acts; the PUT is the first."""
         seen = self.read()
         owed = self.owed(seen.snapshot)
         made = decide(seen.snapshot)
@@ -273,7 +274,7 @@ class Cluster:
         return made
 
     def check_silence(self, snapshot: Snapshot, made: Decision) -> None:
-        """A Decision on a status that is finished and clean changes nothing; only what is kept to look at may go."""
+        """A Decision on a finished and cleaned-up status changes nothing but the deletion of kept jobs."""
         stored = snapshot.benchmark.status
         finished = stored.trials and all(row.phase in TERMINAL for row in stored.trials)
         released = all(row.job is None or row.released_at is not None for row in stored.trials)
@@ -287,7 +288,7 @@ class Cluster:
             assert waits or made.requeue_after is None
 
     def check(self) -> None:
-        """What holds at every moment."""
+        """Checks what must hold at every moment."""
         holding = [job for job in self.jobs.values() if job.holds_devices]
         holders = [job.start.trial for job in holding]
         assert len(holders) == len(set(holders)), "two Attempts of one Trial hold devices"
@@ -304,14 +305,14 @@ class Cluster:
                 assert row.job is None or row.released_at is not None, "a Trial that is not needed may hold devices"
 
     def check_kept(self) -> None:
-        """After a pass that nothing interrupted: what is kept is little, and has ended."""
+        """Checks after an uninterrupted pass that few jobs are kept, and that they have ended."""
         wanted = {row.job for row in self.status.trials if row.phase in LIVE}
         kept = [job for job in self.jobs.values() if job.uid is not None and job.start.name not in wanted]
         over = [job for job in kept if job.ended_at is not None and not job.holds_devices]
         assert len(over) <= MOST_KEPT + self.spec.parallelism, "too many jobs are kept"
 
     def carried_on(self, until: timedelta | None = None) -> None:
-        """Without further trouble: every pod runs and ends well, what is deleted goes, time passes."""
+        """Goes on without faults: every pod runs and succeeds, deletions complete, time passes."""
         for job in list(self.jobs.values()):
             self.let_go(job)
             if job.uid is not None:

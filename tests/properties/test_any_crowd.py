@@ -25,7 +25,7 @@ which = st.integers(0, 2)
 
 
 class Crowd(RuleBasedStateMachine):
-    """Three Benchmarks, their jobs, and a bound on what they run together."""
+    """Three Benchmarks, their jobs, and a cap on the Trials that they run together."""
 
     @initialize(most=st.integers(1, 3), parallelism=st.integers(1, 3))
     def asked(self, most: int, parallelism: int) -> None:
@@ -37,7 +37,7 @@ class Crowd(RuleBasedStateMachine):
         return [one.read().snapshot.benchmark for one in self.all]
 
     def passed(self, number: int, crash_after: int | None = None) -> timedelta | None:
-        """A pass in its turn."""
+        """Makes a pass that holds the turn."""
         cluster = self.all[number]
         cluster.others = others_running(cluster.read().snapshot.benchmark, self.known())
         return cluster.reconciled(crash_after).requeue_after
@@ -92,7 +92,7 @@ class Crowd(RuleBasedStateMachine):
             assert len(holding) <= self.most, "more Trials of all hold devices than the administrator allows"
 
     def teardown(self) -> None:
-        """Trouble is over: each of them ends."""
+        """Ends the faults, after which each Benchmark must end."""
         if not hasattr(self, "all"):
             return
         for number, cluster in enumerate(self.all):

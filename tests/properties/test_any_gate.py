@@ -10,7 +10,7 @@ from sdbench.api.status_gate import Verdict
 from sdbench.core.measure.statistics import Sample, regression
 from unit.core.gate.gates import BASELINE, answer, asked, baseline, row, verdict
 
-SPOILT: tuple[dict[str, Any], ...] = (
+DISQUALIFYING: tuple[dict[str, Any], ...] = (
     {"repeats": 1},
     {"disturbed_repeats": 1},
     {"mixed": "image"},
@@ -18,7 +18,11 @@ SPOILT: tuple[dict[str, Any], ...] = (
 )
 COUNTS = (1, 2, 4)
 points = st.fixed_dictionaries(
-    {"rate": st.integers(90, 110), "days": st.none() | st.integers(1, 9), "spoilt": st.none() | st.sampled_from(SPOILT)}
+    {
+        "rate": st.integers(90, 110),
+        "days": st.none() | st.integers(1, 9),
+        "disqualified": st.none() | st.sampled_from(DISQUALIFYING),
+    }
 )
 
 
@@ -28,13 +32,16 @@ def test_pass_means_that_every_number_is_there_and_holds(
 ) -> None:
     rows = [
         row(
-            count, str(one["rate"]), days=None if one["days"] is None else Decimal(one["days"]), **(one["spoilt"] or {})
+            count,
+            str(one["rate"]),
+            days=None if one["days"] is None else Decimal(one["days"]),
+            **(one["disqualified"] or {}),
         )
         for count, one in sorted(measured.items())
     ]
     made = verdict(answer(asked({"minImagesPerSecond": str(least), "maxDays": str(days)}, COUNTS), *rows))
-    nan = {count for count, one in measured.items() if one["spoilt"] == SPOILT[3]}
-    judgeable = {count: one for count, one in measured.items() if one["spoilt"] is None or count in nan}
+    nan = {count for count, one in measured.items() if one["disqualified"] == DISQUALIFYING[3]}
+    judgeable = {count: one for count, one in measured.items() if one["disqualified"] is None or count in nan}
     slow = {count for count, one in judgeable.items() if count not in nan and one["rate"] < least}
     long = {count for count, one in judgeable.items() if one["days"] is not None and one["days"] > days}
     whole = {count for count, one in judgeable.items() if count not in nan and one["days"] is not None}

@@ -28,13 +28,13 @@ DISRUPTIONS = (
 )
 TIMES = (1, 5, 20, 300, 3_600, 90_000)
 PASSES = 600
-"""More passes than the largest Benchmark here needs for all its Attempts."""
+"""More passes than the largest Benchmark here needs for all of its Attempts."""
 
 numbers = st.integers(min_value=0, max_value=7)
 
 
 class Interleaving(RuleBasedStateMachine):
-    """People, fate and deciders take turns; at the end trouble stops and the Benchmark must end."""
+    """People, chance and operators take turns; then the faults end, and the Benchmark must end."""
 
     @initialize(
         parallelism=st.integers(1, 3),
@@ -72,7 +72,7 @@ class Interleaving(RuleBasedStateMachine):
         self.cluster = Cluster(spec(**how, **ends, limits=limits), bounds)
         self.old: Reading | None = None
         self.put_off: tuple[Decision, int] | None = None
-        """What somebody has stored, as which version, and not carried out yet."""
+        """A Decision that was stored, with its version, and is not carried out yet."""
 
     def job(self, number: int) -> Job:
         return list(self.cluster.jobs.values())[number % len(self.cluster.jobs)]
@@ -83,7 +83,7 @@ class Interleaving(RuleBasedStateMachine):
     def unclean(self) -> bool:
         return any(job.pods for job in self.cluster.jobs.values())
 
-    # Deciders.
+    # Operators.
 
     @rule()
     def an_operator_passes(self) -> None:
@@ -135,7 +135,7 @@ class Interleaving(RuleBasedStateMachine):
             self.cluster.reconciled()
             self.cluster.carried_on()
 
-    # Fate.
+    # Chance.
 
     @precondition(unclean)
     @rule(number=numbers, index=numbers)
@@ -219,7 +219,7 @@ class Interleaving(RuleBasedStateMachine):
         self.changed(number, index, unschedulable="0/3 nodes are available")
 
     def changed(self, number: int, index: int, **changes: object) -> None:
-        """A pod that has not run yet, or any that is disrupted, with other facts."""
+        """Changes the state of a pod that has not run yet, or disrupts any pod."""
         job = self.job(number)
         if job.pods:
             pod = job.pods[index % len(job.pods)]
@@ -287,7 +287,7 @@ class Interleaving(RuleBasedStateMachine):
             self.cluster.check()
 
     def teardown(self) -> None:
-        """Trouble is over: the Benchmark ends, frees every device, and is silent from then on, or deletes itself."""
+        """Ends the faults: the Benchmark ends, frees every device, and then changes nothing more, or deletes itself."""
         if not hasattr(self, "cluster"):
             return
         self.cluster.others, self.cluster.queued, self.cluster.backend = 0, False, True

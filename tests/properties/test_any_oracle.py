@@ -19,7 +19,7 @@ GANG = {"counts": [2], "perPod": 1}
 
 
 def passes(cluster: Cluster, many: int = 3) -> None:
-    """Passes, in which every pod runs that there is."""
+    """Makes passes in which every existing pod runs."""
     for _ in range(many):
         cluster.reconciled()
         for job in cluster.jobs.values():

@@ -9,20 +9,20 @@ pytest_plugins = ["testkit.server.places"]
 
 AT_ONCE = 13
 LONG = {"400", "503", "504"}
-"""Faults that tests/long alone has; 422 and 500, which the operator treats in the same way, stand for them."""
+"""Faults that only tests/long injects; here 422 and 500 represent them, which the operator treats alike."""
 
 OUTLAWED = {
     "401 for a while": Outlawed(FAULTS["401"], calls=()),
     "403 for a while": Outlawed(FAULTS["403"], calls=()),
 }
 MOST_REQUESTS = 30
-"""Refused ones in that while: of a pass that is tried again ever later, of the probes, and of watches that begin."""
+"""The most refused requests in that time: of a pass that backs off, of the probes, and of starting watches."""
 
 
 async def test_the_operator_survives_one_failure_of_each_call_and_a_failure_of_all_for_a_while(
     grounds: Grounds, tmp_path: Path
 ) -> None:
-    """In one case for each fault; tests/long has one for each fault and call."""
+    """One case for each fault; tests/long has one for each fault and call."""
     chosen = {name: fault for name, fault in FAULTS.items() if name not in LONG}
     cases = {name: case(name, fault, [call for call in CALLS if applies(name, call)]) for name, fault in chosen.items()}
     wrong, runs = await wrong_after(grounds, tmp_path, cases | OUTLAWED, AT_ONCE)
