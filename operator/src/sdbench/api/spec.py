@@ -4,8 +4,9 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints
 
+from sdbench.api.rule import Rule, SpecPart
 from sdbench.api.spec_fields import YEAR, AnnotationValue, Count, Key, LabelValue, ObjectName
 from sdbench.api.spec_gate import Gate
 from sdbench.api.spec_projection import Projection
@@ -79,7 +80,7 @@ class Repeats(Boundary):
         return self.min if self.max is None else self.max
 
 
-class Data(Boundary):
+class Data(SpecPart):
     """Where the shards are. Without remote and claim the images are synthetic."""
 
     remote: (
@@ -96,11 +97,15 @@ class Data(Boundary):
     )
     claim: ObjectName | None = Field(None, description="PersistentVolumeClaim with the shards, mounted read-only.")
 
-    @model_validator(mode="after")
-    def _one_place(self) -> "Data":
-        if self.remote and self.claim:
-            raise ValueError("set remote or claim, not both: shards come from one place")
-        return self
+    RULES = (
+        Rule(
+            "spec.data",
+            "!(has(self.remote) && has(self.claim))",
+            "set remote or claim, not both: shards come from one place",
+            ".claim",
+            check=lambda one: not (one.remote and one.claim),
+        ),
+    )
 
 
 class Limits(Boundary):
@@ -196,3 +201,7 @@ class Spec(Boundary):
     )
     suspend: bool = Field(False, description="Stops and voids the running Attempts; they start anew on resume.")
     cancel: bool = Field(False, description="Ends the Benchmark for good and keeps what was measured. One-way.")
+
+
+MUTABLE = frozenset({"limits", "retention", "ttl_seconds_after_finished", "suspend", "cancel"})
+"""Fields of the spec that may change; every other defines what is measured."""

@@ -10,7 +10,7 @@ from pydantic import Field, PlainSerializer
 from sdbench.api.consequences import Scope
 from sdbench.api.reasons import Reason
 from sdbench.api.status_gate import GateRow, Verdict
-from sdbench.api.status_model import Answer
+from sdbench.api.status_model import StatusModel
 from sdbench.api.status_resolved import Resolved
 from sdbench_trainer.config import DecimalString
 
@@ -66,7 +66,7 @@ class ConditionType(StrEnum):
     STALLED = "Stalled"
 
 
-class Condition(Answer):
+class Condition(StatusModel):
     """A metav1.Condition."""
 
     type: ConditionType
@@ -77,7 +77,7 @@ class Condition(Answer):
     observed_generation: int
 
 
-class RowMeasurement(Answer):
+class RowMeasurement(StatusModel):
     """What a Trial measured, as decimal strings; see Measurement in the Report for the meanings."""
 
     images_per_second: DecimalString
@@ -102,7 +102,7 @@ class RowMeasurement(Answer):
     microbatches: int | None = Field(None, description="In one step, as it was run; absent where it was not told.")
 
 
-class TrialRow(Answer):
+class TrialRow(StatusModel):
     """One Trial. A Succeeded, Failed or Skipped row never changes but for `releasedAt`."""
 
     trial: int = Field(description="Index in the plan, from 0.")
@@ -132,7 +132,7 @@ class TrialRow(Answer):
     )
 
 
-class PointRow(Answer):
+class PointRow(StatusModel):
     """One Point over its repeats."""
 
     point: str
@@ -171,7 +171,7 @@ class PointRow(Answer):
     )
 
 
-class EnvironmentRow(Answer):
+class EnvironmentRow(StatusModel):
     """On what Trials ran; equal ones are stored once."""
 
     config_hash: str
@@ -186,7 +186,7 @@ class EnvironmentRow(Answer):
     peak_teraflops: DecimalString | None = Field(None, description="Dense peak of one device.")
 
 
-class ScalingFitRow(Answer):
+class ScalingFitRow(StatusModel):
     """step = secondsPerImage x images per device + constantSeconds, fitted to Points that differ in scale only.
 
     The constant is what no further device shortens: it bounds how far the training scales.
@@ -202,7 +202,7 @@ class ScalingFitRow(Answer):
     residual_ratio: DecimalString = Field(description="The same, each miss as a share of its step.")
 
 
-class Plan(Answer):
+class Plan(StatusModel):
     """What the question costs at most, known before it starts."""
 
     trials: int
@@ -216,7 +216,7 @@ class Plan(Answer):
     )
 
 
-class Summary(Answer):
+class Summary(StatusModel):
     """The line of `kubectl get`, of the largest measured count."""
 
     trials: str = Field(description="Ended of planned, as in 18/54.")
@@ -233,7 +233,7 @@ class Summary(Answer):
     spent_cost: str = Field("0.00", description="Of the benchmark itself: spentDeviceHours x hourlyPrice.")
 
 
-class Status(Answer):
+class Status(StatusModel):
     """The answer."""
 
     observed_generation: int = -1

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from sdbench.api.status_model import Answer
+from sdbench.api.status_model import StatusModel
 from sdbench_trainer.config import DecimalString
 
 
@@ -30,7 +30,7 @@ class Limit(StrEnum):
     REGRESSION = "Regression"
 
 
-class FindingRow(Answer):
+class FindingRow(StatusModel):
     """One limit at one Point."""
 
     limit: Limit
@@ -41,7 +41,7 @@ class FindingRow(Answer):
     message: str = Field("", max_length=512, description="A sentence with both, or what is missing.")
 
 
-class ComparisonRow(Answer):
+class ComparisonRow(StatusModel):
     """One Point beside the same Point of the baseline, both by median images/s over their repeats."""
 
     point: str
@@ -56,7 +56,7 @@ class ComparisonRow(Answer):
     regression_high: str
 
 
-class BaselineRow(Answer):
+class BaselineRow(StatusModel):
     """The Benchmark that it was compared with."""
 
     name: str
@@ -64,7 +64,7 @@ class BaselineRow(Answer):
     points: tuple[ComparisonRow, ...] = Field((), description="The first 16 comparisons.")
 
 
-class GateRow(Answer):
+class GateRow(StatusModel):
     """The verdict, made once, when the Benchmark ends."""
 
     verdict: Verdict
