@@ -7,7 +7,7 @@ message, and locally to a file. `report_in()` reads what `message()` wrote, whos
 import json
 import zlib
 from enum import IntEnum
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from pydantic import Field, ValidationError
 
@@ -93,29 +93,55 @@ class StepSeconds(Boundary):
     p95: float = Field(description="5 % of the steps are longer.")
 
 
-class Measurement(Boundary):
+Number = TypeVar("Number")
+"""A float in a Report, a decimal string in the status of a Benchmark: the Kubernetes API has no floats."""
+
+Signed = TypeVar("Signed")
+"""A number that may be negative or very small: the decimal strings of the API are not."""
+
+
+class MeasurementFields(Boundary, Generic[Number, Signed]):
+    """What a Measurement has in a Report and in a Trial's row."""
+
+    images_per_second: Number
+    """images / seconds: the mean, for projections."""
+    median_images_per_second: Number
+    """Global batch over the median step: for comparisons."""
+    batches: int
+    """Steps in the window."""
+    seconds: Number
+    """Length of the window without evaluation and checkpoints."""
+    drift_ratio: Signed
+    """Mean step of the last third over that of the first third, minus 1."""
+    rank_skew_ratio: Number
+    """Own data wait + forward: maximum over median of the ranks."""
+    data_wait_ratio_max: Number
+    """Share of the window waited for data, the worst rank."""
+    data_wait_ratio_mean: Number
+    """Share of the window waited for data, mean of the ranks."""
+    host_memory_peak_bytes: int
+    """Most resident memory of a rank's process in the whole run."""
+    device_memory_peak_bytes: int | None = None
+    """Most memory of a device in the window."""
+    loss: Signed
+    """Loss of the last measured step, mean of all ranks."""
+    mfu_ratio: Number | None = None
+    """Model FLOPs utilisation; None if the peak is unknown."""
+    foreign_cpu_ratio: Number | None = None
+    """Share of the CPU time of the worst host that other processes took; None if it cannot be read."""
+    steal_ratio: Number | None = None
+    """Share of the CPU time that the hypervisor took."""
+    disturbed: bool = False
+    """Whether both together are more than window.maxForeignCpuRatio."""
+    replaced_samples: int = 0
+    """Unreadable samples in the run, each replaced by another."""
+
+
+class Measurement(MeasurementFields[float, float]):
     """What the window showed. Every field is finite; a window that was cut short makes no Measurement."""
 
-    batches: int = Field(description="Steps in the window.")
     images: int = Field(description="Images in the window, over all devices.")
-    seconds: float = Field(description="Length of the window without evaluation and checkpoints.")
-    images_per_second: float = Field(description="images / seconds: the mean, for projections.")
-    median_images_per_second: float = Field(description="Global batch over the median step: for comparisons.")
     step_seconds: StepSeconds
-    drift_ratio: float = Field(description="Mean step of the last third over that of the first third, minus 1.")
-    rank_skew_ratio: float = Field(description="Own data wait + forward: maximum over median of the ranks.")
-    data_wait_ratio_max: float = Field(description="Share of the window waited for data, the worst rank.")
-    data_wait_ratio_mean: float = Field(description="Share of the window waited for data, mean of the ranks.")
-    host_memory_peak_bytes: int = Field(description="Most resident memory of a rank's process in the whole run.")
-    device_memory_peak_bytes: int | None = Field(None, description="Most memory of a device in the window.")
-    loss: float = Field(description="Loss of the last measured step, mean of all ranks.")
-    mfu_ratio: float | None = Field(None, description="Model FLOPs utilisation; absent where the peak is unknown.")
-    foreign_cpu_ratio: float | None = Field(
-        None, description="Share of the CPU time of the worst host that strangers took; absent where it cannot be read."
-    )
-    steal_ratio: float | None = Field(None, description="Share of it that the hypervisor took.")
-    disturbed: bool = Field(False, description="Whether both together are more than window.maxForeignCpuRatio.")
-    replaced_samples: int = Field(0, description="Unreadable samples in the run, each replaced by another.")
     block_step_seconds: tuple[float, ...] = Field(
         (), description="Mean step of up to 10 consecutive parts of the window, in seconds."
     )
@@ -130,8 +156,8 @@ class BatchTruth(Boundary):
     microbatches: int
 
 
-class Environment(Boundary):
-    """On what it was measured."""
+class EnvironmentFields(Boundary, Generic[Number]):
+    """The environment of a Measurement, in a Report and in the status of a Benchmark."""
 
     config_hash: str
     device: str
@@ -140,8 +166,12 @@ class Environment(Boundary):
     driver: str | None = None
     nccl: str | None = None
     workload: dict[str, str] = Field(default_factory=dict, description="What was really used, by knob.")
-    flops_per_image: float | None = Field(None, description="FLOP that the model needs for one image, as it was run.")
-    peak_teraflops: float | None = Field(None, description="Dense peak of one device; absent where unknown.")
+    flops_per_image: Number | None = Field(None, description="FLOP for one image, as it was run.")
+    peak_teraflops: Number | None = Field(None, description="Dense peak of one device.")
+
+
+class Environment(EnvironmentFields[float]):
+    """On what it was measured."""
 
 
 class ReportError(Boundary):

@@ -1,4 +1,4 @@
-"""Defines `status.gate`, the verdict and the findings that it rests on, as frozen types."""
+"""Defines `status.gate`, the Verdict and the findings behind it, as frozen types."""
 
 from enum import StrEnum
 
@@ -9,7 +9,7 @@ from sdbench_trainer.config import DecimalString
 
 
 class Verdict(StrEnum):
-    """Of a gate, and of each of its findings; apart from whether the run succeeded."""
+    """The judgement of a gate, and of each of its findings; it does not say whether the run succeeded."""
 
     PASS = "Pass"
     FAIL = "Fail"
@@ -38,7 +38,7 @@ class FindingRow(StatusModel):
     verdict: Verdict
     value: str | None = Field(None, description="What was measured; absent where it is missing.")
     bound: str = Field(description="What the gate asks for.")
-    message: str = Field("", max_length=512, description="A sentence with both, or what is missing.")
+    message: str = Field("", max_length=512, description="Value and bound in a sentence, or what is missing.")
 
 
 class ComparisonRow(StatusModel):
@@ -57,7 +57,7 @@ class ComparisonRow(StatusModel):
 
 
 class BaselineRow(StatusModel):
-    """The Benchmark that it was compared with."""
+    """The Benchmark that the gate compared this one with."""
 
     name: str
     uid: str
@@ -65,12 +65,14 @@ class BaselineRow(StatusModel):
 
 
 class GateRow(StatusModel):
-    """The verdict, made once, when the Benchmark ends."""
+    """The Verdict, which is given once, when the Benchmark ends."""
 
     verdict: Verdict
     message: str = Field("", max_length=1024)
     passed: int = Field(0, description="Findings that passed.")
     failed: int = 0
     insufficient: int = Field(0, description="Findings for which something is missing.")
-    findings: tuple[FindingRow, ...] = Field((), description="Those that did not pass, failures first; 16 at most.")
+    findings: tuple[FindingRow, ...] = Field(
+        (), description="The findings that did not pass, failures first; 16 at most."
+    )
     baseline: BaselineRow | None = None

@@ -16,7 +16,7 @@ from decimal import Decimal
 
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.spec_gate import Baseline
-from sdbench.api.status import ConditionStatus, ConditionType, PointRow
+from sdbench.api.status import ConditionType, PointRow
 from sdbench.api.status_gate import ComparisonRow, FindingRow, Limit, Verdict
 from sdbench.core.format import bounded, decimal
 from sdbench.core.measure.environments import device_difference, disqualification, environments_of
@@ -154,18 +154,13 @@ Planned = Callable[[Benchmark], Mapping[str, Point]]
 
 def baseline_rates(benchmark: Benchmark, base: Benchmark, planned: Planned) -> Iterator[tuple[Point, Decimal]]:
     """The baseline's median images/s of each Point that the two have in common."""
-    if not _complete(base):
+    if base.status.true_condition(ConditionType.COMPLETE) is None:
         return
     points, others = planned(benchmark), planned(base)
     for row in base.status.points:
         point, other = points.get(row.point), others.get(row.point)
         if point and other and _same_training(point, other, row) and _same_devices(row.point, benchmark, base):
             yield point, row.median_images_per_second
-
-
-def _complete(benchmark: Benchmark) -> bool:
-    held = (one.type for one in benchmark.status.conditions if one.status is ConditionStatus.TRUE)
-    return ConditionType.COMPLETE in held
 
 
 def _same_training(point: Point, other: Point, row: PointRow) -> bool:
