@@ -10,11 +10,10 @@ SHORT_NAME = "sdb"
 CATEGORY = "benchmarks"
 
 NAME_PATTERN = "^[a-z]([-a-z0-9]*[a-z0-9])?$"
+# A pod's name adds UID, Trial, Attempt and rank to the Benchmark's, and must stay below 63 characters.
 NAME_LIMIT = 36
-"""Longest Benchmark name. With UID, Trial and Attempt, pod names must stay below 63 characters."""
-
+# The rows of a Benchmark's Trials must fit into one object of etcd.
 PLAN_LIMIT = 512
-"""Most Trials of one Benchmark. Their rows must fit etcd's limit of an object."""
 
 BENCHMARK_LABEL = f"{GROUP}/benchmark"
 BENCHMARK_UID_LABEL = f"{GROUP}/benchmark-uid"

@@ -18,11 +18,10 @@ DOMAINS = (
 )
 """A key is reserved if its domain is one of these or a subdomain of one."""
 
+# With these an author refuses a sidecar that the mesh injects everywhere, or an autoscaler's eviction of the pods.
 ALLOWED = ("sidecar.istio.io/inject", "linkerd.io/inject", "cluster-autoscaler.kubernetes.io/safe-to-evict")
-"""With these an author refuses a sidecar that the mesh injects everywhere, or an autoscaler's eviction of the pods."""
-
+# Labels without a domain.
 RESERVED_NAMES = ("aadpodidbinding",)
-"""Reserved labels that have no domain."""
 
 
 def reserved(key: str) -> bool:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field, StringConstraints
 
 from sdbench.api.rule import Rule, SpecPart
-from sdbench.api.spec_fields import YEAR, AnnotationValue, Count, Key, LabelValue, ObjectName
+from sdbench.api.spec_fields import AnnotationValue, Count, Key, LabelValue, ObjectName, Seconds, Timeout
 from sdbench.api.spec_gate import Gate
 from sdbench.api.spec_projection import Projection
 from sdbench.api.spec_scheduling import ExtendedResource, Scheduling
@@ -16,8 +16,8 @@ from sdbench_trainer.config import Boundary, DecimalString, TrainerConfig
 Quantity = Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$", max_length=24)]
 """A Kubernetes quantity, such as 500m or 4Gi."""
 
+# A part of a URL without user info, `$` and spaces. No \s: the API server's is ASCII, Python's is Unicode.
 UNSPACED = r"[^@$\x00-\x20\x7f]+"
-"""A part of a URL without user info, `$` and spaces. The API server's `\\s` is ASCII, Python's is Unicode."""
 
 ImageReference = Annotated[
     str, StringConstraints(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._/:@-]*$", min_length=1, max_length=512)
@@ -112,31 +112,19 @@ class Limits(Boundary):
     """How long a Benchmark may take and how much it may use. Times are in seconds."""
 
     max_devices: int = Field(65_536, ge=1, le=65_536, description="Most devices at once; a larger count is refused.")
-    queued_seconds: int = Field(
-        86_400, ge=1, le=YEAR, description="From the job's creation to all of its pods being scheduled."
-    )
-    start_seconds: int = Field(
-        1_800, ge=1, le=YEAR, description="From scheduled to all containers running: pulls and mounts."
-    )
-    rendezvous_seconds: int = Field(
+    queued_seconds: Seconds = Field(86_400, description="From the job's creation to all of its pods being scheduled.")
+    start_seconds: Seconds = Field(1_800, description="From scheduled to all containers running: pulls and mounts.")
+    rendezvous_seconds: Timeout = Field(
         600,
-        ge=5,
-        le=YEAR,
         description="From a rank's start to its reaching the master, and from then to all ranks having met; for others "
         "of several pods, which may still be started, startSeconds more.",
     )
-    first_step_seconds: int = Field(900, ge=5, le=YEAR, description="From the rendezvous to the first step.")
-    stall_seconds: int = Field(600, ge=5, le=YEAR, description="Longest time without a step.")
-    total_seconds: int = Field(
-        86_400, ge=1, le=YEAR, description="From the first container running to the end of an Attempt."
-    )
-    teardown_seconds: int = Field(
-        300, ge=1, le=YEAR, description="After it, pods still holding devices are named in the status."
-    )
-    gang_seconds: int = Field(
+    first_step_seconds: Timeout = Field(900, description="From the rendezvous to the first step.")
+    stall_seconds: Timeout = Field(600, description="Longest time without a step.")
+    total_seconds: Seconds = Field(86_400, description="From the first container running to the end of an Attempt.")
+    teardown_seconds: Seconds = Field(300, description="After it, pods still holding devices are named in the status.")
+    gang_seconds: Timeout = Field(
         300,
-        ge=5,
-        le=YEAR,
         description="Longest that some pods of an Attempt hold devices while others find no node; it then gives them "
         "back and is tried again later.",
     )

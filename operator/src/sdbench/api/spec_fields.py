@@ -9,8 +9,10 @@ from sdbench.api.names import NAME_LIMIT, NAME_PATTERN
 Count = Annotated[int, Field(ge=1, le=65_536)]
 """A number of devices."""
 
-YEAR = 31_536_000
-"""Seconds, the bound for durations: a date beyond the year 9999 cannot be written."""
+# A duration needs a bound, because a date beyond the year 9999 cannot be written.
+YEAR_SECONDS = 31_536_000
+Seconds = Annotated[int, Field(ge=1, le=YEAR_SECONDS)]
+Timeout = Annotated[int, Field(ge=5, le=YEAR_SECONDS)]
 
 BenchmarkName = Annotated[str, StringConstraints(pattern=NAME_PATTERN, min_length=1, max_length=NAME_LIMIT)]
 """The name of another Benchmark in the same namespace."""

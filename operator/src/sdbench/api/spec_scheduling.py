@@ -9,8 +9,8 @@ from sdbench.api.rule import Rule, SpecPart
 from sdbench.api.spec_fields import PART, SUBDOMAIN, AnnotationValue, Key, LabelValue, ObjectName, ShortName
 from sdbench_trainer.config import Boundary
 
+# The node label whose value no other node has.
 HOSTNAME = "kubernetes.io/hostname"
-"""The node label whose value no other node has."""
 
 
 class TolerationOperator(StrEnum):

@@ -67,8 +67,8 @@ class ConditionType(StrEnum):
     STALLED = "Stalled"
 
 
+# A Benchmark has ended once one of these is True.
 ENDS = (ConditionType.FAILED, ConditionType.COMPLETE)
-"""A Benchmark has ended once one of these is True."""
 
 
 class Condition(StatusModel):

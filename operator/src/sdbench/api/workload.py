@@ -8,8 +8,8 @@ from sdbench.api.spec import UNSPACED
 from sdbench.api.spec_fields import ObjectName
 from sdbench_trainer.config import Boundary
 
+# The cluster's warning events about the pods' volume with the CA bundle contain its name.
 CA_VOLUME = "ca-bundle"
-"""Name of the pods' volume with the CA bundle; the cluster's warning events about the volume contain it."""
 
 ProxyUrl = Annotated[str, StringConstraints(pattern=rf"^https?://{UNSPACED}$", max_length=512)]
 NoProxy = Annotated[str, StringConstraints(pattern=r"^[^$\x00-\x1f\x7f]+$", max_length=2048)]

@@ -114,29 +114,23 @@ REPEATS = (
     ),
 )
 
-# The trainer checks these shares by itself. A swept one has a second rule, for every value of its axis.
-SHARES = (
-    Rule("spec.trainer.ema", "double(self.smoothing) < 1.0", WEIGHT, ".smoothing"),
-    Rule("spec.trainer", "double(self.captionDropout) <= 1.0", SHARE, ".captionDropout"),
-    Rule("spec.trainer.window", "double(self.maxForeignCpuRatio) <= 1.0", SHARE, ".maxForeignCpuRatio"),
-    Rule(
-        "spec.sweep.window",
-        "!has(self.maxForeignCpuRatio) || self.maxForeignCpuRatio.all(v, double(v) <= 1.0)",
-        SHARE,
-        ".maxForeignCpuRatio",
-    ),
-    Rule(
-        "spec.sweep.ema",
-        "!has(self.smoothing) || self.smoothing.all(v, double(v) < 1.0)",
-        WEIGHT,
-        ".smoothing",
-    ),
-    Rule(
-        "spec.sweep",
-        "!has(self.captionDropout) || self.captionDropout.all(v, double(v) <= 1.0)",
-        SHARE,
-        ".captionDropout",
-    ),
+# The trainer checks these by itself, each value of a swept one, too.
+SHARES = tuple(
+    rule
+    for part, name, bound, message in (
+        ("ema", "smoothing", "< 1.0", WEIGHT),
+        ("", "captionDropout", "<= 1.0", SHARE),
+        ("window", "maxForeignCpuRatio", "<= 1.0", SHARE),
+    )
+    for rule in (
+        Rule(f"spec.trainer.{part}".rstrip("."), f"double(self.{name}) {bound}", message, f".{name}"),
+        Rule(
+            f"spec.sweep.{part}".rstrip("."),
+            f"!has(self.{name}) || self.{name}.all(v, double(v) {bound})",
+            message,
+            f".{name}",
+        ),
+    )
 )
 
 OTHERS = (
