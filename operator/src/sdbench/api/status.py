@@ -110,7 +110,7 @@ class TrialRow(StatusModel):
     )
     message: str = Field("", max_length=512)
     not_before: Time | None = Field(None, description="A Trial that gave its devices back is not tried earlier.")
-    waiting_since: Time | None = Field(None, description="Since when it has waited to be scheduled, over its Attempts.")
+    waiting_since: Time | None = Field(None, description="Since when it has waited to be scheduled, over Attempts.")
     queued_at: Time | None = Field(None, description="The Attempt was decided.")
     scheduled_at: Time | None = Field(None, description="Its last pod was bound to a node.")
     started_at: Time | None = Field(None, description="Its last container ran.")
