@@ -5,7 +5,6 @@ refused, each with the path of its field.
 """
 
 import json
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,8 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from sdbench.api.benchmark import Benchmark
-from sdbench.api.names import API_VERSION, KIND, NAME_LIMIT, NAME_PATTERN
+from sdbench.api.crd.rules import NAME
+from sdbench.api.names import API_VERSION, KIND
 
 ROOT_FIELDS = frozenset({"apiVersion", "kind", "metadata", "spec", "status"})
 
@@ -118,10 +118,9 @@ def _problems(document: dict[str, Any]) -> Iterator[str]:
     for field in document.keys() - ROOT_FIELDS:
         yield f'unknown field "{field}"'
     name = _name(document)
-    if isinstance(name, str) and not (re.fullmatch(NAME_PATTERN, name) and len(name) <= NAME_LIMIT):
-        yield (
-            f"metadata.name: Invalid value: {_shown(name)}: use at most {NAME_LIMIT} lower-case letters, digits and "
-            "dashes, beginning with a letter and ending with a letter or digit"
+    if isinstance(name, str):
+        yield from (
+            f"{rule.path}: Invalid value: {_shown(name)}: {rule.message}" for rule in NAME if rule.is_broken(name)
         )
     yield from _field_problems(document)
 

@@ -14,7 +14,6 @@ from datetime import UTC, datetime, timedelta
 
 from sdbench import __version__
 from sdbench.api.benchmark import Benchmark
-from sdbench.api.status import ConditionStatus, ConditionType
 from sdbench.core.decide import decide
 from sdbench.core.snapshot import Decision, Defaults, Reference, Snapshot
 from sdbench.local.display import Display
@@ -29,8 +28,6 @@ from sdbench.local.results import Results
 LOOK_SECONDS = 0.5
 DEFAULTS = Defaults(image="local", operator_version=__version__)
 """Where there is no image, `local` stands for it in the status."""
-
-ENDINGS = (ConditionType.COMPLETE, ConditionType.FAILED)
 
 
 @dataclass(frozen=True)
@@ -107,8 +104,7 @@ def _over(benchmark: Benchmark, workshop: ProcessPool, interruption: Interruptio
     """Whether nothing runs and nothing more will."""
     if workshop.launchers:
         return False
-    true = {c.type for c in benchmark.status.conditions if c.status is ConditionStatus.TRUE}
-    return interruption.signal is not None or any(ending in true for ending in ENDINGS)
+    return interruption.signal is not None or benchmark.status.end is not None
 
 
 def steady_clock() -> Callable[[], datetime]:

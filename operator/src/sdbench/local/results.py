@@ -8,13 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sdbench.api.benchmark import Benchmark
-from sdbench.api.spec import Spec
+from sdbench.api.spec import MUTABLE, Spec
 from sdbench.local.documents import InvalidFile, only_benchmark, stored
 from sdbench.local.preflight import LocalRunRefused
 
 DOCUMENT = "benchmark.json"
-MUTABLE = ("suspend", "cancel", "limits")
-"""Fields of the spec that may differ when a run is resumed; as in a cluster."""
 
 
 class Results:

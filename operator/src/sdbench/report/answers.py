@@ -1,13 +1,13 @@
 """Words an answer: the one source of the table, the page and the form of their numbers."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.reasons import Reason
 from sdbench.api.spec_projection import Projection
-from sdbench.api.status import Condition, ConditionStatus, ConditionType, Phase, PointRow, TrialPhase, TrialRow
+from sdbench.api.status import ConditionType, PointRow, TrialPhase, TrialRow
 from sdbench.core.format import SECONDS_PER_HOUR
 from sdbench.report.notes import marks, numbered
 
@@ -127,15 +127,14 @@ def _unmeasured(row: TrialRow) -> Unmeasured:
 
 def complete(benchmark: Benchmark) -> bool:
     """Whether every Point was measured."""
-    found = _true(benchmark.status.conditions, ConditionType.COMPLETE)
+    found = benchmark.status.true_condition(ConditionType.COMPLETE)
     return found is not None and found.reason == Reason.MEASURED
 
 
 def state(benchmark: Benchmark) -> str:
     """In a few words where the Benchmark stands; why a Trial failed is told for each Trial, not here."""
     status = benchmark.status
-    rows, conditions = status.trials, status.conditions
-    end = _true(conditions, ConditionType.FAILED) or _true(conditions, ConditionType.COMPLETE)
+    rows, end = status.trials, status.end
     if end is not None and not rows:
         return f"{end.reason}: {end.message}"
     points = {row.point for row in rows}
@@ -143,15 +142,10 @@ def state(benchmark: Benchmark) -> str:
     return f"{end.reason if end else status.phase.value}: {len(measured)} of {len(points)} Points are measured."
 
 
-def _true(conditions: Iterable[Condition], kind: ConditionType) -> Condition | None:
-    found = (c for c in conditions if c.type is kind and c.status is ConditionStatus.TRUE)
-    return next(found, None)
-
-
 def headline(benchmark: Benchmark) -> str:
     """The answer in a sentence, for the largest measured count's fastest Point."""
     if not benchmark.status.points:
-        return "Nothing was measured." if _ended(benchmark) else "Nothing was measured yet."
+        return "Nothing was measured." if benchmark.status.end else "Nothing was measured yet."
     best = max(benchmark.status.points, key=lambda row: (row.devices, row.images_per_second))
     devices = "1 device" if best.devices == 1 else f"{best.devices:,} devices"
     trains = "trains" if best.devices == 1 else "train"
@@ -188,10 +182,6 @@ def spent(benchmark: Benchmark) -> str:
         return ""
     cost = f" and cost {number(benchmark.status.spent_cost, 2)}" if priced else ""
     return f"The benchmark itself took {number(Decimal(seconds) / SECONDS_PER_HOUR, 2)} device-hours{cost}."
-
-
-def _ended(benchmark: Benchmark) -> bool:
-    return benchmark.status.phase in (Phase.SUCCEEDED, Phase.FAILED)
 
 
 def images(count: int) -> str:

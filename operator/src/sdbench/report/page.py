@@ -9,7 +9,6 @@ from plotly.offline import get_plotlyjs
 
 from sdbench import __version__
 from sdbench.api.benchmark import Benchmark
-from sdbench.api.status import Phase
 from sdbench.report.answers import (
     cells,
     columns,
@@ -132,4 +131,4 @@ def _state(benchmark: Benchmark) -> str:
 def _colour(benchmark: Benchmark) -> str:
     if complete(benchmark):
         return GOOD
-    return BAD if benchmark.status.phase in (Phase.FAILED, Phase.SUCCEEDED) else NEUTRAL
+    return BAD if benchmark.status.end else NEUTRAL
