@@ -13,7 +13,15 @@ from streaming import MDSWriter
 import photographs
 from benchmarks.trained import tiny_run
 from sdbench_trainer.config import Encoding
-from sdbench_trainer.data.index import KEY, LATENT_COLUMNS, MOMENTS, Description
+from sdbench_trainer.data.index import (
+    IMAGE_COLUMNS,
+    INDEX,
+    KEY,
+    LATENT_COLUMNS,
+    MOMENTS,
+    PIXELS_PER_LATENT,
+    Description,
+)
 from sdbench_trainer.data.tokenizer import clip_tokenizer, token_ids
 
 QUALITY = 90
@@ -39,7 +47,7 @@ def scaled(count: int, width: int, height: int) -> Iterator[tuple[str, bytes]]:
 def write(folder: Path, count: int, width: int, height: int) -> float:
     """Writes shards of photographs and returns the mean size of a JPEG in bytes."""
     total = 0
-    with MDSWriter(out=str(folder), columns={"image": "bytes", "caption": "str"}) as writer:
+    with MDSWriter(out=str(folder), columns=IMAGE_COLUMNS) as writer:
         for caption, jpeg in scaled(count, width, height):
             writer.write({"image": jpeg, "caption": caption})
             total += len(jpeg)
@@ -48,7 +56,7 @@ def write(folder: Path, count: int, width: int, height: int) -> float:
 
 def write_latents(folder: Path, count: int, image_size: int) -> None:
     """Writes shards of random moments, in the format of `shards build --latents`."""
-    draw, knobs, side = Random(0), tiny_run().trainer, image_size // 8
+    draw, knobs, side = Random(0), tiny_run().trainer, image_size // PIXELS_PER_LATENT
     tokens = np.array(token_ids(clip_tokenizer(), ["a picture"])[0], np.uint16).tobytes()
     with MDSWriter(out=str(folder), columns=LATENT_COLUMNS) as writer:
         for _ in range(count):
@@ -56,5 +64,5 @@ def write_latents(folder: Path, count: int, image_size: int) -> None:
     description = Description(
         encoding=Encoding.PRECOMPUTED, samples=count, image_size=image_size, model=knobs.model, seed=knobs.seed
     )
-    index = folder / "index.json"
+    index = folder / INDEX
     index.write_text(json.dumps({**json.loads(index.read_text()), KEY: description.document()}))

@@ -1,6 +1,7 @@
 """Writes the chart's README from the comments in values.yaml.
 
-The comment right above a value explains it. A map is one value if it is explained and its first key is not.
+`make generate` runs it. The comment right above a value explains it. A map is one value if it has a comment and its
+first key has none.
 """
 
 import json
@@ -19,9 +20,9 @@ HEAD = """\
 
 # The sdbench chart
 
-The chart installs the operator that benchmarks Stable Diffusion training on Kubernetes, its CRD and its RBAC rules.
-Switches add monitoring (PodMonitors, ServiceMonitor, PrometheusRule, Grafana dashboards), isolation (NetworkPolicies,
-ValidatingAdmissionPolicies), and queues of Kueue.
+The operator that benchmarks Stable Diffusion training on Kubernetes, with its CRD and its rights. Optional: monitoring
+(PodMonitors, ServiceMonitor, PrometheusRule, Grafana dashboards), restrictions (NetworkPolicies,
+ValidatingAdmissionPolicies), and Kueue queues.
 
 It needs Kubernetes 1.30, Helm 4 and the Kubeflow training-operator 1.9.
 
@@ -30,8 +31,8 @@ helm install sdbench charts/sdbench --namespace sdbench-system --create-namespac
 helm test sdbench --namespace sdbench-system
 ```
 
-[docs/install.md](../../docs/install.md) has the details. Helm rejects an unknown value or one of the wrong type, with
-its path, and a switch for an API that the cluster does not serve, with an explanation.
+[docs/install.md](../../docs/install.md) describes the installation. A misspelt value, or one of the wrong type, is
+refused with its path; so is a switch for an API that the cluster does not serve.
 
 ## Values
 
@@ -50,7 +51,7 @@ class Value:
 
 
 def values(text: str) -> tuple[Value, ...]:
-    """The values of a values.yaml, in its order."""
+    """Every value of a values.yaml, in its order."""
     root = yaml.compose(text)
     assert isinstance(root, yaml.MappingNode)
     return tuple(_below(root, yaml.safe_load(text), text.splitlines(), ()))
@@ -60,18 +61,19 @@ def _below(node: yaml.MappingNode, content: dict[str, Any], lines: list[str], pa
     for key, value in node.value:
         here = (*path, key.value)
         meaning = _comment(lines, key.start_mark.line)
-        # A map in braces, or one whose first key has no comment, is explained as a whole.
-        in_parts = isinstance(value, yaml.MappingNode) and (
-            not meaning or (not value.flow_style and value.value and _comment(lines, value.value[0][0].start_mark.line))
-        )
-        if in_parts:
+        if isinstance(value, yaml.MappingNode) and (not meaning or _explained_inside(value, lines)):
             yield from _below(value, content[key.value], lines, here)
         else:
             yield Value(".".join(here), content[key.value], meaning)
 
 
+def _explained_inside(node: yaml.MappingNode, lines: list[str]) -> bool:
+    """Whether the map's own keys have comments."""
+    return bool(not node.flow_style and node.value and _comment(lines, node.value[0][0].start_mark.line))
+
+
 def _comment(lines: list[str], line: int) -> str:
-    """The comment right above this line."""
+    """The comment that ends right above this line."""
     start = line
     while start and lines[start - 1].lstrip().startswith("#"):
         start -= 1

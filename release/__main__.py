@@ -16,6 +16,7 @@ NOTES = "RELEASE_NOTES.md"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Builds the release; returns 0 if it is complete."""
     parser = argparse.ArgumentParser(prog="python -m release", description=__doc__)
     parser.add_argument("--without-images", action="store_true", help="leave the two images out")
     parser.add_argument(

@@ -14,12 +14,12 @@ ALL = (RUN, SCALING, FLEET)
 
 
 def text(dashboard: Dashboard) -> str:
-    """The file, as it is kept."""
+    """The dashboard as the text of its JSON file."""
     return json.dumps(dashboard.model(), indent=1, ensure_ascii=False) + "\n"
 
 
 def files() -> dict[str, str]:
-    """Path below the repository's root → text of everything that follows from the panels."""
+    """The text of every generated file, by its path below the repository's root."""
     folder = "charts/sdbench/dashboards"
     return {
         **{f"{folder}/{dashboard.file}": text(dashboard) for dashboard in ALL},

@@ -7,10 +7,10 @@ from charts.dashboards.panels import DATASOURCE, Json, Panel
 from sdbench.controller.metrics import definitions
 
 COLUMNS = 24
-"""Grafana's grid."""
+"""The width of Grafana's grid."""
 
 DASHBOARDS = {"sdbench-run": "Run", "sdbench-scaling": "Scaling", "sdbench-fleet": "Fleet and operator"}
-"""uid → title of those that link to each other."""
+"""The titles of the dashboards that link to each other, by uid."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Dashboard:
-    """One page in Grafana; its title is that in DASHBOARDS."""
+    """One page in Grafana; DASHBOARDS holds its title."""
 
     uid: str
     description: str
@@ -31,7 +31,7 @@ class Dashboard:
 
     @property
     def file(self) -> str:
-        """The name of its file."""
+        """The name of the dashboard's file."""
         return f"{self.uid.removeprefix('sdbench-')}.json"
 
     def model(self) -> Json:
@@ -57,7 +57,7 @@ class Dashboard:
 
 
 def _placed(sections: tuple[Section, ...]) -> Iterator[Json]:
-    """Rows and panels with their ids and places: a panel that finds no room goes to the next line."""
+    """Rows and panels with their ids and places; a panel that does not fit goes to the next line."""
     number = top = 0
     for section in sections:
         number += 1
@@ -74,7 +74,7 @@ def _placed(sections: tuple[Section, ...]) -> Iterator[Json]:
 
 
 def _link(uid: str, title: str) -> Json:
-    """A link that takes the time range and the chosen Benchmarks along."""
+    """A link that keeps the time range and the chosen Benchmarks."""
     return {
         "type": "link",
         "title": title,
@@ -90,7 +90,8 @@ def _link(uid: str, title: str) -> Json:
 
 
 def _variables() -> list[Json]:
-    """What can be chosen at the top. A Prometheus without the label `cluster` has none to offer, and All means any."""
+    """The variables at the top of a dashboard."""
+    # A Prometheus without the label `cluster` offers no values, and All then matches an absent label, too.
     datasource = {
         "name": "datasource",
         "label": "Data source",
@@ -112,7 +113,7 @@ def _variables() -> list[Json]:
 
 
 def _chosen(name: str, query: str, everything: str) -> Json:
-    """A variable with what Prometheus knows now; also what came after the page was opened."""
+    """A variable whose values Grafana asks Prometheus for, each time the time range changes."""
     return {
         "name": name,
         "label": name.capitalize(),

@@ -18,7 +18,7 @@ LAST_EVENT = "max by (cluster) (sdbench_operator_last_watch_event_timestamp_seco
 
 
 def none_of(label: str, value: str, count: str) -> str:
-    """A count of Benchmarks that belongs to no value of this label."""
+    """A count under a made label value, for Benchmarks without any."""
     return f'label_replace({count}, "{label}", "{value}", "", "")'
 
 
@@ -31,7 +31,7 @@ OPEN_RUN = {
 BENCHMARKS = (
     bars(
         "Benchmarks by phase",
-        "How many Benchmarks are in which phase now.",
+        "Number of Benchmarks in each phase now.",
         "short",
         Query(f"sum by (phase) (max by ({BENCHMARK}, phase) (sdbench_benchmark_phase))", "{{phase}}"),
         width=6,
@@ -39,7 +39,7 @@ BENCHMARKS = (
     ),
     bars(
         "Benchmarks by verdict",
-        "How many gates say what; a Benchmark without a gate, or that has not ended, has no verdict.",
+        "Number of Benchmarks with each verdict; one without a gate, or that has not ended, has no verdict.",
         "short",
         Query(
             f"sum by (verdict) ({VERDICTS}) or "
@@ -51,7 +51,7 @@ BENCHMARKS = (
     ),
     bars(
         "Failed Trials by reason",
-        "How many Trials of the Benchmarks that exist ended as Failed; docs/endings.md says what to do about each.",
+        "Failed Trials of the Benchmarks that exist; docs/endings.md says what to do about each reason.",
         "short",
         Query(f"sum by (reason) ({FAILED}) or on () " + none_of("reason", "none", f"0 * count({EACH})"), "{{reason}}"),
         width=6,
@@ -59,7 +59,7 @@ BENCHMARKS = (
     ),
     bars(
         "Longest wait for devices",
-        "How long the Trial that waits longest has been waiting for its devices; 0 when none waits.",
+        "How long the longest waiting Trial has been waiting for its devices; 0 if none waits.",
         "s",
         Query(f"max by ({NAMESPACE}) (time() - {WAITING} or 0 * {EACH})", "{{namespace}} {{cluster}}"),
         width=6,
@@ -74,7 +74,7 @@ BENCHMARKS = (
     ),
     bars(
         "Device-hours spent",
-        "What the Benchmarks that exist have used themselves, by namespace, pulls and teardown included.",
+        "Device-hours that the Benchmarks that exist have used, by namespace, with image pulls and teardown.",
         "suffix:device-hours",
         Query(f"sum by ({NAMESPACE}) ({SPENT}) / 3600", "{{namespace}} {{cluster}}"),
         width=6,
@@ -82,8 +82,8 @@ BENCHMARKS = (
     ),
     bars(
         "Money spent",
-        "Device-hours spent times spec.devices.hourlyPrice, of those that have a price; it adds up only where all are "
-        "in one currency.",
+        "Device-hours spent times spec.devices.hourlyPrice, for Benchmarks with a price. The sum is meaningful only if "
+        "all prices are in one currency.",
         "none",
         Query(
             or_unknown(f"sum by ({NAMESPACE}) ({COST})", f"sum by ({NAMESPACE}) ({EACH})"), "{{namespace}} {{cluster}}"
@@ -93,7 +93,7 @@ BENCHMARKS = (
     ),
     table(
         "All Benchmarks",
-        "Every Benchmark with its phase, the devices that it holds and what it has spent; its name leads to its run.",
+        "Every Benchmark with its phase, the devices that it holds and what it has spent; its name links to its run.",
         {**BENCHMARK_COLUMNS, "phase": "Phase"},
         Query(f"max by ({BENCHMARK}, phase) (sdbench_benchmark_phase == 1)", ""),
         Query(HELD, "Devices", {"decimals": 0}),
@@ -106,49 +106,49 @@ BENCHMARKS = (
 OPERATOR = (
     words(
         "Operator",
-        "Which version of the operator runs.",
+        "The version of the running operator.",
         Query('max by (cluster, version) (sdbench_build_info{component="operator"})', "{{version}} {{cluster}}"),
         width=4,
     ),
     numbers(
         "Last list",
-        "How long ago all Benchmarks were last listed: every 45 s while all is well; unknown before the first.",
+        "Time since all Benchmarks were last listed, which happens every 45 s; unknown before the first list.",
         "s",
         Query(or_unknown(f"time() - ({LAST_LIST} > 0)", LAST_LIST), "{{cluster}}"),
         width=4,
     ),
     numbers(
         "Last watch event",
-        "How long ago a watch last said something; unknown before it ever did. It may rightly be silent for days.",
+        "Time since a watch last delivered an event; unknown before the first. Days without events can be normal.",
         "s",
         Query(or_unknown(f"time() - ({LAST_EVENT} > 0)", LAST_EVENT), "{{cluster}}"),
         width=4,
     ),
     numbers(
         "Queue depth",
-        "How many Benchmarks wait for a pass.",
+        "Number of Benchmarks that wait for a pass.",
         "short",
         Query("max by (cluster) (sdbench_operator_queue_depth)", "{{cluster}}"),
         width=4,
     ),
     numbers(
         "Event loop lag",
-        "How late the operator's event loop was last: more than a second means that something blocks it.",
+        "Last measured delay of the operator's event loop; more than a second means that something blocks it.",
         "s",
         Query("max by (cluster) (sdbench_operator_event_loop_lag_seconds)", "{{cluster}}"),
         width=8,
         decimals=3,
     ),
     lines(
-        "Length of a pass",
-        "Median and 95th percentile of how long the operator looks at a Benchmark; no line where no pass ended.",
+        "Pass duration",
+        "Median and 95th percentile of the duration of a pass over a Benchmark; no line where no pass ended.",
         "s",
         Query(f"histogram_quantile(0.5, {BUCKETS})", "p50 {{cluster}}"),
         Query(f"histogram_quantile(0.95, {BUCKETS})", "p95 {{cluster}}"),
     ),
     lines(
         "Passes",
-        "How many passes end in a second.",
+        "Passes per second.",
         "ops",
         Query(
             "sum by (cluster) (rate(sdbench_operator_reconcile_duration_seconds_count[$__rate_interval]))",
@@ -157,7 +157,7 @@ OPERATOR = (
     ),
     lines(
         "Failed passes",
-        "How many passes fail in a second, by reason; each is tried again, later and later.",
+        "Failed passes per second, by reason; each is retried with a growing delay.",
         "ops",
         Query(
             "sum by (cluster, reason) (rate(sdbench_operator_reconcile_errors_total[$__rate_interval]))",
@@ -166,7 +166,7 @@ OPERATOR = (
     ),
     lines(
         "API requests by code",
-        "Requests to the API server by the code of its response; error means that there was none.",
+        "Requests to the API server by response code; error means that there was no response.",
         "reqps",
         Query(
             "sum by (cluster, code) (rate(sdbench_operator_api_requests_total[$__rate_interval]))",
@@ -188,7 +188,7 @@ OPERATOR = (
 
 FLEET = Dashboard(
     uid="sdbench-fleet",
-    description="All Benchmarks together: phases, verdicts, devices, what they have cost and why Trials failed. Below, "
-    "whether the operator is well. What a deleted Benchmark spent is not in it.",
+    description="All Benchmarks together: phases, verdicts, devices, cost and failures. Below: the health of the "
+    "operator. Deleted Benchmarks are not included.",
     sections=(Section("Benchmarks", BENCHMARKS), Section("The operator", OPERATOR)),
 )

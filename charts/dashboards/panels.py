@@ -1,4 +1,4 @@
-"""Builds the kinds of panels; what all have in common is in `Panel.model`."""
+"""Builds the kinds of panels; `Panel.model` holds what they have in common."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -9,10 +9,10 @@ from charts.dashboards.catalog import selected, with_knobs
 
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 GRAFANA = "11.6.0"
-"""Whose form the options have; Grafana migrates older forms by this."""
+"""The version of Grafana whose options the panels have; Grafana migrates older ones by it."""
 
 UNKNOWN = {"type": "special", "options": {"match": "nan", "result": {"text": "unknown", "index": 0}}}
-"""How not-a-number is shown: what nobody knows is told, and never as 0."""
+"""Shows NaN as "unknown", never as 0."""
 
 BENCHMARK_COLUMNS = {"cluster": "Cluster", "namespace": "Namespace", "benchmark": "Benchmark"}
 LAST = {"calcs": ["lastNotNull"], "fields": "", "values": False}
@@ -25,17 +25,17 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Query:
-    """PromQL without selectors, and how the legend calls each series (in a table: the column)."""
+    """PromQL without selectors, and the legend of its series (in a table: the heading of its column)."""
 
     expression: str
     legend: str
     properties: Mapping[str, Any] = field(default_factory=dict)
-    """How its series look: by name of a property of the field, such as `custom.lineWidth`."""
+    """Grafana's field properties of its series, such as `custom.lineWidth`."""
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One panel, wherever it stands. Its defaults, options and transformations are Grafana's."""
+    """One panel without its place. Defaults, options and transformations are Grafana's."""
 
     kind: str
     title: str
@@ -52,7 +52,7 @@ class Panel:
     overrides: tuple[Json, ...] = ()
 
     def model(self, number: int, x: int, y: int) -> Json:
-        """The panel in Grafana's JSON, under this id and at this place."""
+        """The panel in Grafana's JSON, with this id and place."""
         return {
             "id": number,
             "type": self.kind,
@@ -98,13 +98,13 @@ def lines(title: str, description: str, unit: str, *queries: Query, width: int =
 
 
 def areas(title: str, description: str, unit: str, *queries: Query, width: int = 8) -> Panel:
-    """Series over time, one upon the other: their sum means something."""
+    """Stacked series over time, for values whose sum has a meaning."""
     look = {"drawStyle": "line", "lineWidth": 1, "fillOpacity": 30, "stacking": {"mode": "normal", "group": "A"}}
     return lines(title, description, unit, *queries, width=width, decimals=0, custom=look)
 
 
 def numbers(title: str, description: str, unit: str, *queries: Query, width: int = 6, decimals: int = 0) -> Panel:
-    """The last values, large."""
+    """The last values, in large digits."""
     return Panel(
         *("stat", title, description, unit, queries, width),
         height=5,
@@ -115,7 +115,7 @@ def numbers(title: str, description: str, unit: str, *queries: Query, width: int
 
 
 def words(title: str, description: str, *queries: Query, width: int = 6, **shape: Any) -> Panel:
-    """What the legends say, large: for series whose labels are the news."""
+    """The legends in large letters, for series whose labels hold the information."""
     return Panel(
         *("stat", title, description, "none", queries, width),
         **{"height": 5, "instant": True, **shape},
@@ -124,7 +124,7 @@ def words(title: str, description: str, *queries: Query, width: int = 6, **shape
 
 
 def bars(title: str, description: str, unit: str, *queries: Query, width: int = 8, decimals: int = 1) -> Panel:
-    """The last values beside each other."""
+    """The last values as bars."""
     blue = {"mode": "absolute", "steps": [{"color": "blue", "value": None}]}
     return Panel(
         *("bargauge", title, description, unit, queries, width),
@@ -135,7 +135,7 @@ def bars(title: str, description: str, unit: str, *queries: Query, width: int = 
 
 
 def states(title: str, description: str, query: Query, names: Mapping[int, tuple[str, str]], width: int = 8) -> Panel:
-    """Which state each series was in, over time; `names` maps a value to its name and colour."""
+    """The state of each series over time; `names` maps a value to its name and colour."""
     shown = {str(value): {"text": text, "color": color, "index": value} for value, (text, color) in names.items()}
     return Panel(
         *("state-timeline", title, description, "none", (query,), width),
@@ -166,9 +166,9 @@ def heat_map(title: str, description: str, unit: str, query: Query, width: int =
 
 
 def table(title: str, description: str, labels: Mapping[str, str], *queries: Query, link: Json | None = None) -> Panel:
-    """A line for each set of labels, a column for each label and for each query that has a legend.
+    """A row for each set of labels, a column for each label and for each query with a legend.
 
-    `labels`: label → column. `link`: where the name of a Benchmark leads.
+    `labels` maps a label to its heading; `link` is the link of a Benchmark's name.
     """
     looks = {query.legend: query.properties for query in queries if query.properties}
     if link is not None:
@@ -185,10 +185,8 @@ def table(title: str, description: str, labels: Mapping[str, str], *queries: Que
 
 
 def curves(title: str, description: str, unit: str, *queries: Query, width: int = 12) -> Panel:
-    """Results of Points over their devices, a curve for each Benchmark and what it sweeps beside them.
-
-    Once the table is parted into curves its fields are found by their first names only: labels, and `Value`.
-    """
+    """Results of Points over their devices, with a curve for each Benchmark and each combination of its other knobs."""
+    # After `partitionByValues` Grafana finds fields only by their original names: labels, and `Value`.
     curve = {**BENCHMARK_COLUMNS, "knobs": "Knobs"}
     labels = {**curve, "devices": "Devices", "point": "Point"}
     apart = {"fields": [*curve.values()], "keepFields": False, "naming": {"asLabels": True}}
@@ -218,7 +216,7 @@ def curves(title: str, description: str, unit: str, *queries: Query, width: int 
 
 
 def _lettered(queries: tuple[Query, ...]) -> Iterator[tuple[str, Query]]:
-    """Each query under the letter by which Grafana refers to it."""
+    """Each query with the letter by which Grafana refers to it."""
     return zip(ascii_uppercase, queries, strict=False)
 
 
@@ -230,7 +228,7 @@ def _value_fields(queries: tuple[Query, ...]) -> dict[str, Query]:
 
 
 def _columns(labels: Mapping[str, str], queries: tuple[Query, ...]) -> tuple[Json, ...]:
-    """One table out of one for each query, with its columns named, in order, by devices if there are any."""
+    """Transformations that merge the queries' tables, name and order the columns, and sort the rows by devices."""
     named = {**labels, **{name: query.legend for name, query in _value_fields(queries).items()}}
     organized = {
         "excludeByName": {"Time": True, **{name: True for name, column in named.items() if not column}},

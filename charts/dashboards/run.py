@@ -1,4 +1,4 @@
-"""Defines the dashboard *Run*: where one Benchmark stands, how fast it is, and what holds it back."""
+"""Defines the dashboard *Run*: one Benchmark's progress, its speed, and what limits it."""
 
 from charts.dashboards.catalog import BENCHMARK, POINT, TRIAL, or_unknown
 from charts.dashboards.dashboard import Dashboard, Section
@@ -9,7 +9,7 @@ A_TRIAL = f"{WHO} trial {{{{trial}}}}"
 A_POINT = f"{WHO} {{{{point}}}}"
 
 EACH = f"max by ({BENCHMARK}) (sdbench_benchmark_phase)"
-"""One series for each Benchmark that exists, whatever its phase."""
+"""One series for each Benchmark that exists, in any phase."""
 
 BUCKETS = f"sum by ({TRIAL}, le) (rate(sdbench_step_duration_seconds_bucket[$__rate_interval]))"
 THICK = {"custom.lineWidth": 3}
@@ -18,24 +18,24 @@ WINDOW = {0: ("Warm-up", "yellow"), 1: ("Measuring", "green"), 2: ("Complete", "
 
 
 def nothing(label: str, value: str) -> str:
-    """0 for each Benchmark, labelled so that the legend says of what there is none."""
+    """0 for each Benchmark, with a label for the legend."""
     return f'label_replace(0 * {EACH}, "{label}", "{value}", "", "")'
 
 
 def memory(name: str, metric: str) -> str:
-    """A peak of memory, with whose memory it is as a label."""
+    """A memory peak, with the kind of memory as a label."""
     return f'label_replace(max by ({TRIAL}) ({metric}), "memory", "{name}", "", "")'
 
 
 STANDING = (
     words(
         "Phase",
-        "Where each Benchmark stands now.",
+        "The phase of each Benchmark now.",
         Query(f"max by ({BENCHMARK}, phase) (sdbench_benchmark_phase == 1)", f"{WHO}: {{{{phase}}}}"),
     ),
     words(
         "Verdict",
-        "What the gate says, from the end of the Benchmark on; a Benchmark without a gate never has a verdict.",
+        "The gate's verdict, once the Benchmark has ended; a Benchmark without a gate has none.",
         Query(
             f"max by ({BENCHMARK}, verdict) (sdbench_benchmark_verdict == 1)"
             f" or on ({BENCHMARK}) {nothing('verdict', 'none so far')}",
@@ -44,7 +44,7 @@ STANDING = (
     ),
     numbers(
         "Waiting for devices",
-        "How long the Trial that waits longest has been waiting for its devices; 0 when none waits.",
+        "How long the longest waiting Trial has been waiting for its devices; 0 if none waits.",
         "s",
         Query(f"time() - min by ({BENCHMARK}) (sdbench_benchmark_waiting_since_timestamp_seconds) or 0 * {EACH}", WHO),
     ),
@@ -56,14 +56,14 @@ STANDING = (
     ),
     areas(
         "Trials",
-        "How many Trials of each Benchmark are in which phase.",
+        "Number of Trials of each Benchmark by phase.",
         "short",
         Query(f"max by ({BENCHMARK}, phase) (sdbench_benchmark_trials)", f"{WHO} {{{{phase}}}}"),
         width=12,
     ),
     bars(
         "Failed Trials",
-        "How many Trials ended as Failed, by reason; docs/endings.md says what to do about each.",
+        "Failed Trials by reason; docs/endings.md says what to do about each.",
         "short",
         Query(
             f"max by ({BENCHMARK}, reason) (sdbench_benchmark_failed_trials)"
@@ -75,7 +75,7 @@ STANDING = (
     ),
     bars(
         "Spent",
-        "Device-hours that the Benchmark itself has used so far, pulls and teardown included.",
+        "Device-hours that the Benchmark has used so far, with image pulls and teardown.",
         "suffix:device-hours",
         Query(f"max by ({BENCHMARK}) (sdbench_benchmark_spent_device_seconds_total) / 3600", WHO),
         width=6,
@@ -86,9 +86,9 @@ STANDING = (
 SPEED = (
     lines(
         "Images per second",
-        "Thick: the trainer's own figure over its last steps. Thin: the rate of its counter of images between scrapes. "
-        "Dashed: what spec.gate asks for, and what the baseline's Points measured. The live series show the warm-up "
-        "too; results do not.",
+        "Thick: the trainer's own rate over its last steps. Thin: the rate of its image counter between scrapes. "
+        "Dashed: the target of spec.gate, and the measured rates of the baseline's Points. The live series include the "
+        "warm-up; results do not.",
         "suffix:images/s",
         Query(f"max by ({TRIAL}) (sdbench_images_per_second)", A_TRIAL, THICK),
         Query(f"sum by ({TRIAL}) (rate(sdbench_images_total[$__rate_interval]))", f"{A_TRIAL} (rate)"),
@@ -98,8 +98,8 @@ SPEED = (
     ),
     bars(
         "Result against the baseline",
-        "Median images per second of each measured Point over that of the same Point in the Benchmark that "
-        "spec.gate.baseline names: below 100 % it is slower. Unknown without such a Point.",
+        "Median images per second of each measured Point, divided by that of the same Point in the Benchmark that "
+        "spec.gate.baseline names; below 100 % it is slower. Unknown if the baseline lacks the Point.",
         "percentunit",
         Query(
             or_unknown(
@@ -111,15 +111,15 @@ SPEED = (
         ),
     ),
     heat_map(
-        "Steps by their length",
-        "How many optimiser steps took how long, without evaluation and checkpoints: a second band tells of stragglers "
-        "or of a loader that falls behind from time to time.",
+        "Steps by duration",
+        "Number of optimiser steps by duration, without evaluation and checkpoints. A second band is a sign of "
+        "stragglers or of a loader that falls behind from time to time.",
         "s",
         Query("sum by (le) (increase(sdbench_step_duration_seconds_bucket[$__rate_interval]))", "{{le}}"),
     ),
     lines(
         "Step time",
-        "Median and 95th percentile of an optimiser step. The buckets of the histogram bound how exact they are.",
+        "Median and 95th percentile of an optimiser step, as exact as the buckets of the histogram.",
         "s",
         Query(f"histogram_quantile(0.5, {BUCKETS})", f"{A_TRIAL} p50"),
         Query(f"histogram_quantile(0.95, {BUCKETS})", f"{A_TRIAL} p95"),
@@ -127,16 +127,16 @@ SPEED = (
     ),
 )
 
-HINDRANCES = (
+LIMITS = (
     lines(
         "Data wait",
-        "Share of the time that rank 0 waits for its loader: above a few percent, the loader bounds the measurement.",
+        "Share of time that rank 0 waits for its loader. Above a few percent, the loader limits the measured rate.",
         "percentunit",
         Query(f"sum by ({TRIAL}) (rate(sdbench_data_wait_seconds_total[$__rate_interval]))", A_TRIAL),
     ),
     lines(
         "Memory",
-        "Most memory that rank 0's device has held; where the device is a processor, most that rank 0's process has.",
+        "Peak memory of rank 0's device; on CPUs, of rank 0's process.",
         "bytes",
         Query(
             f"{memory('device', 'sdbench_device_memory_peak_bytes')}"
@@ -146,8 +146,8 @@ HINDRANCES = (
     ),
     lines(
         "MFU",
-        "Model FLOPs utilisation over the last steps. No line: the model's FLOP or the device's peak is not known, as "
-        "on a processor.",
+        "Model FLOPs utilisation over the last steps. No line if the model's FLOP count or the device's peak is "
+        "unknown, as on CPUs.",
         "percentunit",
         Query(
             or_unknown(f"max by ({TRIAL}) (sdbench_mfu_ratio)", f"max by ({TRIAL}) (sdbench_images_per_second)"),
@@ -156,19 +156,19 @@ HINDRANCES = (
     ),
     states(
         "Measured window",
-        "Whether the run warms up, is measured, or has its complete window: only the steps between make the result.",
+        "Whether the run warms up, is being measured, or is complete. Only the steps of the window make the result.",
         Query(f"max by ({TRIAL}) (sdbench_window_state)", A_TRIAL),
         WINDOW,
     ),
     lines(
         "Loss",
-        "Loss of the last step, mean of all ranks. It must stay finite; a benchmark does not wait for it to fall.",
+        "Loss of the last step, mean over all ranks. It must stay finite; a benchmark is too short for it to fall.",
         "none",
         Query(f"max by ({TRIAL}) (sdbench_loss)", A_TRIAL),
     ),
     words(
         "Trainer",
-        "Which model and which version of the trainer run, or ran last in the chosen time.",
+        "The model and the trainer's version that run now, or ran last in the chosen time range.",
         Query(f"max by ({TRIAL}, model, version) (sdbench_build_info)", f"{A_TRIAL}: {{{{model}}}}, {{{{version}}}}"),
         width=8,
         height=8,
@@ -178,11 +178,11 @@ HINDRANCES = (
 
 RUN = Dashboard(
     uid="sdbench-run",
-    description="One Benchmark while it runs: where it stands, how fast it is against its target and its baseline, and "
-    "what holds it back. The live panels come from the training pods and end with them.",
+    description="One Benchmark while it runs: its progress, its speed against its target and baseline, and what limits "
+    "it. The live panels come from the training pods and end with them.",
     sections=(
-        Section("Where it stands", STANDING),
-        Section("How fast it is", SPEED),
-        Section("What holds it back", HINDRANCES),
+        Section("Progress", STANDING),
+        Section("Speed", SPEED),
+        Section("Limits", LIMITS),
     ),
 )

@@ -26,9 +26,9 @@ DOTS = {"custom.show": "points", "custom.pointSize": {"fixed": 4}}
 ANSWER = (
     table(
         "Scaling table",
-        "Every measured Point: mean images per second over its repeats with the ends of its 95 % interval, efficiency "
-        "against the smallest count, and the projected full training. Cost is in the currency of "
-        "spec.devices.hourlyPrice; what is not known is told as such.",
+        "Every measured Point: mean images per second over its repeats with its 95 % interval, efficiency relative to "
+        "the smallest count, and the projected full training. Cost is in the currency of spec.devices.hourlyPrice; "
+        "unknown values are marked.",
         COLUMNS,
         Query(RATE, "Images/s", {"decimals": 1}),
         Query(LOW, "from", {"decimals": 1}),
@@ -46,15 +46,14 @@ ANSWER = (
 CURVES = (
     curves(
         "Scaling efficiency",
-        "Images per second per device over that of the smallest measured count of the same Benchmark. It is not "
-        "clamped: above 100 % is shown as such.",
+        "Images per second per device, divided by that of the smallest measured count of the same Benchmark; not "
+        "clamped at 100 %.",
         "percentunit",
         Query(EFFICIENCY, "Efficiency"),
     ),
     curves(
         "Speed and its interval",
-        "Mean images per second of each Point, and as small dots the ends of its 95 % interval; after one repeat there "
-        "is no interval.",
+        "Mean images per second of each Point; small dots mark its 95 % interval, which needs at least two repeats.",
         "suffix:images/s",
         Query(RATE, "Images/s"),
         Query(LOW, "Interval from", DOTS),
@@ -77,42 +76,42 @@ CURVES = (
 TRUST = (
     bars(
         "Variation between repeats",
-        "Coefficient of variation of median images per second; unknown after one repeat. Above 2 %, look for "
-        "neighbours on the same nodes and switches.",
+        "Coefficient of variation of median images per second; unknown after one repeat. Above 2 %, look for other "
+        "workloads on the same nodes and switches.",
         "percentunit",
         Query(VARIATION, A_POINT),
         decimals=2,
     ),
     bars(
         "Rank skew",
-        "Slowest rank's own work over the median rank's, the worst of the repeats: 1 is even, and all wait for the "
-        "slowest.",
+        "The slowest rank's own work divided by the median rank's, in the worst repeat. 1 is even; all ranks wait for "
+        "the slowest one.",
         "none",
         Query(f"max by ({POINT}) (sdbench_point_rank_skew_ratio)", A_POINT),
         decimals=2,
     ),
     bars(
         "Longest data wait",
-        "Share of the window that the worst rank waited for its loader, the worst of the repeats.",
+        "Share of the window in which the worst rank waited for its loader, in the worst repeat.",
         "percentunit",
         Query(f"max by ({POINT}) (sdbench_point_data_wait_ratio)", A_POINT),
     ),
     bars(
         "Model FLOPs utilisation",
-        "Share of the devices' peak that the model's arithmetic used; unknown where its FLOP or the peak is.",
+        "Share of the devices' peak that the model's arithmetic used; unknown if its FLOP count or the peak is.",
         "percentunit",
         Query(MFU, A_POINT),
     ),
     bars(
         "Median speed",
-        "Median-step images per second, mean over the repeats: what gates judge.",
+        "Images per second at the median step, mean over the repeats; gates judge this.",
         "suffix:images/s",
         Query(f"max by ({POINT}) (sdbench_point_median_images_per_second)", A_POINT),
     ),
     bars(
         "Against the baseline",
-        "Median images per second over that of the same Point of the baseline: below 100 % it is slower. Unknown "
-        "without such a Point.",
+        "Median images per second, divided by that of the baseline's same Point; below 100 % it is slower. Unknown if "
+        "the baseline lacks the Point.",
         "percentunit",
         Query(BASELINE, A_POINT),
     ),
@@ -120,7 +119,7 @@ TRUST = (
 
 SCALING = Dashboard(
     uid="sdbench-scaling",
-    description="The answer: what was measured at each Point, how it scales over devices, how long and how dear the "
-    "full training would be, and how far the numbers can be trusted. It stays as long as the Benchmark does.",
-    sections=(Section("The answer", ANSWER), Section("Over devices", CURVES), Section("How sure it is", TRUST)),
+    description="The results: what was measured at each Point, how it scales over devices, how long the full training "
+    "would take and what it would cost, and how reliable the numbers are. They last as long as the Benchmark.",
+    sections=(Section("Results", ANSWER), Section("Over devices", CURVES), Section("Reliability", TRUST)),
 )

@@ -35,7 +35,7 @@ class Crowd:
         async with connected(lambda call, code: None) as transport:
             cluster, board = Cluster(transport), BenchmarkCache()
             neighbours = ConcurrencyGate(board)
-            neighbours.listed()
+            neighbours.mark_listed()
             for _ in range(rounds):
                 await asyncio.gather(*(self._pass(cluster, key, neighbours) for key in self.keys))
 

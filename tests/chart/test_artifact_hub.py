@@ -13,7 +13,7 @@ from sdbench.core.plan.validate import accepted
 CHART: dict[str, Any] = yaml.safe_load(chart_file("Chart.yaml"))
 
 
-def told(name: str) -> Any:
+def annotation(name: str) -> Any:
     """An annotation's content."""
     return yaml.safe_load(CHART["annotations"][f"artifacthub.io/{name}"])
 
@@ -23,7 +23,7 @@ def test_every_annotation_is_text() -> None:
 
 
 def test_the_crd_is_ours(helm: Helm) -> None:
-    (crd,) = told("crds")
+    (crd,) = annotation("crds")
     assert (crd["kind"], crd["version"]) == (KIND, VERSION)
     assert crd["name"] == the(helm.render(), "CustomResourceDefinition")["metadata"]["name"]
     assert crd["displayName"]
@@ -31,14 +31,14 @@ def test_the_crd_is_ours(helm: Helm) -> None:
 
 
 def test_the_example_is_a_question_that_is_accepted() -> None:
-    (example,) = told("crdsExamples")
+    (example,) = annotation("crdsExamples")
     assert (example["apiVersion"], example["kind"]) == (API_VERSION, KIND)
     assert len(accepted(Benchmark.model_validate(example))) == 2
 
 
 def test_the_images_are_those_that_run(helm: Helm) -> None:
     (container,) = pod_spec(helm.render())["containers"]
-    assert {one["name"]: one["image"] for one in told("images")} == {
+    assert {one["name"]: one["image"] for one in annotation("images")} == {
         "operator": container["image"],
         "trainer": container["args"][2],
     }
@@ -47,9 +47,9 @@ def test_the_images_are_those_that_run(helm: Helm) -> None:
 def test_capabilities_changes_and_links_are_of_the_words_that_it_knows() -> None:
     levels = ("Basic Install", "Seamless Upgrades", "Full Lifecycle", "Deep Insights", "Auto Pilot")
     kinds = {"added", "changed", "deprecated", "removed", "fixed", "security"}
-    assert told("operatorCapabilities") in levels
-    assert {change["kind"] for change in told("changes")} <= kinds
-    assert all(set(link) == {"name", "url"} and link["url"].startswith("https://") for link in told("links"))
+    assert annotation("operatorCapabilities") in levels
+    assert {change["kind"] for change in annotation("changes")} <= kinds
+    assert all(set(link) == {"name", "url"} and link["url"].startswith("https://") for link in annotation("links"))
 
 
 @pytest.mark.parametrize("name", ["license", "operator", "prerelease", "category"])

@@ -38,7 +38,7 @@ def furnished() -> Iterator[ControlPlane]:
 
 @pytest.fixture
 def helm(helm: Helm) -> Helm:
-    """Told what `furnished` serves."""
+    """Helm with the APIs that `furnished` serves."""
     return replace(helm, served=(*helm.served, f"{QUEUES}/LocalQueue"))
 
 
@@ -108,12 +108,12 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize(("kind", "spoil", "said"), WRONG.values(), ids=WRONG)
-def test_what_is_wrong_is_not_taken(helm: Helm, furnished: ControlPlane, kind: str, spoil: Any, said: str) -> None:
+@pytest.mark.parametrize(("kind", "invalidate", "said"), WRONG.values(), ids=WRONG)
+def test_a_wrong_object_is_refused(helm: Helm, furnished: ControlPlane, kind: str, invalidate: Any, said: str) -> None:
     objects = helm.render(VALUE_SETS["all on"])
     pods(furnished, objects)
-    spoilt = json.loads(json.dumps(of_kind(objects, kind)[0]))
+    invalid = json.loads(json.dumps(of_kind(objects, kind)[0]))
     tried(furnished, (of_kind(objects, kind)[0],))
-    spoil(spoilt)
+    invalidate(invalid)
     with pytest.raises(HarnessError, match=said):
-        tried(furnished, (spoilt,))
+        tried(furnished, (invalid,))

@@ -35,22 +35,22 @@ class Hook:
     def __init__(self, plane: ControlPlane, objects: tuple[Manifest, ...]) -> None:
         (container,) = the(objects, "Pod")["spec"]["containers"]
         assert container["command"] == ["python3", "-c"]
-        self.script, *self.told = container["args"]
+        self.script, *self.given = container["args"]
         self._plane, self._account = plane, plane.folder / "account-of-the-test"
         self._account.mkdir(exist_ok=True)
         token = plane.kubectl("create", "token", ACCOUNT, "--namespace", NAMESPACE)
         (self._account / "token").write_text(token)
         (self._account / "ca.crt").write_bytes(plane.authority.certificate.read_bytes())
 
-    def start(self, port: int, *told: str) -> subprocess.Popen[str]:
+    def start(self, port: int, *given: str) -> subprocess.Popen[str]:
         """As the kubelet would, with the operator at that port."""
         here = ("--operator", f"http://127.0.0.1:{port}", "--server", self._plane.server)
-        command = [sys.executable, "-c", self.script, *here, "--account", str(self._account), *told]
+        command = [sys.executable, "-c", self.script, *here, "--account", str(self._account), *given]
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
-    def outcome(self, port: int, *told: str) -> tuple[int, str, str]:
+    def outcome(self, port: int, *given: str) -> tuple[int, str, str]:
         """Exit code, what was found, and what was missing."""
-        process = self.start(port, *told)
+        process = self.start(port, *given)
         found, missing = process.communicate(timeout=120)
         return process.returncode, found, missing.strip()
 
@@ -78,45 +78,47 @@ def bystander(plane: ControlPlane, hook: Hook, tmp_path_factory: pytest.TempPath
         yield running
 
 
-def patience(seconds: float) -> tuple[str, ...]:
-    return ("--patience", str(seconds))
+def timeout(seconds: float) -> tuple[str, ...]:
+    return ("--timeout", str(seconds))
 
 
-def test_a_working_installation_is_told_fact_by_fact(plane: ControlPlane, hook: Hook, tmp_path: Path) -> None:
+def test_a_working_installation_passes_each_check(plane: ControlPlane, hook: Hook, tmp_path: Path) -> None:
     plane.install_pytorchjob_crd()
     kubeconfig = plane.service_account_kubeconfig(NAMESPACE, RELEASE)
     with OperatorProcess(kubeconfig, "team-a", tmp_path / "operator.log") as operator:
         code, found, missing = hook.outcome(operator.port)
     assert (code, missing) == (0, "")
     assert found.splitlines() == [
-        "ok: the operator is well",
+        "ok: the operator is healthy",
         "ok: the cluster serves stablediffusionbenchmarks",
         "ok: the cluster serves pytorchjobs",
         "ok: the operator lists Benchmarks",
     ]
 
 
-def test_a_missing_training_operator_is_told(plane: ControlPlane, hook: Hook, bystander: OperatorProcess) -> None:
+def test_a_missing_training_operator_fails_the_check(
+    plane: ControlPlane, hook: Hook, bystander: OperatorProcess
+) -> None:
     plane.kubectl("delete", "crd", "pytorchjobs.kubeflow.org")
-    code, _, missing = hook.outcome(bystander.port, *patience(SHORT))
+    code, _, missing = hook.outcome(bystander.port, *timeout(SHORT))
     plane.install_pytorchjob_crd()
     sentence = "the cluster serves no pytorchjobs of kubeflow.org/v1: install the Kubeflow training-operator 1.9"
     assert (code, missing) == (1, f"FAILED: {sentence}")
 
 
-def test_an_operator_that_does_not_answer_is_told(plane: ControlPlane, hook: Hook) -> None:
+def test_an_operator_that_does_not_answer_fails_the_check(plane: ControlPlane, hook: Hook) -> None:
     (port,) = free_ports(1)
-    code, found, missing = hook.outcome(port, *patience(SHORT))
+    code, found, missing = hook.outcome(port, *timeout(SHORT))
     assert (code, found) == (1, "")
     assert "Connection refused" in missing
 
 
-def test_an_operator_without_rights_is_told(plane: ControlPlane, hook: Hook, tmp_path: Path) -> None:
+def test_an_operator_without_rights_fails_the_check(plane: ControlPlane, hook: Hook, tmp_path: Path) -> None:
     plane.install_pytorchjob_crd()
     powerless = plane.service_account_kubeconfig(NAMESPACE, "default")
     with OperatorProcess(powerless, "team-a", tmp_path / "operator.log") as running:
-        code, _, missing = hook.outcome(running.port, *patience(SHORT))
-    assert (code, missing) == (1, "FAILED: the operator has listed no Benchmarks yet; its log says why")
+        code, _, missing = hook.outcome(running.port, *timeout(SHORT))
+    assert (code, missing) == (1, "FAILED: the operator has listed no Benchmarks yet; read its log")
 
 
 def asked(plane: ControlPlane) -> str:
@@ -145,7 +147,7 @@ ENDS = {
     "measured": ({"Complete": "True"}, 0, "ok: a tiny Benchmark was measured"),
     "failed": ({"Failed": "True"}, 1, "FAILED: the tiny Benchmark: so it is"),
     "refused": ({"Accepted": "False"}, 1, "FAILED: the tiny Benchmark: so it is"),
-    "silent": ({}, 1, "FAILED: the tiny Benchmark has no answer; its phase is Pending"),
+    "silent": ({}, 1, "FAILED: the tiny Benchmark has no result; its phase is Pending"),
 }
 
 
@@ -158,9 +160,9 @@ def test_a_tiny_benchmark_is_asked_and_deleted_whatever_comes_of_it(
     code: int,
     sentence: str,
 ) -> None:
-    assert hook.told[2:] == ["--benchmark", f"team-a/{TINY}", "--seconds", "900"]
+    assert hook.given[2:] == ["--benchmark", f"team-a/{TINY}", "--seconds", "900"]
     seconds = "900" if conditions else str(SHORT)
-    process = hook.start(bystander.port, *hook.told[2:-1], seconds)
+    process = hook.start(bystander.port, *hook.given[2:-1], seconds)
     if conditions:
         until(lambda: bool(asked(plane)), 60, "the tiny Benchmark")
         assert len(accepted(Benchmark.model_validate(json.loads(asked(plane))))) == 1
@@ -171,7 +173,7 @@ def test_a_tiny_benchmark_is_asked_and_deleted_whatever_comes_of_it(
 
 
 def test_a_test_that_is_ended_leaves_no_benchmark(plane: ControlPlane, hook: Hook, bystander: OperatorProcess) -> None:
-    process = hook.start(bystander.port, *hook.told[2:])
+    process = hook.start(bystander.port, *hook.given[2:])
     until(lambda: bool(asked(plane)), 60, "the tiny Benchmark")
     process.terminate()
     process.communicate(timeout=60)
@@ -181,13 +183,13 @@ def test_a_test_that_is_ended_leaves_no_benchmark(plane: ControlPlane, hook: Hoo
 def test_a_benchmark_of_that_name_is_left_alone(plane: ControlPlane, hook: Hook, bystander: OperatorProcess) -> None:
     mine = {"apiVersion": API_VERSION, "kind": KIND, "metadata": {"name": TINY, "namespace": "team-a"}}
     plane.kubectl("create", "-f", "-", input=json.dumps(mine | {"spec": QUESTION["spec"]}))
-    code, _, missing = hook.outcome(bystander.port, *hook.told[2:])
+    code, _, missing = hook.outcome(bystander.port, *hook.given[2:])
     assert (code, missing) == (1, f"FAILED: the Benchmark team-a/{TINY} exists already: delete it, then test again")
     assert asked(plane) != ""
     plane.kubectl("delete", "sdb", TINY, "--namespace=team-a")
 
 
-def test_a_refused_benchmark_is_told_in_the_words_of_who_refuses(
+def test_a_refused_benchmark_fails_with_the_refusals_own_words(
     plane: ControlPlane, hook: Hook, bystander: OperatorProcess
 ) -> None:
     code, _, missing = hook.outcome(bystander.port, "--benchmark", "team-b/sdbench-test")
@@ -207,7 +209,7 @@ def test_a_policy_that_asks_for_a_limit_admits_the_tiny_benchmark(
     unlimited = json.dumps(judged | {"spec": QUESTION["spec"]})
     dry = ("create", "--dry-run=server", "-f", "-")
     until(lambda: not plane.kubectl(*dry, input=unlimited, check=False), 60, "the policy to refuse what has no limit")
-    process = hook.start(bystander.port, *hook.told[2:])
+    process = hook.start(bystander.port, *hook.given[2:])
     until(lambda: bool(asked(plane)), 60, "the tiny Benchmark")
     process.terminate()
     process.communicate(timeout=60)

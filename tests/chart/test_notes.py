@@ -23,7 +23,7 @@ text: |
 
 
 @pytest.fixture(scope="module")
-def talkative(helm: Helm, tmp_path_factory: pytest.TempPathFactory) -> Helm:
+def installed(helm: Helm, tmp_path_factory: pytest.TempPathFactory) -> Helm:
     chart = Path(shutil.copytree(CHART, tmp_path_factory.mktemp("notes") / "sdbench"))
     (chart / "templates" / "notes.yaml").write_text(WRAPPED)
     return replace(helm, chart=chart)
@@ -34,8 +34,8 @@ def notes(helm: Helm, values: dict[str, Any], *options: str) -> str:
     return str(the(helm.render(values, *options), "Notes")["text"])
 
 
-def test_the_next_three_commands_name_the_release(talkative: Helm) -> None:
-    text = notes(talkative, {"watchNamespaces": ["team-a"], "fullnameOverride": "benchmarks"})
+def test_the_next_three_commands_name_the_release(installed: Helm) -> None:
+    text = notes(installed, {"watchNamespaces": ["team-a"], "fullnameOverride": "benchmarks"})
     assert [line for line in text.splitlines() if line.startswith("kubectl")] == [
         f"kubectl --namespace {NAMESPACE} rollout status deployment/benchmarks",
         "kubectl --namespace team-a apply -f - <<'EOF'",
@@ -43,8 +43,8 @@ def test_the_next_three_commands_name_the_release(talkative: Helm) -> None:
     ]
 
 
-def test_the_first_question_is_a_valid_one(talkative: Helm) -> None:
-    question = first_question(talkative, {})
+def test_the_first_question_is_a_valid_one(installed: Helm) -> None:
+    question = first_question(installed, {})
     assert (question["apiVersion"], question["kind"]) == (API_VERSION, KIND)
     assert Benchmark.model_validate(question).spec.devices.counts == (1, 2)
 
@@ -57,8 +57,8 @@ ONE_DEVICE: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("values", ONE_DEVICE.values(), ids=ONE_DEVICE)
-def test_the_first_question_keeps_to_what_is_allowed(talkative: Helm, values: dict[str, Any]) -> None:
-    spec = Benchmark.model_validate(first_question(talkative, values)).spec
+def test_the_first_question_keeps_to_what_is_allowed(installed: Helm, values: dict[str, Any]) -> None:
+    spec = Benchmark.model_validate(first_question(installed, values)).spec
     assert spec.devices.counts == (1,)
     assert spec.limits.device_hours == Decimal("0.5")
 
@@ -69,50 +69,50 @@ def first_question(helm: Helm, values: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def test_a_missing_training_operator_is_told_and_a_present_one_is_not(talkative: Helm) -> None:
+def test_the_notes_name_a_missing_training_operator_only(installed: Helm) -> None:
     sentence = "This cluster has no PyTorchJob yet"
-    assert sentence in notes(talkative, {})
-    assert sentence not in notes(talkative, {}, "--api-versions", "kubeflow.org/v1/PyTorchJob")
+    assert sentence in notes(installed, {})
+    assert sentence not in notes(installed, {}, "--api-versions", "kubeflow.org/v1/PyTorchJob")
 
 
-def test_what_the_administrator_decided_is_told_and_nothing_else(talkative: Helm) -> None:
+def test_the_notes_name_the_administrators_choices_and_nothing_else(installed: Helm) -> None:
     sentences = ("Bounds that no author can raise", "spec.scheduling.preset may name")
-    assert not [sentence for sentence in sentences if sentence in notes(talkative, {})]
+    assert not [sentence for sentence in sentences if sentence in notes(installed, {})]
     values = VALUE_SETS["bounded"] | {"presets": {"rdma": {}, "plain": {}}}
-    text = notes(talkative, values)
+    text = notes(installed, values)
     assert (
         "Bounds that no author can raise: 1000000 devices at once for each Benchmark, "
-        "0.5 device-hours for each Benchmark, 2 trials of all Benchmarks at once."
+        "0.5 device-hours for each Benchmark, 2 Trials of all Benchmarks at once."
     ) in text
     assert "spec.scheduling.preset may name: plain, rdma." in text
 
 
-def test_the_test_is_named_by_the_release(talkative: Helm) -> None:
-    assert f"helm test {RELEASE} --namespace {NAMESPACE}\n" in notes(talkative, {})
-    patient = {"test": {"benchmark": True, "seconds": 600}}
-    assert f"helm test {RELEASE} --namespace {NAMESPACE} --timeout 720s\n" in notes(talkative, patient)
+def test_the_test_is_named_by_the_release(installed: Helm) -> None:
+    assert f"helm test {RELEASE} --namespace {NAMESPACE}\n" in notes(installed, {})
+    longer = {"test": {"benchmark": True, "seconds": 600}}
+    assert f"helm test {RELEASE} --namespace {NAMESPACE} --timeout 720s\n" in notes(installed, longer)
 
 
 MONITORING = {
     "no prometheus-operator": ({}, (), "This cluster has no prometheus-operator"),
-    "one that is not used": ({}, SERVED, "This cluster has the prometheus-operator, and nothing is scraped"),
+    "one that is not used": ({}, SERVED, "This cluster has the prometheus-operator, but nothing is scraped"),
     "one that is used": ({"monitoring": {"podMonitor": {"enabled": True}}}, SERVED, ""),
     "one that is used by Service": ({"monitoring": {"serviceMonitor": {"enabled": True}}}, SERVED, ""),
 }
 
 
 @pytest.mark.parametrize(("values", "served", "sentence"), MONITORING.values(), ids=MONITORING)
-def test_what_is_not_scraped_is_told(
-    talkative: Helm, values: dict[str, Any], served: tuple[str, ...], sentence: str
+def test_the_notes_say_what_is_not_scraped(
+    installed: Helm, values: dict[str, Any], served: tuple[str, ...], sentence: str
 ) -> None:
-    text = notes(replace(talkative, served=served), values)
+    text = notes(replace(installed, served=served), values)
     said = [found for _, _, found in MONITORING.values() if found and found in text]
     assert said == ([sentence] if sentence else [])
 
 
-def test_the_queues_and_the_roles_are_named(talkative: Helm) -> None:
+def test_the_queues_and_the_roles_are_named(installed: Helm) -> None:
     queues = [{"name": "fast", "namespace": "team-a", "clusterQueue": "gpus"}]
-    text = notes(talkative, {"watchNamespaces": ["team-a"], "kueue": {"localQueues": queues}})
+    text = notes(installed, {"watchNamespaces": ["team-a"], "kueue": {"localQueues": queues}})
     assert "spec.scheduling.queueName may name: fast in team-a." in text
     assert f"a RoleBinding to {RELEASE}-view or {RELEASE}-edit" in text
-    assert "RoleBinding" not in notes(talkative, {})
+    assert "RoleBinding" not in notes(installed, {})

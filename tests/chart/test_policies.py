@@ -92,7 +92,7 @@ def test_nothing_is_judged_unless_it_is_asked_for(helm: Helm) -> None:
 
 
 def no_repository(entry: str) -> tuple[dict[str, Any], str]:
-    return {"policies": {"default": {"images": [entry]}}}, f"policies.default.images: {entry} is no repository"
+    return {"policies": {"default": {"images": [entry]}}}, f"policies.default.images: {entry} is not a repository"
 
 
 REFUSED = [
@@ -105,7 +105,7 @@ REFUSED = [
     *map(no_repository, ("ghcr.io/sdbench/trainer:1", "trainer:1", "ghcr.io/sdbench/*", "ghcr.io//trainer")),
     (
         {"policies": {"namespaces": {"team-a": {"images": ["x:1"]}}}},
-        "policies.namespaces.team-a.images: x:1 is no repository",
+        "policies.namespaces.team-a.images: x:1 is not a repository",
     ),
 ]
 
@@ -125,6 +125,6 @@ def test_a_repository_or_all_below_a_prefix_can_be_allowed(helm: Helm, entry: st
     assert bounds(rendered(helm, {"default": {"images": [entry]}}))["images"] == ({}, [entry])
 
 
-def test_a_cluster_that_knows_no_policies_is_told(helm: Helm) -> None:
+def test_a_cluster_without_admission_policies_is_refused(helm: Helm) -> None:
     refusal = replace(helm, served=()).refusal({"policies": {"enabled": True, "default": EVERYWHERE}})
     assert f"policies.enabled: this cluster serves no admissionregistration.k8s.io/v1/{POLICY}" in refusal

@@ -130,7 +130,7 @@ def test_a_release_leaves_the_same_crd_to_another_and_says_so(
     assert releases.owner() == RELEASE
 
 
-def test_another_crd_is_taken_over_only_when_told(
+def test_another_crd_is_taken_over_only_on_request(
     plane: ControlPlane, releases: Releases, changed_chart: Path, no_crd: None
 ) -> None:
     releases.install({"watchNamespaces": ["team-a"]})

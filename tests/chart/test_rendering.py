@@ -52,7 +52,7 @@ def test_no_two_objects_have_one_name(helm: Helm, values: dict[str, Any]) -> Non
     assert len(names) == len(set(names))
 
 
-def test_the_operator_is_told_the_trainer_image_its_port_and_its_namespaces(helm: Helm) -> None:
+def test_the_operator_gets_the_trainer_image_its_port_and_its_namespaces(helm: Helm) -> None:
     (container,) = pod_spec(helm.render(NAMESPACES))["containers"]
     assert container["command"] == ["sdbench"]
     assert container["args"] == [

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from chart.support.rendering import Helm, chart_file
-from sdbench.controller.options import OWN_NAMES, OWN_PREFIXES
+from sdbench.controller.options import RESERVED_NAMES, RESERVED_PREFIXES
 
 WRONG = [
     ({"crd": {"enabled": False}}, ("additional properties 'crd' not allowed",)),
@@ -66,7 +66,7 @@ WRONG = [
     ({"policies": {"namespaces": {"team-a": {"image": []}}}}, ("/policies/namespaces/team-a", "'image' not allowed")),
     ({"revisionHistoryLimit": -1}, ("/revisionHistoryLimit",)),
     ({"test": {"benchmark": "tiny"}}, ("/test/benchmark", "want boolean")),
-    ({"serviceAccount": {"create": False}}, ("set serviceAccount.name to the account that the operator shall use",)),
+    ({"serviceAccount": {"create": False}}, ("set serviceAccount.name to the operator's account",)),
 ]
 
 
@@ -79,10 +79,10 @@ def test_a_wrong_value_is_refused_by_a_sentence_that_names_it(
         assert word in sentence
 
 
-@pytest.mark.parametrize("variable", sorted(OWN_NAMES) + [f"{prefix}X" for prefix in OWN_PREFIXES])
+@pytest.mark.parametrize("variable", sorted(RESERVED_NAMES) + [f"{prefix}X" for prefix in RESERVED_PREFIXES])
 def test_a_preset_that_the_operator_would_not_start_with_is_refused(helm: Helm, variable: str) -> None:
     sentence = helm.refusal({"presets": {"rdma": {"environment": {variable: "x"}}}})
-    assert f"presets.rdma.environment.{variable}: it is not a preset's to set" in sentence
+    assert f"presets.rdma.environment.{variable}: a preset may not set it" in sentence
 
 
 def test_a_value_that_is_blank_is_refused_by_its_name_or_can_be_missing(helm: Helm) -> None:

@@ -77,7 +77,9 @@ def without_backend(place: Place, name: str) -> dict[str, Any]:
     return until(found, FOLLOW_SECONDS, f"{name} to say so; {place.operator.said()}")
 
 
-def test_conditions_follow_crds_that_are_absent_that_come_and_that_go(bare_plane: ControlPlane, tmp_path: Path) -> None:
+def test_conditions_follow_crds_that_are_missing_installed_and_deleted(
+    bare_plane: ControlPlane, tmp_path: Path
+) -> None:
     namespace, log = made_namespace(bare_plane), tmp_path / "log"
     with OperatorProcess(account(bare_plane, namespace), namespace, log) as operator:
         place = Place(bare_plane, namespace, operator)
@@ -154,7 +156,7 @@ def closed_quota(namespace: str) -> list[dict[str, Any]]:
     [(dead_webhook, "failed calling webhook", "500"), (closed_quota, "exceeded quota: closed", "403")],
     ids=["a-webhook-that-does-not-answer", "a-quota-without-room"],
 )
-def test_a_job_that_is_refused_is_told_once_and_tried_until_it_is_taken(
+def test_a_refused_job_is_reported_once_and_retried_until_it_is_accepted(
     place: Place, asked: Asked, obstacle: Any, words: str, code: str
 ) -> None:
     refused = f'sdbench_operator_api_requests_total{{code="{code}",resource="pytorchjobs",verb="create"}}'
@@ -193,7 +195,7 @@ def count(place: Place, series: str) -> float:
     return next((float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(series)), 0.0)
 
 
-def test_sigterm_ends_the_operator_in_the_middle_of_requests_that_nobody_answers(place: Place, asked: Asked) -> None:
+def test_sigterm_ends_the_operator_in_the_middle_of_unanswered_requests(place: Place, asked: Asked) -> None:
     asked(devices=ONE_DEVICE)
     place.first_job()
     with place.plane.frozen_api_server():
@@ -203,5 +205,5 @@ def test_sigterm_ends_the_operator_in_the_middle_of_requests_that_nobody_answers
         assert place.operator.process.wait(END_SECONDS) == 0, place.operator.said()
 
 
-def test_a_minute_without_an_api_server_is_made_up_for_within_a_minute(place: Place, asked: Asked) -> None:
+def test_the_operator_recovers_from_an_outage_of_a_minute_within_a_minute(place: Place, asked: Asked) -> None:
     assert recovery_after_an_outage(place, asked, OUTAGE_SECONDS) <= CONVERGED_SECONDS

@@ -95,7 +95,7 @@ def everything(scene: Scene) -> dict[str, str]:
     return {kind: plane.kubectl("get", kind, *shown) for kind in kinds if kind != "secrets"}
 
 
-def test_the_search_finds_what_is_in_a_secret(scene: Scene) -> None:
+def test_the_search_finds_the_content_of_a_secret(scene: Scene) -> None:
     text = scene.place.plane.kubectl("get", "secret", SECRET, "-n", scene.place.namespace, "-o", "json")
     assert leaks(scene, text) == ["Secret"]
 

@@ -22,7 +22,7 @@ async def test_an_operator_killed_at_any_write_changes_nothing(
     assert {*result.struck, *result.unreached} >= {*kills(result.writes)}
 
 
-async def test_a_second_operator_by_mistake_changes_nothing(grounds: Grounds, tmp_path: Path) -> None:
+async def test_a_second_operator_changes_nothing(grounds: Grounds, tmp_path: Path) -> None:
     """tests/long kills one of them, and both, at every write."""
 
     async def wrong_with_two(scenario: Scenario) -> str:

@@ -21,7 +21,7 @@ def place(plane: ControlPlane, namespace: str, kubeconfig: Path, tmp_path: Path)
         yield Place(plane, namespace, operator)
 
 
-def test_the_operator_need_not_be_there_for_a_deletion(place: Place, asked: Asked) -> None:
+def test_a_deletion_needs_no_running_operator(place: Place, asked: Asked) -> None:
     asked()
     place.first_job()
     place.operator.kill()

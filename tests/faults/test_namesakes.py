@@ -18,7 +18,7 @@ from testkit.server.direct import BENCHMARKS, JOBS, Document
 pytest_plugins = ["testkit.server.places"]
 
 
-async def test_a_name_can_be_used_again_at_once_and_a_deletion_needs_nobody(grounds: Grounds, tmp_path: Path) -> None:
+async def test_a_name_can_be_reused_at_once_and_a_deletion_needs_no_operator(grounds: Grounds, tmp_path: Path) -> None:
     cases = {
         "again, deleted in the background": lambda: asked_again(grounds, tmp_path, "Background"),
         "again, deleted in the foreground": lambda: asked_again(grounds, tmp_path, "Foreground"),

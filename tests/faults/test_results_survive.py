@@ -88,7 +88,7 @@ def operator_killed_while_it_runs(stage: Stage, kubeconfig: Path, log: Path) -> 
         stage.cleaned_up()
 
 
-def test_what_ended_while_the_operator_was_away_is_taken_when_it_is_back(
+def test_a_result_from_while_the_operator_was_down_is_read_when_it_is_back(
     stage: Stage, kubeconfig: Path, tmp_path: Path
 ) -> None:
     with operator_killed_while_it_runs(stage, kubeconfig, tmp_path / "log"):
@@ -99,7 +99,7 @@ def test_what_ended_while_the_operator_was_away_is_taken_when_it_is_back(
     assert float(row["measurement"]["imagesPerSecond"]) == 10.0
 
 
-def test_a_result_that_went_with_its_pod_is_told_and_measured_again(
+def test_a_result_lost_with_its_pod_is_reported_and_measured_again(
     stage: Stage, kubeconfig: Path, tmp_path: Path
 ) -> None:
     with operator_killed_while_it_runs(stage, kubeconfig, tmp_path / "log"):
@@ -112,7 +112,7 @@ def test_a_result_that_went_with_its_pod_is_told_and_measured_again(
     assert any("1 of 1 pods were deleted" in event["message"] for event in warnings), [e["message"] for e in events]
 
 
-def test_a_result_that_went_while_the_operator_stood_still_is_told_and_measured_again(
+def test_a_result_lost_while_the_operator_was_down_is_reported_and_measured_again(
     stage: Stage, kubeconfig: Path, tmp_path: Path
 ) -> None:
     with OperatorProcess(kubeconfig, stage.namespace, tmp_path / "log") as operator:

@@ -158,7 +158,7 @@ def test_without_a_right_one_call_fails_and_the_operator_stays(stage: Stage, rig
     assert operator.answer("/healthz")[0] == 200
 
 
-def test_what_is_stuck_can_be_suspended_though_its_events_may_not_be_read(stage: Stage) -> None:
+def test_a_stuck_attempt_can_be_suspended_without_the_right_to_read_events(stage: Stage) -> None:
     namespace = NAMES[EVENTS]
     until(lambda: stage.suspended(namespace), SECONDS, "the suspension to take effect")
     log = stage.operators[namespace].log.read_text()
@@ -174,7 +174,7 @@ def test_the_rendered_roles_hold_what_the_calls_need_and_nothing_else(everywhere
     assert sorted(rules("lab", everywhere), key=repr) == sorted(ALL, key=repr)
 
 
-def test_an_account_of_one_namespace_may_nothing_elsewhere(audited_plane: Audited, stage: Stage) -> None:
+def test_an_account_of_one_namespace_has_no_right_elsewhere(audited_plane: Audited, stage: Stage) -> None:
     path = account(audited_plane.plane, COMPLETE)
     mine = client.AuthorizationV1Api(config.new_client_from_config(str(path)))
     for right in ALL:

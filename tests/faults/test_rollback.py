@@ -79,7 +79,7 @@ def test_a_field_of_a_newer_version_is_kept_to_the_end(place: Place, asked: Aske
     assert first_row(place, "tiny")["phase"] == "Succeeded"
 
 
-def test_what_cannot_be_understood_is_left_alone_told_once_and_taken_up_again(place: Place, asked: Asked) -> None:
+def test_an_unreadable_benchmark_is_left_alone_reported_once_and_resumed_later(place: Place, asked: Asked) -> None:
     log = place.operator
     with Player(place.plane.kubeconfig, place.namespace) as player:
         asked("newer", devices=ONE_DEVICE, suspend=True)

@@ -21,9 +21,7 @@ pytest_plugins = ["testkit.server.places"]
 FIRST_WRITE, FIRST_JOB = where("update"), where("create", "pytorchjobs")
 
 
-async def test_an_operator_that_sees_an_old_cluster_neither_doubles_nor_deletes(
-    grounds: Grounds, tmp_path: Path
-) -> None:
+async def test_an_operator_with_stale_reads_neither_duplicates_nor_deletes(grounds: Grounds, tmp_path: Path) -> None:
     cases = {
         "as before the first status": lambda: returned(grounds, tmp_path, FIRST_WRITE, ALL_OLD),
         "as before the job": lambda: returned(grounds, tmp_path, FIRST_JOB, ALL_OLD),

@@ -28,7 +28,9 @@ BENCHMARKS_ONLY = where("watch", "stablediffusionbenchmarks")
 SIDE_BY_SIDE = Scenario("two at once", answered, spec={"parallelism": 2})
 
 
-async def test_whatever_becomes_of_a_watch_the_operator_sees_in_the_end(grounds: Grounds, tmp_path: Path) -> None:
+async def test_whatever_happens_to_a_watch_the_operator_sees_every_change_in_the_end(
+    grounds: Grounds, tmp_path: Path
+) -> None:
     cases = {
         "frozen": lambda: cancelled_unheard(grounds, tmp_path),
         "cut, and not to be had for a while": lambda: cancelled_while_cut(grounds, tmp_path),

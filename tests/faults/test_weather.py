@@ -19,7 +19,7 @@ MOST_REQUESTS = 30
 """Refused ones in that while: of a pass that is tried again ever later, of the probes, and of watches that begin."""
 
 
-async def test_an_operator_lives_on_when_each_call_fails_once_and_when_all_fail_for_a_while(
+async def test_the_operator_survives_one_failure_of_each_call_and_a_failure_of_all_for_a_while(
     grounds: Grounds, tmp_path: Path
 ) -> None:
     """In one case for each fault; tests/long has one for each fault and call."""

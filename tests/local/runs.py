@@ -1,4 +1,4 @@
-"""Starts a local run as a person would, reads its lines and sends it signals."""
+"""Starts a local run as a user does, reads its output and sends it signals."""
 
 import json
 import os
@@ -38,7 +38,7 @@ def question(
     warmup_seconds: int = 0,
     batches: int = 3,
 ) -> Path:
-    """A file that asks about the tiny model on synthetic images."""
+    """A file with a Benchmark of the tiny model on synthetic images."""
     file = folder / "question.yaml"
     file.write_text(
         QUESTION.format(
@@ -49,30 +49,30 @@ def question(
 
 
 def shards(folder: Path) -> Path:
-    """Shards of many coloured pictures with captions, made by the trainer's own command."""
-    pictures, made = folder / "pictures", folder / "shards"
-    pictures.mkdir()
+    """Shards of 80 coloured images with captions, built by the trainer's own command."""
+    images, built = folder / "images", folder / "shards"
+    images.mkdir()
     for number in range(80):
-        picture = Image.new("RGB", (80, 72), (number * 3, 255 - number * 3, 128))
-        picture.save(pictures / f"{number}.jpg")
-        (pictures / f"{number}.txt").write_text(f"colour number {number}")
-    build = [sys.executable, "-m", "sdbench_trainer.shards.cli", "shards", "build", str(pictures), str(made)]
+        image = Image.new("RGB", (80, 72), (number * 3, 255 - number * 3, 128))
+        image.save(images / f"{number}.jpg")
+        (images / f"{number}.txt").write_text(f"colour number {number}")
+    build = [sys.executable, "-m", "sdbench_trainer.shards.cli", "shards", "build", str(images), str(built)]
     subprocess.run(build, env=environment(), check=True, capture_output=True, timeout=300)
-    return made
+    return built
 
 
 def command(*arguments: str | Path) -> list[str]:
-    """`sdbench` with these arguments, from this checkout."""
+    """The command line of this checkout's `sdbench` with these arguments."""
     return [sys.executable, "-m", "sdbench.cli", *map(str, arguments)]
 
 
 def environment() -> dict[str, str]:
-    """Of the program: this checkout's sources, a terminal that is none."""
+    """The environment of the program: this checkout's sources and a width of 120 columns."""
     return {**os.environ, "PYTHONPATH": SOURCES, "COLUMNS": "120"}
 
 
 def sdbench(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run it to its end."""
+    """Run `sdbench` with these arguments to its end."""
     return subprocess.run(command(*arguments), env=environment(), capture_output=True, text=True, timeout=600)
 
 
@@ -85,21 +85,21 @@ class Running:
             command(*arguments), env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
 
-    def until(self, said: Callable[[str], bool]) -> None:
-        """Read its output until a line says so."""
+    def until(self, matches: Callable[[str], bool]) -> None:
+        """Read its output until a line matches."""
         assert self.process.stdout is not None
         for line in self.process.stdout:
             self.lines.append(line)
-            if said(line):
+            if matches(line):
                 return
-        raise AssertionError("it ended without saying so:\n" + "".join(self.lines))
+        raise AssertionError("it ended without a matching line:\n" + "".join(self.lines))
 
     def send(self, number: int) -> None:
         """Send a signal to the program, and to none of its children."""
         self.process.send_signal(number)
 
     def end(self) -> int:
-        """Read the rest and wait; the exit code."""
+        """Read the rest of its output, and return its exit code."""
         assert self.process.stdout is not None
         self.lines.extend(self.process.stdout)
         return self.process.wait(timeout=120)
@@ -112,15 +112,15 @@ def document(results: Path) -> dict[str, Any]:
 
 
 def processes_of(results: Path) -> list[str]:
-    """Command lines of the live processes that were told to work for this folder."""
+    """The command lines of the live processes that report to this folder."""
     return [
         (entry / "cmdline").read_text().replace("\0", " ")
         for entry in Path("/proc").iterdir()
-        if entry.name.isdigit() and entry.name != str(os.getpid()) and _told_of(entry, str(results).encode())
+        if entry.name.isdigit() and entry.name != str(os.getpid()) and _reports_to(entry, str(results).encode())
     ]
 
 
-def _told_of(entry: Path, folder: bytes) -> bool:
+def _reports_to(entry: Path, folder: bytes) -> bool:
     try:
         return b"SDBENCH_REPORT=" + folder in (entry / "environ").read_bytes()
     except OSError:

@@ -1,11 +1,11 @@
-"""Tests that a budget holds on this machine as in a cluster."""
+"""Tests that a budget limits a local run as it limits one in a cluster."""
 
 from pathlib import Path
 
 from local.runs import document, processes_of, question, sdbench
 
 LITTLE = "0.0006"
-"""Device-hours: two seconds, in which no trainer has even imported its packages."""
+"""Device-hours: two seconds, in which no trainer can import its packages."""
 
 
 def with_limits(file: Path, limits: str) -> Path:
@@ -13,7 +13,7 @@ def with_limits(file: Path, limits: str) -> Path:
     return file
 
 
-def test_a_run_that_has_used_up_its_budget_is_stopped_and_says_so(tmp_path: Path) -> None:
+def test_a_run_that_has_used_up_its_budget_is_stopped_with_a_reason(tmp_path: Path) -> None:
     results = tmp_path / "results"
     file = with_limits(question(tmp_path, repeats=2), f'{{deviceHours: "{LITTLE}"}}')
     done = sdbench("run", file, "--local", "--results", results)
@@ -25,7 +25,7 @@ def test_a_run_that_has_used_up_its_budget_is_stopped_and_says_so(tmp_path: Path
     assert processes_of(results) == []
 
 
-def test_a_question_whose_warm_up_alone_costs_more_is_refused(tmp_path: Path) -> None:
+def test_a_benchmark_whose_warm_up_alone_costs_more_is_refused(tmp_path: Path) -> None:
     results = tmp_path / "results"
     file = with_limits(question(tmp_path, warmup_seconds=60), '{deviceHours: "0.001"}')
     refused = sdbench("run", file, "--local", "--results", results)

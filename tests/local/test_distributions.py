@@ -1,4 +1,4 @@
-"""Tests that the two wheels of a release, installed alone, hold and run everything."""
+"""Tests that the two wheels of a release are complete and run without the checkout."""
 
 import email
 import os
@@ -23,26 +23,26 @@ EXAMPLE = ROOT / "crds" / "examples" / "tiny.yaml"
 
 @pytest.fixture(scope="module")
 def distributions(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ...]:
-    """The files that `make release` builds of the two distributions."""
+    """The wheels and source distributions that `make release` builds."""
     return build_distributions(tmp_path_factory.mktemp("dist"), commit_seconds())
 
 
 @pytest.fixture(scope="module")
 def programs(distributions: tuple[Path, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The programs of an environment with the two wheels and our dependencies, but without this checkout."""
+    """The bin folder of an environment with the two wheels and their dependencies, but without this checkout."""
     folder = tmp_path_factory.mktemp("environment")
     venv.create(folder)
     wheels = [str(path) for path in distributions if path.suffix == ".whl"]
     install = [sys.executable, "-m", "pip", "--python", str(folder / "bin" / "python"), "install", "--quiet"]
     subprocess.run([*install, "--no-deps", "--no-index", "--disable-pip-version-check", *wheels], check=True)
-    # Python adds the path, and reads no .pth file in it: the editable installations of this checkout stay outside.
+    # Python adds the path but reads no .pth file in it, so the editable installations of this checkout stay outside.
     packages = folder / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
     (packages / "dependencies.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
     return folder / "bin"
 
 
-def said(program: Path, *arguments: str | Path) -> str:
-    """What a program writes, run away from the checkout."""
+def output(program: Path, *arguments: str | Path) -> str:
+    """The output of a program that runs outside the checkout."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     command = [str(program), *map(str, arguments)]
     run = subprocess.run(command, cwd=program.parent, env=clean, capture_output=True, text=True, timeout=120)
@@ -73,7 +73,7 @@ def test_a_wheel_holds_every_file_of_its_package(distributions: tuple[Path, ...]
 
 
 @pytest.mark.parametrize("name", SOURCES)
-def test_a_wheel_brings_its_licence_readme_and_metadata(distributions: tuple[Path, ...], name: str) -> None:
+def test_a_wheel_holds_its_licence_readme_and_metadata(distributions: tuple[Path, ...], name: str) -> None:
     found = metadata(distributions, name)
     assert found["Version"] == released_version()
     assert found["License-Expression"] == "Apache-2.0"
@@ -85,7 +85,7 @@ def test_a_wheel_brings_its_licence_readme_and_metadata(distributions: tuple[Pat
 
 
 @pytest.mark.parametrize("name", SOURCES)
-def test_a_source_distribution_holds_what_its_wheel_is_built_from(distributions: tuple[Path, ...], name: str) -> None:
+def test_a_source_distribution_holds_the_sources_of_its_wheel(distributions: tuple[Path, ...], name: str) -> None:
     top = f"{name}-{released_version()}"
     path = next(path for path in distributions if path.name == f"{top}.tar.gz")
     with tarfile.open(path) as archive:
@@ -95,23 +95,25 @@ def test_a_source_distribution_holds_what_its_wheel_is_built_from(distributions:
 
 
 def test_the_installed_programs_run_without_the_checkout(programs: Path) -> None:
-    assert said(programs / "sdbench", "--version") == f"sdbench {released_version()}"
-    assert said(programs / "kubectl-sdbench", "--version") == f"sdbench {released_version()}"
-    assert released_version() in said(programs / "sdbench-trainer", "--version")
-    where = said(programs / "python", "-c", "import sdbench, sdbench_trainer as t; print(sdbench.__file__, t.__file__)")
+    assert output(programs / "sdbench", "--version") == f"sdbench {released_version()}"
+    assert output(programs / "kubectl-sdbench", "--version") == f"sdbench {released_version()}"
+    assert released_version() in output(programs / "sdbench-trainer", "--version")
+    where = output(
+        programs / "python", "-c", "import sdbench, sdbench_trainer as t; print(sdbench.__file__, t.__file__)"
+    )
     assert all(Path(file).is_relative_to(programs.parent) for file in where.split())
 
 
-def test_the_installed_command_line_checks_a_question(programs: Path) -> None:
-    assert "tiny" in said(programs / "sdbench", "validate", EXAMPLE)
+def test_the_installed_command_line_validates_an_example(programs: Path) -> None:
+    assert "tiny" in output(programs / "sdbench", "validate", EXAMPLE)
 
 
-def test_the_installed_packages_find_their_own_files(programs: Path) -> None:
-    """The template of the report's page, and the dimensions of every model."""
+def test_the_installed_packages_find_their_data_files(programs: Path) -> None:
+    """Checks the template of the report's page and the dimensions of every model."""
     asked = (
         "from importlib.resources import files;"
         "from sdbench_trainer.config import Model;"
         "print((files('sdbench.report') / 'page.html').is_file(),"
         " *((files('sdbench_trainer') / 'configs' / m.value / 'unet.json').is_file() for m in Model))"
     )
-    assert set(said(programs / "python", "-c", asked).split()) == {"True"}
+    assert set(output(programs / "python", "-c", asked).split()) == {"True"}

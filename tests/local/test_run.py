@@ -1,4 +1,4 @@
-"""Tests that a question is answered on this machine: the real launcher, the real trainer, the tiny model."""
+"""Tests local runs with the real launcher, the real trainer and the tiny model."""
 
 import signal
 from pathlib import Path
@@ -10,23 +10,23 @@ from local.runs import Running, document, processes_of, question, sdbench, shard
 
 
 @pytest.fixture(scope="module")
-def answered(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A finished run for one and two devices on local shards: its results folder and what it said."""
-    folder = tmp_path_factory.mktemp("answered")
-    file, made = question(folder, counts="[2, 1]"), shards(folder)
-    done = sdbench("run", file, "--local", "--shards", made, "--results", folder / "results")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A finished run for one and two devices on local shards: its results folder and its output."""
+    folder = tmp_path_factory.mktemp("finished")
+    file, built = question(folder, counts="[2, 1]"), shards(folder)
+    done = sdbench("run", file, "--local", "--shards", built, "--results", folder / "results")
     assert done.returncode == 0, done.stdout + done.stderr
     return folder / "results", done.stdout
 
 
-def asked_again(results: Path) -> tuple[str | Path, ...]:
-    """The arguments of the run that made these results."""
+def same_arguments(results: Path) -> tuple[str | Path, ...]:
+    """The arguments of the run with these results."""
     folder = results.parent
     return ("run", folder / "question.yaml", "--local", "--shards", folder / "shards", "--results", results)
 
 
-def test_the_stored_benchmark_is_complete_and_has_both_points(answered: tuple[Path, str]) -> None:
-    status = document(answered[0])["status"]
+def test_the_stored_benchmark_is_complete_and_has_both_points(finished: tuple[Path, str]) -> None:
+    status = document(finished[0])["status"]
     true = {condition["type"] for condition in status["conditions"] if condition["status"] == "True"}
     assert {"Accepted", "Complete", "CleanedUp"} <= true
     assert [row["devices"] for row in status["points"]] == [1, 2]
@@ -36,44 +36,44 @@ def test_the_stored_benchmark_is_complete_and_has_both_points(answered: tuple[Pa
     assert [row["measurement"]["batches"] for row in status["trials"]] == [3, 3]
 
 
-def test_progress_and_the_table_are_said_in_plain_lines_where_there_is_no_terminal(answered: tuple[Path, str]) -> None:
-    said = answered[1]
-    assert "Trial 0 devices=1: starting" in said
-    assert "Trial 1 devices=2: starting" in said
-    assert "Efficiency" in said
-    assert "100.0 %" in said
-    assert "\x1b" not in said
+def test_progress_and_the_table_are_plain_lines_without_a_terminal(finished: tuple[Path, str]) -> None:
+    output = finished[1]
+    assert "Trial 0 devices=1: starting" in output
+    assert "Trial 1 devices=2: starting" in output
+    assert "Efficiency" in output
+    assert "100.0 %" in output
+    assert "\x1b" not in output
 
 
-def test_local_shards_take_the_place_of_the_data_and_are_read_in_place(answered: tuple[Path, str]) -> None:
-    folder = answered[0].parent / "shards"
-    assert document(answered[0])["spec"]["data"] == {"remote": folder.as_uri()}
+def test_local_shards_replace_the_data_and_are_read_in_place(finished: tuple[Path, str]) -> None:
+    folder = finished[0].parent / "shards"
+    assert document(finished[0])["spec"]["data"] == {"remote": folder.as_uri()}
     assert sorted(path.name for path in folder.iterdir()) == ["000000", "index.json", "left-out.jsonl"]
 
 
-def test_nothing_runs_on_after_the_end(answered: tuple[Path, str]) -> None:
-    assert processes_of(answered[0]) == []
+def test_no_process_is_left_after_the_end(finished: tuple[Path, str]) -> None:
+    assert processes_of(finished[0]) == []
 
 
-def test_a_second_run_into_the_same_folder_is_refused_with_a_sentence(answered: tuple[Path, str]) -> None:
-    results, _ = answered
+def test_a_second_run_into_the_same_folder_is_refused_with_a_sentence(finished: tuple[Path, str]) -> None:
+    results, _ = finished
     before = document(results)
-    again = sdbench(*asked_again(results))
+    again = sdbench(*same_arguments(results))
     assert again.returncode == 2
     assert "--resume" in again.stderr
     assert "--overwrite" in again.stderr
     assert document(results) == before
 
 
-def test_resuming_a_complete_run_shows_the_answer_and_starts_nothing(answered: tuple[Path, str]) -> None:
-    results, _ = answered
+def test_resuming_a_complete_run_shows_the_result_and_starts_nothing(finished: tuple[Path, str]) -> None:
+    results, _ = finished
     before = document(results)
-    again = sdbench(*asked_again(results), "--resume")
+    again = sdbench(*same_arguments(results), "--resume")
     assert again.returncode == 0, again.stderr
     assert document(results)["status"]["trials"] == before["status"]["trials"]
 
 
-def test_an_interrupted_and_a_killed_run_lose_nothing_measured_and_leave_no_process(tmp_path: Path) -> None:
+def test_an_interrupted_and_a_killed_run_keep_their_measurements_and_leave_no_process(tmp_path: Path) -> None:
     results = tmp_path / "results"
     file = question(tmp_path, repeats=2, warmup_seconds=2)
     arguments = ("run", file, "--local", "--results", results)
@@ -103,7 +103,7 @@ def test_an_interrupted_and_a_killed_run_lose_nothing_measured_and_leave_no_proc
     assert rows[1].get("failures", 0) == 1
 
 
-def test_a_knob_that_cpus_cannot_honour_is_refused_before_anything_starts(tmp_path: Path) -> None:
+def test_a_setting_that_cpus_do_not_support_is_refused_before_anything_starts(tmp_path: Path) -> None:
     results = tmp_path / "results"
     refused = sdbench("run", question(tmp_path, precision="amp_fp16"), "--local", "--results", results)
     assert refused.returncode == 2

@@ -72,7 +72,7 @@ def test_no_request_leaves_the_page(browser: Browser, tmp_path: Path) -> None:
     shown.close()
 
 
-def test_what_was_not_measured_is_told_and_hostile_texts_do_nothing(browser: Browser, tmp_path: Path) -> None:
+def test_the_page_says_what_was_not_measured_and_hostile_texts_do_nothing(browser: Browser, tmp_path: Path) -> None:
     shown, heard = opened(browser, sample.partly(sample.HOSTILE), tmp_path, DESK)
     row = shown.locator("table.missing tbody tr td").all_inner_texts()
     assert row == ["devices=32", "0", "OutOfMemoryDevice", sample.HOSTILE]

@@ -11,7 +11,7 @@ import pytest
 import photographs
 from harness.addons.s3 import S3, s3_server
 from harness.runs import new_run
-from sdbench_trainer.shards.building import build
+from sdbench_trainer.shards.building import BuildRequest, build_shards
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -35,7 +35,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def shards(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The photographs as shards."""
     out = tmp_path_factory.mktemp("built") / "shards"
-    build(pictures, out, overwrite=False)
+    build_shards(BuildRequest(str(pictures), out))
     return out
 
 

@@ -35,11 +35,11 @@ DIRECT = urllib.request.ProxyHandler({})
 
 
 class Missing(Exception):
-    """What is not there, in a sentence; it may come."""
+    """Raised while something is missing that may still come; the text says what."""
 
 
 class Cluster:
-    """The API server, as the pod's own ServiceAccount."""
+    """Sends requests to the API server as the pod's own ServiceAccount."""
 
     def __init__(self, server: str, account: Path) -> None:
         trusted = ssl.create_default_context(cafile=str(account / "ca.crt"))
@@ -47,40 +47,41 @@ class Cluster:
         self._server, self._token = server, (account / "token").read_text().strip()
 
     def ask(self, method: str, path: str, body: object = None) -> Any:
-        """The document that the API server answers with."""
+        """Sends a request and returns the document of the response."""
         headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
         content = None if body is None else json.dumps(body).encode()
-        asked = urllib.request.Request(self._server + path, content, headers, method=method)  # noqa: S310 (told by us)
-        with self._opener.open(asked, timeout=10) as answer:
+        url = self._server + path
+        request = urllib.request.Request(url, content, headers, method=method)  # noqa: S310 (the chart sets it)
+        with self._opener.open(request, timeout=10) as answer:
             return json.load(answer)
 
 
 def text_of(address: str) -> str:
-    """What is said there."""
+    """The text of a page."""
     with urllib.request.build_opener(DIRECT).open(address, timeout=10) as answer:
         return str(answer.read().decode())
 
 
-def operator_is_well(address: str) -> str:
-    """The operator answers, and has nothing to complain of."""
+def operator_is_healthy(address: str) -> str:
+    """Checks that the operator answers and is healthy. Raises Missing."""
     try:
-        said = text_of(f"{address}/healthz").strip()
+        health = text_of(f"{address}/healthz").strip()
     except urllib.error.HTTPError as error:
-        said = error.read().decode().strip()
-    if said != "ok":
-        raise Missing(f"the operator says: {said}")
-    return "the operator is well"
+        health = error.read().decode().strip()
+    if health != "ok":
+        raise Missing(f"the operator is not healthy: {health}")
+    return "the operator is healthy"
 
 
 def benchmarks_are_listed(address: str) -> str:
-    """The operator's rights reach its Benchmarks."""
+    """Checks that the operator's rights suffice to list Benchmarks. Raises Missing."""
     if not any(line.startswith(LISTED) for line in text_of(f"{address}/metrics").splitlines()):
-        raise Missing("the operator has listed no Benchmarks yet; its log says why")
+        raise Missing("the operator has listed no Benchmarks yet; read its log")
     return "the operator lists Benchmarks"
 
 
 def kind_is_served(cluster: Cluster, group_version: str, plural: str, advice: str) -> str:
-    """The cluster knows the resource."""
+    """Checks that the cluster serves the resource. Raises Missing."""
     try:
         known = [each["name"] for each in cluster.ask("GET", f"/apis/{group_version}")["resources"]]
     except urllib.error.HTTPError as error:
@@ -92,25 +93,25 @@ def kind_is_served(cluster: Cluster, group_version: str, plural: str, advice: st
     return f"the cluster serves {plural}"
 
 
-def benchmark_has_an_answer(cluster: Cluster, place: str, seconds: float) -> str:
-    """A tiny Benchmark is asked, and deleted whatever comes of it."""
+def benchmark_has_a_result(cluster: Cluster, place: str, seconds: float) -> str:
+    """Runs a tiny Benchmark to its end, and deletes it in any case."""
     namespace, name = place.split("/")
     collection = f"/apis/{GROUP}/namespaces/{namespace}/{PLURAL}"
     metadata = {"name": name, "namespace": namespace}
-    asked = {"apiVersion": GROUP, "kind": "StableDiffusionBenchmark", "metadata": metadata, "spec": QUESTION}
+    document = {"apiVersion": GROUP, "kind": "StableDiffusionBenchmark", "metadata": metadata, "spec": QUESTION}
     try:
-        cluster.ask("POST", collection, asked)
+        cluster.ask("POST", collection, document)
     except urllib.error.HTTPError as error:
         if error.code == 409:
             sys.exit(f"FAILED: the Benchmark {place} exists already: delete it, then test again")
-        sys.exit(f"FAILED: the tiny Benchmark is refused: {said_in(error)}")
+        sys.exit(f"FAILED: the tiny Benchmark is refused: {message_in(error)}")
     try:
         return within(seconds, lambda: measured(cluster.ask("GET", f"{collection}/{name}")))
     finally:
         cluster.ask("DELETE", f"{collection}/{name}")
 
 
-def said_in(error: urllib.error.HTTPError) -> str:
+def message_in(error: urllib.error.HTTPError) -> str:
     """The API server's own sentence."""
     text = error.read().decode()
     try:
@@ -120,23 +121,23 @@ def said_in(error: urllib.error.HTTPError) -> str:
 
 
 def measured(benchmark: dict[str, Any]) -> str:
-    """What was measured. Raises Missing while there is nothing; when there will be nothing, it is the end."""
+    """The result of a Benchmark. Raises Missing while there is none; exits if there will be none."""
     status = benchmark.get("status", {})
     found = {(each["type"], each["status"]): each["message"] for each in status.get("conditions", [])}
     for end in (("Failed", "True"), ("Accepted", "False")):
         if end in found:
             sys.exit(f"FAILED: the tiny Benchmark: {found[end]}")
     if ("Complete", "True") not in found:
-        raise Missing(f"the tiny Benchmark has no answer; its phase is {status.get('phase', 'unknown')}")
+        raise Missing(f"the tiny Benchmark has no result; its phase is {status.get('phase', 'unknown')}")
     return f"a tiny Benchmark was measured: {json.dumps(status.get('summary'))}"
 
 
-def within(seconds: float, fact: Callable[[], str]) -> str:
-    """The fact, once it holds. When it does not in time, what is missing is the end."""
+def within(seconds: float, check: Callable[[], str]) -> str:
+    """Waits until a check passes; exits with what is missing if it does not in time."""
     end = time.monotonic() + seconds
     while True:
         try:
-            return fact()
+            return check()
         except (Missing, OSError) as error:
             if time.monotonic() > end:
                 sys.exit(f"FAILED: {error}")
@@ -144,35 +145,36 @@ def within(seconds: float, fact: Callable[[], str]) -> str:
 
 
 def arguments() -> argparse.Namespace:
-    """What the pod is told."""
+    """The parsed command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--operator", required=True, help="its address")
-    parser.add_argument("--benchmark", metavar="NAMESPACE/NAME", help="run a tiny one of this name")
-    parser.add_argument("--seconds", type=float, default=900, help="that it may take")
-    parser.add_argument("--patience", type=float, default=60, help="seconds for everything else")
+    parser.add_argument("--operator", required=True, help="address of the operator")
+    parser.add_argument("--benchmark", metavar="NAMESPACE/NAME", help="also run a tiny Benchmark of this name")
+    parser.add_argument("--seconds", type=float, default=900, help="maximum duration of the Benchmark in seconds")
+    parser.add_argument("--timeout", type=float, default=60, help="maximum duration of each other check in seconds")
     parser.add_argument("--server", default="https://kubernetes.default.svc")
     parser.add_argument("--account", type=Path, default=Path("/var/run/secrets/kubernetes.io/serviceaccount"))
     return parser.parse_args()
 
 
 def main() -> None:
-    # PID 1 is deaf to signals that it does not ask for, and what was asked is to be deleted.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("FAILED: ended from outside"))
-    told = arguments()
-    cluster = Cluster(told.server, told.account)
+    """Makes one check after the other, and exits at the first that fails."""
+    # As PID 1 it gets no signal without a handler, and the Benchmark must be deleted.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("FAILED: terminated"))
+    given = arguments()
+    cluster = Cluster(given.server, given.account)
     training_operator = "install the Kubeflow training-operator 1.9"
-    facts: list[Callable[[], str]] = [
-        lambda: within(told.patience, lambda: operator_is_well(told.operator)),
-        lambda: within(told.patience, lambda: kind_is_served(cluster, GROUP, PLURAL, "apply the chart's CRD")),
+    checks: list[Callable[[], str]] = [
+        lambda: within(given.timeout, lambda: operator_is_healthy(given.operator)),
+        lambda: within(given.timeout, lambda: kind_is_served(cluster, GROUP, PLURAL, "apply the chart's CRD")),
         lambda: within(
-            told.patience, lambda: kind_is_served(cluster, "kubeflow.org/v1", "pytorchjobs", training_operator)
+            given.timeout, lambda: kind_is_served(cluster, "kubeflow.org/v1", "pytorchjobs", training_operator)
         ),
-        lambda: within(told.patience, lambda: benchmarks_are_listed(told.operator)),
+        lambda: within(given.timeout, lambda: benchmarks_are_listed(given.operator)),
     ]
-    if told.benchmark:
-        facts.append(lambda: benchmark_has_an_answer(cluster, told.benchmark, told.seconds))
-    for fact in facts:
-        sys.stdout.write(f"ok: {fact()}\n")
+    if given.benchmark:
+        checks.append(lambda: benchmark_has_a_result(cluster, given.benchmark, given.seconds))
+    for check in checks:
+        sys.stdout.write(f"ok: {check()}\n")
         sys.stdout.flush()
 
 

@@ -1,8 +1,8 @@
-{{/* What must the cluster serve? A switch for something that it does not know fails the render with a sentence. */}}
+{{/* Fails the render if a switch needs an API that the cluster does not serve. */}}
 
-{{/* From a dict of `root`, `switch` (the value that asks), `api` (group/version/Kind) and `install` (what brings it). */}}
+{{/* Takes a dict of `root`, `switch` (the value that needs the API), `api` (group/version/Kind) and `install` (what serves it). */}}
 {{- define "sdbench.demand" -}}
 {{- if not (.root.Capabilities.APIVersions.Has .api) -}}
-{{- fail (printf "%s: this cluster serves no %s. Install %s first, or leave the value as it is by default. (helm template sees no cluster: add --api-versions %s.)" .switch .api .install .api) -}}
+{{- fail (printf "%s: this cluster serves no %s. Install %s first, or keep the value's default. (helm template sees no cluster: add --api-versions %s.)" .switch .api .install .api) -}}
 {{- end -}}
 {{- end -}}

@@ -1,4 +1,4 @@
-{{/* How are the objects of a release named and labelled, and which images do they use? */}}
+{{/* Names, labels and images of a release's objects. */}}
 
 {{- define "sdbench.name" -}}
 {{- default .Chart.Name .Values.nameOverride -}}
@@ -15,7 +15,7 @@
 {{- end -}}
 {{- end -}}
 
-{{/* A cluster-wide name: two releases of one name in two namespaces do not collide. */}}
+{{/* A cluster-wide name, unique for releases of the same name in different namespaces. */}}
 {{- define "sdbench.clusterName" -}}
 {{- printf "%s:%s" .Release.Namespace (include "sdbench.fullname" .) -}}
 {{- end -}}
@@ -26,7 +26,7 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/component: operator
 {{- end -}}
 
-{{/* Those of the pod of `helm test`. */}}
+{{/* The labels of the pod of `helm test`. */}}
 {{- define "sdbench.testLabels" -}}
 app.kubernetes.io/name: {{ include "sdbench.name" . | quote }}
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
@@ -44,7 +44,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if .Values.serviceAccount.create -}}
 {{- default (include "sdbench.fullname" .) .Values.serviceAccount.name -}}
 {{- else -}}
-{{- required "serviceAccount.create is false: set serviceAccount.name to the account that the operator shall use" .Values.serviceAccount.name -}}
+{{- required "serviceAccount.create is false: set serviceAccount.name to the operator's account" .Values.serviceAccount.name -}}
 {{- end -}}
 {{- end -}}
 

@@ -1,4 +1,4 @@
-"""Finds the Benchmark that a person means by NAME|FILE: one of the cluster, or one in a file."""
+"""Finds the Benchmark that NAME|FILE names on the command line: one of the cluster, or one in a file."""
 
 from pathlib import Path
 
@@ -10,13 +10,13 @@ from sdbench.report import cluster_reader
 
 
 def stored_benchmark(source: str, namespace: str | None) -> Benchmark:
-    """What is meant: what exists, or has a dot or a slash, is a file. Raises InvalidFile or NotRead."""
+    """The Benchmark of the source. Raises InvalidFile or NotRead."""
     file = _file(source)
     return only_benchmark(file) if file is not None else cluster_reader.read_benchmark(source, namespace)
 
 
 def stored_reference(name: str, source: str, namespace: str | None) -> Reference:
-    """Another Benchmark of this name, where the one that is meant lies: in the cluster, or the folder of results."""
+    """The Benchmark of that name beside the source: in its cluster, or in its results folder."""
     file = _file(source)
     if file is not None:
         return named_results.reference_in(name, file.absolute().parent.parent)
@@ -27,5 +27,7 @@ def stored_reference(name: str, source: str, namespace: str | None) -> Reference
 
 
 def _file(source: str) -> Path | None:
+    """The source as a file, if it exists or looks like a path; otherwise it is a name."""
+    # A Benchmark's name has neither a dot nor a slash.
     path = Path(source)
     return path if path.exists() or "/" in source or "." in source else None

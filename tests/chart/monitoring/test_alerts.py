@@ -68,11 +68,11 @@ class Silent:
 
 DOWN = (
     "Nothing has been scraped from it for 5 minutes. Training pods go on, but no Trial is started and no result is "
-    "read: look at its Deployment."
+    "read: check its Deployment."
 )
 DEAF = (
-    "It should list all of them every 45 seconds. It cannot reach the API server, has no right to, or their CRD is "
-    "gone: read the log of pod sdbench-0."
+    "It should list all of them every 45 seconds. It cannot reach the API server, lacks the right, or the CRD is gone: "
+    "read the log of pod sdbench-0."
 )
 STARVED = "Raise trainer.loader.workers, bring the shards nearer, or train on precomputed latents."
 STALLED = (
@@ -84,7 +84,7 @@ FIRING = (
     Firing(
         *("SdbenchOperatorDown", "it goes", {BUILD: "1x19 stale"}, "9m45s", "10m15s"),
         'component="operator",namespace="sdbench-system"',
-        "The sdbench operator in sdbench-system is not there.",
+        "The sdbench operator in sdbench-system is down.",
         DOWN,
     ),
     Firing(
@@ -93,7 +93,7 @@ FIRING = (
         {BUILD.replace(NAMESPACE, "elsewhere"): "1x60"},
         *("4m45s", "5m15s"),
         'component="operator",namespace="sdbench-system"',
-        "The sdbench operator in sdbench-system is not there.",
+        "The sdbench operator in sdbench-system is down.",
         DOWN,
     ),
     Firing(
@@ -115,8 +115,8 @@ FIRING = (
         *("9m", "17m"),
         f'reason="Forbidden",{OPERATOR}',
         "Passes of the sdbench operator in sdbench-system fail as Forbidden.",
-        "About 5 in 5 minutes, for more than 10 minutes. Each is tried again, at most a minute later, but nothing "
-        "happens to its Benchmark until it succeeds: read the log of pod sdbench-0.",
+        "About 5 in 5 minutes, for more than 10 minutes. Each is retried within a minute, but nothing happens to "
+        "its Benchmark until it succeeds: read the log of pod sdbench-0.",
     ),
     Firing(
         *("SdbenchTrialStalled", "in its window", {IMAGES: "0+8x19 160x80", STATE: "0x7 1x92"}, "16m", "17m45s"),
@@ -134,15 +134,15 @@ FIRING = (
         *("SdbenchPendingTooLong", "half an hour is over", {WAITING: "0x140"}, "30m", "31m"),
         BENCHMARK,
         "Benchmark team-a/tiny waits for devices.",
-        "A Trial of it has been waiting for 31m 0s. The message in its row says for what: free devices, wait for the "
-        "queue, or ask for fewer.",
+        "A Trial of it has been waiting for 31m 0s. The message in its row says what it waits for: free devices, "
+        "wait for the queue, or ask for fewer.",
     ),
     Firing(
         *("SdbenchThroughputBelowBaseline", "6 % are lost", {MEDIAN: "94x40", BASELINE: "100x40"}, "4m45s", "5m30s"),
         POINT,
         "Benchmark team-a/tiny is slower than its baseline.",
-        "At devices=8 it trains 94% of the baseline's images per second. Compare what the two ran on, and their gate's "
-        "finding, before you believe either.",
+        "At devices=8 it trains 94% of the baseline's images per second. Compare the devices and images of the "
+        "two, and the gate's finding, before you trust either.",
     ),
     Firing(
         *("SdbenchDataStarved", "its window is open", {WAIT: "0+6x40", STATE: "1x40"}, "2m", "4m"),
@@ -167,15 +167,15 @@ FIRING = (
         *("SdbenchResultLost", "two Trials", {failed_trials("ReportLost"): "_x3 2x40"}, "30s", "1m"),
         BENCHMARK,
         "Benchmark team-a/tiny has lost results.",
-        "The pods of 2 of its Trials ended well and left no complete Report, in every Attempt: "
+        "The pods of 2 of its Trials exited with 0 but left no complete Report, in every Attempt: "
         "read the log of the master, which is kept for retention.failedSeconds.",
     ),
     Firing(
         *("SdbenchGateFailed", "the verdict comes", {verdict("Fail"): "_x3 1x40", verdict("Pass"): "_x3 0x40"}),
         *("30s", "1m", BENCHMARK),
-        "Benchmark team-a/tiny does not hold its gate.",
+        "Benchmark team-a/tiny has failed its gate.",
         "Its condition GatePassed says which limit, at which Point, and by how much. Delete the Benchmark when you "
-        "have seen to it: the alert goes with it.",
+        "have dealt with it: that ends the alert.",
     ),
 )
 
@@ -193,7 +193,7 @@ SILENT = (
     Silent("SdbenchOperatorDeaf", "it has just started", {LISTED: f"{NEVER} 15+15x90"}, STARTING),
     Silent(
         "SdbenchOperatorDeaf",
-        "it is restarted while it is well",
+        "it is restarted while it is healthy",
         {LISTED: f"0+15x20 stale _x4 {NEVER}x1 420+15x90"},
         (*STARTING, "6m15s", "6m30s", "6m45s", *MINUTES),
     ),

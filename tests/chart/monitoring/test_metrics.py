@@ -94,7 +94,7 @@ def test_promtool_has_nothing_against_what_the_operator_serves_but_the_units_of_
     assert warnings_about(operator_text) == PROJECTIONS
 
 
-def test_promtool_complains_of_a_counter_that_is_not_called_one() -> None:
+def test_promtool_reports_a_counter_without_the_suffix_total() -> None:
     assert warnings_about(b"# HELP sdbench_images Images.\n# TYPE sdbench_images counter\nsdbench_images 1\n")
 
 

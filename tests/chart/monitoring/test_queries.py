@@ -27,7 +27,7 @@ NUMBERS = {
     "run/Spent": (40 * 40 / 3600,),
     "run/Images per second": (8 * 15 / (3 * 0.4 + 12 * 0.9), 8, 90, 100),
     "run/Result against the baseline": (0.8,),
-    "run/Steps by their length": (2 * (3 + 3 + 11 * 15),),
+    "run/Steps by duration": (2 * (3 + 3 + 11 * 15),),
     "run/Step time": (0.75 + 0.25 * (7.5 - 3) / 12, 0.75 + 0.25 * (14.25 - 3) / 12),
     "run/Data wait": (0.1,),
     "run/Measured window": (1,),
@@ -101,8 +101,8 @@ def test_every_answer_has_the_labels_that_its_legend_or_table_shows(tmp_path: Pa
             for target in panel["targets"]:
                 query = filled(target["expr"], VARIABLES)
                 for label in shown(panel, target) - {"cluster"}:
-                    probe = f'label_replace({query}, "probe", "told", "{label}", ".+")'
-                    tests.append(asked(f"count by (probe) ({probe}) > bool 0", labels='{probe="told"}'))
+                    probe = f'label_replace({query}, "probe", "found", "{label}", ".+")'
+                    tests.append(asked(f"count by (probe) ({probe}) > bool 0", labels='{probe="found"}'))
     answered(tmp_path, tests)
 
 
@@ -114,7 +114,7 @@ def test_panels_add_up_what_belongs_together(tmp_path: Path) -> None:
     answered(tmp_path, [test for title, numbers in OF_ALL.items() for test in near(ALL_CHOSEN, title, numbers)])
 
 
-def test_what_is_not_known_is_told_as_not_a_number_and_never_as_0(tmp_path: Path) -> None:
+def test_unknown_values_are_nan_and_never_0(tmp_path: Path) -> None:
     found = expressions({**CHOSEN, "benchmark": "bare"}, "scaling", "fleet")
     tests = [asked(f"count({query}) > bool 0") for _, query in found]
     tests += [asked(f"count(({query}) != ({query}))") for title, query in found if title in NOT_KNOWN]
@@ -145,7 +145,7 @@ def test_another_cluster_is_not_shown(tmp_path: Path) -> None:
     answered(tmp_path, [silent(query) for _, query in expressions({**CHOSEN, "cluster": "elsewhere"})])
 
 
-def test_clusters_are_told_apart_or_added_up_and_can_be_chosen(tmp_path: Path) -> None:
+def test_clusters_are_kept_apart_or_added_up_and_can_be_chosen(tmp_path: Path) -> None:
     tests = []
     of_one = expressions({**CHOSEN, "cluster": "east"})
     for (_, both), (_, one) in zip(QUERIES, of_one, strict=True):

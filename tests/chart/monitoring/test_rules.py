@@ -49,7 +49,7 @@ def test_there_are_no_rules_unless_asked(helm: Helm) -> None:
     assert not of_kind(helm.render({}, API), "PrometheusRule")
 
 
-def test_a_cluster_that_does_not_know_rules_is_told_so(helm: Helm) -> None:
+def test_a_cluster_without_prometheus_rules_is_refused(helm: Helm) -> None:
     asked = {"monitoring": {"prometheusRule": {"enabled": True}}}
     done = Helm(helm.program).run("template", "sdbench", str(helm.chart), values=asked)
     assert done.returncode != 0
@@ -121,9 +121,9 @@ def test_the_runbook_tells_severities_and_default_thresholds_as_they_are(helm: H
     for name, rule in rules(found, "alert").items():
         _, anchor, severity, threshold = rows[name]
         assert (anchor, severity) == (name.lower(), rule["labels"]["severity"])
-        told = re.search(r", ([\d.]+) $", threshold)
-        assert rule["expr"].endswith(f" {told[1]}" if told else rule["expr"]), name
-        assert bool(told) == (name in [alert for _, _, alert in THRESHOLDS])
+        placeholder = re.search(r", ([\d.]+) $", threshold)
+        assert rule["expr"].endswith(f" {placeholder[1]}" if placeholder else rule["expr"]), name
+        assert bool(placeholder) == (name in [alert for _, _, alert in THRESHOLDS])
 
 
 @pytest.mark.parametrize(("threshold", "value", "alert"), THRESHOLDS)

@@ -15,7 +15,7 @@ LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 RELEASE = "sdbench"
 NAMESPACE = "sdbench-system"
 KUBERNETES = "1.35.4"
-"""Without a cluster, Helm 4.0.0 takes it for Kubernetes 1.20 unless it is told."""
+"""Without a cluster, Helm 4.0.0 renders for Kubernetes 1.20 by default."""
 
 SERVED = (
     *("monitoring.coreos.com/v1/PodMonitor", "monitoring.coreos.com/v1/ServiceMonitor"),

@@ -87,10 +87,10 @@ def operator(*benchmarks: Benchmark) -> CollectorRegistry:
 
 def trainer() -> CollectorRegistry:
     """What rank 0 of the second Trial serves: in each 15 s 15 steps of 8 images, of which 3 take 0.4 s."""
-    told = Telemetry("tiny", device_memory=False)
+    trainer = Telemetry("tiny", device_memory=False)
     for step in range(15):
-        told.step(0.4 if step < 3 else 0.9, 8, waited=0.1 * (step + 1), loss=1.0, state=WindowState.MEASURING)
-    return told.registry
+        trainer.step(0.4 if step < 3 else 0.9, 8, waited=0.1 * (step + 1), loss=1.0, state=WindowState.MEASURING)
+    return trainer.registry
 
 
 def input_series(**external: str) -> dict[str, str]:

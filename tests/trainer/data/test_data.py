@@ -22,7 +22,7 @@ from sdbench_trainer.data.tokenizer import clip_tokenizer
 from sdbench_trainer.errors import ConfigInvalid, DataMissing
 from sdbench_trainer.model.stable_diffusion import Batch
 from sdbench_trainer.run import DataSource
-from sdbench_trainer.shards.building import BuildRequest, build, build_shards
+from sdbench_trainer.shards.building import BuildRequest, build_shards
 from sdbench_trainer.shards.checking import check
 from sdbench_trainer.shards.encoders import Jpegs
 
@@ -64,7 +64,7 @@ def test_shards_with_fewer_images_than_canonical_nodes_are_refused(
     for name in sorted(path for path in pictures.iterdir() if path.suffix == ".jpg")[:10]:
         shutil.copy(name, folder)
         shutil.copy(name.with_suffix(".txt"), folder)
-    build(folder, folder / "shards", overwrite=False)
+    build_shards(BuildRequest(str(folder), folder / "shards"))
     with pytest.raises(DataMissing, match=r"hold 10 samples, but loader.canonicalNodes needs at least 64"):
         shard_loader(
             DataSource(local=str(folder / "shards")),

@@ -71,12 +71,12 @@ def _other_schedule(seen: Any) -> None:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (_other_attention, "trainer.attention: sdpa was asked for, and AttnProcessor came out."),
-        (_one_layer_of_another_layout, "trainer.channelsLast: false was asked for, and false+true came out."),
-        (_one_block_checkpointing, "trainer.gradientCheckpointing: false was asked for, and false+true came out."),
-        (_text_encoder_in_half, "trainer.frozenPrecision: fp32 was asked for, and fp16+fp32 came out."),
-        (_default_optimizer, "trainer.optimizer: fused was asked for, and foreach came out."),
-        (_other_schedule, "trainer.ema: 0.99 every 1 from 0 was asked for, and 0.99 every 2 from 0 came out."),
+        (_other_attention, "trainer.attention: sdpa was requested, but the run uses AttnProcessor."),
+        (_one_layer_of_another_layout, "trainer.channelsLast: false was requested, but the run uses false+true."),
+        (_one_block_checkpointing, "trainer.gradientCheckpointing: false was requested, but the run uses false+true."),
+        (_text_encoder_in_half, "trainer.frozenPrecision: fp32 was requested, but the run uses fp16+fp32."),
+        (_default_optimizer, "trainer.optimizer: fused was requested, but the run uses foreach."),
+        (_other_schedule, "trainer.ema: 0.99 every 1 from 0 was requested, but the run uses 0.99 every 2 from 0."),
     ],
 )
 def test_what_came_out_otherwise_is_refused(change: Any, sentence: str) -> None:
@@ -89,7 +89,7 @@ def test_what_came_out_otherwise_is_refused(change: Any, sentence: str) -> None:
 
 @pytest.mark.parametrize(("devices", "kind"), [(2, "ddp"), (1, "fsdp2")])
 def test_a_model_that_is_not_shared_is_refused_where_it_should_be(devices: int, kind: str) -> None:
-    with pytest.raises(ConfigInvalid, match=f"trainer.dataParallel: {kind} was asked for, and single came out"):
+    with pytest.raises(ConfigInvalid, match=f"trainer.dataParallel: {kind} was requested, but the run uses single"):
         require_as_asked(built_config(state(config())), requested_config(config(dataParallel=kind), devices))
 
 
@@ -102,5 +102,5 @@ def test_the_number_format_is_that_of_the_unets_output() -> None:
 def test_a_unet_of_which_nothing_was_compiled_is_not_compiled() -> None:
     seen = state(config(compile=True))
     seen.outputs = (torch.zeros(1), torch.zeros(1))
-    with pytest.raises(ConfigInvalid, match=r"trainer\.compile: true was asked for, and false came out"):
+    with pytest.raises(ConfigInvalid, match=r"trainer\.compile: true was requested, but the run uses false"):
         require_as_asked(observed_config(seen), requested_config(config(compile=True), devices=1))

@@ -101,7 +101,7 @@ def test_a_pod_waits_for_others_as_long_as_they_may_take_to_be_started_but_not_f
         for word in ("gather", "rendezvous")
     )
     assert gathers.code == looks.code == ExitCode.RENDEZVOUS_TIMEOUT
-    assert "The other ranks did not come for 14 s." in gathers.tail
+    assert "The other ranks did not join for 14 s." in gathers.tail
     assert "The master was not reached for 10 s." in looks.tail
 
 

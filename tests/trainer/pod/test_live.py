@@ -97,7 +97,7 @@ IMPATIENT = {"rendezvousSeconds": 5, "firstStepSeconds": 300, "stallSeconds": 30
 def test_a_pod_whose_peers_never_come_waits_for_their_start_exits_66_and_says_who_was_not_there() -> None:
     ended = launched(run_config(2, watchdog=IMPATIENT), **pod(0, free_port()), SDBENCH_START_SECONDS="3")
     assert ended.code == ended.error_code == ExitCode.RENDEZVOUS_TIMEOUT, ended.output
-    assert "Not all of 2 ranks came within 8 s; not there: 1." in ended.tail
+    assert "Not all of 2 ranks joined within 8 s; missing: 1." in ended.tail
 
 
 def test_a_pod_that_does_not_reach_the_master_exits_66_without_waiting_for_others_to_be_started() -> None:

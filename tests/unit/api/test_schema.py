@@ -94,7 +94,7 @@ def test_every_integer_of_the_spec_is_bounded_on_both_sides() -> None:
 
 
 def test_every_pattern_means_the_same_to_the_api_server_and_to_python() -> None:
-    """\\s, \\w and \\d are ASCII to the API server and Unicode to Python, so no pattern uses them."""
+    r"""No pattern has \s, \w or \d, which are ASCII to the API server and Unicode to Python."""
     for part in parts(SPEC):
         if part.get("type") == "string":
             assert not re.search(r"\\[sSwWdDbB]|\(\?", part.get("pattern", "")), part

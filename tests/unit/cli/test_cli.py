@@ -1,4 +1,4 @@
-"""Tests that each command does what its help says, and answers wrong input with a sentence and an exit code."""
+"""Tests the commands, and that each refuses wrong input with a sentence and an exit code."""
 
 import json
 from pathlib import Path
@@ -10,37 +10,30 @@ from page import sample
 from sdbench import __version__
 from sdbench.cli import app
 from sdbench.local.documents import stored
+from unit.core.measure.test_projection import SEED_IMAGES, SEED_PRICE, SEED_TABLE
 
 ROOT = Path(__file__).resolve().parents[3]
 TINY = ROOT / "crds/examples/tiny.yaml"
 
-SEED = (
-    (8, "128.2", "258.83", "49696", "99000"),
-    (16, "254.0", "130.63", "50166", "100000"),
-    (32, "485.7", "68.33", "52470", "105000"),
-    (64, "912.2", "36.38", "55875", "110000"),
-    (128, "1618.4", "20.50", "62987", "125000"),
-    (256, "2589.4", "12.83", "78735", "160000"),
-)
-"""The table that this project starts from: devices, images/s, days, device-hours, cost."""
-
 
 def sdbench(*arguments: str | Path) -> Result:
-    """The command with these arguments."""
+    """Run the command with these arguments."""
     return CliRunner().invoke(app, [str(argument) for argument in arguments], env={"KUBECONFIG": "/nowhere"})
 
 
-@pytest.mark.parametrize(("devices", "rate", "days", "hours", "cost"), SEED)
-def test_project_gives_the_seeds_table_cell_by_cell(devices: int, rate: str, days: str, hours: str, cost: str) -> None:
+@pytest.mark.parametrize(("devices", "rate", "days", "hours", "cost"), SEED_TABLE)
+def test_project_reproduces_every_cell_of_the_published_table(
+    devices: int, rate: str, days: str, hours: str, cost: str
+) -> None:
     done = sdbench(
-        *("project", "--devices", str(devices), "--images-per-second", rate, "--images", "2867000000"),
-        *("--price", "2.00", "--seed-rounding", "--format", "json"),
+        *("project", "--devices", str(devices), "--images-per-second", rate, "--images", str(SEED_IMAGES)),
+        *("--price", str(SEED_PRICE), "--seed-rounding", "--format", "json"),
     )
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout) == {"days": days, "deviceHours": hours, "cost": cost}
 
 
-def test_project_is_exact_unless_asked_to_round() -> None:
+def test_project_is_exact_without_seed_rounding() -> None:
     done = sdbench(
         *("project", "--devices", "8", "--images-per-second", "100", "--images", "86400000"),
         *("--price", "0.10", "--format", "json"),
@@ -57,7 +50,7 @@ def test_project_adds_stages() -> None:
     assert float(json.loads(done.stdout)["days"]) == 2.0
 
 
-def test_project_for_a_person_is_rounded_to_two_decimals() -> None:
+def test_the_table_of_project_has_two_decimals() -> None:
     done = sdbench("project", "--devices", "8", "--stage", "2867000000:128.2", "--price", "2")
     assert [line.split() for line in done.stdout.splitlines()] == [
         ["Days", "258.84"],
@@ -68,18 +61,18 @@ def test_project_for_a_person_is_rounded_to_two_decimals() -> None:
 
 WRONG = {
     "a rate without images": (("project", "--devices", "8", "--images-per-second", "1"), "--images"),
-    "a stage without a rate": (("project", "--devices", "8", "--stage", "100"), "is not IMAGES:RATE"),
+    "a stage without a rate": (("project", "--devices", "8", "--stage", "100"), "--stage must be IMAGES:RATE"),
     "both ways": (("project", "--devices", "8", "--images", "1", "--stage", "1:1"), "--stage IMAGES:RATE for each"),
-    "a rate of nothing": (("project", "--devices", "8", "--stage", "1:0"), "never ends"),
-    "a rate that is no number": (("project", "--devices", "8", "--stage", "1:NaN"), "is no number"),
+    "a rate of 0": (("project", "--devices", "8", "--stage", "1:0"), "never ends"),
+    "a rate that is not a number": (("project", "--devices", "8", "--stage", "1:NaN"), "is not a number"),
     "a negative price": (("project", "--devices", "8", "--stage", "1:1", "--price", "-1"), "--price"),
     "no devices": (("project", "--devices", "0", "--stage", "1:1"), "--devices"),
     "a run without --local": (("run", TINY), f"kubectl apply -f {TINY}"),
     "resume and overwrite": (("run", TINY, "--local", "--resume", "--overwrite"), "exclude each other"),
-    "an absent file": (("run", "absent.yaml", "--local"), "absent.yaml: it cannot be read: No such file"),
-    "an absent report": (("report", "absent.json"), "absent.json: it cannot be read: No such file"),
+    "an absent file": (("run", "absent.yaml", "--local"), "absent.yaml: cannot be read: No such file"),
+    "an absent report": (("report", "absent.json"), "absent.json: cannot be read: No such file"),
     "an unknown format": (("report", TINY, "--format", "pdf"), "--format"),
-    "no such command": (("fly",), "fly"),
+    "an unknown command": (("fly",), "fly"),
 }
 
 
@@ -101,7 +94,7 @@ def test_validate_shows_the_plan() -> None:
     ]
 
 
-def test_validate_says_what_runs_in_place_of_a_batch_that_does_not_divide(tmp_path: Path) -> None:
+def test_validate_shows_the_batch_that_runs_in_place_of_one_that_does_not_divide(tmp_path: Path) -> None:
     file = tmp_path / "question.yaml"
     wide = TINY.read_text().replace("counts: [1, 2]", "counts: [96, 128]").replace("perPod: 1 ", "perPod: 8 ")
     file.write_text(wide.replace("globalBatchSize: 8", "globalBatchSize: 2048\n    allowRaggedBatch: true"))
@@ -118,9 +111,9 @@ def test_validate_counts_the_most_repeats(tmp_path: Path) -> None:
     file = tmp_path / "question.yaml"
     repeats = 'repeats: {min: 2, max: 4, targetCoefficientOfVariation: "0.02"}'
     file.write_text(TINY.read_text().replace("spec:\n", f"spec:\n  {repeats}\n"))
-    said = sdbench("validate", file).stdout.splitlines()
-    assert said[0] == "tiny: 8 Trials of 2 Points, on up to 2 CPU processes"
-    assert said[1].endswith(", 2 to 4 repeats")
+    output = sdbench("validate", file).stdout.splitlines()
+    assert output[0] == "tiny: 8 Trials of 2 Points, on up to 2 CPU processes"
+    assert output[1].endswith(", 2 to 4 repeats")
 
 
 @pytest.mark.parametrize(
@@ -144,7 +137,7 @@ def test_validate_names_the_field(tmp_path: Path, right: str, wrong: str, senten
     assert f"{file}: {sentence}" in done.stderr
 
 
-def test_validate_goes_on_after_an_invalid_file(tmp_path: Path) -> None:
+def test_validate_continues_after_an_invalid_file(tmp_path: Path) -> None:
     file = tmp_path / "wrong.yaml"
     file.write_text("kind: Secret")
     done = sdbench("validate", file, TINY)
@@ -152,7 +145,7 @@ def test_validate_goes_on_after_an_invalid_file(tmp_path: Path) -> None:
     assert "tiny: 2 Trials" in done.stdout
 
 
-def test_report_reads_a_file_and_writes_where_it_is_told(tmp_path: Path) -> None:
+def test_report_reads_a_file_and_writes_to_the_output(tmp_path: Path) -> None:
     file = tmp_path / "benchmark.json"
     file.write_text(stored(sample.complete()))
     assert "2,589.4" in sdbench("report", file).stdout
@@ -163,10 +156,10 @@ def test_report_reads_a_file_and_writes_where_it_is_told(tmp_path: Path) -> None
     assert output.read_text().startswith("<!doctype html>")
 
 
-def test_report_without_a_cluster_says_so() -> None:
+def test_report_without_a_cluster_is_refused() -> None:
     done = sdbench("report", "a100-scaling")
     assert done.exit_code == 1
-    assert "There is no cluster to ask" in done.stderr
+    assert "No cluster is configured" in done.stderr
 
 
 @pytest.mark.parametrize("command", ["", "run", "validate", "report", "gate", "project", "operator"])

@@ -1,4 +1,4 @@
-"""Tests that `sdbench gate` judges a finished answer again, with the exit code of its verdict."""
+"""Tests that `sdbench gate` judges a finished Benchmark again, with the exit code of its verdict."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ from unit.core.worlds import benchmark
 
 
 def kept(folder: Path, of: Benchmark) -> Path:
-    """The Benchmark as a run on this machine leaves it."""
+    """Store the Benchmark as a local run does."""
     document = folder / of.metadata.name / "benchmark.json"
     document.parent.mkdir(exist_ok=True)
     document.write_text(stored(of))
@@ -35,15 +35,15 @@ GATES = {
 }
 
 
-@pytest.mark.parametrize(("gate", "code", "said"), GATES.values(), ids=GATES.keys())
-def test_the_exit_code_is_the_verdict(tmp_path: Path, gate: dict[str, Any], code: int, said: str) -> None:
+@pytest.mark.parametrize(("gate", "code", "output"), GATES.values(), ids=GATES.keys())
+def test_the_exit_code_is_the_verdict(tmp_path: Path, gate: dict[str, Any], code: int, output: str) -> None:
     of = answer(asked(gate), row(days=None) if code == 3 else row(), name="new")
     done = sdbench("gate", kept(tmp_path, of))
     assert done.exit_code == code, done.output
-    assert said in done.stdout
+    assert output in done.stdout
 
 
-def test_the_baseline_lies_beside_the_results(tmp_path: Path) -> None:
+def test_the_baseline_is_read_from_the_same_results_folder(tmp_path: Path) -> None:
     measured(tmp_path, name="old")
     assert sdbench("gate", measured(tmp_path, {"baseline": {"name": "old"}}, "99.5")).exit_code == 0
     done = sdbench("gate", measured(tmp_path, {"baseline": {"name": "old"}}, "90"))
@@ -51,14 +51,14 @@ def test_the_baseline_lies_beside_the_results(tmp_path: Path) -> None:
     assert "Regression of devices=1 against old is 0.1" in done.stdout
 
 
-def test_a_results_file_is_a_baseline_for_an_answer_without_a_gate(tmp_path: Path) -> None:
+def test_a_file_is_a_baseline_for_a_benchmark_without_a_gate(tmp_path: Path) -> None:
     old, slower = measured(tmp_path, name="old"), measured(tmp_path, rate="97")
-    assert sdbench("gate", slower, "--baseline", old).exit_code == 1, "2 % may be lost unless something else is said"
+    assert sdbench("gate", slower, "--baseline", old).exit_code == 1, "the default maxRegression is 2 %"
     assert sdbench("gate", slower, "--baseline", old, "--max-regression", "0.05").exit_code == 0
     assert sdbench("gate", slower, "--baseline", old, "--max-regression", "0.03").exit_code == 3
 
 
-def test_the_other_limits_hold_beside_a_baseline_that_is_named_now(tmp_path: Path) -> None:
+def test_the_other_limits_apply_beside_a_given_baseline(tmp_path: Path) -> None:
     old = measured(tmp_path, name="old")
     new = measured(tmp_path, {"minImagesPerSecond": "101"})
     done = sdbench("gate", new, "--baseline", old, "--format", "json")
@@ -68,7 +68,7 @@ def test_the_other_limits_hold_beside_a_baseline_that_is_named_now(tmp_path: Pat
     assert found["baseline"]["points"][0]["regression"] == "0.000000"
 
 
-def test_a_stored_verdict_is_not_believed(tmp_path: Path) -> None:
+def test_a_stored_verdict_is_ignored(tmp_path: Path) -> None:
     of = answer(asked({"minImagesPerSecond": "101"}), row(), name="new")
     document = json.loads(stored(of))
     document["status"]["gate"] = {"verdict": "Pass", "passed": 1}
@@ -77,7 +77,7 @@ def test_a_stored_verdict_is_not_believed(tmp_path: Path) -> None:
     assert sdbench("gate", file).exit_code == 1
 
 
-def test_an_answer_that_has_not_ended_lacks_data(tmp_path: Path) -> None:
+def test_a_benchmark_that_has_not_ended_lacks_data(tmp_path: Path) -> None:
     of = answer(asked({"minImagesPerSecond": "1"}), row(), name="new")
     rows = tuple(one.model_copy(update={"phase": TrialPhase.RUNNING}) for one in of.status.trials)
     running = of.model_copy(update={"status": of.status.model_copy(update={"trials": rows})})
@@ -86,26 +86,26 @@ def test_an_answer_that_has_not_ended_lacks_data(tmp_path: Path) -> None:
 
 
 WRONG = {
-    "no gate and no baseline": ((), "tiny has no spec.gate: name what to compare it with by --baseline FILE"),
+    "no gate and no baseline": ((), "tiny has no spec.gate: name the results to compare with by --baseline FILE"),
     "a loss without a baseline": (("--max-regression", "0.1"), "--max-regression needs a baseline"),
-    "a loss that is no share": (("--baseline", TINY, "--max-regression", "2"), "'2' is no share below 1"),
-    "a loss that is no number": (("--baseline", TINY, "--max-regression", "-1"), "'-1' is no share below 1"),
-    "an absent baseline": (("--baseline", "absent.json"), "absent.json: it cannot be read"),
+    "a loss of everything": (("--baseline", TINY, "--max-regression", "2"), "below 1, such as 0.02 for 2 %, not '2'"),
+    "a negative loss": (("--baseline", TINY, "--max-regression", "-1"), "below 1, such as 0.02 for 2 %, not '-1'"),
+    "an absent baseline": (("--baseline", "absent.json"), "absent.json: cannot be read"),
 }
 
 
-@pytest.mark.parametrize(("options", "said"), WRONG.values(), ids=WRONG.keys())
-def test_wrong_usage_is_a_sentence_and_exit_2(options: tuple[str | Path, ...], said: str) -> None:
+@pytest.mark.parametrize(("options", "output"), WRONG.values(), ids=WRONG.keys())
+def test_wrong_usage_is_a_sentence_and_exit_2(options: tuple[str | Path, ...], output: str) -> None:
     done = sdbench("gate", TINY, *options)
     assert done.exit_code == 2
-    assert said in done.stderr
+    assert output in done.stderr
     assert done.stdout == ""
 
 
-def test_without_a_cluster_nothing_is_judged() -> None:
+def test_a_name_without_a_cluster_is_refused() -> None:
     done = sdbench("gate", "a100-scaling")
     assert done.exit_code == 2
-    assert "There is no cluster to ask" in done.stderr
+    assert "No cluster is configured" in done.stderr
 
 
 def test_validate_shows_the_limits_and_the_stages(tmp_path: Path) -> None:
@@ -131,8 +131,8 @@ def test_validate_refuses_a_gate_that_can_never_be_judged(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(("verdict", "code"), [("Pass", 0), ("Fail", 1), ("InsufficientData", 1), (None, 0)])
-def test_a_complete_run_ends_well_only_if_its_gate_passed(tmp_path: Path, verdict: str | None, code: int) -> None:
-    """The run is resumed after its end, so that nothing is left to be measured; what was not judged is judged now."""
+def test_a_complete_run_succeeds_only_if_its_gate_passes(tmp_path: Path, verdict: str | None, code: int) -> None:
+    """The run is resumed after its end, so that it measures nothing and judges only if there is no verdict yet."""
     asked_for = asked({"minImagesPerSecond": "1"})
     question = tmp_path / "question.json"
     question.write_text(stored(benchmark(asked_for, name="new")))
@@ -144,15 +144,15 @@ def test_a_complete_run_ends_well_only_if_its_gate_passed(tmp_path: Path, verdic
     assert ("the gate did not pass" in run.stderr) == (code == 1)
 
 
-def test_a_baseline_is_refused_where_the_question_asks_for_none(tmp_path: Path) -> None:
+def test_a_baseline_is_refused_for_a_spec_without_one(tmp_path: Path) -> None:
     run = sdbench("run", TINY, "--local", "--shards", shards(tmp_path), "--results", tmp_path, "--baseline", TINY)
     assert run.exit_code == 2
-    assert "--baseline takes the place of spec.gate.baseline, which is absent" in run.stderr
+    assert "--baseline replaces spec.gate.baseline, which is absent" in run.stderr
     assert not (tmp_path / "tiny").exists()
 
 
 def shards(folder: Path) -> Path:
-    """A folder that looks like shards."""
+    """A folder with an index, as shards have one."""
     (folder / "shards").mkdir()
     (folder / "shards" / "index.json").write_text("{}")
     return folder / "shards"

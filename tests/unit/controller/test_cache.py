@@ -15,7 +15,7 @@ from unit.controller.shapes import benchmark
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 
 
-def condition(kind: ConditionType, holds: bool = True, reason: str = "Told") -> Condition:
+def condition(kind: ConditionType, holds: bool = True, reason: str = "Reported") -> Condition:
     status = ConditionStatus.TRUE if holds else ConditionStatus.FALSE
     return Condition(type=kind, status=status, reason=reason, last_transition_time=NOON, observed_generation=1)
 
@@ -38,22 +38,22 @@ def with_row(phase: TrialPhase, attempt: int, keep_seconds: int = 60) -> Benchma
     return of.model_copy(update={"status": of.status.model_copy(update={"trials": (row,)})})
 
 
-def test_what_a_full_list_does_not_name_is_gone() -> None:
-    board = BenchmarkCache()
-    board.put(benchmark())
-    board.listing()
-    board.replace(())
-    assert board.benchmarks() == ()
+def test_a_benchmark_that_a_full_list_omits_is_gone() -> None:
+    cache = BenchmarkCache()
+    cache.put(benchmark())
+    cache.start_listing()
+    cache.replace(())
+    assert cache.benchmarks() == ()
 
 
-def test_a_full_list_does_not_undo_what_passes_found_while_it_was_made() -> None:
-    board, old, new = BenchmarkCache(), with_status(), with_status(*DONE, version="8")
+def test_a_full_list_does_not_undo_what_passes_found_meanwhile() -> None:
+    cache, old, new = BenchmarkCache(), with_status(), with_status(*DONE, version="8")
     gone = old.model_copy(update={"metadata": old.metadata.model_copy(update={"name": "gone"})})
-    board.listing()
-    board.put(new)
-    board.drop(key_of(gone))
-    board.replace((old, gone))
-    assert board.benchmarks() == (new,)
+    cache.start_listing()
+    cache.put(new)
+    cache.drop(key_of(gone))
+    cache.replace((old, gone))
+    assert cache.benchmarks() == (new,)
 
 
 def test_nothing_is_settled_before_the_operator_has_seen_it() -> None:
@@ -78,31 +78,31 @@ def test_nothing_is_settled_before_the_operator_has_seen_it() -> None:
         (with_row(TrialPhase.SKIPPED, attempt=0), False),
     ],
 )
-def test_what_may_still_change_by_itself_is_worth_a_look(of: Benchmark, worth: bool) -> None:
-    assert BenchmarkCache().worth_a_look(of) is worth
+def test_a_benchmark_that_may_change_by_itself_needs_a_pass(of: Benchmark, worth: bool) -> None:
+    assert BenchmarkCache().needs_pass(of) is worth
 
 
-def test_an_end_with_a_date_is_worth_one_look_which_says_when_to_look_again() -> None:
-    board, of = BenchmarkCache(), with_status(*DONE, ttl_seconds_after_finished=60)
-    board.put(of)
-    assert not board.worth_a_look(of)
-    assert board.worth_a_look(with_status(*DONE, ttl_seconds_after_finished=60, version="8"))
+def test_a_finished_benchmark_with_a_time_limit_needs_one_pass() -> None:
+    cache, of = BenchmarkCache(), with_status(*DONE, ttl_seconds_after_finished=60)
+    cache.put(of)
+    assert not cache.needs_pass(of)
+    assert cache.needs_pass(with_status(*DONE, ttl_seconds_after_finished=60, version="8"))
 
 
-def test_what_has_not_changed_is_not_read_again() -> None:
-    board, of = BenchmarkCache(), with_status()
-    board.put(of)
+def test_an_unchanged_benchmark_is_not_parsed_again() -> None:
+    cache, of = BenchmarkCache(), with_status()
+    cache.put(of)
     same = {"namespace": "lab", "name": "tiny", "uid": of.metadata.uid, "resourceVersion": "7"}
-    assert board.unchanged(same) is of
-    assert board.unchanged(same | {"resourceVersion": "8"}) is None
-    assert board.unchanged(same | {"uid": "another"}) is None
+    assert cache.unchanged(same) is of
+    assert cache.unchanged(same | {"resourceVersion": "8"}) is None
+    assert cache.unchanged(same | {"uid": "another"}) is None
 
 
-def test_what_cannot_be_read_is_told_again_only_when_it_has_changed() -> None:
-    board, metadata = BenchmarkCache(), with_status().metadata
-    board.leave_alone(metadata)
-    assert board.left_alone(metadata)
-    assert not board.left_alone(Metadata(name="tiny", namespace="lab", uid=metadata.uid, resource_version="8"))
+def test_an_unreadable_benchmark_is_reported_again_only_when_it_has_changed() -> None:
+    cache, metadata = BenchmarkCache(), with_status().metadata
+    cache.mark_unreadable(metadata)
+    assert cache.is_unreadable(metadata)
+    assert not cache.is_unreadable(Metadata(name="tiny", namespace="lab", uid=metadata.uid, resource_version="8"))
 
 
 @pytest.mark.parametrize(
@@ -117,11 +117,11 @@ def test_an_unread_benchmark_is_over_when_it_ended_was_cleaned_up_and_has_not_ch
     assert not is_over({"metadata": {"generation": generation}})
 
 
-def test_a_refused_question_is_looked_at_once_by_each_operator() -> None:
+def test_a_refused_benchmark_gets_one_pass_from_each_operator() -> None:
     refused = condition(ConditionType.ACCEPTED, False, "PlanRefused")
     of = with_status(refused, condition(ConditionType.FAILED), condition(ConditionType.CLEANED_UP))
-    board = BenchmarkCache()
+    cache = BenchmarkCache()
     assert is_settled(of)
-    assert board.worth_a_look(of)
-    board.put(of)
-    assert not board.worth_a_look(of)
+    assert cache.needs_pass(of)
+    cache.put(of)
+    assert not cache.needs_pass(of)

@@ -60,16 +60,16 @@ async def waits(one: Operator, *answers: Any, monkeypatch: pytest.MonkeyPatch) -
         (ApiError("500: etcdserver: no leader"), RETRY_SECONDS),
     ],
 )
-async def test_an_api_server_that_asks_for_patience_has_it(
+async def test_the_operator_obeys_a_retry_after(
     error: Exception, seconds: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = Operator(Options("image"))
     assert await waits(one, error, Served(), monkeypatch=monkeypatch) == [seconds, PROBE_SECONDS]
-    assert one.complaint() == ""
+    assert one.problem() == ""
 
 
 @pytest.mark.parametrize(("served", "listed"), [(frozenset({PLURAL, JOBS}), True), (frozenset({JOBS}), False)])
-async def test_a_list_is_told_only_when_there_was_something_to_list(
+async def test_the_last_list_is_recorded_only_if_something_was_listed(
     served: frozenset[str], listed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = Operator(Options("image"))
@@ -84,7 +84,7 @@ def last_list(one: Operator) -> float:
     return value
 
 
-async def test_a_namespace_that_is_closed_or_open_again_is_told_once(
+async def test_a_namespace_is_logged_once_when_it_becomes_unreadable_and_readable(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     both = frozenset({PLURAL, JOBS})
@@ -99,13 +99,13 @@ async def test_a_namespace_that_is_closed_or_open_again_is_told_once(
     assert "again" in said[1]
 
 
-async def test_a_benchmark_that_is_changed_in_every_pass_is_a_failure_from_the_third_on(
+async def test_the_third_conflict_in_a_row_is_a_failure(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     one, changed, played = Operator(Options("image")), benchmark(), Played()
 
     async def overtaken(*_: Any) -> Pass:
-        return Pass(changed, overtaken=True)
+        return Pass(changed, conflict=True)
 
     monkeypatch.setattr(operator, "reconcile", overtaken)
     counted = []

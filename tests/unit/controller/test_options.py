@@ -15,7 +15,14 @@ from sdbench.cli import app
 from sdbench.controller import operator
 from sdbench.controller.job.pytorchjob import pytorchjob
 from sdbench.controller.operator import Options
-from sdbench.controller.options import OWN_NAMES, OWN_PREFIXES, WrongOption, parsed_bounds, read_presets, read_workload
+from sdbench.controller.options import (
+    RESERVED_NAMES,
+    RESERVED_PREFIXES,
+    WrongOption,
+    parsed_bounds,
+    read_presets,
+    read_workload,
+)
 from sdbench.core.snapshot import Bounds
 from sdbench_trainer.pod import topology
 from sdbench_trainer.pod.topology import Topology
@@ -39,7 +46,7 @@ def test_presets_are_read_by_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{}"])
-def test_a_file_may_define_none(tmp_path: Path, text: str) -> None:
+def test_a_file_may_define_no_presets(tmp_path: Path, text: str) -> None:
     assert read_presets(written(tmp_path, text)) == read_presets(None) == {}
 
 
@@ -49,7 +56,7 @@ WRONG = [
     ({"rdma": {"environment": {"NCCL_IB_GID_INDEX": 3}}}, "rdma.environment.NCCL_IB_GID_INDEX: Input should be a"),
     ({"rdma": {"environment": {"NCCL IB": "x"}}}, "rdma.environment.NCCL IB"),
     ({"rdma": {"environment": {"A": "x" * 513}}}, "rdma.environment.A"),
-    ({"rdma": {"environment": {"RANK": "0"}}}, "rdma.environment.RANK: it is not a preset's to set"),
+    ({"rdma": {"environment": {"RANK": "0"}}}, "rdma.environment.RANK: a preset may not set it"),
     ({"rdma": {"environment": {"SDBENCH_RUN": "{}"}}}, "rdma.environment.SDBENCH_RUN"),
     ({"rdma": {"environment": {"AWS_SECRET_ACCESS_KEY": "x"}}}, "rdma.environment.AWS_SECRET_ACCESS_KEY"),
     ({"rdma": {"resources": {"cpu": "1"}}}, "rdma.resources.cpu"),
@@ -70,12 +77,12 @@ def test_a_wrong_preset_is_refused_with_its_path(tmp_path: Path, content: Any, s
     assert said in str(refused.value)
 
 
-def test_an_absent_file_is_told(tmp_path: Path) -> None:
+def test_an_absent_file_is_named_in_the_error(tmp_path: Path) -> None:
     with pytest.raises(WrongOption, match="the presets cannot be read"):
         read_presets(tmp_path / "absent")
 
 
-def test_no_preset_can_set_what_we_set(tmp_path: Path) -> None:
+def test_no_preset_can_set_a_reserved_variable(tmp_path: Path) -> None:
     one = fixed(benchmark(), Workload.model_validate(FIXED))
     credentials = tmp_path / "credentials"
     credentials.mkdir()
@@ -88,7 +95,7 @@ def test_no_preset_can_set_what_we_set(tmp_path: Path) -> None:
         *topology.rank_variables(Topology(2, 0, 1, "x", 1), 0, tmp_path, tmp_path),
         *(one["name"] for one in _container(pytorchjob(one, start(one)))["env"]),
     }
-    assert not [name for name in ours if name not in OWN_NAMES and not name.startswith(OWN_PREFIXES)]
+    assert not [name for name in ours if name not in RESERVED_NAMES and not name.startswith(RESERVED_PREFIXES)]
 
 
 def _container(job: dict[str, Any]) -> dict[str, Any]:
@@ -140,18 +147,18 @@ def test_a_wrong_workload_is_refused_with_its_path(tmp_path: Path, content: Any,
     assert "secret@" not in str(refused.value)
 
 
-def test_bounds_are_what_was_given_and_otherwise_none() -> None:
+def test_bounds_that_are_not_given_are_none() -> None:
     assert parsed_bounds(None, None, None) == Bounds()
     assert parsed_bounds(8, "0.5", 2) == Bounds(8, Decimal("0.5"), 2)
 
 
 @pytest.mark.parametrize("hours", ["many", "0", "-1", "NaN", "Infinity", ""])
-def test_hours_that_are_none_are_refused(hours: str) -> None:
+def test_invalid_device_hours_are_refused(hours: str) -> None:
     with pytest.raises(WrongOption, match="--max-device-hours"):
         parsed_bounds(None, hours, None)
 
 
-def test_the_command_hands_them_to_the_operator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_passes_the_files_to_the_operator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[Options] = []
     monkeypatch.setattr(operator, "run_operator", ran.append)
     file, other = written(tmp_path, {"rdma": FABRIC}), tmp_path / "workload.json"
@@ -172,7 +179,7 @@ def test_the_command_refuses_a_wrong_preset_and_starts_nothing(tmp_path: Path, m
     file = written(tmp_path, {"rdma": {"environment": {"RANK": "0"}}})
     done = CliRunner().invoke(app, ["operator", "--default-image", "x", "--presets", str(file)])
     assert (done.exit_code, ran) == (2, [])
-    assert done.output == f"{file}: rdma.environment.RANK: it is not a preset's to set\n"
+    assert done.output == f"{file}: rdma.environment.RANK: a preset may not set it\n"
 
 
 def test_the_command_refuses_a_wrong_workload_and_starts_nothing(

@@ -27,23 +27,23 @@ def date(seconds: int) -> str:
 
 def test_the_clock_runs_on_between_two_responses() -> None:
     clock = ServerClock()
-    clock.seen(date(0), 100.0)
+    clock.set(date(0), 100.0)
     assert clock.now(102.5) == NEW_YEAR + timedelta(seconds=2.5)
 
 
 def test_the_clock_does_not_step_back_within_the_second_of_a_header() -> None:
     clock = ServerClock()
-    clock.seen(date(0), 100.0)
-    clock.seen(date(1), 101.9)
+    clock.set(date(0), 100.0)
+    clock.set(date(1), 101.9)
     assert clock.now(101.9) == NEW_YEAR + timedelta(seconds=1.9)
 
 
-@pytest.mark.parametrize(("server", "told"), [(50, 50), (-50, -49)])
-def test_the_clock_follows_a_server_that_jumps(server: int, told: int) -> None:
+@pytest.mark.parametrize(("server", "reported"), [(50, 50), (-50, -49)])
+def test_the_clock_follows_a_server_that_jumps(server: int, reported: int) -> None:
     clock = ServerClock()
-    clock.seen(date(0), 100.0)
-    clock.seen(date(server), 100.0)
-    assert clock.now(100.0) == NEW_YEAR + timedelta(seconds=told)
+    clock.set(date(0), 100.0)
+    clock.set(date(server), 100.0)
+    assert clock.now(100.0) == NEW_YEAR + timedelta(seconds=reported)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_the_clock_follows_a_server_that_jumps(server: int, told: int) -> None:
         (429, "[]", errors.Unavailable),
     ],
 )
-def test_an_error_is_of_the_kind_that_says_what_happens_next(status: int, body: str, kind: type) -> None:
+def test_each_response_becomes_its_kind_of_error(status: int, body: str, kind: type) -> None:
     error = error_in(status, body, {"Retry-After": "3"})
     assert type(error) is kind
     assert str(status) in str(error)
@@ -78,16 +78,14 @@ def test_an_error_is_of_the_kind_that_says_what_happens_next(status: int, body: 
         (RuntimeError(), 5),
     ],
 )
-def test_an_error_is_waited_out_as_long_as_the_api_server_asks_and_no_shorter_than_usual(
-    error: Exception, seconds: float
-) -> None:
-    assert errors.patience(error, at_least=5) == seconds
+def test_the_delay_is_the_retry_after_or_the_usual_one_if_that_is_longer(error: Exception, seconds: float) -> None:
+    assert errors.retry_after(error, at_least=5) == seconds
 
 
-def test_an_api_server_that_asks_for_days_of_patience_is_asked_again_within_minutes() -> None:
+def test_a_retry_after_of_days_is_cut_to_minutes() -> None:
     error = error_in(429, "[]", {"Retry-After": "86400"})
     assert isinstance(error, errors.Unavailable)
-    assert error.retry_after == errors.LONGEST_PATIENCE
+    assert error.retry_after == errors.LONGEST_RETRY_AFTER
 
 
 @pytest.mark.parametrize(
@@ -97,17 +95,17 @@ def test_an_api_server_that_asks_for_days_of_patience_is_asked_again_within_minu
         (PASS_LIMIT * 9, 0, 0, 0, ""),
         (PASS_LIMIT + 1, 0, 0, PASS_LIMIT + 1, "pass"),
         (0, 0, 0, PASS_LIMIT + 1, ""),
-        (0, TRY_LIMIT + 1, 0, 0, "tried"),
-        (0, -errors.LONGEST_PATIENCE, 0, 0, ""),
+        (0, TRY_LIMIT + 1, 0, 0, "no attempt"),
+        (0, -errors.LONGEST_RETRY_AFTER, 0, 0, ""),
         (0, 0, 360, 0, ""),
         (0, 0, LIST_LIMIT + 1, 0, "last successful list"),
     ],
 )
-def test_the_operator_is_ill_when_work_waits_or_nothing_is_listed_but_not_when_the_api_server_is_away_for_minutes(
+def test_health_fails_when_work_waits_or_lists_stop_but_not_for_an_outage_of_minutes(
     quiet: float, silence: float, age: float, overdue: float, word: str
 ) -> None:
     now = 10_000.0
-    said = Liveness(last_pass=now - quiet, next_try=now - silence, last_list=now - age).complaint(now, overdue)
+    said = Liveness(last_pass=now - quiet, next_try=now - silence, last_list=now - age).problem(now, overdue)
     assert word in said
     assert bool(said) == bool(word)
 
@@ -116,13 +114,13 @@ def test_the_rules_in_the_chart_are_up_to_date() -> None:
     assert (ROOT / "charts/sdbench/files/rules.yaml").read_text() == rbac.rbac_yaml(), "run make generate"
 
 
-def test_nothing_of_secrets_and_no_wildcard_is_asked_for() -> None:
+def test_no_right_on_secrets_and_no_wildcard_is_requested() -> None:
     asked = rbac.rbac_rules(rbac.rights())
     assert not any("secrets" in rule["resources"] or "*" in str(rule) for rule in asked)
     assert all("patch" not in rule["verbs"] for rule in asked)
 
 
-def test_every_call_is_in_the_table_that_makes_the_rights() -> None:
+def test_every_call_is_in_the_table_of_rights() -> None:
     defined = {value for value in vars(requests).values() if isinstance(value, requests.Call)}
     assert defined == set(requests.CALLS)
 
@@ -140,7 +138,7 @@ def test_series_are_served_while_their_benchmark_exists() -> None:
     assert 'benchmark="tiny"' not in generate_latest(served.registry).decode()
 
 
-def test_every_series_is_in_the_table_and_every_one_of_the_table_is_served() -> None:
+def test_the_table_of_series_and_the_served_series_are_the_same() -> None:
     served = OperatorSeries(lambda: (), lambda: 0)
     names = {family.name: family.documentation for family in served.registry.collect()}
     assert names == {one.name.removesuffix("_total"): one.help for one in definitions.ALL}

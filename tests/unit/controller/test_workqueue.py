@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from sdbench.controller.workqueue import LONGEST_BACKOFF, PATIENCE, WorkQueue
+from sdbench.controller.workqueue import CONFLICTS_IN_A_ROW, LONGEST_BACKOFF, WorkQueue
 
 
 @dataclass
@@ -34,171 +34,171 @@ async def looked_at_again() -> tuple[Clock, WorkQueue[str]]:
     clock = Clock()
     queue = WorkQueue[str](clock)
     queue.add("a")
-    await queue.take()
-    clock.now += queue.failed("a")
-    await queue.take()
+    await queue.get()
+    clock.now += queue.add_rate_limited("a")
+    await queue.get()
     return clock, queue
 
 
-async def test_a_key_that_was_added_often_comes_once() -> None:
+async def test_a_key_that_is_added_often_is_processed_once() -> None:
     queue = WorkQueue[str](Clock())
     queue.add("a")
     queue.add("a")
-    assert await queue.take() == "a"
+    assert await queue.get() == "a"
     queue.done("a")
-    assert await idle(queue.take())
+    assert await idle(queue.get())
 
 
-async def test_a_key_that_is_busy_comes_again_only_when_it_is_done() -> None:
+async def test_a_busy_key_is_handed_out_again_only_when_it_is_done() -> None:
     queue = WorkQueue[str](Clock())
     queue.add("a")
-    await queue.take()
+    await queue.get()
     queue.add("a")
-    assert await idle(queue.take())
+    assert await idle(queue.get())
     queue.done("a")
-    assert await queue.take() == "a"
+    assert await queue.get() == "a"
 
 
-async def test_a_waiting_worker_is_woken() -> None:
+async def test_a_waiting_worker_is_woken_by_a_new_key() -> None:
     queue = WorkQueue[str](Clock())
-    taken = asyncio.ensure_future(queue.take())
+    taken = asyncio.ensure_future(queue.get())
     await asyncio.sleep(0)
     queue.add("a")
     assert await asyncio.wait_for(taken, 5) == "a"
 
 
-async def test_the_earliest_wish_counts_and_the_key_that_is_late_longest_comes_first() -> None:
+async def test_the_earliest_due_time_counts_and_the_longest_due_key_comes_first() -> None:
     clock = Clock()
     queue = WorkQueue[str](clock)
     queue.add("a", 10)
     queue.add("a", 5)
     queue.add("b", 3)
     clock.now = 4
-    assert await queue.take() == "b"
-    assert await idle(queue.take())
+    assert await queue.get() == "b"
+    assert await idle(queue.get())
     clock.now = 6
     assert (queue.depth(), queue.overdue()) == (1, 1)
-    assert await queue.take() == "a"
+    assert await queue.get() == "a"
 
 
-async def test_failures_are_repeated_ever_later_up_to_a_bound_and_a_success_forgets_them() -> None:
+async def test_the_back_off_grows_up_to_a_bound_and_a_success_resets_it() -> None:
     clock = Clock()
     queue = WorkQueue[str](clock)
     delays = []
     for _ in range(12):
         queue.add("a")
-        await queue.take()
-        delays.append(queue.failed("a"))
+        await queue.get()
+        delays.append(queue.add_rate_limited("a"))
         clock.now += delays[-1]
-        await queue.take()
+        await queue.get()
         queue.add("a")
-        delays.append(queue.failed("a"))
+        delays.append(queue.add_rate_limited("a"))
         clock.now += delays[-1]
     assert delays == sorted(delays)
     assert delays[0] < 1
     assert delays[-1] == LONGEST_BACKOFF
-    await queue.take()
+    await queue.get()
     queue.done("a")
     queue.add("a")
-    await queue.take()
-    assert queue.failed("a") == delays[0]
+    await queue.get()
+    assert queue.add_rate_limited("a") == delays[0]
 
 
-async def test_events_that_a_failure_causes_do_not_shorten_its_delay() -> None:
+async def test_events_that_a_failure_causes_do_not_shorten_its_back_off() -> None:
     clock = Clock()
     queue = WorkQueue[str](clock)
     queue.add("a")
-    await queue.take()
+    await queue.get()
     queue.add("a")
-    assert queue.failed("a", at_least=9) == 9
+    assert queue.add_rate_limited("a", at_least=9) == 9
     queue.add("a")
     clock.now = 8.9
     queue.add("a")
-    assert await idle(queue.take())
+    assert await idle(queue.get())
     clock.now = 9
-    assert await queue.take() == "a"
+    assert await queue.get() == "a"
 
 
-async def test_what_is_added_during_the_look_after_a_failure_is_looked_at_when_that_has_succeeded() -> None:
+async def test_a_key_added_during_the_retry_is_processed_after_the_retry_succeeds() -> None:
     _, queue = await looked_at_again()
     queue.add("a")
     queue.done("a")
-    assert await queue.take() == "a"
+    assert await queue.get() == "a"
 
 
-async def test_what_waits_because_of_a_failure_is_due_when_its_cause_is_over_and_nothing_else_is() -> None:
+async def test_forget_all_makes_failed_keys_due_and_no_others() -> None:
     queue = WorkQueue[str](Clock())
     queue.add("failed")
-    await queue.take()
-    queue.failed("failed")
+    await queue.get()
+    queue.add_rate_limited("failed")
     queue.add("later", 9)
-    queue.forgive()
-    assert await queue.take() == "failed"
-    assert await idle(queue.take())
+    queue.forget_all()
+    assert await queue.get() == "failed"
+    assert await idle(queue.get())
 
 
-async def test_what_the_api_server_has_asked_for_is_not_forgiven() -> None:
+async def test_forget_all_keeps_the_api_servers_retry_after() -> None:
     clock = Clock()
     queue = WorkQueue[str](clock)
     for _ in range(8):
         queue.add("a")
-        await queue.take()
-        clock.now += queue.failed("a")
-    await queue.take()
+        await queue.get()
+        clock.now += queue.add_rate_limited("a")
+    await queue.get()
     asked = clock.now + 9
-    assert queue.failed("a", at_least=9) == LONGEST_BACKOFF
+    assert queue.add_rate_limited("a", at_least=9) == LONGEST_BACKOFF
     clock.now = asked - 1
-    queue.forgive()
-    assert await idle(queue.take())
+    queue.forget_all()
+    assert await idle(queue.get())
     clock.now = asked
-    assert await queue.take() == "a"
+    assert await queue.get() == "a"
 
 
-async def test_a_waiting_worker_is_woken_by_the_end_of_a_cause() -> None:
+async def test_forget_all_wakes_a_waiting_worker() -> None:
     queue = WorkQueue[str](Clock())
     queue.add("a")
-    await queue.take()
-    queue.failed("a")
-    taken = asyncio.ensure_future(queue.take())
+    await queue.get()
+    queue.add_rate_limited("a")
+    taken = asyncio.ensure_future(queue.get())
     await asyncio.sleep(0)
-    queue.forgive()
+    queue.forget_all()
     assert await asyncio.wait_for(taken, 5) == "a"
 
 
 @pytest.mark.parametrize("workers", [4])
 async def test_several_workers_share_the_keys(workers: int) -> None:
     queue = WorkQueue[int](Clock())
-    tasks = [asyncio.ensure_future(queue.take()) for _ in range(workers)]
+    tasks = [asyncio.ensure_future(queue.get()) for _ in range(workers)]
     await asyncio.sleep(0)
     for key in range(workers):
         queue.add(key)
     assert {await asyncio.wait_for(task, 5) for task in tasks} == set(range(workers))
 
 
-async def test_a_look_that_was_overtaken_is_repeated_at_once_but_not_for_ever() -> None:
+async def test_a_conflict_is_requeued_at_once_but_not_forever() -> None:
     clock = Clock()
     queue = WorkQueue[str](clock)
     queue.add("a")
     delays = []
-    for _ in range(PATIENCE + 6):
-        await queue.take()
-        delays.append(0.0 if queue.overtaken("a", 0.0) else queue.failed("a"))
+    for _ in range(CONFLICTS_IN_A_ROW + 6):
+        await queue.get()
+        delays.append(0.0 if queue.requeue_conflict("a", 0.0) else queue.add_rate_limited("a"))
         clock.now += delays[-1]
     assert delays == [0.0, 0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0]
 
 
-async def test_a_success_forgets_how_often_a_look_was_overtaken() -> None:
+async def test_a_success_resets_the_count_of_conflicts() -> None:
     queue = WorkQueue[str](Clock())
-    for _ in range(PATIENCE + 1):
+    for _ in range(CONFLICTS_IN_A_ROW + 1):
         queue.add("a")
-        await queue.take()
-        assert queue.overtaken("a", 0.0)
-        await queue.take()
+        await queue.get()
+        assert queue.requeue_conflict("a", 0.0)
+        await queue.get()
         queue.done("a")
 
 
-async def test_a_key_that_failed_and_was_then_overtaken_comes_again() -> None:
+async def test_a_key_with_a_failure_and_then_a_conflict_is_requeued() -> None:
     clock, queue = await looked_at_again()
-    assert queue.overtaken("a", 0.05)
+    assert queue.requeue_conflict("a", 0.05)
     clock.now += 0.05
-    assert await queue.take() == "a"
+    assert await queue.get() == "a"

@@ -122,7 +122,7 @@ def test_a_trial_that_does_not_fit_the_remaining_budget_is_not_started() -> None
     assert "0.611 device-hours are left of 1.500 device-hours, limits.deviceHours; this trial needs 0.8" in row.message
     reason, message = said(made.status, "Complete")
     assert (made.status.phase, reason) == (Phase.SUCCEEDED, "BudgetExceeded")
-    assert message.startswith("1 of 1 points are measured: 0.611 device-hours are left")
+    assert message.startswith("1 of 1 Points are measured: 0.611 device-hours are left")
     assert condition(made.status, "CleanedUp") == "True"
     at = after(made, at)
     assert (decide(at).status, decide(at).requeue_after) == (made.status, None)

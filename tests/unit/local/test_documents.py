@@ -1,4 +1,4 @@
-"""Tests that wrong input is answered with the path of its field, as kubectl would."""
+"""Tests that an invalid file is refused with the path of each wrong field, as by kubectl."""
 
 from pathlib import Path
 
@@ -29,7 +29,7 @@ WRONG = {
         '["1", 2]',
         'spec.devices.counts[0]: Invalid value: "1": should be a valid integer',
     ),
-    "truth for a number": (
+    "boolean for a number": (
         "[1, 2]",
         "[1, true]",
         "spec.devices.counts[1]: Invalid value: true: should be a valid integer",
@@ -39,7 +39,7 @@ WRONG = {
         "2.5",
         'spec.devices.hourlyPrice: Invalid value: 2.5: write it as a decimal string, as in "2.5"',
     ),
-    "no such word": (
+    "an unknown value": (
         "model: tiny",
         "model: sd3",
         "spec.trainer.model: Invalid value: \"sd3\": should be 'sd2-base' or 'tiny'",
@@ -48,10 +48,10 @@ WRONG = {
     "another version": (
         "v1alpha1",
         "v9",
-        'apiVersion: Invalid value: "sdbench.dev/v9": it is sdbench.dev/v1alpha1',
+        'apiVersion: Invalid value: "sdbench.dev/v9": must be sdbench.dev/v1alpha1',
     ),
     "written twice": ("imageSize: 64", "imageSize: 64, imageSize: 96", 'the field "imageSize" is written twice'),
-    "no YAML": ("[1, 2]", "[1, 2}", "it is no YAML: line 6"),
+    "invalid YAML": ("[1, 2]", "[1, 2}", "is not valid YAML: line 6"),
 }
 
 
@@ -62,7 +62,7 @@ def written(folder: Path, text: str) -> Path:
 
 
 @pytest.mark.parametrize(("right", "wrong", "sentence"), WRONG.values(), ids=WRONG.keys())
-def test_a_wrong_field_is_named_with_its_path(tmp_path: Path, right: str, wrong: str, sentence: str) -> None:
+def test_a_refusal_names_the_path_of_the_field(tmp_path: Path, right: str, wrong: str, sentence: str) -> None:
     assert right in GOOD
     with pytest.raises(InvalidFile) as refused:
         contents(written(tmp_path, GOOD.replace(right, wrong)))
@@ -71,35 +71,35 @@ def test_a_wrong_field_is_named_with_its_path(tmp_path: Path, right: str, wrong:
 
 
 @pytest.mark.parametrize("name", ["Tiny", "1tiny", "tiny-", "a" * 37])
-def test_a_name_that_makes_no_pod_names_is_refused(tmp_path: Path, name: str) -> None:
+def test_a_name_that_cannot_begin_a_pod_name_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(InvalidFile, match=r"metadata\.name: Invalid value"):
         contents(written(tmp_path, GOOD.replace("tiny}", name + "}")))
 
 
-def test_all_problems_are_said_at_once(tmp_path: Path) -> None:
+def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
     text = GOOD.replace("imageSize: 64", "imageSize: 100").replace("[1, 2]", "[0]")
     with pytest.raises(InvalidFile) as refused:
         contents(written(tmp_path, text))
     assert len(refused.value.problems) == 2
 
 
-def test_a_file_without_a_benchmark_says_what_it_holds(tmp_path: Path) -> None:
-    with pytest.raises(InvalidFile, match="it holds no StableDiffusionBenchmark, but Secret"):
+def test_the_refusal_of_a_file_without_a_benchmark_lists_its_kinds(tmp_path: Path) -> None:
+    with pytest.raises(InvalidFile, match="holds no StableDiffusionBenchmark, only Secret; name a file with one"):
         contents(written(tmp_path, "kind: Secret\n"))
 
 
-def test_a_missing_file_is_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(InvalidFile, match="it cannot be read: No such file"):
+def test_a_missing_file_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(InvalidFile, match="cannot be read: No such file"):
         contents(tmp_path / "absent.yaml")
 
 
-def test_other_documents_beside_the_benchmark_are_told(tmp_path: Path) -> None:
+def test_the_kinds_of_other_documents_are_returned(tmp_path: Path) -> None:
     found = contents(written(tmp_path, f"kind: Secret\n---\n{GOOD}"))
-    assert found.others == ("Secret",)
+    assert found.other_kinds == ("Secret",)
     assert found.benchmarks[0].metadata.name == "tiny"
 
 
-def test_two_benchmarks_are_too_many_where_one_is_wanted(tmp_path: Path) -> None:
+def test_two_benchmarks_in_a_file_are_refused_where_one_is_wanted(tmp_path: Path) -> None:
     file = written(tmp_path, f"{GOOD}\n---\n{GOOD.replace('name: tiny', 'name: other')}")
     with pytest.raises(InvalidFile, match=r"2 Benchmarks \(tiny, other\)"):
         only_benchmark(file)
@@ -111,5 +111,5 @@ def test_a_list_as_kubectl_prints_it_is_read(tmp_path: Path) -> None:
     assert only_benchmark(file) == sample.complete()
 
 
-def test_what_is_stored_reads_back_the_same(tmp_path: Path) -> None:
+def test_a_stored_benchmark_reads_back_unchanged(tmp_path: Path) -> None:
     assert only_benchmark(written(tmp_path, stored(sample.partly()))) == sample.partly()

@@ -1,4 +1,4 @@
-"""Tests on real processes that launchers are seen as Attempts, and ended politely and then by force."""
+"""Tests with real processes that launchers appear as Attempts and are stopped by SIGTERM, then by SIGKILL."""
 
 import sys
 import time
@@ -16,7 +16,7 @@ from sdbench_trainer.report import Report, ReportError, message
 from sdbench_trainer.run import RunConfig
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
-START = CreateJob(
+JOB = CreateJob(
     "tiny-00000-0-1",
     0,
     1,
@@ -27,45 +27,45 @@ START = CreateJob(
     2,
     1,
 )
-REPORT = message(Report(attempt=START.name, error=ReportError(code=64, where="configuration")))
+REPORT = message(Report(attempt=JOB.name, error=ReportError(code=64, where="configuration")))
 
 PROGRAMS = {
-    "leaves a report": f"import os; open(os.environ['SDBENCH_REPORT'], 'w').write({REPORT!r}); exit(64)",
-    "ends well": "print('bye')",
+    "writes a report": f"import os; open(os.environ['SDBENCH_REPORT'], 'w').write({REPORT!r}); exit(64)",
+    "exits with 0": "print('bye')",
     "waits": "import time; print('up', flush=True); time.sleep(600)",
     "is deaf": "import signal, time; signal.signal(15, signal.SIG_IGN); print('up', flush=True); time.sleep(600)",
 }
 
 
-def begun(folder: Path, monkeypatch: pytest.MonkeyPatch, program: str) -> ProcessPool:
-    """A workshop with one launcher that runs this program."""
+def started(folder: Path, monkeypatch: pytest.MonkeyPatch, program: str) -> ProcessPool:
+    """A pool with one launcher that runs this program."""
     monkeypatch.setattr(launchers, "_LAUNCHER", (sys.executable, "-c", PROGRAMS[program]))
-    workshop = ProcessPool(folder, {"PYTHONPATH": ":".join(sys.path)})
-    workshop.begin(START, NOW)
-    workshop.begin(START, NOW)
-    return workshop
+    pool = ProcessPool(folder, {"PYTHONPATH": ":".join(sys.path)})
+    pool.start(JOB, NOW)
+    pool.start(JOB, NOW)
+    return pool
 
 
-def ended(workshop: ProcessPool) -> AttemptState:
+def ended(pool: ProcessPool) -> AttemptState:
     """The Attempt once its process has ended."""
-    (launcher,) = workshop.launchers
+    (attempt,) = pool.attempts
     deadline = time.monotonic() + 60
-    while launcher.alive and time.monotonic() < deadline:
+    while attempt.alive and time.monotonic() < deadline:
         time.sleep(0.02)
-    return attempt_state(launcher)
+    return attempt_state(attempt)
 
 
-def up(workshop: ProcessPool) -> None:
-    """Return when the program has said that it is up."""
-    (launcher,) = workshop.launchers
+def wait_until_up(pool: ProcessPool) -> None:
+    """Return once the program has printed that it is up."""
+    (attempt,) = pool.attempts
     deadline = time.monotonic() + 60
-    while "up" not in launcher.log.read_text() and time.monotonic() < deadline:
+    while "up" not in attempt.log.read_text() and time.monotonic() < deadline:
         time.sleep(0.02)
 
 
-def test_an_attempt_that_ended_shows_its_exit_and_its_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    workshop = begun(tmp_path, monkeypatch, "leaves a report")
-    state = ended(workshop)
+def test_an_ended_attempt_has_its_exit_and_its_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = started(tmp_path, monkeypatch, "writes a report")
+    state = ended(pool)
     assert state.job_ended
     assert state.planned_pods == 1
     (pod,) = state.pods
@@ -73,48 +73,52 @@ def test_an_attempt_that_ended_shows_its_exit_and_its_report(tmp_path: Path, mon
     assert pod.exit is not None
     assert pod.exit.code == 64
     assert pod.report is not None
-    assert pod.report.attempt == START.name
-    workshop.close()
+    assert pod.report.attempt == JOB.name
+    pool.close()
 
 
-def test_without_a_report_the_logs_tail_speaks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    workshop = begun(tmp_path, monkeypatch, "ends well")
-    (pod,) = ended(workshop).pods
+def test_an_exit_without_a_report_has_the_tail_of_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = started(tmp_path, monkeypatch, "exits with 0")
+    (pod,) = ended(pool).pods
     assert pod.report is None
     assert pod.exit is not None
     assert (pod.exit.code, pod.exit.message) == (0, "bye")
-    workshop.close()
+    pool.close()
 
 
-def test_an_attempt_stays_until_it_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    workshop = begun(tmp_path, monkeypatch, "ends well")
-    ended(workshop)
-    workshop.sweep()
-    assert len(workshop.launchers) == 1
-    workshop.stop(START.name)
-    workshop.sweep()
-    assert not workshop.launchers
+def test_an_ended_attempt_stays_until_it_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = started(tmp_path, monkeypatch, "exits with 0")
+    ended(pool)
+    pool.reap()
+    assert len(pool.attempts) == 1
+    pool.stop(JOB.name)
+    pool.reap()
+    assert not pool.attempts
 
 
 @pytest.mark.parametrize(("program", "code"), [("waits", 143), ("is deaf", 137)])
-def test_a_stop_is_polite_and_then_forceful(
+def test_a_stopped_attempt_gets_sigterm_and_then_sigkill(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, code: int
 ) -> None:
-    workshop = begun(tmp_path, monkeypatch, program)
-    up(workshop)
-    (launcher,) = workshop.launchers
-    assert not attempt_state(launcher).job_ended
-    workshop.stop(START.name)
-    assert attempt_state(launcher).deleting
+    pool = started(tmp_path, monkeypatch, program)
+    wait_until_up(pool)
+    (attempt,) = pool.attempts
+    assert not attempt_state(attempt).job_ended
+    pool.stop(JOB.name)
+    assert attempt_state(attempt).deleting
     if program == "waits":
-        ended(workshop)
-    workshop.sweep(patience=0.0)
-    assert not workshop.launchers
-    assert launcher.exit_code == code
+        ended(pool)
+    pool.reap(grace_seconds=0.0)
+    assert not pool.attempts
+    assert attempt.exit_code == code
 
 
 def test_all_devices_of_a_trial_are_ranks_of_one_launcher(tmp_path: Path) -> None:
-    told = launcher_environment({"OMP_NUM_THREADS": "3"}, START, tmp_path / "report", 1234)
-    assert (told["PET_NNODES"], told["PET_NODE_RANK"], told["PET_NPROC_PER_NODE"]) == ("1", "0", "2")
-    assert told["OMP_NUM_THREADS"] == "3"
-    assert RunConfig.model_validate_json(told["SDBENCH_RUN"]) == START.run
+    environment = launcher_environment({"OMP_NUM_THREADS": "3"}, JOB, tmp_path / "report", 1234)
+    assert (environment["PET_NNODES"], environment["PET_NODE_RANK"], environment["PET_NPROC_PER_NODE"]) == (
+        "1",
+        "0",
+        "2",
+    )
+    assert environment["OMP_NUM_THREADS"] == "3"
+    assert RunConfig.model_validate_json(environment["SDBENCH_RUN"]) == JOB.run

@@ -1,4 +1,4 @@
-"""Tests that the Benchmarks that a question names are found, or reported as missing."""
+"""Tests that the Benchmarks that a spec names are found, or reported as missing."""
 
 from decimal import Decimal
 from pathlib import Path
@@ -19,7 +19,7 @@ STAGES = {"stages": [{"images": 1, "imageSize": 64, "benchmark": "small"}]}
 
 @pytest.fixture
 def results(tmp_path: Path) -> Path:
-    """A folder of results with one Benchmark, `old`."""
+    """A results folder with one Benchmark, `old`."""
     document = tmp_path / "old" / "benchmark.json"
     document.parent.mkdir()
     document.write_text(stored(answer(asked(), row(), name="old")))
@@ -31,7 +31,7 @@ def found(results: Path, baseline: Path | None = None, **changes: Any) -> dict[s
     return {one.name: one for one in references(benchmark(asked(**whole)), results, baseline)}
 
 
-def test_each_is_looked_for_in_the_folder_of_its_name(results: Path) -> None:
+def test_each_benchmark_is_read_from_the_folder_of_its_name(results: Path) -> None:
     there = found(results)
     assert list(there) == ["small", "old"]
     assert there["old"].benchmark is not None
@@ -39,10 +39,10 @@ def test_each_is_looked_for_in_the_folder_of_its_name(results: Path) -> None:
     assert there["small"].benchmark is None
 
 
-def test_what_is_missing_is_said_before_hours_are_spent(results: Path) -> None:
+def test_a_missing_benchmark_is_reported_before_the_run(results: Path) -> None:
     assert list(unusable_references(tuple(found(results).values()))) == [
-        f"Benchmark small does not exist: there is no {results / 'small' / 'benchmark.json'}. What the spec compares "
-        "with it will not be known."
+        f"Benchmark small does not exist: there is no {results / 'small' / 'benchmark.json'}. Measure it first; "
+        "otherwise what the spec compares with it stays unknown."
     ]
 
 
@@ -54,7 +54,7 @@ def test_a_file_that_cannot_be_read_counts_as_absent_with_a_sentence(results: Pa
     assert there.absence.startswith("cannot be read: ")
 
 
-def test_a_file_takes_the_baselines_place_under_its_name(results: Path, tmp_path: Path) -> None:
+def test_a_file_replaces_the_baseline_under_its_name(results: Path, tmp_path: Path) -> None:
     file = tmp_path / "new.json"
     file.write_text(stored(answer(asked(), row(rate="7"), name="other")))
     there = found(results, file)["old"].benchmark
@@ -72,12 +72,12 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-@pytest.mark.parametrize(("changes", "said"), WRONG.values(), ids=WRONG.keys())
-def test_a_file_that_takes_no_place_is_refused(results: Path, changes: dict[str, Any], said: str) -> None:
-    with pytest.raises(LocalRunRefused, match=said):
+@pytest.mark.parametrize(("changes", "sentence"), WRONG.values(), ids=WRONG.keys())
+def test_a_file_that_replaces_no_baseline_is_refused(results: Path, changes: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(LocalRunRefused, match=sentence):
         found(results, results / "old" / "benchmark.json", **changes)
 
 
-def test_a_named_file_that_holds_no_benchmark_is_refused(results: Path) -> None:
-    with pytest.raises(LocalRunRefused, match=r"absent\.json: it cannot be read"):
+def test_a_named_file_without_a_benchmark_is_refused(results: Path) -> None:
+    with pytest.raises(LocalRunRefused, match=r"absent\.json: cannot be read"):
         found(results, results / "absent.json")

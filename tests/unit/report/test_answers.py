@@ -1,4 +1,4 @@
-"""Tests that the numbers and sentences of an answer are those of its status."""
+"""Tests that the numbers and sentences of a report are those of the status."""
 
 import json
 from decimal import Decimal
@@ -12,9 +12,10 @@ from sdbench.api.spec_gate import Gate
 from sdbench.api.spec_projection import Projection
 from sdbench.api.status import Phase, Status
 from sdbench.api.status_gate import FindingRow, GateRow, Limit, Verdict
-from sdbench.report.answers import complete, headline, images, number, percent, spent, state
+from sdbench.core.format import percent
+from sdbench.report.answers import complete, headline, images, number, spent, state
+from sdbench.report.render import rendered
 from sdbench.report.scaling_lines import scaling_fit_sentences
-from sdbench.report.written import rendered
 
 MEANING = "At 256 devices 38 % of a step is the constant, which no device shortens."
 TABLE = f"""\
@@ -37,19 +38,18 @@ def lines(benchmark: Benchmark) -> list[str]:
     return [line.rstrip() for line in rendered(benchmark, "table").splitlines()]
 
 
-def test_the_table_has_the_shape_of_the_seeds() -> None:
+def test_the_table_shows_the_published_numbers() -> None:
     assert lines(sample.complete()) == TABLE.splitlines()
 
 
-def test_every_note_stands_once_below_the_table_and_its_number_beside_each_point_that_it_is_of() -> None:
-    said = lines(sample.noted())
-    assert [line.split()[-1] for line in said[3:9]] == ["1", "2", "3", "4", "–", "5"]
-    assert said[6].endswith("1, 4")
-    notes = [line for line in said if line.startswith("Note ")]
+def test_each_note_is_printed_once_and_numbered_beside_its_points() -> None:
+    output = lines(sample.noted())
+    assert [line.split()[-1] for line in output[3:9]] == ["1", "2", "3", "4", "–", "5"]
+    assert output[6].endswith("1, 4")
+    notes = [line for line in output if line.startswith("Note ")]
     assert notes[0].startswith("Note 1: 2 of 3 repeats were disturbed: ")
-    assert (
-        notes[1]
-        == f"Note 2: The repeats ran on different things and cannot be compared: device (A100 / {sample.HOSTILE})."
+    assert notes[1] == (
+        f"Note 2: The repeats ran in different environments and cannot be compared: device (A100 / {sample.HOSTILE})."
     )
     assert notes[2] == (
         "Note 3: The batch does not divide: asked 2048, runs 2016: 21 on each device, in 6 microbatches, the last of 1."
@@ -58,7 +58,7 @@ def test_every_note_stands_once_below_the_table_and_its_number_beside_each_point
     assert notes[4].startswith("Note 5: 1,200 unreadable samples were replaced by others.")
 
 
-def test_points_that_ran_on_different_devices_or_images_are_told_apart() -> None:
+def test_points_with_different_devices_or_images_get_a_note() -> None:
     whole = sample.complete()
     (one,) = whole.status.environments
     other = one.model_copy(update={"device": "H100", "image_id": "sha256:f"})
@@ -70,51 +70,51 @@ def test_points_that_ran_on_different_devices_or_images_are_told_apart() -> None
     assert not [line for line in lines(whole) if line.startswith("Note: ")]
 
 
-def test_utilisation_is_shown_where_it_is_known() -> None:
-    said = lines(sample.noted())
-    assert "MFU" in said[1]
-    assert "35.1 %" in said[4]
+def test_mfu_is_shown_if_it_is_known() -> None:
+    output = lines(sample.noted())
+    assert "MFU" in output[1]
+    assert "35.1 %" in output[4]
     assert "MFU" not in lines(sample.complete())[1]
 
 
-def test_without_repeats_there_is_no_spread() -> None:
+def test_without_repeats_there_is_no_cv() -> None:
     assert "CV" not in lines(sample.partly())[1]
 
 
 NEGATIVE = {"constant_seconds": "-0.01", "seconds_per_image": "0.5"}
-LAWS = [
+FITS = [
     ("a constant longer than the step", {"constant_seconds": "9"}, "+ 9 s, within 0.5 % over 6 counts."),
     ("a negative constant", NEGATIVE, "step = 0.5 s × images per device − 0.01 s, within 0.5 % over 6 counts."),
 ]
 
 
-@pytest.mark.parametrize(("changes", "said"), [row[1:] for row in LAWS], ids=[row[0] for row in LAWS])
-def test_a_law_without_a_meaning_is_told_without_one(changes: dict[str, str], said: str) -> None:
+@pytest.mark.parametrize(("changes", "output"), [row[1:] for row in FITS], ids=[row[0] for row in FITS])
+def test_a_constant_without_a_meaning_is_not_explained(changes: dict[str, str], output: str) -> None:
     whole = sample.complete()
     odd = tuple(fit.model_copy(update=changes) for fit in whole.status.scaling_fits)
     (sentence,) = scaling_fit_sentences(
         whole.model_copy(update={"status": whole.status.model_copy(update={"scaling_fits": odd})})
     )
-    assert sentence.endswith(said)
+    assert sentence.endswith(output)
 
 
-def test_a_benchmark_that_cost_nothing_yet_says_nothing_of_it() -> None:
+def test_a_benchmark_that_has_cost_nothing_prints_no_cost() -> None:
     assert spent(sample.benchmark(Status())) == ""
 
 
-def test_what_was_not_measured_stands_below_the_table_with_its_reason() -> None:
-    said = lines(sample.partly("Lower [bold]deviceMicrobatchSize[/]."))
-    assert "Trial 2 (devices=32, repeat 0): OutOfMemoryDevice. Lower [bold]deviceMicrobatchSize[/]." in said, (
+def test_an_unmeasured_trial_is_listed_below_the_table_with_its_reason() -> None:
+    output = lines(sample.partly("Lower [bold]deviceMicrobatchSize[/]."))
+    assert "Trial 2 (devices=32, repeat 0): OutOfMemoryDevice. Lower [bold]deviceMicrobatchSize[/]." in output, (
         "the sentence is text, not markup"
     )
-    assert said[0] == "partly  PartlyMeasured: 2 of 3 Points are measured."
+    assert output[0] == "partly  PartlyMeasured: 2 of 3 Points are measured."
 
 
-def test_nothing_measured_yet_is_said() -> None:
-    begun = sample.benchmark(Status(phase=Phase.RUNNING, trials=(sample.trial(0, 8),)))
-    assert headline(begun) == "Nothing was measured yet."
-    assert state(begun) == "Running: 1 of 1 Points are measured."
-    assert "Devices" not in rendered(begun, "table")
+def test_a_running_benchmark_without_points_has_a_headline_and_no_table() -> None:
+    running = sample.benchmark(Status(phase=Phase.RUNNING, trials=(sample.trial(0, 8),)))
+    assert headline(running) == "Nothing was measured yet."
+    assert state(running) == "Running: 1 of 1 Points are measured."
+    assert "Devices" not in rendered(running, "table")
 
 
 def test_a_free_device_has_no_cost() -> None:
@@ -125,7 +125,7 @@ def test_a_free_device_has_no_cost() -> None:
     assert "99,392" not in rendered(free, "table")
 
 
-def test_a_sweep_tells_its_points_apart() -> None:
+def test_the_points_of_a_sweep_are_labelled() -> None:
     swept = sample.complete()
     rows = tuple(row.model_copy(update={"point": f"{row.point},seed=3"}) for row in swept.status.points)
     swept = swept.model_copy(update={"status": swept.status.model_copy(update={"points": rows})})
@@ -172,14 +172,14 @@ def test_an_efficiency_above_one_is_not_clamped() -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "said"), [(2_867_200_000, "2.867 billion"), (1_000_000, "1 million"), (12_345, "12,345")]
+    ("count", "output"), [(2_867_200_000, "2.867 billion"), (1_000_000, "1 million"), (12_345, "12,345")]
 )
-def test_images_are_counted_as_a_person_says_it(count: int, said: str) -> None:
-    assert images(count) == said
+def test_a_number_of_images_is_written_as_people_say_it(count: int, output: str) -> None:
+    assert images(count) == output
 
 
 def gated(verdict: GateRow | None) -> Benchmark:
-    """The whole answer with a gate, and this verdict."""
+    """The complete sample with a gate and this verdict."""
     whole = sample.complete()
     gate = Gate.model_validate({"minScalingEfficiency": "0.60", "maxDays": "20", "devices": [256]})
     spec = whole.spec.model_copy(update={"gate": gate})
@@ -196,7 +196,7 @@ FINDING = FindingRow(
 )
 
 
-def test_the_verdict_stands_below_the_answer_with_what_did_not_pass() -> None:
+def test_the_verdict_and_the_findings_are_printed_below_the_headline() -> None:
     passed = gated(GateRow(verdict=Verdict.PASS, passed=2, message="Every limit holds: 2 findings"))
     assert lines(passed)[-1] == "Gate: Pass (2 passed, 0 failed, 0 lack data). Every limit holds: 2 findings"
     failed = gated(GateRow(verdict=Verdict.FAIL, passed=1, failed=18, findings=(FINDING,)))
@@ -230,7 +230,7 @@ STAGES = Projection.model_validate(
 
 
 def staged(**changes: Any) -> Benchmark:
-    """The whole answer extended in two stages, with changed Points."""
+    """The complete sample projected in two stages, with changed Points."""
     whole = sample.complete()
     points = tuple(point.model_copy(update=changes) for point in whole.status.points)
     return whole.model_copy(
@@ -242,19 +242,19 @@ def staged(**changes: Any) -> Benchmark:
 
 
 @pytest.mark.parametrize("form", ["table", "html"])
-def test_the_answer_says_to_what_it_is_extended(form: Literal["table", "html"]) -> None:
-    said = "1.505 billion images (1.5 billion at 256 px, then 5 million at 512 px)"
-    assert said in rendered(staged(), form)
+def test_the_report_names_the_size_of_the_full_training(form: Literal["table", "html"]) -> None:
+    output = "1.505 billion images (1.5 billion at 256 px, then 5 million at 512 px)"
+    assert output in rendered(staged(), form)
     assert "2.867 billion images" in rendered(sample.complete(), form)
 
 
 def test_an_unknown_projection_is_a_dash_and_a_sentence() -> None:
     why = "The rate of stage 1 (256 px) is unknown: Benchmark small does not exist"
     unknown = staged(days=None, device_hours=None, cost=None, projection_message=why)
-    said = lines(unknown)
-    assert said.count(why) == 1, "once, though every Point has it"
-    assert "how long a full training on 1.505 billion images" in said[said.index(why) - 1]
-    assert said[3].split()[6:10] == ["%", "–", "–", "–"]
+    output = lines(unknown)
+    assert output.count(why) == 1, "once, although every Point has it"
+    assert "how long a full training on 1.505 billion images" in output[output.index(why) - 1]
+    assert output[3].split()[6:10] == ["%", "–", "–", "–"]
     assert why in rendered(unknown, "html")
     document = json.loads(rendered(unknown, "json"))
     assert document["points"][0]["projectionMessage"] == why

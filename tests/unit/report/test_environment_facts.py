@@ -1,4 +1,4 @@
-"""Tests that the facts beside the numbers say what was asked and what was really used."""
+"""Tests that the facts beside the numbers name what was asked and what was really used."""
 
 from decimal import Decimal
 from typing import Any
@@ -13,7 +13,7 @@ from sdbench.report.environment_facts import environment_facts, question_facts
 
 
 def asked(**changes: Any) -> dict[str, str]:
-    """The facts of a question, by term."""
+    """The facts of a spec, by term."""
     devices = {"counts": [8], "resource": "nvidia.com/gpu", **changes.pop("devices", {})}
     spec = Spec.model_validate({"devices": devices, "trainer": {}, **changes})
     return dict(question_facts(sample.benchmark(Status()).model_copy(update={"spec": spec})))
@@ -52,7 +52,7 @@ FACTS: list[tuple[str, dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("term", "changes", "fact"), FACTS)
-def test_a_question_is_told_by_the_knobs_that_explain_a_rate(term: str, changes: dict[str, Any], fact: str) -> None:
+def test_the_facts_name_the_settings_that_explain_a_rate(term: str, changes: dict[str, Any], fact: str) -> None:
     assert asked(**changes)[term] == fact
 
 
@@ -62,17 +62,17 @@ def ran(**changes: Any) -> Benchmark:
     return whole.model_copy(update={"status": whole.status.model_copy(update={"environments": environments})})
 
 
-def test_what_was_really_used_is_told_with_flop_and_peak() -> None:
+def test_the_facts_name_what_was_really_used_with_flop_and_peak() -> None:
     facts = dict(environment_facts(ran()))
     assert facts["Really used"] == "attention sdpa · precision amp_fp16"
     assert (facts["FLOP per image"], facts["Peak of a device"]) == ("3,571.0 G", "312 TFLOP/s")
 
 
-def test_a_peak_that_nobody_knows_is_said_to_be_unknown() -> None:
+def test_an_unknown_peak_is_shown_as_unknown() -> None:
     assert dict(environment_facts(ran(peak_teraflops=None)))["Peak of a device"] == "unknown"
 
 
-def test_equal_facts_of_several_environments_are_told_once() -> None:
+def test_equal_facts_of_several_environments_are_listed_once() -> None:
     whole = ran()
     (one,) = whole.status.environments
     other = one.model_copy(update={"device_count": 16, "flops_per_image": Decimal(2 * 10**12)})

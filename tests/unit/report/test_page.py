@@ -1,4 +1,4 @@
-"""Tests that the page is self-contained, and that texts of the Benchmark stay text in it."""
+"""Tests that the page is self-contained and escapes the texts of the Benchmark."""
 
 import re
 
@@ -7,7 +7,7 @@ from sdbench.report.page import page
 from sdbench.report.plot import efficiency_figure, rate_figure, series
 
 
-def test_the_page_names_no_address_to_load_from() -> None:
+def test_the_page_loads_nothing() -> None:
     text = page(sample.complete())
     outside = re.sub(r"<script\b[^>]*>.*?</script>", "", text, flags=re.DOTALL)
     assert "plotly.js v" in text
@@ -15,7 +15,7 @@ def test_the_page_names_no_address_to_load_from() -> None:
     assert "default-src 'none'" in text
 
 
-def test_hostile_texts_stay_texts() -> None:
+def test_hostile_texts_are_escaped() -> None:
     hostile = sample.partly(sample.HOSTILE)
     rows = tuple(row.model_copy(update={"point": f"{row.point},x={sample.HOSTILE}"}) for row in hostile.status.points)
     metadata = hostile.metadata.model_copy(update={"name": sample.HOSTILE})
@@ -25,7 +25,7 @@ def test_hostile_texts_stay_texts() -> None:
     assert "&lt;script&gt;window.hostile" in text
 
 
-def test_notes_the_law_and_its_own_price_stand_on_the_page() -> None:
+def test_the_page_has_the_notes_the_scaling_fit_and_the_cost_of_the_benchmark() -> None:
     text = page(sample.noted())
     assert "asked 2048, runs 2016: 21 on each device, in 6 microbatches, the last of 1" in text
     assert "2 of 3 repeats were disturbed" in text
@@ -35,7 +35,7 @@ def test_notes_the_law_and_its_own_price_stand_on_the_page() -> None:
     assert sample.HOSTILE not in text
 
 
-def test_a_page_without_numbers_is_small_and_says_so() -> None:
+def test_a_page_without_points_is_small_and_has_a_headline() -> None:
     nothing = sample.partly()
     nothing = nothing.model_copy(update={"status": nothing.status.model_copy(update={"points": ()})})
     text = page(nothing)
@@ -44,7 +44,7 @@ def test_a_page_without_numbers_is_small_and_says_so() -> None:
     assert "OutOfMemoryDevice" in text
 
 
-def test_the_ideal_begins_at_the_smallest_count() -> None:
+def test_the_ideal_starts_at_the_smallest_count() -> None:
     ideal, measured = rate_figure(sample.complete()).data
     assert ideal.name == "ideal"
     assert ideal.y[0] == measured.y[0] == 128.2
@@ -52,7 +52,7 @@ def test_the_ideal_begins_at_the_smallest_count() -> None:
     assert set(measured.error_y.array) == {1.1}
 
 
-def test_efficiency_is_drawn_for_each_variant_of_a_sweep() -> None:
+def test_efficiency_is_plotted_for_each_variant_of_a_sweep() -> None:
     swept = sample.complete()
     more = tuple(
         row.model_copy(update={"point": f"{row.point},deviceMicrobatchSize={size}"})

@@ -37,8 +37,8 @@ def test_a_photograph_that_can_be_read_becomes_an_upright_jpeg(name: str) -> Non
 def test_a_photograph_that_cannot_be_read_has_a_reason(name: str) -> None:
     with pytest.raises(UnusableImage) as unusable:
         upright_jpeg(PHOTOGRAPHS[name])
-    assert unusable.value.fault.reason == awkward.LEFT_OUT[name]
-    assert unusable.value.fault.detail
+    assert unusable.value.reason == awkward.LEFT_OUT[name]
+    assert unusable.value.detail
 
 
 @pytest.mark.parametrize("name", ["grey.jpg", "panorama.jpg", "LOUD.JPG"])

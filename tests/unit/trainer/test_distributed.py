@@ -74,7 +74,7 @@ def test_the_master_names_the_ranks_that_did_not_come_without_waiting_in_torch(
 ) -> None:
     monkeypatch.setattr(distributed, "TCPStore", UnawaitedStore)
     place = RankPlace(rank=0, world=2, start_seconds=1)
-    with pytest.raises(RendezvousTimeout, match=r"Not all of 2 ranks came within 6 s; not there: 1\."):
+    with pytest.raises(RendezvousTimeout, match=r"Not all of 2 ranks joined within 6 s; missing: 1\."):
         meet(RUN, place, HeartbeatWriter(None, 0))
 
 

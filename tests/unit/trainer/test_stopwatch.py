@@ -18,7 +18,6 @@ from sdbench_trainer.measure.stopwatch import (
     drift_ratio,
     finite,
     measurement,
-    percentile,
     rank_skew_ratio,
 )
 from sdbench_trainer.report import Measurement, WindowState
@@ -127,18 +126,17 @@ def test_ten_thousand_steps_add_up_exactly() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "share", "expected"),
+    ("steps", "p5", "p50", "p95"),
     [
-        ([1.0], 0.05, 1.0),
-        ([1.0, 2.0], 0.5, 1.5),
-        ([3.0, 1.0, 2.0], 0.5, 2.0),
-        ([float(number) for number in range(101)], 0.95, 95.0),
-        ([0.0, 10.0], 0.05, 0.5),
-        ([1.0, 2.0], 1.0, 2.0),
+        ([1.0, 2.0], 1.05, 1.5, 1.95),
+        ([3.0, 1.0, 2.0], 1.1, 2.0, 2.9),
+        ([1.0 + number for number in range(101)], 6.0, 51.0, 96.0),
+        ([2.0, 12.0], 2.5, 7.0, 11.5),
     ],
 )
-def test_percentiles_are_linear_between_neighbours(values: list[float], share: float, expected: float) -> None:
-    assert percentile(values, share) == exactly(expected)
+def test_percentiles_are_linear_between_neighbours(steps: list[float], p5: float, p50: float, p95: float) -> None:
+    found = measured(steps).step_seconds
+    assert [found.p5, found.p50, found.p95] == [exactly(p5), exactly(p50), exactly(p95)]
 
 
 @pytest.mark.parametrize(

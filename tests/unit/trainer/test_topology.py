@@ -58,7 +58,7 @@ def test_one_node_meets_on_itself_at_a_free_port() -> None:
     [
         ({**JOB, "PET_MASTER_PORT": "1"}, 9, ["devices", "2 pods of 4"]),
         ({**JOB, "PET_NPROC_PER_NODE": "auto"}, 8, ["PET_NPROC_PER_NODE", "'auto'"]),
-        ({**JOB, "PET_NODE_RANK": "2", "PET_MASTER_PORT": "1"}, 8, ["number 2"]),
+        ({**JOB, "PET_NODE_RANK": "2", "PET_MASTER_PORT": "1"}, 8, ["pod 2"]),
         (JOB, 8, ["PET_MASTER_PORT"]),
     ],
 )

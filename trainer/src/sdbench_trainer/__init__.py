@@ -1,3 +1,3 @@
-"""Trains a Stable Diffusion for a benchmark and reports how fast it went."""
+"""Trains Stable Diffusion for a benchmark and reports how fast the training was."""
 
 __version__ = "0.1.0"

@@ -1,7 +1,4 @@
-"""Defines every setting of a training run once, with unit, bounds, default and description.
-
-`TrainerConfig` is `spec.trainer` of a Benchmark.
-"""
+"""Defines every setting of a training run, `spec.trainer` of a Benchmark, with its bounds, default and description."""
 
 import re
 from decimal import Decimal
@@ -13,7 +10,7 @@ from pydantic.alias_generators import to_camel
 
 DECIMAL_PATTERN = r"^[0-9]+(\.[0-9]+)?$"
 DECIMAL_LIMIT = 24
-"""Longest decimal string."""
+"""Most characters of a decimal string."""
 
 SHARE = "must be at least 0 and at most 1"
 WEIGHT = "must be at least 0 and below 1"
@@ -21,9 +18,9 @@ WEIGHT = "must be at least 0 and below 1"
 
 
 def _decimal(value: Any) -> Decimal:
-    """Refuse numbers: 0.1 as a JSON number has already lost its decimal meaning."""
     if isinstance(value, Decimal):
         return value
+    # A JSON number is refused: 0.1 was rounded to a binary fraction when it was parsed.
     if isinstance(value, str) and len(value) <= DECIMAL_LIMIT and re.fullmatch(DECIMAL_PATTERN, value):
         return Decimal(value)
     example = value if isinstance(value, int | float) and value >= 0 else "0.25"
@@ -36,16 +33,16 @@ DecimalString = Annotated[
     PlainSerializer(lambda value: format(value, "f"), return_type=str),
     WithJsonSchema({"type": "string", "pattern": DECIMAL_PATTERN, "maxLength": DECIMAL_LIMIT}),
 ]
-"""A number that travels as a decimal string, because the Kubernetes API has no floats."""
+"""A number that is written as a decimal string, because the Kubernetes API has no floats."""
 
 
 class Boundary(BaseModel):
-    """A frozen document with camelCase names that refuses fields it doesn't know."""
+    """A frozen document with camelCase names that refuses unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
 
     def document(self) -> dict[str, Any]:
-        """Itself as JSON-ready values, without the fields that are None."""
+        """The document as JSON-ready values, without the fields that are None."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
@@ -81,14 +78,14 @@ class Attention(StrEnum):
 
 
 class DataParallel(StrEnum):
-    """How the devices share the training of one model."""
+    """How the devices train one model together."""
 
     DDP = "ddp"
     FSDP2 = "fsdp2"
 
 
 class Optimizer(StrEnum):
-    """Which implementation of AdamW steps."""
+    """Which implementation of AdamW is used."""
 
     FUSED = "fused"
     FOREACH = "foreach"
@@ -110,10 +107,7 @@ class Ema(Boundary):
         Decimal("0.99"), description="Weight of the old average after one batch, at least 0 and below 1."
     )
     every_batches: int = Field(
-        1,
-        ge=1,
-        le=100_000,
-        description="Batches from one update to the next, which then weighs smoothing^everyBatches.",
+        1, ge=1, le=100_000, description="Batches between updates; the old average then weighs smoothing^everyBatches."
     )
     start_batch: int = Field(
         0, ge=0, le=1_000_000_000, description="Batch at whose end the average starts, as a copy of the weights."
@@ -129,15 +123,15 @@ class Ema(Boundary):
 class Window(Boundary):
     """Which part of the run is measured."""
 
-    warmup_batches: int = Field(20, ge=1, le=100_000, description="Batches trained before the window may open.")
+    warmup_batches: int = Field(20, ge=1, le=100_000, description="Batches to train before the window may open.")
     warmup_seconds: int = Field(
-        0, ge=0, le=86_400, description="Seconds of training before the window may open, beside warmupBatches."
+        0, ge=0, le=86_400, description="Seconds to train before the window may open, in addition to warmupBatches."
     )
     batches: int = Field(100, ge=2, le=1_000_000, description="Batches that are measured.")
     max_foreign_cpu_ratio: DecimalString = Field(
         Decimal("0.1"),
-        description="Share of a host's CPU time, 0 to 1, that strangers and the hypervisor may take from the window; "
-        "more, and it is marked as disturbed.",
+        description="Largest share of a host's CPU time, 0 to 1, that other processes and the hypervisor may use in "
+        "the window; above it, the Measurement is marked as disturbed.",
     )
 
     @model_validator(mode="after")
@@ -156,71 +150,63 @@ class Loader(Boundary):
         None,
         ge=1,
         le=10_000_000,
-        description="Samples that each loader process fetches ahead. Absent: 8 batches; of latents 16,384, unless the "
-        "cache is limited.",
+        description="Samples that each loader process downloads ahead. Absent: 8 batches, or 16,384 samples of latents "
+        "if the cache is not limited.",
     )
     cache_limit_gibibytes: int | None = Field(
-        None, ge=1, le=1_048_576, description="Most of the remote shards that a pod keeps on disk, in GiB. Absent: all."
+        None, ge=1, le=1_048_576, description="Most GiB of remote shards that a pod keeps on disk. Absent: no limit."
     )
     canonical_nodes: int | None = Field(
         None,
         ge=1,
         le=65_536,
         description="Parts into which Streaming divides the shards, which fixes the order of the samples; a multiple "
-        "or a divisor of the number of pods. Absent: 64 where that fits, else that number.",
+        "or a divisor of the number of pods. Absent: 64 if that fits, else the number of pods.",
     )
 
 
 class TrainerConfig(Boundary):
-    """How a Stable Diffusion is trained: the knobs of `spec.trainer`."""
+    """How Stable Diffusion is trained: the settings of `spec.trainer`."""
 
     model: Model = Field(Model.SD2_BASE, description="sd2-base, or tiny (the same parts, trained in seconds on a CPU).")
-    image_size: int = Field(
-        512, ge=32, le=1024, multiple_of=32, description="Side of the square training images in pixels."
-    )
-    global_batch_size: int = Field(
-        2048, ge=1, le=1_048_576, description="Images in one optimiser step, over all devices."
-    )
-    device_microbatch_size: int = Field(
-        4, ge=1, le=65_536, description="Images that one device takes through the UNet at once."
-    )
+    image_size: int = Field(512, ge=32, le=1024, multiple_of=32, description="Side of the square images in pixels.")
+    global_batch_size: int = Field(2048, ge=1, le=1_048_576, description="Images in one step, over all devices.")
+    device_microbatch_size: int = Field(4, ge=1, le=65_536, description="Images that one device processes at once.")
     automatic_microbatch: bool = Field(
         False,
-        description="Find the largest microbatch that fits the device, in place of deviceMicrobatchSize. GPUs only.",
+        description="Whether to find the largest microbatch that fits the GPU, instead of using deviceMicrobatchSize.",
     )
     allow_ragged_batch: bool = Field(
         False,
-        description="Whether a globalBatchSize that does not divide is cut to the largest that does, and a last "
-        "microbatch may be smaller; refused otherwise.",
+        description="Whether to accept a globalBatchSize that does not divide: it is cut to the largest that does, and "
+        "the last microbatch may be smaller.",
     )
     precision: Precision = Field(Precision.AMP_FP16, description="Number format of the forward and backward pass.")
     frozen_precision: FrozenPrecision = Field(
         FrozenPrecision.MATCHING,
-        description="Number format of the VAE and the text encoder. matching: fp32, fp16 or bf16 as precision has it.",
+        description="Number format of the VAE and the text encoder. matching: the format of precision.",
     )
     attention: Attention = Field(Attention.SDPA, description="Implementation of attention; xformers needs GPUs.")
-    channels_last: bool = Field(False, description="Whether the UNet and the VAE keep their images channels last.")
-    compile: bool = Field(False, description="Whether the UNet is compiled by torch.compile, before the window.")
-    gradient_checkpointing: bool = Field(
-        False, description="Whether the UNet computes activations again in the backward pass, to save memory."
-    )
+    channels_last: bool = Field(False, description="Whether the UNet and the VAE use the channels-last memory format.")
+    compile: bool = Field(False, description="Whether torch.compile compiles the UNet, before the window.")
+    gradient_checkpointing: bool = Field(False, description="Whether the UNet recomputes activations to save memory.")
     data_parallel: DataParallel = Field(
         DataParallel.DDP,
-        description="ddp: every device holds the model; fsdp2: weights, average and moments are sharded.",
+        description="ddp: every device holds the model; fsdp2: weights, average and optimizer state are sharded.",
     )
     optimizer: Optimizer = Field(Optimizer.FUSED, description="Implementation of AdamW.")
     encoding: Encoding = Field(
         Encoding.ONLINE,
-        description="online: the VAE runs in every step; precomputed: it ran in `shards build --latents`.",
+        description="online: the VAE runs in every step; precomputed: the VAE ran in `shards build --latents`.",
     )
     learning_rate: DecimalString = Field(Decimal("0.0001"), description="Learning rate of AdamW, constant.")
     caption_dropout: DecimalString = Field(
-        Decimal("0.1"), description="Share of captions replaced by the empty one, at least 0 and at most 1."
+        Decimal("0.1"), description="Share of captions that are replaced by the empty caption, 0 to 1."
     )
     ema: Ema = Field(Ema(), description="Exponential moving average of the UNet's weights.")
     window: Window = Field(Window(), description="Which part of the run is measured.")
     loader: Loader = Field(Loader(), description="How images reach the device.")
-    seed: int = Field(17, ge=0, le=2**31 - 1, description="Seed of weights, order, noise and timesteps.")
+    seed: int = Field(17, ge=0, le=2**31 - 1, description="Seed of weights, sample order, noise and timesteps.")
 
     @model_validator(mode="after")
     def _dropout_is_a_share(self) -> "TrainerConfig":

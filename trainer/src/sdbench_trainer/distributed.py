@@ -1,7 +1,4 @@
-"""Finds this rank's place from the variables that PID 1 set, and brings the ranks together.
-
-Do all ranks train on the same kind of device? Asked once, after they have met: a mixture is no measurement.
-"""
+"""Reads this rank's place from its environment, joins the ranks, and checks that their devices are the same."""
 
 import os
 import socket
@@ -21,14 +18,17 @@ from sdbench_trainer.heartbeat import HeartbeatWriter, RankPhase
 from sdbench_trainer.run import SCRATCH_VARIABLE, START_VARIABLE, RunConfig
 
 CONNECT_SECONDS = 5.0
-"""How long one try to connect to the master may take."""
+"""Timeout of one attempt to connect to the master."""
 
 POLL_SECONDS = 0.2
+
+SHOWN_DEVICES = 4
+"""Most kinds of devices that a message about mixed devices lists."""
 
 
 @dataclass(frozen=True)
 class RankPlace:
-    """One rank's place among all of them."""
+    """One rank's place among all ranks."""
 
     rank: int = 0
     world: int = 1
@@ -36,16 +36,16 @@ class RankPlace:
     local_world: int = 1
     scratch: Path | None = None
     start_seconds: int = 0
-    """For how long other pods may still be started."""
+    """How long other pods may take to start."""
 
     @property
     def nodes(self) -> int:
-        """Pods, or 1 on a machine of one's own."""
+        """The number of pods; 1 outside a cluster."""
         return self.world // self.local_world
 
 
 def rank_place_in(environment: Mapping[str, str]) -> RankPlace:
-    """The place that RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE and START_VARIABLE tell."""
+    """The place that the environment variables set by PID 1 describe."""
     scratch = environment.get(SCRATCH_VARIABLE)
     return RankPlace(
         rank=int(environment.get("RANK", "0")),
@@ -58,30 +58,30 @@ def rank_place_in(environment: Mapping[str, str]) -> RankPlace:
 
 
 def device_of(run: RunConfig, place: RankPlace) -> torch.device:
-    """The device that this rank owns."""
+    """The device of this rank. Raises ConfigInvalid if PyTorch does not see it."""
     if not run.accelerator:
         return torch.device("cpu")
     if torch.cuda.device_count() <= place.local_rank:
-        raise ConfigInvalid(f"Device {place.local_rank} was asked for; PyTorch sees {torch.cuda.device_count()} GPUs.")
+        raise ConfigInvalid(
+            f"Rank {place.local_rank} of this pod has no GPU: PyTorch sees {torch.cuda.device_count()}."
+        )
     torch.cuda.set_device(place.local_rank)
     return torch.device("cuda", place.local_rank)
 
 
 def meet(run: RunConfig, place: RankPlace, pulse: HeartbeatWriter) -> None:
-    """Find the master, wait until all ranks are there, and join them. Raises RendezvousTimeout.
-
-    The master runs by then: the training-operator starts the others when it does. They may come much later.
-
-    Torch is given nothing to time out on. Where it symbolises C++ frames slowly, its exceptions come seconds after
-    their timeout, when PID 1 has ended the run already and the sentence about who is missing is lost.
-    """
+    """Find the master, wait until all ranks are there, and join them. Raises RendezvousTimeout."""
     pulse.enter(RankPhase.RENDEZVOUS)
     if place.world == 1:
         return
+    # The training-operator starts the other pods once the master runs, so the master is there at once. The other ranks
+    # may come much later.
     seconds = run.watchdog.rendezvous_seconds
-    store = _store_of_the_master(place, seconds)
+    store = _connect_store(place, seconds)
     pulse.enter(RankPhase.GATHERING)
     _gather(store, place, place.start_seconds + seconds)
+    # By now all ranks are there, so torch has nothing to wait for. Its own timeout would come too late: where it takes
+    # seconds to symbolise C++ frames, PID 1 ends the run before the message about the missing rank is out.
     longest = max(run.watchdog.first_step_seconds, run.watchdog.stall_seconds)
     dist.init_process_group(
         "nccl" if run.accelerator else "gloo",
@@ -92,30 +92,28 @@ def meet(run: RunConfig, place: RankPlace, pulse: HeartbeatWriter) -> None:
     )
 
 
-def _store_of_the_master(place: RankPlace, seconds: int) -> TCPStore:
-    """The store that rank 0 serves, within these seconds."""
+def _connect_store(place: RankPlace, seconds: int) -> TCPStore:
+    """Serve the store on rank 0, and connect to it on the other ranks, within these seconds."""
     address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     began, master = time.monotonic(), place.rank == 0
-    if not master:
-        _reach(address, port, seconds)
+    failed = f"Rank 0 was not reached at {address}:{port} within {seconds} s"
+    if master:
+        failed = f"Rank 0 could not serve at {address}:{port}"
+    elif reason := _connection_error(address, port, seconds):
+        raise RendezvousTimeout(f"{failed}: {reason}.")
+    # What is left of the seconds, but enough for one attempt.
     left = max(1.0, seconds - (time.monotonic() - began))
     try:
         return TCPStore(address, port, place.world, master, timeout=timedelta(seconds=left), wait_for_workers=False)
     except RuntimeError as error:
-        said = str(error).splitlines()[0]
-        what = f"could not serve at {address}:{port}" if master else _unreached(address, port, seconds)
-        raise RendezvousTimeout(f"Rank 0 {what}: {said}") from error
+        raise RendezvousTimeout(f"{failed}: {str(error).splitlines()[0]}") from error
 
 
-def _unreached(address: str, port: int, seconds: int) -> str:
-    return f"was not reached at {address}:{port} within {seconds} s"
-
-
-def _reach(address: str, port: int, seconds: int) -> None:
-    """Return once somebody listens there. Raises RendezvousTimeout as soon as the seconds are over."""
+def _connection_error(address: str, port: int, seconds: int) -> str | None:
+    """None as soon as a connection succeeds; the last error once the seconds are over."""
     listening, failures = Event(), ["no answer"]
 
-    def look() -> None:
+    def connect() -> None:
         while not listening.is_set():
             try:
                 socket.create_connection((address, port), CONNECT_SECONDS).close()
@@ -126,38 +124,38 @@ def _reach(address: str, port: int, seconds: int) -> None:
                 listening.set()
 
     # In a thread, because nothing limits how long a name takes to be resolved.
-    Thread(target=look, daemon=True).start()
-    if not listening.wait(seconds):
-        listening.set()
-        raise RendezvousTimeout(f"Rank 0 {_unreached(address, port, seconds)}: {failures[-1]}.")
+    Thread(target=connect, daemon=True).start()
+    if listening.wait(seconds):
+        return None
+    # Ends the thread after its current attempt.
+    listening.set()
+    return failures[-1]
 
 
 def _gather(store: TCPStore, place: RankPlace, seconds: int) -> None:
-    """Wait until every rank has said that it is there. Raises RendezvousTimeout as soon as the seconds are over."""
+    """Wait until every rank has announced itself in the store. Raises RendezvousTimeout once the seconds are over."""
     deadline = time.monotonic() + seconds
     here = [f"here/{rank}" for rank in range(place.world)]
-    late = f"Not all of {place.world} ranks came within {seconds} s"
+    late = f"Not all of {place.world} ranks joined within {seconds} s"
     try:
         store.set(here[place.rank], "")
         while not store.check(here):  # type: ignore[attr-defined]
             if time.monotonic() >= deadline:
                 absent = [str(rank) for rank, key in enumerate(here) if not store.check([key])]  # type: ignore[attr-defined]
-                raise RendezvousTimeout(f"{late}; not there: {', '.join(absent)}.")
+                raise RendezvousTimeout(f"{late}; missing: {', '.join(absent)}.")
             time.sleep(POLL_SECONDS)
     except RuntimeError as error:
-        raise RendezvousTimeout(f"{late}; the master has left.") from error
-
-
-SHOWN_KINDS = 4
+        # The store ends with the master, which may give up a moment earlier than this rank.
+        raise RendezvousTimeout(f"{late}; the master has ended.") from error
 
 
 def device_mismatch(names: Sequence[str]) -> str | None:
-    """A sentence that names the devices and who has them, by rank; None where all have the same."""
+    """A sentence that lists the devices and the ranks that have them; None if all ranks have the same device."""
     kinds = list(dict.fromkeys(names))
     if len(kinds) < 2:
         return None
     shares = (f"{names.count(kind)} of {len(names)} have {kind}, first rank {names.index(kind)}" for kind in kinds)
-    return f"The ranks have different devices: {'; '.join(list(shares)[:SHOWN_KINDS])}."
+    return f"The ranks have different devices: {'; '.join(list(shares)[:SHOWN_DEVICES])}."
 
 
 def require_same_device(name: str) -> None:

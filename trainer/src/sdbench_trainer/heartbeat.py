@@ -1,8 +1,6 @@
-"""Shares each rank's progress with PID 1, through a small memory-mapped file.
+"""Shares each rank's progress with PID 1 through a small memory-mapped file.
 
-One record for each local rank: phase, steps done, marks passed since the last step, when the first step ended, when it
-last beat, its last steps. A mark is no sign of progress; it tells how far a rank that hangs came in its step.
-Times are CLOCK_MONOTONIC, which all processes of a machine share.
+The file has one record for each local rank. Times are CLOCK_MONOTONIC, which all processes of a machine share.
 """
 
 import mmap
@@ -15,7 +13,10 @@ from statistics import median
 
 RECENT_STEPS = 31
 PHASE, STEPS, MARKS, FIRST, AT, RECENT = range(6)
-"""Places in a record, which is all doubles: a beat is three assignments. The last steps go round from RECENT on."""
+"""Indices into a record. All its fields are doubles, so a beat is three assignments.
+
+FIRST is when the first step ended, AT when the rank last made progress; from RECENT on is a ring of step times.
+"""
 
 DOUBLES = RECENT + RECENT_STEPS
 BYTES = 8 * DOUBLES
@@ -44,7 +45,7 @@ PHASE_WORDS = {
 
 @dataclass(frozen=True)
 class Heartbeat:
-    """The last sign of life of one rank; times in seconds of CLOCK_MONOTONIC, 0 for never."""
+    """The last progress of one rank; times in seconds of CLOCK_MONOTONIC, 0 for never."""
 
     phase: RankPhase
     steps: int
@@ -52,15 +53,16 @@ class Heartbeat:
     at: float
     median_step: float
     marks: int = 0
+    """Parts of the current step that are done."""
 
     @property
     def progress(self) -> tuple[int, int, int]:
-        """How far it came: of ranks that wait for each other, the one with the least holds up the others."""
+        """How far the rank is: among ranks that wait for each other, the one with the least progress is to blame."""
         return int(self.phase), self.steps, self.marks
 
 
 class Heartbeats:
-    """The shared file, as PID 1 sees it."""
+    """Reads the shared file, for PID 1."""
 
     def __init__(self, path: Path, ranks: int, now: float) -> None:
         record = (float(RankPhase.STARTING), 0.0, 0.0, 0.0, now, *[0.0] * RECENT_STEPS)
@@ -69,15 +71,16 @@ class Heartbeats:
             self._memory = mmap.mmap(file.fileno(), 0)
 
     def of(self, local_rank: int) -> Heartbeat:
-        """The last beat of a rank."""
+        """The last heartbeat of a rank."""
         phase, count, marks, first, at, *recent = struct.unpack_from(f"={DOUBLES}d", self._memory, local_rank * BYTES)
+        # The ring has one step time less than there are steps: the first step has no step before it.
         steps = int(count)
         known = recent[: max(0, steps - 1)]
         return Heartbeat(RankPhase(int(phase)), steps, first, at, median(known) if known else 0.0, int(marks))
 
 
 class HeartbeatWriter:
-    """The shared file, as a rank writes it. Without a path it writes nowhere."""
+    """Writes one rank's record; without a path, to memory that nobody reads."""
 
     def __init__(self, path: Path | None, local_rank: int) -> None:
         self._record = memoryview(bytearray(BYTES)).cast("d")
@@ -88,17 +91,19 @@ class HeartbeatWriter:
             self._record = memory[local_rank * BYTES : (local_rank + 1) * BYTES].cast("d")
 
     def enter(self, phase: RankPhase) -> None:
-        """Say what begins now. Entering the training is no progress: its first step is still to come."""
+        """Note the phase that begins now."""
         self.phase = phase
+        # Entering the training does not count as progress, so that the limit for the first step includes the setup.
         self._last = self._last if phase is RankPhase.TRAINING else time.monotonic()
         self._record[PHASE], self._record[AT] = float(phase), self._last
 
     def mark(self) -> None:
-        """Say that a part of the step ended, after which the next may wait for other ranks."""
+        """Note that a part of the step ended, after which the next may wait for other ranks."""
+        # The time stays: a mark is not progress. It shows how far in its step a rank is that hangs.
         self._record[MARKS] += 1.0
 
     def step(self) -> None:
-        """Say that a step ended."""
+        """Note that a step ended."""
         now = time.monotonic()
         if self._steps:
             self._record[RECENT + (self._steps - 1) % RECENT_STEPS] = now - self._last

@@ -1,7 +1,7 @@
-"""Defines the Report that an Attempt leaves: ASCII JSON of at most 2,000 bytes with a checksum.
+"""Defines the Report of an Attempt: ASCII JSON of at most 2,000 bytes with a checksum.
 
-It is written once, by PID 1 of the pod with rank 0 (or the one whose rank failed), to the container's termination
-message, and locally to a file. `report_in()` reads what `message()` wrote, whose numbers have DIGITS digits.
+PID 1 of the pod with rank 0, or of the pod whose rank failed, writes it once: to the container's termination message
+or, locally, to a file.
 """
 
 import json
@@ -17,14 +17,14 @@ LIMIT_BYTES = 2_000
 """Longest message: the kubelet cuts at 4,096 bytes, and at 2,457 in a pod with five containers."""
 
 GIVES_WAY = (("measurement", "blockStepSeconds"), ("environment", "workload"), ("environment", "versions"))
-"""What is left empty where a message would be too long, the first first."""
+"""The fields that are emptied, in this order, while a message is too long."""
 
 DIGITS = 10
-"""Significant digits of a number in a message: right to 5e-10 of itself."""
+"""Significant digits of a number in a message: a relative error of at most 5e-10."""
 
 
 class ExitCode(IntEnum):
-    """How PID 1 of a training pod ends. 128 + n means: killed by signal n."""
+    """Exit codes of PID 1 of a training pod; 128 + n means killed by signal n."""
 
     OK = 0
     CONFIG_INVALID = 64
@@ -41,22 +41,22 @@ class ExitCode(IntEnum):
 
 
 class RootCauseRank(IntEnum):
-    """How well an end explains why a run failed, best first: among the ranks of a pod and among the pods of a run."""
+    """How well an exit explains why a run failed, best first; it compares the ranks of a pod and the pods of a run."""
 
     NAMED = 0
-    """The exit code names its cause."""
+    """The exit code names the cause."""
     WAITED = 1
-    """Nothing happened: somebody did not come, or did not go on."""
+    """A rank waited for another, or made no progress."""
     RANK_KILLED = 2
     """A signal killed the rank."""
     BUG = 3
-    """An exception, which another rank's end may have caused."""
+    """An exception, which may follow from another rank's failure."""
     COLLECTIVE = 4
     """A collective operation failed, perhaps because of a peer."""
     PEER = 5
-    """A peer was lost, so another end explains it."""
+    """A peer was lost, so the peer's exit is the explanation."""
     POD_KILLED = 6
-    """PID 1 itself was stopped or killed, which may follow from anything."""
+    """PID 1 was stopped or killed, which may follow from anything."""
 
 
 _RANKS = {
@@ -78,7 +78,7 @@ def root_cause_rank(code: int) -> RootCauseRank:
 
 
 class WindowState(IntEnum):
-    """Where a run is in its measurement; the value of the metric sdbench_window_state."""
+    """State of the window; the value of the metric sdbench_window_state."""
 
     WARM_UP = 0
     MEASURING = 1
@@ -93,15 +93,14 @@ class StepSeconds(Boundary):
     p95: float = Field(description="5 % of the steps are longer.")
 
 
+# A float in a Report, and a decimal string in the status of a Benchmark: the Kubernetes API has no floats.
 Number = TypeVar("Number")
-"""A float in a Report, a decimal string in the status of a Benchmark: the Kubernetes API has no floats."""
-
+# The same for a number that may be negative or very small, which a decimal string of the API may not be.
 Signed = TypeVar("Signed")
-"""A number that may be negative or very small: the decimal strings of the API are not."""
 
 
 class MeasurementFields(Boundary, Generic[Number, Signed]):
-    """What a Measurement has in a Report and in a Trial's row."""
+    """The fields that a Measurement has in a Report and in a Trial's row."""
 
     images_per_second: Number
     """images / seconds: the mean, for projections."""
@@ -128,17 +127,17 @@ class MeasurementFields(Boundary, Generic[Number, Signed]):
     mfu_ratio: Number | None = None
     """Model FLOPs utilisation; None if the peak is unknown."""
     foreign_cpu_ratio: Number | None = None
-    """Share of the CPU time of the worst host that other processes took; None if it cannot be read."""
+    """Share of the worst host's CPU time that other processes used; None if unreadable."""
     steal_ratio: Number | None = None
-    """Share of the CPU time that the hypervisor took."""
+    """Share of the worst host's CPU time that the hypervisor took."""
     disturbed: bool = False
-    """Whether both together are more than window.maxForeignCpuRatio."""
+    """Whether both shares together exceed window.maxForeignCpuRatio."""
     replaced_samples: int = 0
     """Unreadable samples in the run, each replaced by another."""
 
 
 class Measurement(MeasurementFields[float, float]):
-    """What the window showed. Every field is finite; a window that was cut short makes no Measurement."""
+    """The result of a complete window; every field is finite."""
 
     images: int = Field(description="Images in the window, over all devices.")
     step_seconds: StepSeconds
@@ -148,7 +147,7 @@ class Measurement(MeasurementFields[float, float]):
 
 
 class BatchTruth(Boundary):
-    """The batch that was really run."""
+    """The batch as it was run."""
 
     requested_global_batch_size: int
     global_batch_size: int
@@ -165,31 +164,31 @@ class EnvironmentFields(Boundary, Generic[Number]):
     versions: dict[str, str]
     driver: str | None = None
     nccl: str | None = None
-    workload: dict[str, str] = Field(default_factory=dict, description="What was really used, by knob.")
-    flops_per_image: Number | None = Field(None, description="FLOP for one image, as it was run.")
-    peak_teraflops: Number | None = Field(None, description="Dense peak of one device.")
+    workload: dict[str, str] = Field(default_factory=dict, description="The effective value of each setting.")
+    flops_per_image: Number | None = Field(None, description="FLOP that the model needs for one image.")
+    peak_teraflops: Number | None = Field(None, description="Dense peak of one device; absent if unknown.")
 
 
 class Environment(EnvironmentFields[float]):
-    """On what it was measured."""
+    """What a Measurement ran on: device, software and effective settings."""
 
 
 class ReportError(Boundary):
-    """Why no Measurement was made."""
+    """Why there is no Measurement."""
 
-    code: int = Field(description="Exit code, as in ExitCode or 128 + signal.")
-    rank: int | None = Field(None, description="Global rank of the culprit.")
+    code: int = Field(description="Exit code: one of ExitCode, or 128 + signal.")
+    rank: int | None = Field(None, description="Global rank that caused the failure.")
     where: str = Field(description="What the run was doing.")
     progress: tuple[int, int, int] | None = Field(
         None,
-        description="Of a rank that hangs: its phase, the steps it had done and the parts of the next. Of several such "
-        "ranks, that which came least far holds up the others.",
+        description="Phase of a rank that hangs, the steps it has done, and the parts of the next step. Of several "
+        "such ranks, the one with the least progress holds up the others.",
     )
-    tail: str = Field("", description="Last lines of the culprit's output.")
+    tail: str = Field("", description="Last lines of that rank's output.")
 
 
 class Report(Boundary):
-    """What an Attempt leaves when it ends."""
+    """The outcome of an Attempt: a Measurement with its context, or an error."""
 
     attempt: str
     measurement: Measurement | None = None
@@ -204,7 +203,7 @@ def _encoded(document: dict[str, Any]) -> str:
 
 
 def _short(value: Any) -> Any:
-    """The value with every number in it cut to DIGITS digits."""
+    """The value with every number in it rounded to DIGITS significant digits."""
     if isinstance(value, float):
         return float(f"{value:.{DIGITS}g}")
     if isinstance(value, dict):
@@ -217,30 +216,22 @@ def _sealed(document: dict[str, Any]) -> str:
     return _encoded({**document, "checksum": checksum})
 
 
-def _emptied(document: dict[str, Any], part: str, field: str) -> dict[str, Any]:
-    """The document with one list or table of it left empty."""
-    if part not in document:
-        return document
-    inside = document[part]
-    return {**document, part: {**inside, field: type(inside[field])()}}
-
-
 def message(report: Report) -> str:
-    """The report as a termination message of at most LIMIT_BYTES.
+    """The Report as a termination message of at most LIMIT_BYTES; `report_in` reads it.
 
-    Where it is longer, an error's tail gives way from its front; then what explains a result, as in GIVES_WAY.
-    Raises ValueError for a number that is none, and for a report that cannot be made to fit.
+    Raises ValueError for a number that is not finite, and for a Report that cannot be shortened enough.
     """
-    text = _sealed(_short(report.document()))
-    while len(text) > LIMIT_BYTES and report.error is not None and report.error.tail:
-        excess = len(text) - LIMIT_BYTES
-        tail = report.error.tail[max(1, excess // 6) :]
-        report = report.model_copy(update={"error": report.error.model_copy(update={"tail": tail})})
-        text = _sealed(_short(report.document()))
+    # Rounded before the checksum is taken, so that a Report that was read back gives the same message.
     document = _short(report.document())
+    text = _sealed(document)
+    # The end of an error's tail says most, so it is cut at its front.
+    while len(text) > LIMIT_BYTES and document.get("error", {}).get("tail"):
+        excess = len(text) - LIMIT_BYTES
+        document["error"]["tail"] = document["error"]["tail"][max(1, excess // 6) :]
+        text = _sealed(document)
     for part, field in GIVES_WAY:
-        if len(text) > LIMIT_BYTES:
-            document = _emptied(document, part, field)
+        if len(text) > LIMIT_BYTES and part in document:
+            document[part][field] = type(document[part][field])()
             text = _sealed(document)
     if len(text) > LIMIT_BYTES:
         raise ValueError(f"the report has {len(text)} bytes, more than {LIMIT_BYTES}")
@@ -248,7 +239,7 @@ def message(report: Report) -> str:
 
 
 def report_in(text: str) -> Report | None:
-    """The report that a termination message holds; None when it is missing, cut or altered."""
+    """The Report in a termination message; None if the message is missing, cut or altered."""
     try:
         document = json.loads(text)
         checksum = document.pop("checksum")

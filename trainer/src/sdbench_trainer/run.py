@@ -1,7 +1,4 @@
-"""Defines the configuration of one Attempt, the division of its batch, and the settings that a device cannot honour.
-
-`RunConfig` travels as one JSON value in the environment variable `RUN_VARIABLE`.
-"""
+"""Defines the configuration of one Attempt, the division of its batch, and the settings that are not supported."""
 
 from dataclasses import dataclass
 
@@ -13,9 +10,9 @@ RUN_VARIABLE = "SDBENCH_RUN"
 """Environment variable that holds the RunConfig as JSON."""
 
 START_VARIABLE = "SDBENCH_START_SECONDS"
-"""Environment variable of a pod that is one of several: for how long others may still be started.
+"""Environment variable of a pod that is one of several: how many seconds the others may take to start.
 
-No field of RunConfig, which a trainer of an older version, pinned at acceptance, would refuse.
+It is not a field of RunConfig, because an older trainer, pinned at acceptance, would refuse the field.
 """
 
 SCRATCH_VARIABLE = "SDBENCH_SCRATCH"
@@ -25,18 +22,17 @@ METRICS_PORT = 9464
 """TCP port on which rank 0 serves /metrics in a pod."""
 
 CREDENTIALS_FOLDER = "/etc/sdbench/credentials"
-"""Where the Secret named by `spec.data.credentialsSecret` is mounted, a file for each key."""
+"""Where the Secret of `spec.data.credentialsSecret` is mounted, with a file for each key."""
 
 SHARDS_FOLDER = "/var/lib/sdbench/shards"
-"""Where the claim named by `spec.data.claim` is mounted."""
-
+"""Where the claim of `spec.data.claim` is mounted."""
 
 STALL_FLOOR_SECONDS = 60
-"""How long a step may take at least before a run is called dead, however short its steps are, unless less is asked."""
+"""Shortest time after which a step counts as stalled, however short the steps are; `stallSeconds` may set less."""
 
 
 class DataSource(Boundary):
-    """Where one run's shards are; without remote and local the images are synthetic."""
+    """Where the shards of a run are; without remote and local the images are synthetic."""
 
     remote: str | None = None
     local: str | None = None
@@ -45,7 +41,7 @@ class DataSource(Boundary):
 
 
 class Watchdog(Boundary):
-    """How long a pod's PID 1 waits, in seconds, before it calls the run dead."""
+    """How long PID 1 of a pod waits, in seconds, before it gives up the run."""
 
     rendezvous_seconds: int = Field(600, ge=5)
     first_step_seconds: int = Field(900, ge=5)
@@ -53,7 +49,7 @@ class Watchdog(Boundary):
 
 
 class RunConfig(Boundary):
-    """Everything that one Attempt is told."""
+    """The configuration of one Attempt."""
 
     attempt: str
     devices: int = Field(ge=1)
@@ -61,7 +57,7 @@ class RunConfig(Boundary):
     source: DataSource = DataSource()
     watchdog: Watchdog = Watchdog()
     peak_teraflops: DecimalString | None = None
-    """Dense peak of one device at the run's precision; None: as the trainer's table has it."""
+    """Dense peak of one device at the run's precision; None takes it from the trainer's table."""
     trainer: TrainerConfig
 
     @model_validator(mode="after")
@@ -75,19 +71,19 @@ class RunConfig(Boundary):
 
 @dataclass(frozen=True)
 class Division:
-    """How a global batch is divided; sizes in images."""
+    """How a global batch is divided over devices and microbatches; sizes in images."""
 
     asked: int
     run: int
-    """Less than asked where a ragged batch is allowed: per_device x devices."""
+    """per_device x devices; less than requested if a ragged batch was cut."""
     per_device: int
     microbatch: int
     microbatches: int
-    """In one step; the last may be smaller where a ragged batch is allowed."""
+    """Number of microbatches in one step; the last may be smaller if a ragged batch is allowed."""
 
 
 def division(config: TrainerConfig, devices: int) -> Division:
-    """How the run divides its global batch; raises ValueError with a sentence where that is not allowed."""
+    """How the run divides its global batch. Raises ValueError if it does not divide as the settings demand."""
     asked, ragged = config.global_batch_size, config.allow_ragged_batch
     per_device, rest = divmod(asked, devices)
     if not per_device:
@@ -96,6 +92,7 @@ def division(config: TrainerConfig, devices: int) -> Division:
         raise ValueError(
             f"{asked} images do not divide over {devices} devices; set allowRaggedBatch to run {per_device * devices}"
         )
+    # On many devices the share of one may be smaller than a microbatch, which is then the whole share.
     microbatch = min(config.device_microbatch_size, per_device)
     if per_device % microbatch and not ragged and not config.automatic_microbatch:
         raise ValueError(
@@ -107,14 +104,14 @@ def division(config: TrainerConfig, devices: int) -> Division:
 
 @dataclass(frozen=True)
 class Unsupported:
-    """A knob that cannot be honoured: its dotted name in spec.trainer, and a sentence."""
+    """A setting that is not supported: its dotted name in spec.trainer, and why."""
 
     field: str
     sentence: str
 
 
 def unsupported_together(config: TrainerConfig) -> Unsupported | None:
-    """The first knob that no device can honour beside another."""
+    """The first setting that no device supports together with another."""
     if config.data_parallel is not DataParallel.FSDP2:
         return None
     if config.automatic_microbatch:
@@ -125,7 +122,7 @@ def unsupported_together(config: TrainerConfig) -> Unsupported | None:
 
 
 def unsupported_for_pods(config: TrainerConfig, pods: int) -> Unsupported | None:
-    """The first knob that this number of pods cannot honour."""
+    """The first setting that does not fit this number of pods."""
     asked = config.loader.canonical_nodes
     if asked is None or asked % pods == 0 or pods % asked == 0:
         return None
@@ -135,7 +132,7 @@ def unsupported_for_pods(config: TrainerConfig, pods: int) -> Unsupported | None
 
 
 def unsupported_for_cpu(config: TrainerConfig) -> Unsupported | None:
-    """The first knob that only an accelerator can honour."""
+    """The first setting that needs an accelerator."""
     if config.precision is not Precision.FP32:
         return Unsupported("precision", f"{config.precision} needs an accelerator; a run on CPUs trains with fp32")
     if config.attention is Attention.XFORMERS:

@@ -1,13 +1,13 @@
-"""Runs one rank; read it from top to bottom: seed, data, model, Trainer, fit, report.
+"""Runs one rank: seeds, builds data and model, trains until the window is complete, and reports.
 
-Started by `launch.py`, once for each device: `python -m sdbench_trainer.train`.
+`launch.py` starts it once for each device: `python -m sdbench_trainer.train`.
 """
 
 import faulthandler
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,8 @@ from sdbench_trainer.heartbeat import PHASE_WORDS, HeartbeatWriter, RankPhase
 from sdbench_trainer.measure.callback import NEVER, WindowCallback
 from sdbench_trainer.measure.environment import device_name, environment, peak
 from sdbench_trainer.measure.flops import Arithmetic, flops_per_image
-from sdbench_trainer.measure.metrics import Telemetry, host_memory_peak_bytes, port, serve
-from sdbench_trainer.measure.stopwatch import RankWindow, measurement
+from sdbench_trainer.measure.metrics import Telemetry, port, serve
+from sdbench_trainer.measure.stopwatch import measurement
 from sdbench_trainer.model.capabilities import require_capabilities
 from sdbench_trainer.model.effective_config import EffectiveConfig
 from sdbench_trainer.model.ema import ExponentialMovingAverage
@@ -43,7 +43,7 @@ from sdbench_trainer.run import RUN_VARIABLE, RunConfig, division
 
 @dataclass(frozen=True)
 class Parts:
-    """What is trained, on what."""
+    """What is trained, and on which data."""
 
     model: ComposerModel
     loader: Any
@@ -55,7 +55,7 @@ class Parts:
 
 
 def batch_truth(run: RunConfig, microbatch: int | None = None) -> BatchTruth:
-    """How the global batch is divided; `microbatch`: the images that a device really took at once, where known."""
+    """How the global batch is divided; `microbatch` is the size that a device really used, if known."""
     divided = division(run.trainer, run.devices)
     return BatchTruth(
         requested_global_batch_size=divided.asked,
@@ -68,57 +68,50 @@ def batch_truth(run: RunConfig, microbatch: int | None = None) -> BatchTruth:
 def images(run: RunConfig, place: RankPlace) -> Any:
     """This rank's loader. Raises DataMissing, ConfigInvalid."""
     share = Share(run.trainer.image_size, batch_truth(run).per_device, place.rank, place.world, run.trainer.seed)
+    tokenizer = clip_tokenizer()
     if run.source.remote is None and run.source.local is None:
-        return SyntheticImages(share, clip_tokenizer(), run.trainer.encoding)
+        return SyntheticImages(share, tokenizer, run.trainer.encoding)
     if place.local_rank == 0:
         require_index(run.source)
     cache = (place.scratch or Path.cwd()) / "shards"
     return shard_loader(
-        run.source,
-        share,
-        run.trainer,
-        clip_tokenizer(),
-        nodes=place.nodes,
-        cache=cache,
-        pinned=run.accelerator,
+        run.source, share, run.trainer, tokenizer, nodes=place.nodes, cache=cache, pinned=run.accelerator
     )
 
 
 def build_parts(run: RunConfig, place: RankPlace, device: torch.device) -> Parts:
-    """The Stable Diffusion that the run asks for, with its data, optimiser and average."""
+    """The Stable Diffusion that the run asks for, with its data, optimizer and average."""
     config, ema = run.trainer, run.trainer.ema
     require_capabilities(config, device)
     keep_compiled_below(place.scratch or Path.cwd())
     loader = images(run, place)
     model = stable_diffusion(config, token_ids(clip_tokenizer(), [""])[0], device)
     average = ExponentialMovingAverage(float(ema.smoothing), ema.every_batches, ema.start_batch)
-    optimizer, averages = adamw(model.parameters(), config), (average,) if ema.enabled else ()
-    return Parts(model, loader, optimizer, averages, {"parallelism_config": parallelism(config)})
-
-
-def _no_subprocess() -> str:
-    """Composer asks py-cpuinfo for this, which costs a second and a process on every rank."""
-    return "not asked"
+    return Parts(
+        model,
+        loader,
+        optimizer=adamw(model.parameters(), config),
+        algorithms=(average,) if ema.enabled else (),
+        settings={"parallelism_config": parallelism(config)},
+    )
 
 
 def microbatch(run: RunConfig) -> int | str:
-    """Images that a device takes at once, or Composer's word for finding out."""
+    """Images that a device processes at once, or Composer's word for finding the largest number that fits."""
     return "auto" if run.trainer.automatic_microbatch else division(run.trainer, run.devices).microbatch
 
 
-def _unsaid(*_: object) -> None:
-    """Composer words a line for each event, callback and algorithm, and throws it away unless ENGINE_DEBUG is set."""
-
-
-def trainer_of(run: RunConfig, parts: Parts, loader: TimedLoader, watch: WindowCallback) -> Trainer:
-    """Composer's Trainer with everything named that a benchmark must not leave to defaults."""
-    composer.utils.collect_env.get_cpu_model = _no_subprocess
+def trainer_of(run: RunConfig, parts: Parts, loader: TimedLoader, window: WindowCallback) -> Trainer:
+    """Composer's Trainer with every argument set that must not depend on Composer's defaults."""
+    # Composer asks py-cpuinfo for the CPU's name, which costs a second and a process on every rank.
+    composer.utils.collect_env.get_cpu_model = lambda: "not asked"
     trainer = Trainer(
         model=parts.model,
         train_dataloader=loader,
         optimizers=parts.optimizer,
         algorithms=parts.algorithms,
-        callbacks=[watch],
+        callbacks=[window],
+        # The callback ends the training: a number of batches would not fit a warm-up in seconds.
         max_duration=NEVER,
         device="gpu" if run.accelerator else "cpu",
         precision=run.trainer.precision.value,
@@ -130,54 +123,37 @@ def trainer_of(run: RunConfig, parts: Parts, loader: TimedLoader, watch: WindowC
         spin_dataloaders=False,
         **parts.settings,
     )
+    # The engine formats a line for every event, callback and algorithm, and discards it unless ENGINE_DEBUG is set.
     if not os.environ.get("ENGINE_DEBUG"):
-        trainer.engine._debug_log = _unsaid
+        trainer.engine._debug_log = lambda *_: None
     return trainer
 
 
-def rank_window(watch: WindowCallback, loader: TimedLoader) -> RankWindow:
-    """This rank's part of the window. Raises WindowIncomplete."""
-    if watch.seen is None:
-        raise WindowIncomplete("The training ended before its window was complete.")
-    return RankWindow(
-        wait_seconds=watch.seen.wait_seconds,
-        forward_seconds=watch.seen.forward_seconds,
-        host_memory_peak_bytes=host_memory_peak_bytes(),
-        device_memory_peak_bytes=watch.seen.device_memory_peak_bytes,
-        cpu=watch.seen.cpu,
-        replaced_samples=loader.replaced.on_this_rank,
-    )
-
-
 def fit(run: RunConfig, parts: Parts, pulse: HeartbeatWriter, telemetry: Telemetry | None) -> Measurement:
-    """Train until the window is complete; the same Measurement on every rank, its steps those of rank 0."""
+    """Train until the window is complete. The Measurement is the same on every rank, with the steps of rank 0.
+
+    Raises WindowIncomplete, DataMissing, LossNotFinite.
+    """
     size = batch_truth(run).global_batch_size
     loader = TimedLoader(parts.loader, Replaced(planned_samples(run.trainer, size), shared_store()))
-    watch = WindowCallback(run.trainer.window, loader, size, pulse, telemetry)
-    trainer = trainer_of(run, parts, loader, watch)
+    window = WindowCallback(run.trainer.window, loader, size, pulse, telemetry)
+    trainer = trainer_of(run, parts, loader, window)
     trainer.fit()
     pulse.enter(RankPhase.FINISHING)
-    ranks = dist.all_gather_object(rank_window(watch, loader))
-    seen = [watch.seen]
-    dist.broadcast_object_list(seen, src=0)
+    if window.rank_window is None:
+        raise WindowIncomplete("The training ended before its window was complete.")
+    ranks = dist.all_gather_object(window.rank_window)
+    # Each rank has its own clock, so the steps of one rank are those of all.
+    of_rank_0 = [(window.stopwatch.steps, window.loss)]
+    dist.broadcast_object_list(of_rank_0, src=0)
     require_few(sum(rank.replaced_samples for rank in ranks), int(trainer.state.timestamp.batch) * size)
     trainer.close()
-    assert seen[0] is not None
-    return measurement(run.trainer.window, seen[0].steps, size, ranks, seen[0].loss)
-
-
-def rank0_report(run: RunConfig, result: Measurement, inspection: EffectiveConfig, counted: Arithmetic) -> Report:
-    """What rank 0 leaves after its training; the arithmetic was counted before it."""
-    return Report(
-        attempt=run.attempt,
-        measurement=result.model_copy(update={"mfu_ratio": counted.mfu_ratio(result.images_per_second)}),
-        batch=batch_truth(run, inspection.microbatch),
-        environment=environment(run, inspection.workload, counted.flop),
-    )
+    steps, loss = of_rank_0[0]
+    return measurement(run.trainer.window, steps, size, ranks, loss)
 
 
 def train_rank(run: RunConfig, place: RankPlace, pulse: HeartbeatWriter) -> Report:
-    """The whole run of one rank; rank 0 serves the metrics, and counts the arithmetic before anything is measured."""
+    """Run one rank; rank 0 also serves the metrics and returns the whole Report."""
     telemetry = Telemetry(run.trainer.model.value, device_memory=run.accelerator) if place.rank == 0 else None
     if telemetry is not None:
         serve(telemetry, port())
@@ -185,47 +161,49 @@ def train_rank(run: RunConfig, place: RankPlace, pulse: HeartbeatWriter) -> Repo
     meet(run, place, pulse)
     pulse.enter(RankPhase.SETTING_UP)
     require_same_device(device_name(run))
+    # Composer's Trainer seeds again; this seed covers what is built before it.
     reproducibility.seed_all(run.trainer.seed)
-    parts, inspection = build_parts(run, place, device), EffectiveConfig(run.trainer, run.devices)
-    parts = replace(parts, algorithms=(*parts.algorithms, inspection))
+    parts, effective = build_parts(run, place, device), EffectiveConfig(run.trainer, run.devices)
+    parts = replace(parts, algorithms=(*parts.algorithms, effective))
     if telemetry is None:
         return Report(attempt=run.attempt, measurement=fit(run, parts, pulse, None))
-    counted = Arithmetic(flops_per_image(run.trainer), run.devices, peak(run))
-    telemetry.utilisation(counted.mfu_ratio)
-    return rank0_report(run, fit(run, parts, pulse, telemetry), inspection, counted)
-
-
-def failed(run: RunConfig, place: RankPlace, pulse: HeartbeatWriter, error: BaseException) -> Report:
-    """What a rank leaves that could not train."""
-    cause = ReportError(
-        code=exit_code(error), rank=place.rank, where=PHASE_WORDS[pulse.phase], tail=error_sentence(error)
+    # Counted before the training, so that it does not disturb the window and /metrics shows the utilisation at once.
+    arithmetic = Arithmetic(flops_per_image(run.trainer), run.devices, peak(run))
+    telemetry.utilisation(arithmetic.mfu_ratio)
+    result = fit(run, parts, pulse, telemetry)
+    return Report(
+        attempt=run.attempt,
+        measurement=result.model_copy(update={"mfu_ratio": arithmetic.mfu_ratio(result.images_per_second)}),
+        batch=batch_truth(run, effective.microbatch),
+        environment=environment(run, effective.workload, arithmetic.flop),
     )
-    return Report(attempt=run.attempt, error=cause)
 
 
-def leave_outcome(report: Report, place: RankPlace) -> None:
-    """Put the outcome where PID 1 finds it."""
-    if place.scratch is not None:
-        (place.scratch / f"outcome-{place.local_rank}.json").write_text(report.model_dump_json(by_alias=True))
-
-
-def run_rank(program: Any = train_rank) -> None:
-    """Run one rank; the process ends with the exit code of its cause."""
+def run_rank(program: Callable[[RunConfig, RankPlace, HeartbeatWriter], Report] = train_rank) -> None:
+    """Run one rank and leave its outcome for PID 1; the process exits with the code of its failure."""
     faulthandler.enable()
     faulthandler.register(signal.SIGUSR1, all_threads=True)
     run, place = RunConfig.model_validate_json(os.environ[RUN_VARIABLE]), rank_place_in(os.environ)
     pulse = HeartbeatWriter(place.scratch / "beats" if place.scratch else None, place.local_rank)
     try:
-        leave_outcome(program(run, place, pulse), place)
+        _leave_outcome(program(run, place, pulse), place)
     except Exception as error:
         sys.excepthook(type(error), error, error.__traceback__)
-        report = failed(run, place, pulse, error)
-        leave_outcome(report, place)
+        code, where = exit_code(error), PHASE_WORDS[pulse.phase]
+        cause = ReportError(code=code, rank=place.rank, where=where, tail=error_sentence(error))
+        _leave_outcome(Report(attempt=run.attempt, error=cause), place)
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(exit_code(error))
+        # Not sys.exit: other threads, and collectives that wait for lost peers, could keep the process from ending.
+        os._exit(code)
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
+
+
+def _leave_outcome(report: Report, place: RankPlace) -> None:
+    """Write the outcome where PID 1 finds it."""
+    if place.scratch is not None:
+        (place.scratch / f"outcome-{place.local_rank}.json").write_text(report.model_dump_json(by_alias=True))
 
 
 if __name__ == "__main__":

@@ -50,12 +50,16 @@ class TrialPhase(StrEnum):
 
 
 class ConditionStatus(StrEnum):
+    """Whether a condition holds."""
+
     TRUE = "True"
     FALSE = "False"
     UNKNOWN = "Unknown"
 
 
 class ConditionType(StrEnum):
+    """The conditions of a Benchmark; core/status/conditions.py says when each is there."""
+
     ACCEPTED = "Accepted"
     RUNNING = "Running"
     SUSPENDED = "Suspended"

@@ -11,65 +11,64 @@ from sdbench.core.trial.retention import may_keep_a_job
 
 
 class BenchmarkCache:
-    """Benchmarks by key; one that is gone is not on it."""
+    """The Benchmarks that exist, by key."""
 
     def __init__(self) -> None:
         self._benchmarks: dict[Key, Benchmark] = {}
         self._passed: dict[Key, Metadata] = {}
         self._since_listing: dict[Key, Benchmark | None] = {}
-        self._left_alone: dict[Key, Metadata] = {}
+        self._unreadable: dict[Key, Metadata] = {}
 
     def put(self, benchmark: Benchmark) -> None:
-        """What a pass found, and has left behind."""
+        """Takes a Benchmark as a pass has found and left it."""
         key = key_of(benchmark)
         self._benchmarks[key] = self._since_listing[key] = benchmark
         self._passed[key] = benchmark.metadata
 
     def drop(self, key: Key) -> None:
-        """It is gone."""
+        """Forgets a Benchmark that is gone."""
         self._benchmarks.pop(key, None)
         self._passed.pop(key, None)
         self._since_listing[key] = None
 
-    def listing(self) -> None:
-        """A full list is about to be made: what passes find from now on is newer than it."""
+    def start_listing(self) -> None:
+        """Marks the start of a full list: what passes find from now on is newer than it."""
         self._since_listing.clear()
 
     def replace(self, benchmarks: Iterable[Benchmark]) -> None:
-        """What the full list found: whatever is not in it is gone."""
+        """Takes the content of a full list: whatever is not in it is gone."""
         found: dict[Key, Benchmark | None] = {key_of(benchmark): benchmark for benchmark in benchmarks}
         newest = found | self._since_listing
         self._benchmarks = {key: benchmark for key, benchmark in newest.items() if benchmark is not None}
         self._passed = {key: metadata for key, metadata in self._passed.items() if key in self._benchmarks}
 
     def benchmarks(self) -> tuple[Benchmark, ...]:
-        """All of them, by namespace and name."""
+        """All Benchmarks, by namespace and name."""
         return tuple(self._benchmarks[key] for key in sorted(self._benchmarks))
 
     def unchanged(self, metadata: Mapping[str, Any]) -> Benchmark | None:
-        """The Benchmark as it was read before, if this says that it is still the same."""
+        """The cached Benchmark, if this metadata has its UID and resourceVersion."""
         known = self._benchmarks.get(Key(metadata["namespace"], metadata["name"]))
         same = known is not None and _version(known.metadata) == (metadata["uid"], metadata["resourceVersion"])
         return known if same else None
 
-    def leave_alone(self, metadata: Metadata) -> None:
-        """It cannot be read as it is now."""
-        self._left_alone[Key(metadata.namespace, metadata.name)] = metadata
+    def mark_unreadable(self, metadata: Metadata) -> None:
+        """Remembers that this version of the Benchmark cannot be read."""
+        self._unreadable[Key(metadata.namespace, metadata.name)] = metadata
 
-    def left_alone(self, metadata: Metadata) -> bool:
-        """Whether it is known that it cannot be read as it is now."""
-        known = self._left_alone.get(Key(metadata.namespace, metadata.name))
+    def is_unreadable(self, metadata: Metadata) -> bool:
+        """Whether this version of the Benchmark is known to be unreadable."""
+        known = self._unreadable.get(Key(metadata.namespace, metadata.name))
         return known is not None and _version(known) == _version(metadata)
 
-    def worth_a_look(self, benchmark: Benchmark) -> bool:
-        """Whether something may have happened that no watch tells of."""
-        again = is_timed(benchmark) or is_not_accepted(benchmark)
-        return not is_settled(benchmark) or (again and not self._was_passed(benchmark))
-
-    def _was_passed(self, benchmark: Benchmark) -> bool:
-        """Whether a pass has seen it as it is now, and has said when to look again."""
+    def needs_pass(self, benchmark: Benchmark) -> bool:
+        """Whether something may have happened that no watch reports."""
+        if not is_settled(benchmark):
+            return True
         passed = self._passed.get(key_of(benchmark))
-        return passed is not None and _version(passed) == _version(benchmark.metadata)
+        # A pass over this very version has requeued it for when its time comes.
+        was_passed = passed is not None and _version(passed) == _version(benchmark.metadata)
+        return (is_timed(benchmark) or is_not_accepted(benchmark)) and not was_passed
 
 
 def _version(metadata: Metadata) -> tuple[str, str]:
@@ -77,7 +76,7 @@ def _version(metadata: Metadata) -> tuple[str, str]:
 
 
 def is_settled(benchmark: Benchmark) -> bool:
-    """Whether nothing can happen any more unless the Benchmark is changed, or by the clock."""
+    """Whether nothing can happen any more unless the Benchmark is edited or a time limit passes."""
     status = benchmark.status
     without_backend = any(condition.reason == Reason.BACKEND_UNAVAILABLE for condition in status.conditions)
     current = status.observed_generation == benchmark.metadata.generation
@@ -85,22 +84,22 @@ def is_settled(benchmark: Benchmark) -> bool:
 
 
 def is_timed(benchmark: Benchmark) -> bool:
-    """Whether it, or a job of it, is to be deleted some time after its end."""
+    """Whether the Benchmark, or a job of it, is to be deleted some time after its end."""
     spec = benchmark.spec
     keeps = spec.retention.failed_seconds > 0 and any(may_keep_a_job(row) for row in benchmark.status.trials)
     return spec.ttl_seconds_after_finished is not None or keeps
 
 
 def is_not_accepted(benchmark: Benchmark) -> bool:
-    """Whether it was not accepted: an operator with other presets or bounds may judge it otherwise."""
+    """Whether it was not accepted; an operator with other presets or bounds may accept it."""
     conditions = benchmark.status.conditions
     return any(one.type is ConditionType.ACCEPTED and one.status is ConditionStatus.FALSE for one in conditions)
 
 
 def is_over(document: Mapping[str, Any]) -> bool:
-    """Whether an unread Benchmark is surely settled: it ended, is cleaned up and has not changed since."""
+    """Whether a Benchmark, given as JSON, ended, is cleaned up and has not changed since."""
     status = document.get("status") or {}
     conditions = status.get("conditions") or ()
-    held = {condition.get("type") for condition in conditions if condition.get("status") == "True"}
-    ended = not held.isdisjoint(ENDS) and ConditionType.CLEANED_UP in held
+    true = {condition.get("type") for condition in conditions if condition.get("status") == "True"}
+    ended = not true.isdisjoint(ENDS) and ConditionType.CLEANED_UP in true
     return ended and status.get("observedGeneration") == document["metadata"].get("generation")

@@ -1,8 +1,7 @@
-"""Lets one pass at a time start Trials while the administrator caps those of all Benchmarks together.
+"""Lets one pass at a time start Trials while the administrator caps the Trials of all Benchmarks together.
 
-What the others have stored is on the Board. It is complete once everything was listed; and what is stored in a turn is
-on it before the next turn begins, so that two passes never take the same free place. A Benchmark that is deleted in the
-background is forgotten at once, though its pods may take some seconds to go; a second operator has a Board of its own.
+A Benchmark that is deleted in the background leaves the cache at once, though its pods may take some seconds to go; and
+a second operator has a cache of its own. Both can exceed the cap for a moment.
 """
 
 import asyncio
@@ -16,23 +15,24 @@ from sdbench.core.snapshot import Snapshot
 
 
 class ConcurrencyGate:
-    """The turns, and the World as it is during one. For one event loop."""
+    """Hands out turns, each with a Snapshot that counts the others' Trials. For one event loop."""
 
-    def __init__(self, board: BenchmarkCache) -> None:
-        self.board = board
+    def __init__(self, cache: BenchmarkCache) -> None:
+        self.cache = cache
         self._turn = asyncio.Lock()
         self._listed = asyncio.Event()
 
-    def listed(self) -> None:
-        """Everything is on the Board."""
+    def mark_listed(self) -> None:
+        """Says that the cache holds every Benchmark, so that turns may begin."""
         self._listed.set()
 
     @asynccontextmanager
     async def turn(self, snapshot: Snapshot) -> AsyncIterator[Snapshot]:
-        """The World with the others' Trials, for as long as nobody else decides; without a bound nobody waits."""
+        """Yields the Snapshot with the others' Trials while no other pass decides; without a cap nobody waits."""
         if snapshot.defaults.bounds.concurrent_trials is None:
             yield snapshot
             return
         await self._listed.wait()
+        # What a turn stores is in the cache before the next one begins, so two passes never take the same free place.
         async with self._turn:
-            yield replace(snapshot, others_running=others_running(snapshot.benchmark, self.board.benchmarks()))
+            yield replace(snapshot, others_running=others_running(snapshot.benchmark, self.cache.benchmarks()))

@@ -14,7 +14,7 @@ from sdbench.api.workload import Workload
 from sdbench.controller.job.pod_defaults import CA_VARIABLES, PROXY_VARIABLES
 from sdbench.core.snapshot import Bounds
 
-OWN_NAMES = frozenset(
+RESERVED_NAMES = frozenset(
     {
         *("HOME", "OMP_NUM_THREADS", "TMPDIR", "PYTHONUNBUFFERED", "TOKENIZERS_PARALLELISM", "HF_HUB_OFFLINE"),
         *("MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE", "RANK", "NODE_RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE"),
@@ -24,7 +24,7 @@ OWN_NAMES = frozenset(
 )
 """Variables that the operator, the training-operator or the launcher sets, or that carry a credential."""
 
-OWN_PREFIXES = ("SDBENCH_", "PET_", "AWS_", "GCS_", "AZURE_")
+RESERVED_PREFIXES = ("SDBENCH_", "PET_", "AWS_", "GCS_", "AZURE_")
 
 PRESETS: TypeAdapter[dict[ShortName, Preset]] = TypeAdapter(dict[ShortName, Preset])
 WORKLOAD: TypeAdapter[Workload] = TypeAdapter(Workload)
@@ -33,51 +33,49 @@ Content = TypeVar("Content")
 
 
 class WrongOption(ValueError):
-    """An option that the operator cannot start with; the text says which and why."""
+    """Raised for an option that the operator cannot start with; the text says which and why."""
 
 
 def parsed_bounds(max_devices: int | None, device_hours: str | None, concurrent_trials: int | None) -> Bounds:
-    """What every Benchmark is held to. Raises WrongOption."""
-    return Bounds(max_devices, None if device_hours is None else _hours(device_hours), concurrent_trials)
-
-
-def _hours(text: str) -> Decimal:
+    """The bounds that hold for every Benchmark. Raises WrongOption."""
+    if device_hours is None:
+        return Bounds(max_devices, None, concurrent_trials)
     try:
-        hours = Decimal(text)
+        hours = Decimal(device_hours)
     except InvalidOperation:
         hours = Decimal(0)
     if not hours.is_finite() or hours <= 0:
-        raise WrongOption(f"--max-device-hours: {text!r} is no number of hours above 0, such as 500 or 0.5")
-    return hours
+        raise WrongOption(f"--max-device-hours: {device_hours!r} is not a number of hours above 0, such as 500 or 0.5")
+    return Bounds(max_devices, hours, concurrent_trials)
 
 
 def read_presets(file: Path | None) -> Mapping[str, Preset]:
-    """The presets in a file of YAML or JSON, by name; without a file none. Raises WrongOption."""
+    """The presets in a YAML or JSON file, by name; none without a file. Raises WrongOption."""
     if file is None:
         return {}
-    found = _read(file, "presets", PRESETS)
-    for name, preset in found.items():
+    presets = _read(file, "presets", PRESETS)
+    for name, preset in presets.items():
         for variable in preset.environment:
-            if variable in OWN_NAMES or variable.startswith(OWN_PREFIXES):
-                raise WrongOption(f"{file}: {name}.environment.{variable}: it is not a preset's to set")
-    return found
+            if variable in RESERVED_NAMES or variable.startswith(RESERVED_PREFIXES):
+                raise WrongOption(f"{file}: {name}.environment.{variable}: a preset may not set it")
+    return presets
 
 
 def read_workload(file: Path | None) -> Workload | None:
-    """What a file of YAML or JSON fixes in every training pod; None: nothing. Raises WrongOption."""
+    """The Workload in a YAML or JSON file; None if it fixes nothing. Raises WrongOption."""
     if file is None:
         return None
-    found = _read(file, "workload", WORKLOAD)
-    return found if found != Workload() else None
+    workload = _read(file, "workload", WORKLOAD)
+    return workload if workload != Workload() else None
 
 
-def _read(file: Path, what: str, form: TypeAdapter[Content]) -> Content:
+def _read(file: Path, what: str, adapter: TypeAdapter[Content]) -> Content:
     try:
         content: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise WrongOption(f"{file}: the {what} cannot be read: {error}") from error
     try:
-        return form.validate_python(content or {})
+        return adapter.validate_python(content or {})
     except ValidationError as error:
         wrong = (f"{'.'.join(map(str, fault['loc'])) or what}: {fault['msg']}" for fault in error.errors())
         raise WrongOption(f"{file}: {'; '.join(wrong)}") from error

@@ -62,6 +62,16 @@ def rounded_half_up(value: Decimal, places: int) -> Decimal:
     return value.quantize(Decimal(1).scaleb(-places), rounding=ROUND_HALF_UP)
 
 
+def percent(ratio: Decimal, places: int = 1) -> str:
+    """The ratio as a percentage; one above 100 % stays as it is."""
+    return f"{rounded_half_up(ratio * 100, places)} %"
+
+
+def measured_rate(images_per_second: Decimal, disturbed: bool) -> str:
+    """The result of a measured Trial, as a part of a sentence."""
+    return f"{images_per_second:,.2f} images/s" + (", but other processes disturbed it" if disturbed else "")
+
+
 def signed(value: float) -> str:
     """A number that may be negative or small, in at most 9 significant digits."""
     return f"{value:.9g}"

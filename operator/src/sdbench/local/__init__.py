@@ -1,1 +1,1 @@
-"""The same decisions as in a cluster, carried out by processes on this machine."""
+"""Runs a Benchmark on this machine: the decisions of the cluster's operator, carried out by processes."""

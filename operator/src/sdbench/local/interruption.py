@@ -4,48 +4,43 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
 
-ASKING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interruption:
-    """Which signal asked first, and whether a person became impatient."""
+    """The first signal that requested a stop, and whether another followed."""
 
     def __init__(self) -> None:
-        self._asked = threading.Event()
+        self._requested = threading.Event()
         self.signal: int | None = None
         self.repeated = False
 
-    def ask(self, number: int) -> None:
-        """Stop cleanly; asked again, stop at once."""
+    def request(self, number: int) -> None:
+        """Request a clean stop; a second request asks for an immediate one."""
         self.repeated = self.signal is not None
-        if self.signal is None:
-            self.signal = number
-        self._asked.set()
+        self.signal = self.signal or number
+        self._requested.set()
 
     @property
     def exit_code(self) -> int | None:
-        """As a shell shows a program ended by that signal; None when nobody asked."""
+        """The exit code of a program that the signal ended, as a shell shows it; None without a signal."""
         return None if self.signal is None else 128 + self.signal
 
     def wait(self, seconds: float) -> None:
-        """Until asked, at most so long."""
-        self._asked.wait(seconds)
-        self._asked.clear()
+        """Wait that long, or until the next signal."""
+        # A signal ends the wait, so that the run stops without the rest of a pause.
+        self._requested.wait(seconds)
+        self._requested.clear()
 
 
 @contextmanager
 def interruptible() -> Iterator[Interruption]:
-    """While it is open the signals ask; afterwards they do what they did before."""
+    """Redirect the signals to an Interruption; restore their handlers at the end."""
     interruption = Interruption()
-
-    def ask(number: int, _: FrameType | None) -> None:
-        interruption.ask(number)
-
-    before = {number: signal.signal(number, ask) for number in ASKING}
+    previous = {number: signal.signal(number, lambda got, _: interruption.request(got)) for number in SIGNALS}
     try:
         yield interruption
     finally:
-        for number, previous in before.items():
-            signal.signal(number, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,7 +1,7 @@
-"""Runs each Attempt as one launcher process in its own session, with all devices as its ranks.
+"""Runs each Attempt as one launcher process in its own session, with all of its devices as ranks.
 
 started ──exit──► ended ──stop──► gone
-   └─────stop (SIGTERM, after a grace SIGKILL to the group)──► gone
+   └─────stop (SIGTERM, after a grace period SIGKILL to the group)──► gone
 """
 
 import os
@@ -11,41 +11,44 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from sdbench.core.snapshot import CreateJob
 from sdbench_trainer.run import RUN_VARIABLE
 
+# From SIGTERM to SIGKILL: longer than the launcher's own grace period for its ranks.
 GRACE_SECONDS = 20.0
-"""From SIGTERM to SIGKILL: more than the launcher gives its ranks."""
 
-_TETHER = (sys.executable, "-m", "sdbench.local.parent_death")
+_PARENT_DEATH = (sys.executable, "-m", "sdbench.local.parent_death")
 _LAUNCHER = (sys.executable, "-m", "sdbench_trainer.launch")
 
 
 @dataclass
 class AttemptProcess:
-    """One Attempt's process, from its start until its devices are free."""
+    """The launcher process of one Attempt, from its start until its devices are free."""
 
-    start: CreateJob
+    job: CreateJob
     uid: str
     created_at: datetime
     process: subprocess.Popen[bytes]
     report: Path
     log: Path
     metrics_port: int
-    stop_asked: float | None = field(default=None)
+    stopped_at: float | None = None
     """Monotonic time of the SIGTERM."""
 
     @property
     def exit_code(self) -> int | None:
-        """As a shell shows it: 128 + n when signal n ended the launcher; None while it runs."""
-        if self.process.returncode is None and _has_ended(self.process.pid):
-            # While the leader is not reaped its number cannot belong to another group.
-            _kill_group(self.process.pid)
+        """The exit code as a shell shows it: 128 + n if signal n ended the launcher; None while it runs."""
+        pid, ended = self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT
+        if self.process.returncode is None and os.waitid(os.P_PID, pid, ended) is not None:
+            # The ranks go before the launcher is reaped: only until then is its number sure to name this group.
+            _kill_group(pid)
             self.process.wait()
+        # Popen returns -n for signal n.
         code = self.process.returncode
         return 128 - code if code is not None and code < 0 else code
 
@@ -55,97 +58,89 @@ class AttemptProcess:
 
 
 class ProcessPool:
-    """The launchers of one local run; `folder` takes their logs and Reports."""
+    """The launcher processes of one local run; `folder` takes their logs and Reports."""
 
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
         self._folder = folder
         self._environment = environment
-        self._launchers: dict[str, AttemptProcess] = {}
+        self._attempts: dict[str, AttemptProcess] = {}
 
     @property
-    def launchers(self) -> tuple[AttemptProcess, ...]:
-        """Those that were started and not yet stopped."""
-        return tuple(self._launchers.values())
+    def attempts(self) -> tuple[AttemptProcess, ...]:
+        """The Attempts that were started and not yet reaped."""
+        return tuple(self._attempts.values())
 
-    def begin(self, start: CreateJob, now: datetime) -> None:
-        """Start an Attempt's launcher; an Attempt that exists is left as it is."""
-        if start.name in self._launchers:
+    def start(self, job: CreateJob, now: datetime) -> None:
+        """Start an Attempt's launcher, unless the Attempt exists."""
+        if job.name in self._attempts:
             return
         logs = self._folder / "logs"
         logs.mkdir(parents=True, exist_ok=True)
-        log, report = logs / f"{start.name}.log", logs / f"{start.name}.report.json"
+        log, report = logs / f"{job.name}.log", logs / f"{job.name}.report.json"
+        # A Report of an earlier run would count as this Attempt's.
         report.unlink(missing_ok=True)
-        port = _free_port()
-        environment = launcher_environment(self._environment, start, report, port)
+        # The kernel picks a free port, and rank 0 takes it once the probe has closed.
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [*_TETHER, str(os.getpid()), *_LAUNCHER],
-                env=environment,
+                [*_PARENT_DEATH, str(os.getpid()), *_LAUNCHER],
+                env=launcher_environment(self._environment, job, report, port),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                # Ctrl-C goes to the terminal's foreground group, and only this program may decide on a stop.
                 start_new_session=True,
             )
         uid = f"process-{process.pid}-{now:%Y%m%dT%H%M%S%f}"
-        self._launchers[start.name] = AttemptProcess(start, uid, now, process, report, log, port)
+        self._attempts[job.name] = AttemptProcess(job, uid, now, process, report, log, port)
 
     def stop(self, name: str) -> None:
-        """Ask a launcher to end; `sweep` forgets it when it has."""
-        launcher = self._launchers.get(name)
-        if launcher is not None and launcher.stop_asked is None:
-            launcher.stop_asked = time.monotonic()
-            if launcher.alive:
-                os.kill(launcher.process.pid, signal.SIGTERM)
+        """Send SIGTERM to a launcher; `reap` forgets it once it has ended."""
+        attempt = self._attempts.get(name)
+        if attempt is not None and attempt.stopped_at is None:
+            attempt.stopped_at = time.monotonic()
+            if attempt.alive:
+                os.kill(attempt.process.pid, signal.SIGTERM)
 
-    def sweep(self, patience: float = GRACE_SECONDS) -> None:
-        """Kill what outstayed its grace; forget the stopped launchers of which no process is left."""
-        for name, launcher in tuple(self._launchers.items()):
-            if launcher.stop_asked is None:
+    def reap(self, grace_seconds: float = GRACE_SECONDS) -> None:
+        """Kill each stopped launcher whose grace period is over, and forget those that have ended."""
+        for name, attempt in tuple(self._attempts.items()):
+            if attempt.stopped_at is None:
                 continue
-            if launcher.alive and time.monotonic() - launcher.stop_asked > patience:
-                _kill_group(launcher.process.pid)
-                launcher.process.wait()
-            if not launcher.alive:
-                del self._launchers[name]
+            if attempt.alive and time.monotonic() - attempt.stopped_at > grace_seconds:
+                # SIGKILL leaves the launcher no chance to stop its ranks, so it goes to them all.
+                _kill_group(attempt.process.pid)
+                attempt.process.wait()
+            if not attempt.alive:
+                del self._attempts[name]
 
     def close(self) -> None:
-        """End everything now: what is still here did not end by the decisions."""
-        for launcher in self.launchers:
-            self.stop(launcher.start.name)
+        """Stop everything that still runs, which only happens after an error."""
+        for name in tuple(self._attempts):
+            self.stop(name)
         deadline = time.monotonic() + GRACE_SECONDS
-        while self._launchers and time.monotonic() < deadline:
-            self.sweep()
+        while self._attempts and time.monotonic() < deadline:
+            self.reap()
             time.sleep(0.05)
-        self.sweep(patience=0.0)
+        self.reap(grace_seconds=0.0)
 
 
-def launcher_environment(inherited: Mapping[str, str], start: CreateJob, report: Path, port: int) -> dict[str, str]:
-    """What a launcher is told: the pod's variables for one node that holds all devices."""
+def launcher_environment(inherited: Mapping[str, str], job: CreateJob, report: Path, port: int) -> dict[str, str]:
+    """A launcher's environment: the pod's variables for one node that holds all devices."""
     return {
         **inherited,
-        RUN_VARIABLE: start.run.model_dump_json(by_alias=True, exclude_none=True),
+        RUN_VARIABLE: job.run.model_dump_json(by_alias=True, exclude_none=True),
         "PET_NNODES": "1",
         "PET_NODE_RANK": "0",
-        "PET_NPROC_PER_NODE": str(start.run.devices),
+        "PET_NPROC_PER_NODE": str(job.run.devices),
         "SDBENCH_REPORT": str(report),
         "SDBENCH_METRICS_PORT": str(port),
     }
 
 
-def _free_port() -> int:
-    """A TCP port of the loopback address that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _has_ended(pid: int) -> bool:
-    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-
-
 def _kill_group(leader: int) -> None:
-    """The launcher leads its own group: nothing of ours, or of others, is in it."""
-    try:
+    """Kill a launcher's process group, which holds nothing but the launcher and its ranks."""
+    with suppress(ProcessLookupError):
         os.killpg(leader, signal.SIGKILL)
-    except ProcessLookupError:
-        return

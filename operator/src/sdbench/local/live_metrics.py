@@ -8,12 +8,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from sdbench_trainer.report import WindowState
 
-PATIENCE_SECONDS = 1.0
+TIMEOUT_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What rank 0 said of itself at one moment."""
+    """The metrics of rank 0 at one moment."""
 
     window: WindowState
     images: float
@@ -22,10 +22,10 @@ class Reading:
 
 
 def reading(port: int) -> Reading | None:
-    """The present reading; None while rank 0 does not serve."""
+    """The current reading; None while rank 0 does not serve."""
     try:
-        # Not urllib: it would ask a proxy that the environment names.
-        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)) as connection:
+        # Not urllib, which would use the environment's proxy.
+        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_SECONDS)) as connection:
             connection.request("GET", "/metrics")
             return reading_in(connection.getresponse().read().decode())
     except (OSError, http.client.HTTPException, ValueError):

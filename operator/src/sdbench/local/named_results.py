@@ -1,4 +1,4 @@
-"""Finds the Benchmarks that a question names, in `<results>/<name>/benchmark.json` or in a file."""
+"""Finds the other Benchmarks that a spec names, in `<results>/<name>/benchmark.json` or in a file."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,30 +13,31 @@ from sdbench.local.results import DOCUMENT
 
 
 def references(benchmark: Benchmark, results: Path, baseline: Path | None) -> tuple[Reference, ...]:
-    """Each Benchmark that the question names; `baseline` is a file in place of the baseline's name.
+    """Each Benchmark that the spec names; `baseline` is a file that replaces the named baseline.
 
-    Raises Refused where there is such a file and no baseline is asked for, or where it holds no Benchmark.
+    Raises LocalRunRefused if there is such a file and the spec has no baseline, or if it holds no Benchmark.
     """
-    gate = benchmark.spec.gate
-    if baseline is None:
-        return tuple(reference_in(name, results) for name in referenced_names(benchmark.spec))
-    if gate is None or gate.baseline is None:
-        raise LocalRunRefused(
-            "--baseline takes the place of spec.gate.baseline, which is absent: write how much may be lost."
-        )
-    return tuple(_in_place(benchmark, results, gate.baseline.name, baseline))
-
-
-def _in_place(benchmark: Benchmark, results: Path, name: str, file: Path) -> Iterator[Reference]:
-    """The file under the baseline's name; a stage of the projection may not mean another of that name."""
-    if any(stage.benchmark == name for stage in benchmark.spec.projection.stages or ()):
-        raise LocalRunRefused(f"{name} is a stage of the projection too: --baseline needs a name of its own.")
-    for other in referenced_names(benchmark.spec):
-        yield replace(from_file(file), name=name) if other == name else reference_in(other, results)
+    spec = benchmark.spec
+    found = {name: reference_in(name, results) for name in referenced_names(spec)}
+    if baseline is not None:
+        if spec.gate is None or spec.gate.baseline is None:
+            raise LocalRunRefused(
+                "--baseline replaces spec.gate.baseline, which is absent: add it with the largest maxRegression that "
+                "passes, or omit --baseline."
+            )
+        name = spec.gate.baseline.name
+        # One name would stand for two Benchmarks.
+        if any(stage.benchmark == name for stage in spec.projection.stages or ()):
+            raise LocalRunRefused(
+                f"--baseline replaces spec.gate.baseline, and {name} is a stage of the projection too: give "
+                "spec.gate.baseline a name of its own."
+            )
+        found[name] = replace(from_file(baseline), name=name)
+    return tuple(found.values())
 
 
 def from_file(file: Path) -> Reference:
-    """The Benchmark in a file that a person has named. Raises Refused."""
+    """The Benchmark in a file that the user names. Raises LocalRunRefused."""
     try:
         found = only_benchmark(file)
     except InvalidFile as error:
@@ -45,21 +46,22 @@ def from_file(file: Path) -> Reference:
 
 
 def reference_in(name: str, results: Path) -> Reference:
-    """What the results folder holds of that name; a file that cannot be read counts as absent."""
+    """The Benchmark of that name in the results folder; a file that cannot be read counts as absent."""
     document = results / name / DOCUMENT
     if not document.exists():
         return Reference(name, absence=f"does not exist: there is no {document}")
     try:
         return Reference(name, only_benchmark(document))
     except InvalidFile as error:
+        # The run measures all the same; only the comparison lacks data.
         return Reference(name, absence=f"cannot be read: {document}: {error.problems[0]}")
 
 
 def unusable_references(found: tuple[Reference, ...]) -> Iterator[str]:
-    """What a person should know before hours are spent: a gate without its baseline cannot pass."""
+    """A warning for each reference that is missing or incomplete, before hours are spent on a gate that cannot pass."""
     known = lookup(found)
     for one in found:
         try:
             known(one.name)
         except ReferenceUnavailable as error:
-            yield f"{error}. What the spec compares with it will not be known."
+            yield f"{error}. Measure it first; otherwise what the spec compares with it stays unknown."

@@ -2,8 +2,7 @@
 
     python -m sdbench.local.parent_death PARENT_PID PROGRAM ARGUMENT…
 
-Linux then sends SIGTERM to the program when its parent dies (elsewhere the tie is missing). Doing this in a program
-of its own and not between fork and exec keeps it safe beside threads.
+It is a program of its own because code between fork and exec is not safe in a process with threads.
 """
 
 import ctypes
@@ -15,7 +14,8 @@ PR_SET_PDEATHSIG = 1
 
 
 def tie_to_parent(parent: int) -> None:
-    """Ask for SIGTERM at the parent's death; leave at once when it died already."""
+    """Ask the kernel for SIGTERM at the parent's death; exit at once if the parent has died already."""
+    # Only Linux can do this; elsewhere a killed parent leaves its programs running.
     if sys.platform.startswith("linux"):
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
     if os.getppid() != parent:

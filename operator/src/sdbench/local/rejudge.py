@@ -1,4 +1,4 @@
-"""Judges a finished answer again, by its own gate or against results that a person names."""
+"""Judges a finished Benchmark again, by its own gate or against a baseline that the user names."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,45 +15,44 @@ from sdbench.local.named_results import from_file
 from sdbench.local.preflight import LocalRunRefused
 
 
-def judged_again(
-    benchmark: Benchmark, file: Path | None, max_regression: str | None, found: Callable[[str], Reference]
+def rejudged(
+    benchmark: Benchmark, file: Path | None, max_regression: str | None, find: Callable[[str], Reference]
 ) -> Benchmark:
-    """The answer with the gate that it is judged by and its verdict; `file` holds the baseline, `found` has others.
+    """The Benchmark with the gate that applies and its verdict.
 
-    Raises Refused where there is nothing to judge by, PlanRefused for a spec that this version cannot plan.
+    The baseline is in `file`, or `find` looks up the one that the gate names. Raises LocalRunRefused if there is
+    nothing to judge by, and PlanRefused for a spec that this version cannot plan.
     """
-    other = from_file(file) if file is not None else None
-    gate = _asked(benchmark, other.name if other is not None else None, max_regression)
-    if other is None and gate.baseline is not None:
-        other = found(gate.baseline.name)
-    verdict = judge(benchmark, gate, trials(benchmark.spec), lookup((other,) if other is not None else ()))
+    baseline = from_file(file) if file is not None else None
+    gate = _applicable_gate(benchmark, baseline.name if baseline is not None else None, max_regression)
+    if baseline is None and gate.baseline is not None:
+        baseline = find(gate.baseline.name)
+    # `trials` ignores spec.limits, which may have changed since the run: they limit its cost and not its verdict.
+    verdict = judge(benchmark, gate, trials(benchmark.spec), lookup((baseline,) if baseline is not None else ()))
     spec = benchmark.spec.model_copy(update={"gate": gate})
     status = benchmark.status.model_copy(update={"gate": verdict})
     return benchmark.model_copy(update={"spec": spec, "status": status})
 
 
-def _asked(benchmark: Benchmark, name: str | None, max_regression: str | None) -> Gate:
+def _applicable_gate(benchmark: Benchmark, baseline: str | None, max_regression: str | None) -> Gate:
+    """The gate of the spec, with the baseline's name and its largest regression replaced if they are given."""
     gate = benchmark.spec.gate
-    stored = gate.baseline if gate is not None else None
-    if name is not None or (max_regression is not None and stored is not None):
-        baseline = _baseline(name, stored, max_regression)
-        return gate.model_copy(update={"baseline": baseline}) if gate is not None else Gate(baseline=baseline)
-    if max_regression is not None:
+    named = gate.baseline if gate is not None else None
+    if baseline is None and max_regression is None:
+        if gate is None:
+            raise LocalRunRefused(
+                f"{benchmark.metadata.name} has no spec.gate: name the results to compare with by --baseline FILE."
+            )
+        return gate
+    if baseline is None and named is None:
         raise LocalRunRefused("--max-regression needs a baseline: name its results by --baseline FILE.")
-    if gate is None:
-        raise LocalRunRefused(
-            f"{benchmark.metadata.name} has no spec.gate: name what to compare it with by --baseline FILE."
-        )
-    return gate
-
-
-def _baseline(name: str | None, stored: Baseline | None, max_regression: str | None) -> Baseline:
-    document = stored.document() if stored is not None else {}
-    document |= {"name": name} if name is not None else {}
+    document = named.document() if named is not None else {}
+    document |= {"name": baseline} if baseline is not None else {}
     document |= {"maxRegression": max_regression} if max_regression is not None else {}
     try:
-        return Baseline.model_validate(document)
+        changed = Baseline.model_validate(document)
     except ValidationError:
         raise LocalRunRefused(
-            f"--max-regression: {max_regression!r} is no share below 1, such as 0.02 for 2 %."
+            f"--max-regression must be at least 0 and below 1, such as 0.02 for 2 %, not {max_regression!r}."
         ) from None
+    return gate.model_copy(update={"baseline": changed}) if gate is not None else Gate(baseline=changed)

@@ -1,1 +1,1 @@
-"""A Benchmark's answer for people: as a table, as JSON, as one page."""
+"""Renders the result of a Benchmark for people and programs: as a table, as JSON, as one page."""

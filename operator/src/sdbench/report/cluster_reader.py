@@ -1,4 +1,4 @@
-"""Reads a Benchmark from the cluster once, with the kubeconfig of the person who asks."""
+"""Reads a Benchmark from the cluster once, with the user's kubeconfig."""
 
 from typing import Any
 
@@ -16,30 +16,40 @@ class NotRead(Exception):
 
 def read_benchmark(name: str, namespace: str | None) -> Benchmark:
     """The Benchmark of this name; without a namespace, in that of the current context. Raises NotRead."""
-    from kubernetes import client, config  # takes half a second, and files need no cluster
+    # Imported here because it takes half a second, and files need no cluster.
+    from kubernetes import client, config
     from kubernetes.client.exceptions import ApiException
     from urllib3.exceptions import HTTPError
 
     try:
-        place = namespace or _current_namespace(config)
+        namespace = namespace or _current_namespace(config)
         config.load_config()
         found = client.CustomObjectsApi().get_namespaced_custom_object(
-            GROUP, VERSION, place, PLURAL, name, _request_timeout=TIMEOUT_SECONDS
+            GROUP, VERSION, namespace, PLURAL, name, _request_timeout=TIMEOUT_SECONDS
         )
         return Benchmark.model_validate(found)
     except config.ConfigException as error:
-        raise NotRead(f"There is no cluster to ask: {error} Name a FILE, or set KUBECONFIG.") from error
+        raise NotRead(f"No cluster is configured: {error} Name a FILE, or set KUBECONFIG.") from error
     except ApiException as error:
-        raise NotRead(_refusal(error, name, place)) from error
+        raise NotRead(_refusal(error, name, str(namespace))) from error
     except (HTTPError, OSError) as error:
-        raise NotRead(f"The API server cannot be reached: {_cause(error)}.") from error
+        # The outer layers tell of retries, and the innermost one names the reason.
+        cause: BaseException = error
+        while isinstance(inner := getattr(cause, "reason", None), BaseException):
+            cause = inner
+        raise NotRead(
+            f"The API server cannot be reached: {cause}. Check the network and kubectl config view --minify."
+        ) from error
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise NotRead(f"{name} has another shape than this sdbench knows ({where}: {first['msg']}).") from error
+        raise NotRead(
+            f"{name} does not match this version of sdbench ({where}: {first['msg']}): install the operator's version."
+        ) from error
 
 
 def _current_namespace(config: Any) -> str:
+    """The namespace of the current context; inside a pod there is no kubeconfig, but `default` still applies."""
     try:
         _, active = config.list_kube_config_contexts()
     except config.ConfigException:
@@ -54,11 +64,8 @@ def _refusal(error: Any, name: str, namespace: str) -> str:
             f"installed: kubectl get sdb -A lists those that are. If {name} is meant to be a file, it doesn't exist."
         )
     if error.status in (401, 403):
-        return f'You may not read {PLURAL}.{GROUP} in namespace "{namespace}": the API server says {error.reason}.'
-    return f"The API server refused: {error.status} {error.reason}."
-
-
-def _cause(error: BaseException) -> str:
-    """The innermost reason: the outer layers tell of retries."""
-    reason = getattr(error, "reason", None)
-    return _cause(reason) if isinstance(reason, BaseException) else str(error)
+        return (
+            f'You may not read {PLURAL}.{GROUP} in namespace "{namespace}": the API server says {error.reason}. Ask '
+            "its administrator for the verb get."
+        )
+    return f"The API server refused the request: {error.status} {error.reason}. Try again later."

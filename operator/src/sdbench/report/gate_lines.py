@@ -1,4 +1,4 @@
-"""Words a gate and its verdict: lines and cells of the table, the page and the plan."""
+"""Words a gate and its verdict, for the terminal, the page and the plan."""
 
 import json
 from collections.abc import Iterator
@@ -19,21 +19,23 @@ def asked_limits(gate: Gate) -> Iterator[str]:
 
 
 def judged_points(gate: Gate) -> str:
-    """Which Points are judged, as a part of a sentence."""
+    """The judged Points, as a part of a sentence."""
     return "at every Point" if gate.devices is None else f"at {', '.join(map(str, sorted(gate.devices)))} devices"
 
 
 def gate_lines(benchmark: Benchmark) -> tuple[str, ...]:
     """The verdict, then a line for each finding that did not pass; nothing without a gate."""
-    if benchmark.status.gate is None:
-        return ("Gate: not judged yet.",) if benchmark.spec.gate is not None else ()
     made = benchmark.status.gate
+    if made is None:
+        return ("Gate: not judged yet.",) if benchmark.spec.gate is not None else ()
     counts = f" ({made.passed} passed, {made.failed} failed, {made.insufficient} lack data)"
     findings = tuple(f"  {found.verdict}: {found.message}" for found in made.findings)
-    said = "" if findings else f". {made.message}"
+    message = "" if findings else f". {made.message}"
+    # A status holds only the first findings.
     hidden = made.failed + made.insufficient - len(made.findings)
     more = (f"  and {hidden} more findings that did not pass.",) if hidden > 0 else ()
-    return (f"Gate: {made.verdict}{counts if made.passed or findings else ''}{said}", *findings, *more)
+    # Before the end of the Benchmark, a verdict has only its message.
+    return (f"Gate: {made.verdict}{counts if made.passed or findings else ''}{message}", *findings, *more)
 
 
 def gate_document(benchmark: Benchmark) -> str:
@@ -43,7 +45,7 @@ def gate_document(benchmark: Benchmark) -> str:
 
 
 def passed(benchmark: Benchmark) -> bool | None:
-    """Whether the gate passed; None where there is no verdict, or something is missing for it."""
+    """Whether the gate passed; None without a verdict, or if the verdict lacks data."""
     made = benchmark.status.gate
     if made is None or made.verdict is Verdict.INSUFFICIENT_DATA:
         return None
@@ -51,7 +53,7 @@ def passed(benchmark: Benchmark) -> bool | None:
 
 
 def finding_cells(benchmark: Benchmark) -> Iterator[tuple[str, ...]]:
-    """The findings that did not pass: limit, Point, verdict, value, sentence."""
+    """The findings that did not pass: limit, Point, verdict, value, message."""
     made = benchmark.status.gate
     for found in made.findings if made is not None else ():
         yield found.limit, found.point, found.verdict, found.value or NOTHING, found.message

@@ -1,30 +1,35 @@
-"""Words what a reader must know about a Point before trusting its numbers: notes and their marks in the table."""
+"""Words the notes that a reader must know before trusting a Point's numbers, and their marks in the table."""
 
 from collections.abc import Iterator, Sequence
 
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.status import PointRow
-from sdbench.report.batch import division_of, ragged
+from sdbench_trainer.run import Division
 
 
 def notes_of(row: PointRow) -> tuple[str, ...]:
     """The Point's notes, as sentences without its name."""
-    return tuple(_notes_of(row))
-
-
-def _notes_of(row: PointRow) -> Iterator[str]:
+    notes = []
     if row.disturbed_repeats:
-        yield (
+        notes.append(
             f"{row.disturbed_repeats} of {_were(row.repeats, 'repeat')} disturbed: other processes or the hypervisor "
             "took more of the hosts' CPU time than window.maxForeignCpuRatio allows. Measure again on quiet machines."
         )
     if row.mixed is not None:
-        yield f"The repeats ran on different things and cannot be compared: {row.mixed}."
-    if words := ragged(division_of(row)):
-        yield f"The batch does not divide: {words}."
+        notes.append(f"The repeats ran in different environments and cannot be compared: {row.mixed}.")
+    batch = Division(
+        row.requested_global_batch_size,
+        row.global_batch_size,
+        row.per_device,
+        row.device_microbatch_size,
+        row.microbatches,
+    )
+    if words := ragged(batch):
+        notes.append(f"The batch does not divide: {words}.")
     if row.replaced_samples:
         samples = _were(row.replaced_samples, "unreadable sample")
-        yield f"{samples} replaced by others. sdbench-trainer shards check names them."
+        notes.append(f"{samples} replaced by others. sdbench-trainer shards check names them.")
+    return tuple(notes)
 
 
 def _were(count: int, noun: str) -> str:
@@ -32,21 +37,36 @@ def _were(count: int, noun: str) -> str:
 
 
 def numbered(benchmark: Benchmark) -> tuple[str, ...]:
-    """Every distinct note once, in the order of the table; the first has the number 1."""
+    """Every distinct note once, in the table's order; the first has the number 1."""
     points = sorted(benchmark.status.points, key=lambda row: (row.devices, row.point))
     return tuple(dict.fromkeys(note for row in points for note in notes_of(row)))
 
 
 def across(benchmark: Benchmark) -> Iterator[str]:
-    """What differs between environments of different Points, so that they do not compare."""
-    seen = benchmark.status.environments
-    devices = list(dict.fromkeys(row.device for row in seen))
+    """The differences between environments that keep the Points from being compared."""
+    environments = benchmark.status.environments
+    compared = "but efficiency and the scaling fit compare all Points"
+    devices = list(dict.fromkeys(row.device for row in environments))
     if len(devices) > 1:
-        yield f"Not all ran on one kind of device ({' / '.join(devices)}), but efficiency and law compare them all."
-    if len({row.image_id for row in seen}) > 1:
-        yield "Not all ran the same image, but efficiency and law compare them all."
+        yield f"The Points ran on different devices ({' / '.join(devices)}), {compared}."
+    if len({row.image_id for row in environments}) > 1:
+        yield f"The Points did not all run the same image, {compared}."
 
 
 def marks(row: PointRow, notes: Sequence[str]) -> str:
     """The numbers of the Point's notes."""
     return ", ".join(str(notes.index(note) + 1) for note in notes_of(row))
+
+
+def ragged(batch: Division, automatic: bool = False) -> str:
+    """The batch as in `asked 2048, runs 2016: 21 on each device, in 6 microbatches, the last of 1`; empty if exact.
+
+    The microbatches of an `automatic` one are not known before it runs.
+    """
+    rest = 0 if automatic else batch.per_device % batch.microbatch
+    if batch.run == batch.asked and not rest:
+        return ""
+    asked = f"asked {batch.asked}, runs {batch.run}: " if batch.run < batch.asked else ""
+    many = "1 microbatch" if batch.microbatches == 1 else f"{batch.microbatches} microbatches"
+    parts = "" if automatic else f", in {many}" + (f", the last of {rest}" if rest else "")
+    return f"{asked}{batch.per_device} on each device{parts}"

@@ -39,7 +39,7 @@ def transport(answer: Any) -> Transport:
     return Transport(cast(ApiClient, Client(answer)), lambda _, code: None)
 
 
-async def test_a_request_that_somebody_else_cancelled_is_one_without_a_response() -> None:
+async def test_a_request_cancelled_by_another_task_counts_as_no_response() -> None:
     async def cancelled() -> None:
         raise asyncio.CancelledError
 
@@ -47,7 +47,7 @@ async def test_a_request_that_somebody_else_cancelled_is_one_without_a_response(
         await transport(cancelled).send(LIST_PODS, {})
 
 
-async def test_a_task_that_shall_end_ends_in_the_middle_of_its_request() -> None:
+async def test_a_cancelled_task_ends_in_the_middle_of_its_request() -> None:
     begun = asyncio.Event()
 
     async def endless() -> None:
@@ -61,7 +61,7 @@ async def test_a_task_that_shall_end_ends_in_the_middle_of_its_request() -> None
         await task
 
 
-async def test_the_time_is_what_the_api_server_says(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_time_comes_from_the_api_server(monkeypatch: pytest.MonkeyPatch) -> None:
     async def answered() -> Response:
         return Response()
 

@@ -55,13 +55,13 @@ def everywhere(namespace: str, error: ApiError) -> Answers:
         ((A, B), {(A, PLURAL): NO_RIGHT, (B, JOBS): NO_CRD}, Served(frozenset({PLURAL}), (B,))),
     ],
 )
-async def test_a_namespace_that_may_not_be_read_is_left_out(
+async def test_an_unreadable_namespace_is_left_out(
     namespaces: tuple[str, ...], answers: Answers, found: Served
 ) -> None:
     served = await cluster(answers).served(namespaces)
     assert served == found
-    assert set(served.closed) == set(namespaces) - set(found.namespaces)
-    assert set(served.closed.values()) <= {str(NO_RIGHT)}
+    assert set(served.unreadable) == set(namespaces) - set(found.namespaces)
+    assert set(served.unreadable.values()) <= {str(NO_RIGHT)}
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ async def test_a_namespace_that_may_not_be_read_is_left_out(
         ((A, B), everywhere(B, AWAY), Unavailable),
     ],
 )
-async def test_an_api_server_that_lets_nothing_be_read_or_does_not_answer_is_an_error(
+async def test_no_readable_namespace_or_no_answer_is_an_error(
     namespaces: tuple[str, ...], answers: Answers, error: type[ApiError]
 ) -> None:
     with pytest.raises(error):

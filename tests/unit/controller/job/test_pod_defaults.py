@@ -39,13 +39,13 @@ def proxied(workload: dict[str, Any], endpoint: str | None = None) -> dict[str, 
     return variables(Workload.model_validate(workload), Data(remote="s3://b/shards", endpoint=endpoint))
 
 
-def test_the_account_is_fixed_and_its_token_is_not_mounted() -> None:
+def test_the_service_account_is_set_and_its_token_is_not_mounted() -> None:
     for pod in pods({"serviceAccountName": "trainer"}):
         assert pod["serviceAccountName"] == "trainer"
         assert pod["automountServiceAccountToken"] is False
 
 
-def test_where_nothing_is_fixed_the_pods_are_as_they_were() -> None:
+def test_an_empty_workload_changes_nothing_in_the_pods() -> None:
     one = benchmark()
     assert pytorchjob(fixed(one, Workload()), start(one)) == pytorchjob(one, start(one))
     assert "serviceAccountName" not in pods({})[0]
@@ -61,14 +61,14 @@ def test_where_nothing_is_fixed_the_pods_are_as_they_were() -> None:
         (["b", "mine"], ["a", "b", "a"], ["b", "mine", "a"]),
     ],
 )
-def test_pull_secrets_are_the_authors_then_the_administrators_each_once(
+def test_pull_secrets_are_the_authors_and_then_the_administrators_each_once(
     authors: list[str], fixed_ones: list[str], merged: list[str]
 ) -> None:
     for pod in pods({"imagePullSecrets": fixed_ones}, imagePullSecrets=authors):
         assert pod["imagePullSecrets"] == [{"name": name} for name in merged]
 
 
-def test_a_proxy_is_told_in_both_cases_with_what_is_inside_the_cluster() -> None:
+def test_proxy_variables_come_in_both_cases_and_exclude_the_cluster() -> None:
     for pod in pods({"proxy": OUTSIDE | {"noProxy": "10.0.0.0/8, .example.org,,localhost"}}):
         found = environment(pod)
         unproxied = ",".join((*UNPROXIED, "10.0.0.0/8", ".example.org"))
@@ -83,7 +83,7 @@ def test_a_proxy_is_told_in_both_cases_with_what_is_inside_the_cluster() -> None
         ({"noProxy": "example.org"}, {"NO_PROXY", "no_proxy"}),
     ],
 )
-def test_only_what_is_given_is_set(proxy: dict[str, str], names: set[str]) -> None:
+def test_only_given_proxy_variables_are_set(proxy: dict[str, str], names: set[str]) -> None:
     assert set(proxied({"proxy": proxy})) == names
 
 
@@ -101,7 +101,7 @@ def test_only_what_is_given_is_set(proxy: dict[str, str], names: set[str]) -> No
         ("http://127.0.0.1:9464/metrics", None, True),
     ],
 )
-def test_s3_clients_go_by_the_proxy_only_to_what_is_outside(
+def test_s3_clients_use_the_proxy_only_for_outside_servers(
     monkeypatch: pytest.MonkeyPatch, url: str, endpoint: str | None, direct: bool
 ) -> None:
     for name in PROXY_VARIABLES:
@@ -112,7 +112,7 @@ def test_s3_clients_go_by_the_proxy_only_to_what_is_outside(
     assert should_bypass_proxies(url, os.environ["no_proxy"]) is direct, "requests"
 
 
-def test_the_ca_bundle_is_a_file_without_which_no_pod_starts() -> None:
+def test_no_pod_starts_without_its_ca_bundle() -> None:
     for pod in pods({"caBundle": BUNDLE | {"key": "bundle.pem"}}):
         (volume,) = (one["configMap"] for one in pod["volumes"] if one["name"] == "ca-bundle")
         assert (volume["name"], volume["optional"]) == ("site-ca", False)
@@ -123,12 +123,12 @@ def test_the_ca_bundle_is_a_file_without_which_no_pod_starts() -> None:
         assert {found[name] for name in CA_VARIABLES} == {f"{mount['mountPath']}/ca.crt"}
 
 
-def test_the_key_of_the_ca_bundle_has_a_usual_name() -> None:
+def test_the_ca_bundles_key_has_a_default() -> None:
     (volume,) = (one["configMap"] for one in pods({"caBundle": BUNDLE})[0]["volumes"] if one["name"] == "ca-bundle")
     assert volume["items"] == [{"key": "ca.crt", "path": "ca.crt"}]
 
 
-def test_the_page_tells_every_variable_and_its_example_is_taken() -> None:
+def test_the_page_names_every_variable_and_its_example_is_valid() -> None:
     page = (ROOT / "docs/pods.md").read_text()
     assert [name for name in (*CA_VARIABLES, *PROXY_VARIABLES[:3]) if f"`{name}`" not in page] == []
     values = yaml.safe_load(re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)[0])["trainer"]

@@ -56,7 +56,7 @@ CASES = [("cpu-one-pod", on_cpu), ("gpu-two-pods", on_gpus), ("site-two-pods", o
 
 
 @pytest.mark.parametrize(("name", "case"), CASES)
-def test_a_job_is_what_is_kept(name: str, case: Any) -> None:
+def test_the_job_equals_the_stored_manifest(name: str, case: Any) -> None:
     # By way of JSON, so that parts that are used twice are written twice.
     made = yaml.safe_dump(json.loads(json.dumps(pytorchjob(*case()))), sort_keys=False)
     path = GOLDEN / f"{name}.yaml"
@@ -84,7 +84,7 @@ def _ports(replica: dict[str, Any]) -> list[str]:
     return [port["name"] for port in replica["template"]["spec"]["containers"][0]["ports"]]
 
 
-def test_the_kubelet_finds_nothing_to_expand_and_the_trainer_reads_what_was_written() -> None:
+def test_the_kubelet_expands_nothing_and_the_trainer_reads_what_was_written() -> None:
     one = benchmark()
     run = start(one, remote="s3://b/$(HOME)/$x").run
     text = run_text(run)

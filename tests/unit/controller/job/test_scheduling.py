@@ -116,28 +116,28 @@ LOST = [
 
 
 @pytest.mark.parametrize(("given", "seconds"), LOST)
-def test_a_lost_node_is_left_soon_unless_the_author_says_when(given: Any, seconds: Any) -> None:
+def test_pods_leave_a_lost_node_soon_unless_the_author_says_when(given: Any, seconds: Any) -> None:
     assert tolerated(*given) == seconds
 
 
-def test_a_toleration_is_written_as_kubernetes_reads_it() -> None:
+def test_a_toleration_has_the_fields_that_kubernetes_reads() -> None:
     given = {"key": "dedicated", "operator": "Equal", "value": "training", "effect": "NoSchedule"}
     assert pods(tolerations=[given])[0]["tolerations"][0] == given
 
 
-def test_the_queue_admits_the_job_and_not_each_pod() -> None:
+def test_the_queue_label_is_on_the_job_and_not_on_its_pods() -> None:
     made = job(scheduling={"queueName": "gpus"})
     assert made["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "gpus"
     for template in templates(made):
         assert not [key for key in template["metadata"]["labels"] if "kueue" in key]
 
 
-def test_without_a_queue_the_job_belongs_to_none() -> None:
+def test_without_a_queue_the_job_has_no_queue_label() -> None:
     assert not [key for key in job()["metadata"]["labels"] if "kueue" in key]
 
 
 @pytest.mark.parametrize("scheduling", [{}, {"queueName": "gpus"}, {"queueName": "gpus", "gang": True}])
-def test_the_operator_never_says_whether_a_job_is_suspended(scheduling: dict[str, Any]) -> None:
+def test_the_operator_never_writes_suspend(scheduling: dict[str, Any]) -> None:
     assert "suspend" not in job(scheduling=scheduling)["spec"]["runPolicy"]
 
 
@@ -157,7 +157,7 @@ def test_the_operator_has_no_call_that_changes_a_job() -> None:
         ),
     ],
 )
-def test_a_gang_is_all_of_the_pods(scheduling: dict[str, Any], policy: Any) -> None:
+def test_a_gang_asks_for_all_of_the_pods(scheduling: dict[str, Any], policy: Any) -> None:
     assert job(pods=4, scheduling=scheduling)["spec"]["runPolicy"].get("schedulingPolicy") == policy
 
 
@@ -198,7 +198,7 @@ def test_the_kubelet_expands_nothing_in_a_preset() -> None:
     assert value.replace("$$", "$") == FABRIC.environment["NCCL_SOCKET_IFNAME"]
 
 
-def test_at_the_longest_names_every_label_and_pod_name_is_taken() -> None:
+def test_the_longest_names_still_give_valid_labels_and_pod_names() -> None:
     one = benchmark()
     named = one.model_copy(update={"metadata": one.metadata.model_copy(update={"name": "x" * 36})})
     name = attempt_name("x" * 36, UID, 511, 999)

@@ -62,11 +62,11 @@ def test_the_verdict_is_one_of_three_series(verdict: Verdict) -> None:
     }
 
 
-def test_without_a_verdict_there_is_none_of_them() -> None:
+def test_without_a_verdict_there_are_no_verdict_series() -> None:
     assert not [line for line in served(with_verdict(None)) if "verdict" in line]
 
 
-def test_a_projection_that_is_not_known_has_no_series() -> None:
+def test_an_unknown_projection_has_no_series() -> None:
     unknown = answer(asked(), row(days=None, device_hours=None, cost=None, projection_message="nobody knows"))
     lines = served(unknown)
     assert not [line for line in lines if "projected" in line or "device_hours" in line]
@@ -90,7 +90,7 @@ def test_a_projection_that_is_not_known_has_no_series() -> None:
         ("projected_cost", "cost", "2424"),
     ],
 )
-def test_a_number_of_a_point_is_that_of_its_row(name: str, field: str, value: str) -> None:
+def test_each_series_of_a_point_has_the_value_of_its_row(name: str, field: str, value: str) -> None:
     changes: dict[str, Any] = {field: Decimal(value)}
     found = answer(asked(), row(**changes))
     assert values(f"sdbench_point_{name}", found) == {("devices=1", "1"): float(value)}
@@ -105,7 +105,7 @@ def test_a_number_of_a_point_is_that_of_its_row(name: str, field: str, value: st
         ("mfu_ratio", "mfu_ratio"),
     ],
 )
-def test_a_statistic_that_is_not_known_is_absent_and_not_zero(name: str, field: str) -> None:
+def test_an_unknown_statistic_is_absent_and_not_zero(name: str, field: str) -> None:
     unknown: dict[str, Any] = {field: None}
     assert values(f"sdbench_point_{name}", answer(asked(), row(**unknown))) == {}
 
@@ -120,7 +120,7 @@ def test_the_target_is_what_the_gate_asks_for(
     assert values("sdbench_benchmark_target_images_per_second", benchmark(asked(gate))) == target
 
 
-def test_failed_trials_are_counted_by_reason_and_by_those_only_that_occurred() -> None:
+def test_failed_trials_are_counted_by_the_reasons_that_occurred() -> None:
     crashed = {"phase": TrialPhase.FAILED, "reason": Reason.CRASHED}
     lost = {"phase": TrialPhase.FAILED, "reason": Reason.REPORT_LOST}
     tried_again = {"phase": TrialPhase.PENDING, "reason": Reason.STALLED}
@@ -129,7 +129,7 @@ def test_failed_trials_are_counted_by_reason_and_by_those_only_that_occurred() -
     assert values("sdbench_benchmark_failed_trials", found) == expected
 
 
-def test_the_longest_waiting_trial_says_since_when_its_benchmark_waits() -> None:
+def test_a_benchmark_waits_since_its_longest_waiting_trial_does() -> None:
     waiting = {"phase": TrialPhase.STARTING, "waiting_since": NOON}
     later = {"phase": TrialPhase.PENDING, "waiting_since": NOON + timedelta(minutes=1)}
     given_up = {"phase": TrialPhase.FAILED, "waiting_since": NOON - timedelta(minutes=1)}
@@ -138,7 +138,7 @@ def test_the_longest_waiting_trial_says_since_when_its_benchmark_waits() -> None
     assert values(name, with_trials(given_up, {})) == {}
 
 
-def test_devices_are_held_from_the_scheduling_to_the_release() -> None:
+def test_devices_are_held_from_scheduling_to_release() -> None:
     not_bound = {"phase": TrialPhase.STARTING, "job": "j"}
     torn_down = {"phase": TrialPhase.SUCCEEDED, "scheduled_at": NOON}
     free = {"phase": TrialPhase.SUCCEEDED, "scheduled_at": NOON, "released_at": NOON}
@@ -148,7 +148,7 @@ def test_devices_are_held_from_the_scheduling_to_the_release() -> None:
 
 
 @pytest.mark.parametrize(("price", "cost"), [("2.00", {(): 3.5}), ("0", {})])
-def test_only_what_has_a_price_costs_anything(price: str, cost: Values) -> None:
+def test_without_a_price_there_is_no_cost(price: str, cost: Values) -> None:
     found = with_trials({}, spent_device_seconds=6_300, spent_cost=Decimal("3.5"))
     devices = found.spec.devices.model_copy(update={"hourly_price": Decimal(price)})
     priced = found.model_copy(update={"spec": found.spec.model_copy(update={"devices": devices})})
@@ -190,11 +190,11 @@ def test_points_that_only_one_of_the_two_has_are_not_compared() -> None:
     ],
     ids=["of another namespace", "another batch", "another image size", "on another device"],
 )
-def test_what_does_not_compare_is_no_baseline(other: Benchmark) -> None:
+def test_a_baseline_that_cannot_be_compared_has_no_series(other: Benchmark) -> None:
     assert baseline_rate(answer(asked(COMPARED), row()), other) == {}
 
 
-def test_a_baseline_that_is_not_complete_or_not_named_or_gone_is_none() -> None:
+def test_a_baseline_that_is_incomplete_unnamed_or_gone_has_no_series() -> None:
     base, mine = the_baseline(), answer(asked(COMPARED), row())
     failed = base.status.model_copy(update={"conditions": (complete(ConditionType.FAILED),)})
     assert baseline_rate(mine, base.model_copy(update={"status": failed})) == {}
@@ -202,7 +202,7 @@ def test_a_baseline_that_is_not_complete_or_not_named_or_gone_is_none() -> None:
     assert baseline_rate(mine) == {}
 
 
-def test_a_deleted_baseline_takes_the_series_with_it() -> None:
+def test_the_series_ends_with_a_deleted_baseline() -> None:
     mine, base = answer(asked(COMPARED), row()), the_baseline()
     there = [mine, base]
     registry = CollectorRegistry()
@@ -212,7 +212,7 @@ def test_a_deleted_baseline_takes_the_series_with_it() -> None:
     assert b"sdbench_point_baseline_images_per_second{" not in generate_latest(registry)
 
 
-def test_every_known_error_is_counted_from_zero_and_a_bug_under_one_name() -> None:
+def test_every_kind_of_error_is_counted_from_zero_and_bugs_under_one_name() -> None:
     operator = OperatorSeries(lambda: (), lambda: 0)
     operator.pass_failed(KeyError("x"))
     operator.pass_failed(errors.Forbidden("403"))

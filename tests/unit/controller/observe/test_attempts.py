@@ -36,7 +36,7 @@ def test_a_pod_holds_devices_until_all_of_it_is_known_to_have_ended(phase: str, 
     assert pod_state(pod(phase=phase, **status)).holds_devices is holds
 
 
-def test_the_master_is_0_and_worker_n_is_n_plus_1() -> None:
+def test_the_master_has_index_0_and_worker_n_index_n_plus_1() -> None:
     assert [pod_state(pod(index)).index for index in (0, 1, 7)] == [0, 1, 7]
 
 
@@ -46,7 +46,7 @@ def test_a_report_is_read_from_the_termination_message() -> None:
     assert pod_state(pod(containerStatuses=[container(ended)])).report == report
 
 
-def test_a_cut_report_is_none() -> None:
+def test_a_truncated_report_is_no_report() -> None:
     cut = message(Report(attempt="tiny-40d0b-0-1"))[:-3]
     ended = {"terminated": {"exitCode": 0, "message": cut}}
     assert pod_state(pod(containerStatuses=[container(ended)])).report is None
@@ -60,7 +60,7 @@ def test_a_container_that_could_not_be_started_has_not_started() -> None:
     assert state.exit.code == 128
 
 
-def test_a_failed_init_container_is_how_the_pod_ended() -> None:
+def test_a_failed_init_container_is_the_pods_exit() -> None:
     failed = container({"terminated": {"exitCode": 1, "reason": "Error"}}, "init-pytorch")
     waiting = container({"waiting": {"reason": "PodInitializing"}})
     state = pod_state(pod(phase="Failed", initContainerStatuses=[failed], containerStatuses=[waiting]))
@@ -87,13 +87,13 @@ def test_a_failed_init_container_is_how_the_pod_ended() -> None:
         ({"containerStatuses": [container(CREATING)]}, "waiting_reason", ""),
     ],
 )
-def test_a_pod_says_what_is_in_its_way(status: dict[str, Any], fact: str, value: str) -> None:
+def test_a_pod_state_says_what_keeps_the_pod_from_running(status: dict[str, Any], fact: str, value: str) -> None:
     document = pod()
     document["status"] |= status
     assert getattr(pod_state(document), fact) == value
 
 
-def test_an_attempt_is_its_job_with_its_pods() -> None:
+def test_an_attempt_is_read_from_its_job_and_its_pods() -> None:
     ended = {"type": "Failed", "status": "True"}
     (state,) = attempts.attempts(benchmark(), [job(workers=2, conditions=[ended])], [pod(1), pod(0)])
     assert (state.name, state.trial, state.attempt, state.job_uid) == ("tiny-40d0b-0-1", 0, 1, "job-0-1")
@@ -101,18 +101,18 @@ def test_an_attempt_is_its_job_with_its_pods() -> None:
     assert [one.index for one in state.pods] == [0, 1]
 
 
-def test_an_attempt_remains_while_pods_of_it_do() -> None:
+def test_an_attempt_exists_while_a_pod_of_it_does() -> None:
     (state,) = attempts.attempts(benchmark(), [], [pod(1)])
     assert (state.job_uid, state.planned_pods, state.holds_devices) == (None, 2, True)
 
 
-def test_pods_of_a_namesake_that_was_deleted_are_seen() -> None:
+def test_pods_of_a_deleted_benchmark_of_the_same_name_are_found() -> None:
     (state,) = attempts.attempts(benchmark(), [], [pod(uid=OTHER_UID)])
     assert state.name == "tiny-99999-0-1"
     assert state.holds_devices
 
 
-def test_objects_that_only_bear_our_labels_are_nothing_to_us() -> None:
+def test_objects_with_our_labels_and_another_owner_are_ignored() -> None:
     impostor = job()
     impostor["metadata"]["ownerReferences"] = []
     mislabelled = pod()
@@ -126,10 +126,10 @@ def test_a_job_of_another_owner_with_an_expected_name_is_foreign(owners: list[di
         trial=0, point="devices=1", devices=1, repeat=0, phase=TrialPhase.STARTING, attempt=1, job="tiny-40d0b-0-1"
     )
     one = benchmark().model_copy(update={"status": Status(trials=(row,))})
-    stranger = job()
-    stranger["metadata"]["ownerReferences"] = owners
+    foreign = job()
+    foreign["metadata"]["ownerReferences"] = owners
     assert attempts.unconfirmed(one, [], []) == ("tiny-40d0b-0-1",)
-    (state,) = attempts.attempts(one, [stranger], [])
+    (state,) = attempts.attempts(one, [foreign], [])
     assert state.foreign
     assert not state.holds_devices
 
@@ -143,7 +143,7 @@ def test_a_job_of_another_owner_with_an_expected_name_is_foreign(owners: list[di
         (TrialPhase.SUCCEEDED, BIRTH, False),
     ],
 )
-def test_a_job_that_may_hold_devices_is_not_called_gone_by_a_list(
+def test_a_job_that_may_hold_devices_is_read_even_if_a_list_omits_it(
     phase: TrialPhase, released_at: datetime | None, asked_for: bool
 ) -> None:
     name = "tiny-40d0b-0-1"
@@ -154,7 +154,7 @@ def test_a_job_that_may_hold_devices_is_not_called_gone_by_a_list(
     assert attempts.unconfirmed(one, [job()], []) == ()
 
 
-def test_a_pod_whose_job_was_not_listed_has_its_job_asked_for() -> None:
+def test_the_job_of_a_pod_is_read_if_a_list_omits_it() -> None:
     assert attempts.unconfirmed(benchmark(), [], [pod()]) == ("tiny-40d0b-0-1",)
     assert attempts.unconfirmed(benchmark(), [job()], [pod()]) == ()
 
@@ -170,7 +170,7 @@ def test_a_pod_whose_job_was_not_listed_has_its_job_asked_for() -> None:
 )
 def test_an_attempt_is_stuck_when_it_should_have_started(seconds: int, pods: Any, is_stuck: bool) -> None:
     (state,) = attempts.attempts(benchmark(), [job()], pods)
-    assert attempts.stuck(state, BIRTH + timedelta(seconds=seconds)) is is_stuck
+    assert attempts.is_stuck(state, BIRTH + timedelta(seconds=seconds)) is is_stuck
 
 
 EVENT = {
@@ -183,25 +183,25 @@ EVENT = {
 }
 
 
-def test_complaints_are_told_once_and_the_newest_first() -> None:
+def test_warnings_come_once_and_the_newest_first() -> None:
     def event(at: str, said: str) -> dict[str, Any]:
         about = {"name": "tiny-40d0b-0-1"}
         return {"involvedObject": about, "reason": "FailedCreatePod", "message": said, "lastTimestamp": at}
 
-    told = attempts.warnings_about([event("1", "quota"), event("3", "quota"), event("2", "security")])
-    assert [complaint.message for complaint in told] == ["quota", "security"]
+    warnings = attempts.warnings_about([event("1", "quota"), event("3", "quota"), event("2", "security")])
+    assert [warning.message for warning in warnings] == ["quota", "security"]
 
 
-def test_a_complaint_is_as_old_as_its_event() -> None:
-    (told,) = attempts.warnings_about([EVENT])
-    assert told.at == BIRTH
+def test_a_warning_is_as_old_as_its_event() -> None:
+    (warning,) = attempts.warnings_about([EVENT])
+    assert warning.at == BIRTH
 
 
-def test_an_attempt_that_a_queue_has_just_let_go_is_not_stuck() -> None:
+def test_an_attempt_that_a_queue_has_just_admitted_is_not_stuck() -> None:
     resumed = {"type": "Suspended", "status": "False", "lastTransitionTime": "2026-01-01T01:00:00Z"}
     (state,) = attempts.attempts(benchmark(), [job(conditions=[resumed])], [])
-    assert not attempts.stuck(state, BIRTH + timedelta(seconds=3_607))
-    assert attempts.stuck(state, BIRTH + timedelta(seconds=3_608))
+    assert not attempts.is_stuck(state, BIRTH + timedelta(seconds=3_607))
+    assert attempts.is_stuck(state, BIRTH + timedelta(seconds=3_608))
 
 
 def live(**row: Any) -> Any:
@@ -241,26 +241,26 @@ READINGS: list[tuple[str, dict[str, Any], list[dict[str, Any]], dict[str, Any], 
 @pytest.mark.parametrize(
     ("one", "pods", "row", "again"), [case[1:] for case in READINGS], ids=[case[0] for case in READINGS]
 )
-def test_a_job_is_read_again_if_its_pods_do_not_fit_it(
+def test_a_job_is_read_again_if_its_pods_contradict_it(
     one: dict[str, Any], pods: list[dict[str, Any]], row: dict[str, Any], again: bool
 ) -> None:
     states = attempts.attempts(live(**row), [one], pods)
-    assert attempts.doubtful(live(**row), states) == (("tiny-40d0b-0-1",) if again else ())
+    assert attempts.possibly_outdated(live(**row), states) == (("tiny-40d0b-0-1",) if again else ())
 
 
-def test_the_newer_reading_of_a_job_counts_and_one_that_is_gone_by_then_may_have_made_pods() -> None:
-    assert attempts.read_again([job()], [held(job())]) == (held(job()),)
-    assert attempts.read_again([job()], [None]) == (job(),)
+def test_the_newer_reading_of_a_job_counts_and_a_job_that_is_gone_by_then_stays() -> None:
+    assert attempts.with_newer([job()], [held(job())]) == (held(job()),)
+    assert attempts.with_newer([job()], [None]) == (job(),)
     another = held(job())
     another["metadata"]["uid"] = "another"
-    assert attempts.read_again([job()], [another]) == (job(),)
+    assert attempts.with_newer([job()], [another]) == (job(),)
 
 
 @pytest.mark.parametrize(
     ("suspend", "condition", "suspended"),
     [(None, None, False), (True, None, True), (True, "True", True), (False, "True", False), (False, "False", False)],
 )
-def test_whether_a_job_is_held_its_spec_says(suspend: bool | None, condition: str | None, suspended: bool) -> None:
+def test_the_spec_says_whether_a_job_is_suspended(suspend: bool | None, condition: str | None, suspended: bool) -> None:
     at = "2026-01-01T00:00:07Z"
     said = [{"type": "Suspended", "status": condition, "lastTransitionTime": at}] if condition else []
     one = job(conditions=said)
@@ -271,6 +271,6 @@ def test_whether_a_job_is_held_its_spec_says(suspend: bool | None, condition: st
     assert state.suspension_at == (BIRTH + timedelta(seconds=7) if condition else None)
 
 
-def test_a_held_job_has_no_events_to_be_asked_for() -> None:
+def test_the_events_of_a_suspended_job_are_not_read() -> None:
     (state,) = attempts.attempts(benchmark(), [held(job())], [])
-    assert not attempts.stuck(state, BIRTH + timedelta(days=1))
+    assert not attempts.is_stuck(state, BIRTH + timedelta(days=1))

@@ -284,12 +284,12 @@ def end_of(one: Situation) -> Diagnosis | None:
 
 
 @pytest.mark.parametrize(("reason", "one"), CASES, ids=[f"{reason}-{one.named}" for reason, one in CASES])
-def test_what_a_cluster_says_becomes_its_reason_with_a_sentence(reason: Reason, one: Situation) -> None:
+def test_each_situation_in_the_cluster_gets_its_reason_and_a_sentence(reason: Reason, one: Situation) -> None:
     end = end_of(one)
     assert end is not None
     assert (end.reason, one.named in end.message) == (reason, True), end.message
 
 
-def test_every_reason_has_a_situation_or_comes_from_elsewhere() -> None:
+def test_every_reason_has_a_situation_or_another_source() -> None:
     assert set(SITUATIONS) | set(NOT_OF_AN_ATTEMPT) == set(Reason)
     assert not set(SITUATIONS) & set(NOT_OF_AN_ATTEMPT)

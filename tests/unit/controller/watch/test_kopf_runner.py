@@ -17,19 +17,19 @@ from sdbench.controller.apiserver.cluster import Served
 from sdbench.controller.apiserver.errors import Unavailable
 from sdbench.controller.apiserver.requests import JOBS
 from sdbench.controller.watch import kopf_runner
-from sdbench.controller.watch.kopf_runner import Watching
+from sdbench.controller.watch.kopf_runner import KopfRunner
 
 BOTH = Served(frozenset({PLURAL, JOBS}))
 OURS = Served(frozenset({PLURAL}))
 NOTHING = Served()
 FAILURES: list[int] = []
-"""One for each of which a Watching has told."""
+"""One entry for each failure that a KopfRunner reports."""
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Kopf:
-    """Counts how often it was started, takes the signals for itself, and ends as it is told, or is about to."""
+    """Plays kopf: records what it watches, takes the signals for itself, and ends in the given ways, one per start."""
 
     def __init__(self, *ends: Callable[[asyncio.Event], Any], hanging: bool = False) -> None:
         self._ends, self._hanging = list(ends), hanging
@@ -63,10 +63,10 @@ class Kopf:
 
 
 @pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody waits before the next try, nor long for kopf."""
+def short_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retries are immediate, and kopf has little time to end."""
     monkeypatch.setattr(kopf_runner, "RETRY_SECONDS", 0.0)
-    monkeypatch.setattr(kopf_runner, "KOPF_ENDING_SECONDS", 0.1)
+    monkeypatch.setattr(kopf_runner, "KOPF_EXIT_SECONDS", 0.1)
     FAILURES.clear()
 
 
@@ -79,15 +79,15 @@ async def is_cancelled(_: asyncio.Event) -> None:
 
 
 async def hears_a_signal(_: asyncio.Event) -> None:
-    """Before our own listening is back."""
+    """Ends without an error, as kopf does after a signal that it caught."""
 
 
-async def stops_when_told(stop: asyncio.Event) -> None:
+async def stops_when_asked(stop: asyncio.Event) -> None:
     await asyncio.wait_for(stop.wait(), 5)
 
 
 async def run(played: Kopf, monkeypatch: pytest.MonkeyPatch, *served: Served | Exception) -> None:
-    """Watch until the end; `served` says what the cluster serves, in turn, the last for ever."""
+    """Runs until the end; `served` is what the cluster serves, one value after the other, and the last one forever."""
     monkeypatch.setattr(kopf, "operator", played.operator)
     answers = list(served)
 
@@ -97,33 +97,33 @@ async def run(played: Kopf, monkeypatch: pytest.MonkeyPatch, *served: Served | E
             raise answer
         return answer
 
-    one = Watching(lambda key: None, lambda: FAILURES.append(1))
+    one = KopfRunner(lambda key: None, lambda: FAILURES.append(1))
     try:
-        await asyncio.wait_for(one.until_told_to_end(ask), 10)
+        await asyncio.wait_for(one.run(ask), 10)
     finally:
         for number in SIGNALS:
             asyncio.get_running_loop().remove_signal_handler(number)
 
 
-async def test_kopf_is_started_anew_when_it_ends_of_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_kopf_is_restarted_when_it_ends_with_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     played = Kopf(fails, is_cancelled, hears_a_signal)
     await run(played, monkeypatch, BOTH)
     assert played.watched == [3, 3, 3]
     assert len(FAILURES) == 2
 
 
-async def test_a_kopf_that_does_not_end_is_left_to_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_operator_goes_on_without_a_kopf_that_does_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
     played = Kopf(fails, fails, hears_a_signal, hanging=True)
     await run(played, monkeypatch, BOTH)
     assert played.watched == [3, 3, 3]
     assert len(FAILURES) == 2
 
 
-async def test_a_kopf_that_does_not_stop_when_it_is_told_is_left_to_itself(
-    monkeypatch: pytest.MonkeyPatch, ones: list[Watching]
+async def test_the_operator_goes_on_without_a_kopf_that_ignores_its_stop_flag(
+    monkeypatch: pytest.MonkeyPatch, runners: list[KopfRunner]
 ) -> None:
     async def is_deaf(stop: asyncio.Event) -> None:
-        ones[0].compare(BOTH)
+        runners[0].restart_if_changed(BOTH)
         await asyncio.Event().wait()
 
     played = Kopf(is_deaf, hears_a_signal)
@@ -132,7 +132,7 @@ async def test_a_kopf_that_does_not_stop_when_it_is_told_is_left_to_itself(
 
 
 def watcher_of(plural: str, place: str | None = None) -> asyncio.Task[Any]:
-    """As kopf names it; it survives being cancelled once."""
+    """A task with the name that kopf gives its watchers; it survives one cancellation."""
 
     async def watch() -> None:
         with suppress(asyncio.CancelledError):
@@ -142,7 +142,7 @@ def watcher_of(plural: str, place: str | None = None) -> asyncio.Task[Any]:
     return asyncio.create_task(watch(), name=f"watcher for {plural}.v1.example.org@{place}")
 
 
-async def test_the_watchers_that_kopf_forgets_are_ended_before_it_waits_for_them(
+async def test_watchers_that_kopf_forgets_are_cancelled_before_it_waits_for_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     forgotten: list[asyncio.Task[Any]] = []
@@ -155,14 +155,14 @@ async def test_the_watchers_that_kopf_forgets_are_ended_before_it_waits_for_them
     async def sees_it_ended(_: asyncio.Event) -> None:
         assert [one.done() for one in forgotten] == [True]
 
-    monkeypatch.setattr("sdbench.controller.watch.kopf_runner.TRY_SECONDS", 0.05)
+    monkeypatch.setattr("sdbench.controller.watch.kopf_runner.CANCEL_SECONDS", 0.05)
     played = Kopf(fails_with_a_watcher, sees_it_ended)
     await run(played, monkeypatch, BOTH)
     assert len(FAILURES) == 1
 
 
 @pytest.mark.parametrize(
-    ("served", "present", "renewed"),
+    ("served", "present", "restarted"),
     [
         (BOTH, [("pods", None), (PLURAL, None), (JOBS, None)], False),
         (BOTH, [("pods", None), (PLURAL, None)], True),
@@ -172,34 +172,34 @@ async def test_the_watchers_that_kopf_forgets_are_ended_before_it_waits_for_them
         (replace(OURS, namespaces=("a", "b")), [("pods", "a"), (PLURAL, "a"), ("pods", "b")], True),
     ],
 )
-async def test_what_is_served_and_has_no_watcher_for_long_is_watched_anew(
+async def test_kopf_is_restarted_if_something_served_has_no_watcher_for_long(
     monkeypatch: pytest.MonkeyPatch,
-    ones: list[Watching],
+    runners: list[KopfRunner],
     served: Served,
     present: list[tuple[str, str | None]],
-    renewed: bool,
+    restarted: bool,
 ) -> None:
-    monkeypatch.setattr("sdbench.controller.watch.kopf_runner.TRY_SECONDS", 0.05)
-    told: list[bool] = []
+    monkeypatch.setattr("sdbench.controller.watch.kopf_runner.CANCEL_SECONDS", 0.05)
+    stopped: list[bool] = []
 
     async def looks(stop: asyncio.Event) -> None:
         living = [watcher_of(*one) for one in present]
-        ones[0].compare(served)
+        runners[0].restart_if_changed(served)
         assert not stop.is_set(), "kopf has some time to begin"
-        monkeypatch.setattr(kopf_runner, "BEGINNING_SECONDS", 0.0)
+        monkeypatch.setattr(kopf_runner, "WATCHER_START_SECONDS", 0.0)
         await asyncio.sleep(0.001)
-        ones[0].compare(served)
-        told.append(stop.is_set())
+        runners[0].restart_if_changed(served)
+        stopped.append(stop.is_set())
         for one in living:
             one.cancel()
-        ones[0].compare(NOTHING)
+        runners[0].restart_if_changed(NOTHING)
 
     played = Kopf(looks, hears_a_signal)
     await run(played, monkeypatch, served)
-    assert (told, len(FAILURES)) == ([renewed], int(renewed))
+    assert (stopped, len(FAILURES)) == ([restarted], int(restarted))
 
 
-async def test_what_is_not_served_is_not_watched_and_nothing_is_without_benchmarks(
+async def test_only_what_is_served_is_watched_and_nothing_without_benchmarks(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     played = Kopf(fails, hears_a_signal)
@@ -207,47 +207,49 @@ async def test_what_is_not_served_is_not_watched_and_nothing_is_without_benchmar
     assert played.watched == [2, 3]
 
 
-def told_of(ones: list[Watching], same: Served, other: Served) -> Callable[[asyncio.Event], Any]:
-    """Ends when it is told of the other."""
+def ended_by_change(runners: list[KopfRunner], same: Served, other: Served) -> Callable[[asyncio.Event], Any]:
+    """Plays a kopf that ends when the runner hears of another `Served`."""
 
-    async def told(stop: asyncio.Event) -> None:
-        (one,) = ones
-        one.compare(same)
+    async def ends(stop: asyncio.Event) -> None:
+        (one,) = runners
+        one.restart_if_changed(same)
         assert not stop.is_set(), "nothing has changed"
-        one.compare(other)
-        await stops_when_told(stop)
+        one.restart_if_changed(other)
+        await stops_when_asked(stop)
 
-    return told
+    return ends
 
 
 @pytest.fixture
-def ones(monkeypatch: pytest.MonkeyPatch) -> list[Watching]:
+def runners(monkeypatch: pytest.MonkeyPatch) -> list[KopfRunner]:
     """All that are made."""
-    found: list[Watching] = []
-    made = Watching.__init__
+    found: list[KopfRunner] = []
+    made = KopfRunner.__init__
 
-    def remembered(self: Watching, *arguments: Any) -> None:
+    def remembered(self: KopfRunner, *arguments: Any) -> None:
         made(self, *arguments)
         found.append(self)
 
-    monkeypatch.setattr(Watching, "__init__", remembered)
+    monkeypatch.setattr(KopfRunner, "__init__", remembered)
     return found
 
 
-async def test_kopf_is_started_anew_when_something_else_is_served(
-    monkeypatch: pytest.MonkeyPatch, ones: list[Watching]
+async def test_kopf_is_restarted_when_something_else_is_served(
+    monkeypatch: pytest.MonkeyPatch, runners: list[KopfRunner]
 ) -> None:
-    played = Kopf(told_of(ones, OURS, BOTH), hears_a_signal)
+    played = Kopf(ended_by_change(runners, OURS, BOTH), hears_a_signal)
     await run(played, monkeypatch, OURS, BOTH)
     assert played.watched == [2, 3]
 
 
-async def test_kopf_watches_the_namespaces_in_which_it_may(
-    monkeypatch: pytest.MonkeyPatch, ones: list[Watching]
+async def test_kopf_watches_only_the_readable_namespaces(
+    monkeypatch: pytest.MonkeyPatch, runners: list[KopfRunner]
 ) -> None:
     both, one_of_them = (replace(BOTH, namespaces=names) for names in (("team-a", "team-b"), ("team-b",)))
-    said_otherwise = replace(one_of_them, closed={"team-a": "403: in other words"})
-    played = Kopf(told_of(ones, both, one_of_them), told_of(ones, said_otherwise, both), hears_a_signal)
+    said_otherwise = replace(one_of_them, unreadable={"team-a": "403: in other words"})
+    played = Kopf(
+        ended_by_change(runners, both, one_of_them), ended_by_change(runners, said_otherwise, both), hears_a_signal
+    )
     await run(played, monkeypatch, both, one_of_them, both)
     assert played.namespaces == [("team-a", "team-b"), ("team-b",), ("team-a", "team-b")]
 
@@ -256,14 +258,14 @@ async def test_kopf_watches_the_namespaces_in_which_it_may(
 async def test_a_signal_ends_kopf_and_the_operator(monkeypatch: pytest.MonkeyPatch, number: signal.Signals) -> None:
     async def signalled(stop: asyncio.Event) -> None:
         os.kill(os.getpid(), number)
-        await stops_when_told(stop)
+        await stops_when_asked(stop)
 
     played = Kopf(signalled)
     await run(played, monkeypatch, BOTH)
     assert played.watched == [3]
 
 
-async def test_a_signal_is_heard_while_kopf_does_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_signal_ends_the_operator_while_kopf_does_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kopf_runner, "RETRY_SECONDS", 60.0)
     asyncio.get_running_loop().call_later(0.1, os.kill, os.getpid(), signal.SIGTERM)
     played = Kopf()

@@ -88,7 +88,7 @@ def test_a_partly_measured_benchmark_is_complete_and_says_so() -> None:
     assert phases(made) == ["Succeeded:Measured", "Failed:OutOfMemoryDevice"]
     complete = next(one for one in made.status.conditions if one.type == "Complete")
     assert (made.status.phase, complete.reason) == (Phase.SUCCEEDED, "PartlyMeasured")
-    assert "1 of 2 points are measured; devices=2: OutOfMemoryDevice" in complete.message
+    assert "1 of 2 Points are measured; devices=2: OutOfMemoryDevice" in complete.message
 
 
 def test_a_result_that_arrives_with_the_suspension_is_kept() -> None:

@@ -9,11 +9,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from sdbench_trainer.data.decode import Fault, SkipReason, UnusableImage, opened, plain, rgb
-
-DRAFT = 2
-"""A JPEG whose shorter edge is at least this many times the wanted side is first scaled by its decoder, which is
-faster. The decoder scales by powers of two and never below the wanted side."""
+from sdbench_trainer.data.decode import SkipReason, UnusableImage, one_line, opened, plain, rgb
 
 
 def crop_square(image: Tensor, side: int) -> Tensor:
@@ -44,10 +40,12 @@ def decode(content: bytes, side: int) -> Tensor:
     with opened(content) as image:
         if not plain(image):
             return tensor_of(rgb(image))
-        if min(image.size) < DRAFT * side:
+        # From a factor of two on, libjpeg scales while it decodes (see `draft` below), which is faster.
+        if min(image.size) < 2 * side:
             encoded = torch.frombuffer(bytearray(content), dtype=torch.uint8)
             pixels: Tensor = decode_image(encoded, mode=ImageReadMode.RGB)
             return pixels
+        # The draft scales by powers of two, never below `side`.
         image.draft("RGB", (side, side))
         return tensor_of(image.convert("RGB"))
 
@@ -59,4 +57,4 @@ def decode_square(content: bytes, side: int) -> Tensor:
     except UnusableImage:
         raise
     except Exception as error:  # codecs raise arbitrary exceptions
-        raise UnusableImage(Fault(SkipReason.DAMAGED, " ".join(str(error).split()))) from error
+        raise UnusableImage(SkipReason.DAMAGED, one_line(error)) from error

@@ -5,7 +5,6 @@ photographs.
 """
 
 import warnings
-from dataclasses import dataclass
 from enum import StrEnum
 from io import BytesIO
 
@@ -15,12 +14,10 @@ from PIL.ImageFile import ImageFile
 
 QUALITY = 95
 EXIF_ORIENTATION = 0x0112
-PLAIN_MODES = ("RGB", "L")
-WHITE = (255, 255, 255, 255)
-BITS_16 = 65_535
 JPEG_SIDE = 65_500
 """The most pixels per side that libjpeg supports."""
 
+# Pillow warns at half of its limit; a picture beyond the limit is an error, which gets a SkipReason.
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
 
@@ -43,37 +40,36 @@ class SkipReason(StrEnum):
         return f"{self.value} ({detail})" if detail else self.value
 
 
-@dataclass(frozen=True)
-class Fault:
-    """The reason why a picture cannot be used."""
-
-    reason: SkipReason
-    detail: str
-
-
 class UnusableImage(Exception):
     """Raised for a picture that cannot be used."""
 
-    def __init__(self, fault: Fault) -> None:
-        super().__init__(f"{fault.reason}: {fault.detail}")
-        self.fault = fault
+    def __init__(self, reason: SkipReason, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
 
 
-def _fault(error: Exception, content: bytes) -> Fault:
-    text = " ".join(str(error).split()) or type(error).__name__
+def one_line(error: BaseException) -> str:
+    """The text of an error without line breaks, or the error's type if it has no text."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _unusable(error: Exception, content: bytes) -> UnusableImage:
+    # Empty files come first, because Pillow calls them unidentified, too.
     if not content:
-        return Fault(SkipReason.EMPTY_FILE, "the file is empty")
+        return UnusableImage(SkipReason.EMPTY_FILE, "the file is empty")
     if isinstance(error, UnidentifiedImageError):
-        return Fault(SkipReason.NOT_AN_IMAGE, f"its {len(content)} bytes are not in a known image format")
+        return UnusableImage(SkipReason.NOT_AN_IMAGE, f"its {len(content)} bytes are not in a known image format")
     if isinstance(error, Image.DecompressionBombError):
-        return Fault(SkipReason.TOO_LARGE, f"more than {2 * (Image.MAX_IMAGE_PIXELS or 0)} pixels")
-    if "truncated" in text.lower():
-        return Fault(SkipReason.TRUNCATED, text)
-    return Fault(SkipReason.DAMAGED, text)
+        # Pillow raises only at twice the limit at which it warns.
+        return UnusableImage(SkipReason.TOO_LARGE, f"more than {2 * (Image.MAX_IMAGE_PIXELS or 0)} pixels")
+    text = one_line(error)
+    return UnusableImage(SkipReason.TRUNCATED if "truncated" in text.lower() else SkipReason.DAMAGED, text)
 
 
 def turned(image: Image.Image) -> bool:
     """Whether EXIF says that the image must be rotated or mirrored; unreadable EXIF is ignored."""
+    # A shortcut for most photographs: a JPEG without metadata has no orientation, and parsing takes time.
     if image.format == "JPEG" and not image.info.keys() & {"exif", "xmp"}:
         return False
     try:
@@ -84,7 +80,7 @@ def turned(image: Image.Image) -> bool:
 
 def plain(image: Image.Image) -> bool:
     """Whether an opened image is an upright RGB or grey JPEG, which is stored and decoded unchanged."""
-    return image.format == "JPEG" and image.mode in PLAIN_MODES and not turned(image)
+    return image.format == "JPEG" and image.mode in ("RGB", "L") and not turned(image)
 
 
 def _scaled_to_8_bits(image: Image.Image) -> Image.Image:
@@ -95,8 +91,9 @@ def _scaled_to_8_bits(image: Image.Image) -> Image.Image:
         raise ValueError("some of its pixels are not finite")
     if image.mode == "F" and low >= 0 and high <= 1:
         low, high = 0.0, 1.0
-    elif low >= 0 and high <= BITS_16:
-        low, high = 0.0, float(BITS_16)
+    elif low >= 0 and high <= 0xFFFF:
+        low, high = 0.0, float(0xFFFF)
+    # A picture of one grey value has no range, so the divisor must not become zero.
     scaled = (values - low) / max(high - low, 1e-12) * 255.0
     return Image.fromarray(np.rint(scaled).astype(np.uint8))
 
@@ -115,7 +112,7 @@ def rgb(image: Image.Image) -> Image.Image:
     if picture.has_transparency_data or picture.mode in ("La", "RGBa"):
         # Pillow converts La to RGBA only by way of LA.
         rgba = (picture.convert("LA") if picture.mode == "La" else picture).convert("RGBA")
-        picture = Image.alpha_composite(Image.new("RGBA", rgba.size, WHITE), rgba)
+        picture = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
     return picture.convert("RGB")
 
 
@@ -124,13 +121,13 @@ def opened(content: bytes) -> ImageFile:
     try:
         return Image.open(BytesIO(content))
     except Exception as error:
-        raise UnusableImage(_fault(error, content)) from error
+        raise _unusable(error, content) from error
 
 
 def encoded(picture: Image.Image) -> bytes:
     """Encodes a picture as JPEG. Raises UnusableImage."""
     if max(picture.size) > JPEG_SIDE:
-        raise UnusableImage(Fault(SkipReason.TOO_LARGE, f"a JPEG has at most {JPEG_SIDE} pixels per side"))
+        raise UnusableImage(SkipReason.TOO_LARGE, f"a JPEG has at most {JPEG_SIDE} pixels per side")
     out = BytesIO()
     picture.save(out, "JPEG", quality=QUALITY)
     return out.getvalue()
@@ -145,4 +142,4 @@ def upright_jpeg(content: bytes) -> bytes:
         except UnusableImage:
             raise
         except Exception as error:  # codecs raise arbitrary exceptions
-            raise UnusableImage(_fault(error, content)) from error
+            raise _unusable(error, content) from error

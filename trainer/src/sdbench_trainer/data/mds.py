@@ -21,8 +21,8 @@ from tokenizers import Tokenizer  # type: ignore[import-untyped]
 
 from sdbench_trainer.config import Encoding, TrainerConfig
 from sdbench_trainer.data.crop import crop_square, decode_square, tensor_of
-from sdbench_trainer.data.decode import UnusableImage, rgb
-from sdbench_trainer.data.index import MOMENTS, index_in, unsuitable
+from sdbench_trainer.data.decode import UnusableImage, one_line, rgb
+from sdbench_trainer.data.index import INDEX, MOMENTS, PIXELS_PER_LATENT, index_in, unsuitable
 from sdbench_trainer.data.remote import DOWNLOAD_SECONDS
 from sdbench_trainer.data.tokenizer import CONTEXT, token_ids
 from sdbench_trainer.errors import ConfigInvalid, DataMissing
@@ -37,9 +37,7 @@ TRIES = 8
 """Samples that are tried, the unreadable one included, before a placeholder is used."""
 GREY = 128
 LATENTS_AHEAD = 16_384
-"""Latents that Streaming prepares ahead if the cache has no limit: Streaming wakes up only some 140 times a second to
-prepare more, and meanwhile a loader of latents reads hundreds."""
-
+"""Latents that Streaming prepares ahead if the cache has no limit."""
 GIBIBYTE = 1 << 30
 MakeDataset = Callable[..., "ShardDataset"]
 UNREADABLE = (UnusableImage, ValueError, IndexError, KeyError, TypeError)
@@ -71,31 +69,29 @@ class ShardDataset(StreamingDataset, ABC):  # type: ignore[misc]
 
     @abstractmethod
     def placeholder(self) -> dict[str, Any]:
-        """The values that replace a sample if the next ones are unreadable, too."""
+        """The values that replace a sample if the next ones are unreadable, too: a grey image without a caption."""
 
     def _read(self, at: int) -> dict[str, Any] | None:
         try:
             return self.extract(super().__getitem__(at))
-        except UNREADABLE:
+        except UNREADABLE:  # the sample is damaged, so another can replace it
             return None
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError) as error:  # the shard is lost, with many samples
             raise DataMissing(f"The shard that holds sample {at} cannot be read: {error}") from error
 
     def __getitem__(self, at: int) -> dict[str, Any]:
         """One sample, or its replacement; `draw` depends on the seed, the epoch and the sample's own index only."""
         draw = draw_seed(self.seed, self.next_epoch, at)
-        sample = self._read(at)
-        if sample is not None:
-            return {**sample, "draw": draw, REPLACED: 0}
-        following = (self._read((at + step) % self.num_samples) for step in range(1, TRIES))
-        replacement = next((other for other in following if other is not None), None)
-        return {**(replacement or self.placeholder()), "draw": draw, REPLACED: 1}
+        for step in range(TRIES):
+            if (sample := self._read((at + step) % self.num_samples)) is not None:
+                return {**sample, "draw": draw, REPLACED: int(step > 0)}
+        return {**self.placeholder(), "draw": draw, REPLACED: 1}
 
     def on_exception(self, future: "Future[Any]") -> None:
         """Keeps the error of a background download, which Streaming only logs."""
         error = future.exception()
         if error is not None:
-            self._download_error = " ".join(str(error).split()) or type(error).__name__
+            self._download_error = one_line(error)
         super().on_exception(future)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
@@ -113,14 +109,13 @@ class ShardedImages(ShardDataset):
         self.image_size = image_size
 
     def extract(self, sample: dict[str, Any]) -> dict[str, Any]:
-        """image uint8 [S, S, 3] and caption str. Raises one of UNREADABLE."""
         image, caption = sample["image"], sample["caption"]
+        # Other tools store images with the type pil, which Streaming decodes.
         if isinstance(image, Image.Image):
             return {"image": crop_square(tensor_of(rgb(image)), self.image_size), "caption": caption}
         return {"image": decode_square(image, self.image_size), "caption": caption}
 
     def placeholder(self) -> dict[str, Any]:
-        """A grey image with an empty caption."""
         side = self.image_size
         return {"image": torch.full((side, side, 3), GREY, dtype=torch.uint8), "caption": ""}
 
@@ -130,17 +125,18 @@ class ShardedLatents(ShardDataset):
 
     def __init__(self, image_size: int, seed: int, empty_tokens: bytes, **settings: Any) -> None:
         super().__init__(seed, **settings)
-        self.size_bytes = MOMENTS * (image_size // 8) ** 2 * 2
+        # Two bytes for each number in fp16.
+        self.size_bytes = MOMENTS * (image_size // PIXELS_PER_LATENT) ** 2 * 2
         self.empty_tokens = empty_tokens
 
     def extract(self, sample: dict[str, Any]) -> dict[str, Any]:
-        """The sample's bytes, which the collation joins per batch. Raises one of UNREADABLE."""
+        # The bytes stay as they are: the collation joins those of a whole batch.
         if len(sample["moments"]) != self.size_bytes or len(sample["tokens"]) != CONTEXT * 2:
             raise ValueError("the moments or the tokens have the wrong size")
         return sample
 
     def placeholder(self) -> dict[str, Any]:
-        """Zero moments, which stand for a grey image, with an empty caption."""
+        # Zero moments stand for a grey image.
         return {"moments": bytes(self.size_bytes), "tokens": self.empty_tokens}
 
 
@@ -179,6 +175,7 @@ def canonical_nodes(config: TrainerConfig, nodes: int) -> int:
     """
     if unfit := unsupported_for_pods(config, nodes):
         raise ConfigInvalid(f"trainer.{unfit.field}: {unfit.sentence}.")
+    # Streaming wants a multiple or a divisor of the nodes.
     fits = CANONICAL_NODES % nodes == 0 or nodes % CANONICAL_NODES == 0
     return config.loader.canonical_nodes or (CANONICAL_NODES if fits else nodes)
 
@@ -186,6 +183,8 @@ def canonical_nodes(config: TrainerConfig, nodes: int) -> int:
 def samples_ahead(config: TrainerConfig) -> int | None:
     """The samples to prepare ahead; None selects Streaming's default of 8 batches."""
     knobs = config.loader
+    # Streaming wakes up only some 140 times a second to prepare more; a loader of latents reads hundreds meanwhile.
+    # In a limited cache, so many samples ahead would evict each other.
     prepare_many = config.encoding is Encoding.PRECOMPUTED and knobs.cache_limit_gibibytes is None
     return knobs.predownload_samples or (LATENTS_AHEAD if prepare_many else None)
 
@@ -194,28 +193,34 @@ def _open_shards(
     make: MakeDataset, source: DataSource, share: Share, config: TrainerConfig, nodes: int, cache: Path
 ) -> ShardDataset:
     """Opens the shards. Raises DataMissing, ConfigInvalid."""
-    knobs = config.loader
-    limit = knobs.cache_limit_gibibytes if source.remote else None
+    limit = config.loader.cache_limit_gibibytes if source.remote else None
+    parts = canonical_nodes(config, nodes)
     try:
         return make(
             remote=source.remote,
             local=str(cache) if source.remote else source.local,
             shuffle=True,
             batch_size=share.per_device,
-            num_canonical_nodes=canonical_nodes(config, nodes),
+            num_canonical_nodes=parts,
             predownload=samples_ahead(config),
             cache_limit=None if limit is None else limit * GIBIBYTE,
             download_timeout=DOWNLOAD_SECONDS,
         )
-    except ConfigInvalid:
-        raise
     except Exception as error:
+        # Streaming's error is a plain ValueError if the cache cannot hold four of the largest shards.
         if "cache limit" in str(error).lower():
             raise ConfigInvalid(f"loader.cacheLimitGibibytes {limit} is too small for these shards: {error}") from error
         raise DataMissing(f"No shards at {source.remote or source.local}: {error}") from error
 
 
-def _require_enough(dataset: ShardDataset, place: str | None, share: Share) -> None:
+def _require_suitable(dataset: ShardDataset, place: str | None, share: Share, config: TrainerConfig) -> None:
+    """Raises ConfigInvalid if the run cannot train from the shards, and DataMissing if they hold too few samples."""
+    try:
+        reason = unsuitable(index_in(Path(dataset.streams[0].local) / INDEX), config)
+    except ValueError as error:
+        raise DataMissing(f"No shards at {place}: {error}.") from error
+    if reason is not None:
+        raise ConfigInvalid(f"The run cannot train from the shards at {place}: {reason}.")
     wanted, parts = share.per_device * share.world, dataset.num_canonical_nodes
     if dataset.size < wanted:
         raise DataMissing(
@@ -225,15 +230,6 @@ def _require_enough(dataset: ShardDataset, place: str | None, share: Share) -> N
         raise DataMissing(
             f"The shards at {place} hold {dataset.size} samples, but loader.canonicalNodes needs at least {parts}."
         )
-
-
-def _require_fit(index: Path, place: str | None, config: TrainerConfig) -> None:
-    try:
-        reason = unsuitable(index_in(index), config)
-    except ValueError as error:
-        raise DataMissing(f"No shards at {place}: {error}.") from error
-    if reason is not None:
-        raise ConfigInvalid(f"The run cannot train from the shards at {place}: {reason}.")
 
 
 def shard_loader(
@@ -253,20 +249,17 @@ def shard_loader(
     if config.encoding is Encoding.PRECOMPUTED:
         empty = np.array(token_ids(tokenizer, [""])[0], np.uint16).tobytes()
         make = partial(ShardedLatents, share.image_size, share.seed, empty)
-        collate = partial(collated_latents, side=share.image_size // 8)
+        collate = partial(collated_latents, side=share.image_size // PIXELS_PER_LATENT)
     else:
         make = partial(ShardedImages, share.image_size, share.seed)
         collate = partial(collated, tokenizer=tokenizer)
     dataset = _open_shards(make, source, share, config, nodes, cache)
-    _require_fit(Path(dataset.streams[0].local) / "index.json", place, config)
-    _require_enough(dataset, place, share)
+    _require_suitable(dataset, place, share, config)
     workers: dict[str, Any] = {"num_workers": knobs.workers}
+    # PyTorch refuses a prefetch factor and persistent workers if there are no workers.
     if knobs.workers:
-        workers |= {
-            "prefetch_factor": knobs.prefetch_batches,
-            "persistent_workers": True,
-            "worker_init_fn": die_with_parent,
-        }
+        workers |= {"prefetch_factor": knobs.prefetch_batches, "persistent_workers": True}
+        workers["worker_init_fn"] = die_with_parent
     return StreamingDataLoader(
         dataset, batch_size=share.per_device, drop_last=True, collate_fn=collate, pin_memory=pinned, **workers
     )

@@ -4,9 +4,9 @@ Streaming itself retries an unreachable server for minutes, and its error names 
 """
 
 import importlib.util
-from typing import Any
 from urllib.parse import urlparse
 
+from sdbench_trainer.data.index import INDEX
 from sdbench_trainer.errors import ConfigInvalid, DataMissing
 from sdbench_trainer.run import DataSource
 
@@ -37,15 +37,6 @@ _CAUSES = {
 """What an S3 error code means."""
 
 
-def _client(source: DataSource) -> Any:
-    from boto3.session import Session
-    from botocore.config import Config
-
-    retries = {"total_max_attempts": 2, "mode": "standard"}
-    config = Config(connect_timeout=CONNECT_SECONDS, read_timeout=READ_SECONDS, retries=retries)
-    return Session().client("s3", config=config, endpoint_url=source.endpoint, region_name=source.region)
-
-
 def _cause(error: Exception, endpoint: str | None) -> str:
     from botocore.exceptions import ClientError, NoCredentialsError, SSLError
 
@@ -59,20 +50,17 @@ def _cause(error: Exception, endpoint: str | None) -> str:
     return f"the server {endpoint or 'of the remote'} does not respond ({type(error).__name__})"
 
 
-def _installed(module: str) -> bool:
-    try:
-        return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:
-        return False
-
-
 def require_scheme(remote: str) -> None:
     """Raises ConfigInvalid unless this installation can read a remote of this scheme."""
     scheme = urlparse(remote).scheme
     if scheme not in SCHEMES:
         known = ", ".join(f"{name}://" for name in SCHEMES)
         raise ConfigInvalid(f"data.remote {remote} must begin with one of {known}.")
-    if not _installed(SCHEMES[scheme]):
+    try:
+        installed = importlib.util.find_spec(SCHEMES[scheme]) is not None
+    except ModuleNotFoundError:  # a parent of the module is missing
+        installed = False
+    if not installed:
         package = SCHEMES[scheme].replace(".", "-")
         raise ConfigInvalid(
             f"{scheme}:// needs the Python package {package}, which this image lacks. Use an image that has it."
@@ -82,16 +70,23 @@ def require_scheme(remote: str) -> None:
 def require_index(source: DataSource) -> None:
     """Raises DataMissing if the remote's index cannot be read, and ConfigInvalid if its scheme is not supported.
 
-    Only s3:// is queried; other schemes are left to Streaming.
+    Only s3:// is queried; Streaming finds out about other schemes.
     """
     if source.remote is None:
         return
     require_scheme(source.remote)
     if not source.remote.startswith("s3://"):
         return
+    # boto3 takes long to import, and most runs have no s3:// remote.
+    from boto3.session import Session
+    from botocore.config import Config
+
+    retries = {"total_max_attempts": 2, "mode": "standard"}
+    config = Config(connect_timeout=CONNECT_SECONDS, read_timeout=READ_SECONDS, retries=retries)
     address = urlparse(source.remote)
-    key = "/".join(part for part in (address.path.strip("/"), "index.json") if part)
+    key = f"{address.path.strip('/')}/{INDEX}".lstrip("/")
     try:
-        _client(source).get_object(Bucket=address.netloc, Key=key)["Body"].read()
+        client = Session().client("s3", config=config, endpoint_url=source.endpoint, region_name=source.region)
+        client.get_object(Bucket=address.netloc, Key=key)["Body"].read()
     except Exception as error:
         raise DataMissing(f"No shards at {source.remote}: {_cause(error, source.endpoint)}.") from error

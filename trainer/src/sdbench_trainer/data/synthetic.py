@@ -5,13 +5,13 @@ number of ranks.
 """
 
 from collections.abc import Iterator
+from itertools import count
 
 import torch
 from tokenizers import Tokenizer  # type: ignore[import-untyped]
-from torch import Tensor
 
 from sdbench_trainer.config import Encoding
-from sdbench_trainer.data.index import MOMENTS
+from sdbench_trainer.data.index import MOMENTS, PIXELS_PER_LATENT
 from sdbench_trainer.data.mds import Share
 from sdbench_trainer.data.tokenizer import token_ids
 from sdbench_trainer.model.noise import draw_seed
@@ -20,23 +20,17 @@ from sdbench_trainer.model.stable_diffusion import Batch
 POOL = 64
 
 
-def _images(side: int, generator: torch.Generator) -> Tensor:
-    """Random pixels, uint8 [POOL, side, side, 3]."""
-    return torch.randint(0, 256, (POOL, side, side, 3), dtype=torch.uint8, generator=generator)
-
-
-def _moments(side: int, generator: torch.Generator) -> Tensor:
-    """Random means and log variances, standard normal, fp16 [POOL, 8, side/8, side/8]."""
-    return torch.randn((POOL, MOMENTS, side // 8, side // 8), generator=generator).half()
-
-
 class SyntheticImages:
     """An endless loader over a pool of random images, or of random latents if the encoding is precomputed."""
 
     def __init__(self, share: Share, tokenizer: Tokenizer, encoding: Encoding = Encoding.ONLINE) -> None:
-        generator = torch.Generator().manual_seed(share.seed)
-        self.name = "image" if encoding is Encoding.ONLINE else "moments"
-        pool = (_images if encoding is Encoding.ONLINE else _moments)(share.image_size, generator)
+        generator, side = torch.Generator().manual_seed(share.seed), share.image_size
+        if encoding is Encoding.ONLINE:
+            self.name = "image"
+            pool = torch.randint(0, 256, (POOL, side, side, 3), dtype=torch.uint8, generator=generator)
+        else:
+            self.name, edge = "moments", side // PIXELS_PER_LATENT
+            pool = torch.randn((POOL, MOMENTS, edge, edge), generator=generator).half()
         tokens = torch.tensor(token_ids(tokenizer, [f"synthetic picture number {number}" for number in range(POOL)]))
         # Enough copies for a whole batch to follow the last start in the pool.
         copies = -(-(POOL + share.per_device) // POOL)
@@ -46,10 +40,8 @@ class SyntheticImages:
         self.batch_size = share.per_device
 
     def __iter__(self) -> Iterator[Batch]:
-        size, world, rank, seed = self.share.per_device, self.share.world, self.share.rank, self.share.seed
-        first = rank * size
-        while True:
+        size = self.batch_size
+        for first in count(self.share.rank * size, self.share.world * size):
             place = slice(first % POOL, first % POOL + size)
-            draw = torch.tensor([draw_seed(seed, 0, number) for number in range(first, first + size)])
+            draw = torch.tensor([draw_seed(self.share.seed, 0, number) for number in range(first, first + size)])
             yield {self.name: self.pool[place], "tokens": self.tokens[place], "draw": draw}
-            first += world * size

@@ -1,11 +1,4 @@
-"""Wraps a rank's loader: measures how long the rank waits for batches, and counts replaced samples.
-
-The wait is measured here because Composer's AFTER_DATALOADER fires after an all-reduce, which would charge every rank
-with the wait of the slowest.
-
-The count over all ranks needs no collective: a rank that replaced a sample adds to a counter in the ranks' store and
-gets the sum back. No step waits for it, and a run without unreadable samples sends nothing.
-"""
+"""Wraps a rank's loader: measures how long the rank waits for batches, and counts replaced samples."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -22,8 +15,8 @@ from sdbench_trainer.model.stable_diffusion import Batch
 
 LIMIT = Decimal("0.01")
 """A run fails if more than this share of its samples is unreadable."""
-KEY = "sdbench/replaced"
-"""The counter in the ranks' store."""
+COUNTER = "sdbench/replaced"
+"""The key of the counter in the ranks' store."""
 
 
 def planned_samples(config: TrainerConfig, global_batch_size: int) -> int | None:
@@ -50,7 +43,8 @@ class Replaced:
         if not count:
             return
         self.on_this_rank += count
-        on_all_ranks = self.on_this_rank if self.store is None else self.store.add(KEY, count)
+        # The store adds and returns the sum, so that no step waits for a collective.
+        on_all_ranks = self.on_this_rank if self.store is None else self.store.add(COUNTER, count)
         if self.planned is not None and on_all_ranks > self.planned * LIMIT:
             raise _too_many(on_all_ranks, self.planned, "are already")
 
@@ -80,6 +74,7 @@ class TimedLoader:
         self._clock = clock
 
     def __iter__(self) -> Iterator[Batch]:
+        # Composer's AFTER_DATALOADER fires after an all-reduce: it would charge every rank with the slowest one's wait.
         started = self._clock()
         batches = iter(self.loader)
         self.waited += self._clock() - started

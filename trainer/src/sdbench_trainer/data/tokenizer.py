@@ -9,13 +9,7 @@ import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
-from tokenizers import (  # type: ignore[import-untyped]
-    Regex,
-    Tokenizer,
-    normalizers,
-    pre_tokenizers,
-    processors,
-)
+from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers, processors  # type: ignore[import-untyped]
 from tokenizers.models import BPE  # type: ignore[import-untyped]
 
 CONTEXT = 77
@@ -34,36 +28,21 @@ def vocabulary_file() -> Path:
     return Path(package.origin).parent / "bpe_simple_vocab_16e6.txt.gz"
 
 
-def _byte_letters() -> list[str]:
-    """The printable letter that stands for each byte, in the vocabulary's order."""
-    printable = [*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = [byte for byte in range(256) if byte not in printable]
-    return [chr(byte) for byte in printable] + [chr(256 + place) for place in range(len(others))]
-
-
-def _vocabulary() -> tuple[dict[str, int], list[tuple[str, str]]]:
-    lines = gzip.decompress(vocabulary_file().read_bytes()).decode().split("\n")[1 : MERGES + 1]
-    merges = [(left, right) for left, right in (line.split() for line in lines)]
-    letters = _byte_letters()
-    words = [*letters, *(letter + "</w>" for letter in letters), *map("".join, merges), START, END]
-    return {word: number for number, word in enumerate(words)}, merges
-
-
 def clip_tokenizer() -> Tokenizer:
     """CLIP's fast tokenizer, with the same steps as transformers' CLIPTokenizerFast."""
-    numbers, merges = _vocabulary()
+    lines = gzip.decompress(vocabulary_file().read_bytes()).decode().split("\n")[1 : MERGES + 1]
+    merges = [(left, right) for left, right in (line.split() for line in lines)]
+    # The printable letters that stand for the 256 bytes; the vocabulary begins with them in the order of their codes.
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = [*letters, *(letter + "</w>" for letter in letters), *map("".join, merges), START, END]
+    numbers = {word: number for number, word in enumerate(vocabulary)}
     tokenizer = Tokenizer(
         BPE(numbers, merges, unk_token=END, continuing_subword_prefix="", end_of_word_suffix="</w>", fuse_unk=False)
     )
-    tokenizer.normalizer = normalizers.Sequence(
-        [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()]
-    )
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(WORDS), behavior="removed", invert=True),
-            pre_tokenizers.ByteLevel(add_prefix_space=False),
-        ]
-    )
+    spaces = normalizers.Replace(Regex(r"\s+"), " ")
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), spaces, normalizers.Lowercase()])
+    words = pre_tokenizers.Split(Regex(WORDS), behavior="removed", invert=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([words, pre_tokenizers.ByteLevel(add_prefix_space=False)])
     tokenizer.post_processor = processors.RobertaProcessing(
         sep=(END, numbers[END]), cls=(START, numbers[START]), add_prefix_space=False, trim_offsets=False
     )
@@ -73,5 +52,5 @@ def clip_tokenizer() -> Tokenizer:
 
 
 def token_ids(tokenizer: Tokenizer, captions: Sequence[str]) -> list[list[int]]:
-    """The 77 ids of each caption; one call per batch is several times faster than one call per caption."""
+    """The 77 ids of each caption, all in one call, which is several times faster than one call per caption."""
     return [encoding.ids for encoding in tokenizer.encode_batch_fast(list(captions))]

@@ -1,15 +1,10 @@
-"""Connects Composer's loop to the stopwatch, the metrics and PID 1, in one callback.
+"""Connects Composer's loop to the stopwatch, the metrics and PID 1, in one callback."""
 
-The edge of a step is BATCH_END: algorithms (the EMA) have run, callbacks run after them. The device is synchronised at
-the two edges of the window only. What is read once (load, memory) is read just outside them.
-"""
-
-# ruff: noqa: ARG002 - Composer gives its hooks more than they need
+# ruff: noqa: ARG002 - Composer passes more to its hooks than they need
 
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from composer.core import Callback, State
@@ -19,32 +14,20 @@ from sdbench_trainer.config import Window
 from sdbench_trainer.data.timed_loader import TimedLoader
 from sdbench_trainer.heartbeat import HeartbeatWriter, RankPhase
 from sdbench_trainer.measure.forward_timer import ForwardClock, cuda_mark
-from sdbench_trainer.measure.host_load import CpuDelta, CpuReading, cpu_delta, read_cpu
-from sdbench_trainer.measure.metrics import Telemetry
-from sdbench_trainer.measure.stopwatch import Stopwatch, finite
+from sdbench_trainer.measure.host_load import CpuReading, cpu_delta, read_cpu
+from sdbench_trainer.measure.metrics import Telemetry, host_memory_peak_bytes
+from sdbench_trainer.measure.stopwatch import RankWindow, Stopwatch, finite
 from sdbench_trainer.report import WindowState
 
 NEVER = "1000000000000ba"
-"""The duration to give to the Trainer: the watch ends the training when the window is complete."""
+"""The Trainer's max_duration: the callback ends the training, not the number of batches."""
 
 MEMORY_STEPS = 20
-"""Steps from one look at the device's memory to the next: it costs more than all other telemetry."""
-
-
-@dataclass(frozen=True)
-class WindowSamples:
-    """What one rank has of a complete window."""
-
-    steps: tuple[float, ...]
-    wait_seconds: float
-    forward_seconds: float
-    device_memory_peak_bytes: int | None
-    cpu: CpuDelta | None
-    loss: float
+"""Steps between two readings of the device's peak memory, which cost more than all other telemetry."""
 
 
 class WindowCallback(Callback):  # type: ignore[misc]
-    """Feeds the stopwatch, beats, counts, and ends the training when the window is complete."""
+    """Measures steps, reports them, and ends the training when the window is complete."""
 
     def __init__(
         self,
@@ -55,7 +38,10 @@ class WindowCallback(Callback):  # type: ignore[misc]
         telemetry: Telemetry | None,
     ) -> None:
         self.stopwatch = Stopwatch(window)
-        self.seen: WindowSamples | None = None
+        self.rank_window: RankWindow | None = None
+        """What this rank contributes to the Measurement, once the window is complete."""
+        self.loss = math.nan
+        """The loss of the last step in the window."""
         self._loader = loader
         self._images = images_per_step
         self._pulse = pulse
@@ -67,114 +53,88 @@ class WindowCallback(Callback):  # type: ignore[misc]
         self._saving = False
         self._steps = 0
         self._waited_at_opening = 0.0
-        self._read_at_opening: CpuReading | None = None
+        self._cpu_at_opening: CpuReading | None = None
 
     def fit_start(self, state: State, logger: Logger) -> None:
-        """The first step begins."""
         self._pulse.enter(RankPhase.TRAINING)
         self.stopwatch.start(self._clock())
 
+    # The marks tell the watchdog how far in its step a rank is that hangs.
+
     def before_forward(self, state: State, logger: Logger) -> None:
-        """Composer's event."""
         self._forward.begin()
         self._pulse.mark()
 
     def before_backward(self, state: State, logger: Logger) -> None:
-        """Composer's event."""
         self._forward.end()
         self._pulse.mark()
 
     def after_backward(self, state: State, logger: Logger) -> None:
-        """Composer's event."""
         self._pulse.mark()
 
     def batch_end(self, state: State, logger: Logger) -> None:
-        """The edge of a step."""
-        loss = _loss(state)
-        if not math.isfinite(loss):
-            finite(loss, f"after step {int(state.timestamp.batch)}")
+        """Note the end of a step: Composer runs callbacks at BATCH_END after the algorithms, such as the average."""
+        # Composer averages the loss over all ranks, so one rank's NaN ends the run on every rank.
+        loss = finite(float(state.total_loss_dict["loss/train/total"]), f"after step {state.timestamp.batch.value}")
         warming_up = self.stopwatch.state is WindowState.WARM_UP
         trained = state.timestamp.total_wct.total_seconds() if warming_up else 0.0
         opens, closes = self.stopwatch.opens(trained), self.stopwatch.closes()
+        # Only at the edges of the window: waiting for the device after every step would slow the training down.
         if self._cuda and (opens or closes):
             torch.cuda.synchronize()
+        # What is read once for the window is read just outside it: before it opens, and after it has closed.
         if opens:
-            self._open()
+            self._forward.reset()
+            self._waited_at_opening = self._loader.waited
+            if self._cuda:
+                # The warm-up may have tried microbatches that do not fit.
+                torch.cuda.reset_peak_memory_stats()
+            self._cpu_at_opening = read_cpu()
         seconds = self.stopwatch.step_ended(self._clock(), trained)
         if closes:
-            self.seen = self._all_seen(loss)
+            self.loss = loss
+            self.rank_window = RankWindow(
+                wait_seconds=self._loader.waited - self._waited_at_opening,
+                forward_seconds=self._forward.seconds(),
+                host_memory_peak_bytes=host_memory_peak_bytes(),
+                device_memory_peak_bytes=torch.cuda.max_memory_allocated() if self._cuda else None,
+                cpu=cpu_delta(self._cpu_at_opening, read_cpu()),
+                replaced_samples=self._loader.replaced.on_this_rank,
+            )
             state.stop_training()
         self._pulse.step()
+        self._steps += 1
         if self._telemetry is not None:
             self._telemetry.step(seconds, self._images, self._loader.waited, loss, self.stopwatch.state)
-        if self._cuda:
-            self._settle()
-
-    def _open(self) -> None:
-        """What the window counts begins at zero; the peak of memory too, for the warm-up may try what will not fit."""
-        self._forward.reset()
-        self._waited_at_opening = self._loader.waited
-        if self._cuda:
-            torch.cuda.reset_peak_memory_stats()
-        self._read_at_opening = read_cpu()
-
-    def _all_seen(self, loss: float) -> WindowSamples:
-        return WindowSamples(
-            steps=tuple(self.stopwatch.steps),
-            wait_seconds=self._loader.waited - self._waited_at_opening,
-            forward_seconds=self._forward.seconds(),
-            device_memory_peak_bytes=torch.cuda.max_memory_allocated() if self._cuda else None,
-            cpu=cpu_delta(self._read_at_opening, read_cpu()),
-            loss=loss,
-        )
-
-    def _settle(self) -> None:
-        """What is asked of a GPU after each step, and what only now and then."""
+            if self._cuda and (self._steps % MEMORY_STEPS == 0 or closes):
+                self._telemetry.memory(torch.cuda.max_memory_allocated())
         self._forward.settle()
-        self._steps += 1
-        if self._telemetry is not None and (self._steps % MEMORY_STEPS == 0 or self.seen is not None):
-            self._telemetry.memory(torch.cuda.max_memory_allocated())
+
+    # Evaluations and checkpoints are pauses.
 
     def eval_before_all(self, state: State, logger: Logger) -> None:
-        """Evaluation is a pause."""
         self.stopwatch.pause(self._clock())
 
     def eval_after_all(self, state: State, logger: Logger) -> None:
-        """Evaluation is over."""
         self.stopwatch.resume(self._clock())
 
     def batch_checkpoint(self, state: State, logger: Logger) -> None:
-        """A checkpoint may be saved now, by callbacks after this one."""
+        """Note the time: the callbacks that run after this one may save a checkpoint."""
         self._checkpoint_began = self._clock()
 
-    def epoch_checkpoint(self, state: State, logger: Logger) -> None:
-        """As above, at the end of an epoch."""
-        self._checkpoint_began = self._clock()
+    epoch_checkpoint = batch_checkpoint
 
     def state_dict(self) -> dict[str, float]:
-        """Composer asks for this only while it saves a checkpoint: so this step has a pause."""
+        """An empty state. Composer asks for it only while it saves a checkpoint, so this step has a pause."""
         self._saving = True
         return {}
 
     def before_dataloader(self, state: State, logger: Logger) -> None:
-        """Whatever was saved is saved."""
-        self._saved()
-
-    def epoch_end(self, state: State, logger: Logger) -> None:
-        """As above: this comes first where the epoch ends with the step."""
-        self._saved()
-
-    def epoch_start(self, state: State, logger: Logger) -> None:
-        """As above, after a checkpoint at the end of an epoch; starting the loader again is no pause."""
-        self._saved()
-
-    def _saved(self) -> None:
+        """Count the checkpoint that was saved since the last step, if there was one, as a pause."""
         if self._saving:
             self.stopwatch.pause(self._checkpoint_began)
             self.stopwatch.resume(self._clock())
             self._saving = False
 
-
-def _loss(state: State) -> float:
-    """The step's loss: Composer's sum over all ranks by their number, so that one rank's NaN is everybody's."""
-    return float(state.total_loss_dict["loss/train/total"])
+    # An epoch that ends with the step reaches these events first. Restarting the loader is part of the step.
+    epoch_end = epoch_start = before_dataloader

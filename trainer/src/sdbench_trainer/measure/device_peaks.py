@@ -1,9 +1,4 @@
-"""Holds the dense 16-bit peaks of devices as their vendors publish them, by PyTorch's device names.
-
-A name has to match whole: a slice of a GPU (`… MIG 1g.10gb`) or a sibling (`NVIDIA A100X`) has another peak. Not in
-the table, or computing in fp32, which may or may not mean TF32: unknown, and never a guess, unless
-`RunConfig.peak_teraflops` says it.
-"""
+"""Holds the dense 16-bit peaks of devices as their vendors publish them, by PyTorch's device names."""
 
 from dataclasses import dataclass
 
@@ -18,58 +13,47 @@ class Peak:
     bf16: float | None
 
 
-def _ampere_and_later(teraflops: float, *names: str) -> dict[str, Peak]:
-    """Devices that are as fast in fp16 as in bf16."""
-    return dict.fromkeys(names, Peak(teraflops, teraflops))
-
-
-def _fp16_only(teraflops: float, *names: str) -> dict[str, Peak]:
-    """Devices without matrix units for bf16."""
-    return dict.fromkeys(names, Peak(teraflops, None))
-
-
-PEAKS: dict[str, Peak] = {
-    **_ampere_and_later(
-        312.0,
-        "NVIDIA A100-SXM4-40GB",
-        "NVIDIA A100-SXM4-80GB",
-        "NVIDIA A100-PCIE-40GB",
-        "NVIDIA A100 80GB PCIe",
-        "NVIDIA A800-SXM4-80GB",
-        "NVIDIA A800 80GB PCIe",
-        "A100-SXM4-40GB",
-        "A100-SXM4-80GB",
-        "A100-PCIE-40GB",
+_SAME_IN_BF16 = {
+    312.0: (
+        *("NVIDIA A100-SXM4-40GB", "NVIDIA A100-SXM4-80GB", "NVIDIA A100-PCIE-40GB", "NVIDIA A100 80GB PCIe"),
+        *("NVIDIA A800-SXM4-80GB", "NVIDIA A800 80GB PCIe"),
+        *("A100-SXM4-40GB", "A100-SXM4-80GB", "A100-PCIE-40GB"),
     ),
-    **_ampere_and_later(
-        989.4, "NVIDIA H100 80GB HBM3", "NVIDIA H800", "NVIDIA H200", "NVIDIA GH200 480GB", "NVIDIA GH200 120GB"
-    ),
-    **_ampere_and_later(756.0, "NVIDIA H100 PCIe", "NVIDIA H800 PCIe"),
-    **_ampere_and_later(835.5, "NVIDIA H100 NVL", "NVIDIA H200 NVL"),
-    **_ampere_and_later(148.0, "NVIDIA H20"),
-    **_ampere_and_later(2250.0, "NVIDIA B200"),
-    **_ampere_and_later(2500.0, "NVIDIA GB200"),
-    **_ampere_and_later(362.05, "NVIDIA L40S"),
-    **_ampere_and_later(181.05, "NVIDIA L40"),
-    **_ampere_and_later(121.0, "NVIDIA L4"),
-    **_ampere_and_later(125.0, "NVIDIA A10"),
-    **_ampere_and_later(165.0, "NVIDIA A30"),
-    **_ampere_and_later(149.7, "NVIDIA A40"),
-    **_ampere_and_later(154.8, "NVIDIA RTX A6000"),
-    **_ampere_and_later(71.0, "NVIDIA GeForce RTX 3090"),
-    **_ampere_and_later(165.2, "NVIDIA GeForce RTX 4090"),
-    **_ampere_and_later(1307.4, "AMD Instinct MI300X"),
-    **_fp16_only(125.0, "Tesla V100-SXM2-16GB", "Tesla V100-SXM2-32GB"),
-    **_fp16_only(112.0, "Tesla V100-PCIE-16GB", "Tesla V100-PCIE-32GB"),
-    **_fp16_only(130.0, "Tesla V100S-PCIE-32GB"),
-    **_fp16_only(65.0, "Tesla T4"),
+    989.4: ("NVIDIA H100 80GB HBM3", "NVIDIA H800", "NVIDIA H200", "NVIDIA GH200 480GB", "NVIDIA GH200 120GB"),
+    756.0: ("NVIDIA H100 PCIe", "NVIDIA H800 PCIe"),
+    835.5: ("NVIDIA H100 NVL", "NVIDIA H200 NVL"),
+    148.0: ("NVIDIA H20",),
+    2250.0: ("NVIDIA B200",),
+    2500.0: ("NVIDIA GB200",),
+    362.05: ("NVIDIA L40S",),
+    181.05: ("NVIDIA L40",),
+    121.0: ("NVIDIA L4",),
+    125.0: ("NVIDIA A10",),
+    165.0: ("NVIDIA A30",),
+    149.7: ("NVIDIA A40",),
+    154.8: ("NVIDIA RTX A6000",),
+    71.0: ("NVIDIA GeForce RTX 3090",),
+    165.2: ("NVIDIA GeForce RTX 4090",),
+    1307.4: ("AMD Instinct MI300X",),
 }
-"""From the vendors' data sheets; where one gives the speed with sparsity only, half of it. The A10G has none."""
+_WITHOUT_BF16 = {
+    125.0: ("Tesla V100-SXM2-16GB", "Tesla V100-SXM2-32GB"),
+    112.0: ("Tesla V100-PCIE-16GB", "Tesla V100-PCIE-32GB"),
+    130.0: ("Tesla V100S-PCIE-32GB",),
+    65.0: ("Tesla T4",),
+}
+PEAKS = {
+    **{name: Peak(teraflops, teraflops) for teraflops, names in _SAME_IN_BF16.items() for name in names},
+    **{name: Peak(teraflops, None) for teraflops, names in _WITHOUT_BF16.items() for name in names},
+}
+"""From the vendors' data sheets; half the value where a sheet gives it with sparsity only. The A10G has no sheet."""
 
 
 def peak_teraflops(device: str, precision: Precision) -> float | None:
-    """Dense peak of one device, named as by `torch.cuda.get_device_name`, at a precision; None where unknown."""
+    """Dense peak of one device, named as `torch.cuda.get_device_name` does, at a precision; None if unknown."""
+    # The whole name must match: a slice of a GPU (`… MIG 1g.10gb`) or a sibling (`NVIDIA A100X`) has another peak.
     peak = PEAKS.get(device.strip())
+    # fp32 may or may not mean TF32, so its peak is unknown.
     if peak is None or precision is Precision.FP32:
         return None
     return peak.fp16 if precision is Precision.AMP_FP16 else peak.bf16

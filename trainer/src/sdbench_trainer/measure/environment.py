@@ -1,4 +1,4 @@
-"""Collects the environment of a run for the Report."""
+"""Collects the Report's Environment: the device, the versions and the settings of a run."""
 
 import hashlib
 import json
@@ -26,7 +26,7 @@ DISTRIBUTIONS = {
 
 
 def config_hash(config: TrainerConfig) -> str:
-    """12 hex digits that change with any knob."""
+    """12 hexadecimal digits that change with every setting."""
     text = json.dumps(config.document(), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -39,21 +39,16 @@ def _first_match(path: Path, pattern: str) -> str | None:
     return found.group(1).strip() if found else None
 
 
-def _processor() -> str:
+def device_name(run: RunConfig) -> str:
+    """The name of the accelerator, or of the CPU."""
+    if run.accelerator:
+        return torch.cuda.get_device_name()
+    # Not every kernel names the processor: on Arm there is no "model name".
     return _first_match(Path("/proc/cpuinfo"), r"^model name\s*:(.*)$") or platform.machine()
 
 
-def _nccl() -> str:
-    return ".".join(map(str, torch.cuda.nccl.version()))  # type: ignore[no-untyped-call]
-
-
-def device_name(run: RunConfig) -> str:
-    """The accelerator, or the CPU."""
-    return torch.cuda.get_device_name() if run.accelerator else _processor()
-
-
 def peak(run: RunConfig) -> float | None:
-    """Dense peak of one device in TFLOP/s, as the run or the table says; None where unknown."""
+    """Dense peak of one device in TFLOP/s, from the run or else from the table; None if unknown."""
     if run.peak_teraflops is not None:
         return float(run.peak_teraflops)
     return peak_teraflops(device_name(run), run.trainer.precision)
@@ -62,15 +57,15 @@ def peak(run: RunConfig) -> float | None:
 def environment(
     run: RunConfig, workload: Mapping[str, str] | None = None, flops_per_image: float | None = None
 ) -> Environment:
-    """What this rank runs on, and what it really used; every rank of a run should say the same."""
+    """The Environment of this rank; `workload` holds the effective settings."""
     gpu = run.accelerator
     return Environment(
         config_hash=config_hash(run.trainer),
-        device=device_name(run)[:80],
+        device=device_name(run)[:80],  # so that the Report fits into a termination message
         device_count=run.devices,
         versions={"sdbench": __version__, **{name: version(package) for name, package in DISTRIBUTIONS.items()}},
         driver=_first_match(Path("/proc/driver/nvidia/version"), r"Kernel Module\s+(\S+)") if gpu else None,
-        nccl=_nccl() if gpu else None,
+        nccl=".".join(map(str, torch.cuda.nccl.version())) if gpu else None,  # type: ignore[no-untyped-call]
         workload=dict(workload or {}),
         flops_per_image=flops_per_image,
         peak_teraflops=peak(run),

@@ -1,7 +1,7 @@
-"""Counts the FLOP of one image on meta tensors, by what the mode of the run really needs.
+"""Counts the FLOP that one image needs, on meta tensors, and derives the model FLOPs utilisation from them.
 
-2 FLOP for a multiplication with its addition; convolutions, matrix products and attention. These are model FLOPs: what
-gradient checkpointing computes a second time, and the optimiser, do not count (Chowdhery et al. 2022, appendix B).
+A multiplication with its addition is 2 FLOP; convolutions, matrix products and attention count. These are model FLOPs:
+the optimizer and what gradient checkpointing recomputes do not count (Chowdhery et al. 2022, appendix B).
 """
 
 from dataclasses import dataclass
@@ -21,11 +21,11 @@ class ImageFlops:
     """FLOP of one image through each network."""
 
     unet: int
-    """Forward and backward."""
+    """Forward and backward pass."""
     vae: int
-    """Forward of the encoder."""
+    """Forward pass of the encoder."""
     text_encoder: int
-    """Forward."""
+    """Forward pass."""
 
     def needed(self, encoding: Encoding) -> int:
         """The FLOP of one image in a training step; precomputed latents need no VAE."""
@@ -42,8 +42,9 @@ def _counted(forward: Any, *, backward: bool) -> int:
 
 
 def image_flops(model: Model, image_size: int) -> ImageFlops:
-    """Count for one image of image_size x image_size; no weights are made."""
+    """Count for one image of image_size x image_size, without memory for weights."""
     networks: Any = networks_on_meta(model)
+    # The VAE's latents have an eighth of the image's side.
     side = image_size // 8
     with torch.device("meta"):
         image, latents = torch.zeros(1, 3, image_size, image_size), torch.zeros(1, 4, side, side)
@@ -57,21 +58,21 @@ def image_flops(model: Model, image_size: int) -> ImageFlops:
 
 
 def flops_per_image(config: TrainerConfig) -> float:
-    """What one image of this run needs."""
+    """The FLOP of one image in this run's training steps."""
     return float(image_flops(config.model, config.image_size).needed(config.encoding))
 
 
 @dataclass(frozen=True)
 class Arithmetic:
-    """What an image needs of the devices, and what one of these can do at most."""
+    """The FLOP that an image needs, and the FLOP/s that the devices can do at most."""
 
     flop: float
-    """Of one image."""
+    """FLOP of one image."""
     devices: int
     peak_teraflops: float | None
 
     def mfu_ratio(self, images_per_second: float) -> float | None:
-        """Model FLOPs utilisation at a speed: what it needs over what the devices can do; None where unknown."""
+        """Model FLOPs utilisation at a speed: needed over possible FLOP/s; None if the peak is unknown."""
         if not self.peak_teraflops:
             return None
         return self.flop * images_per_second / (self.devices * self.peak_teraflops * 1e12)

@@ -1,11 +1,9 @@
-"""Measures what other processes and the hypervisor took of each host's CPU time during the window.
+"""Measures how much of each host's CPU time other processes and the hypervisor used during the window.
 
     foreign = (Δbusy − Σ Δown) / Δtotal        steal = Δstolen / Δtotal        between two readings, in ticks
 
-`busy` is user + nice + system + irq + softirq of /proc/stat (guests are in user and nice already), `total` adds idle,
-iowait and steal. `own` is what all processes of a rank's session have used: the rank and its loader's processes, with
-children that have ended. Ranks are put together by the kernel that they run on, so that two pods of one Attempt on one
-node are no strangers to each other. PID 1 of the pod counts as one, which only wakes up four times a second.
+`own` is the time of a rank's session: the rank and its loader's processes, including children that have ended. PID 1 of
+the pod counts as another process; it only wakes up four times a second.
 """
 
 import contextlib
@@ -29,10 +27,10 @@ class CpuTimes:
 
 @dataclass(frozen=True)
 class CpuReading:
-    """What one rank reads at one edge of the window."""
+    """CPU times that one rank reads at one edge of the window."""
 
     host: str
-    """The boot id of the kernel."""
+    """The boot id of the kernel, which is the same for all pods of a node."""
     machine: CpuTimes
     own: int
     """Ticks of this rank's session."""
@@ -40,7 +38,7 @@ class CpuReading:
 
 @dataclass(frozen=True)
 class CpuDelta:
-    """What passed on a rank's host between the edges of the window, in ticks."""
+    """CPU time between two readings of a rank, in ticks."""
 
     host: str
     busy: int
@@ -58,33 +56,33 @@ class HostLoad:
 
     @property
     def taken(self) -> float:
-        """What the training could not have."""
+        """Share that was not available to the training."""
         return self.foreign + self.steal
 
 
 def cpu_times_in(text: str) -> CpuTimes:
-    """The first line of /proc/stat; raises ValueError if it is something else."""
+    """The CPU times in the first line of /proc/stat. Raises ValueError for another text."""
     name, *fields = text.partition("\n")[0].split()
     user, nice, system, idle, iowait, irq, softirq, stolen = (int(field) for field in fields[:8])
     if name != "cpu":
         raise ValueError("/proc/stat does not begin with the sum of all CPUs")
+    # The times of guests are not added: user and nice include them.
     busy = user + nice + system + irq + softirq
     return CpuTimes(busy, stolen, busy + idle + iowait + stolen)
 
 
 def ticks_in(text: str) -> int:
-    """The ticks of /proc/PID/stat, with those of children that ended.
-
-    The name, in parentheses, may hold anything; utime, stime, cutime and cstime are fields 14 to 17 (proc_pid_stat(5)).
-    """
+    """The ticks in /proc/PID/stat of a process and its ended children: fields 14 to 17 of proc_pid_stat(5)."""
+    # The name of the process, in parentheses, may contain spaces and parentheses.
     utime, stime, cutime, cstime = text.rpartition(")")[2].split()[11:15]
     return int(utime) + int(stime) + int(cutime) + int(cstime)
 
 
 def own_ticks(proc: Path, session_of: Callable[[int], int]) -> int:
-    """What all processes of this session have used so far; one that ends while it is looked at counts no more."""
+    """Ticks that the processes of this session have used so far."""
     mine, total = session_of(0), 0
     for number in filter(str.isdecimal, os.listdir(proc)):  # noqa: PTH208 - a rank should not read for long
+        # A process may end between the listing and the reading.
         with contextlib.suppress(OSError):
             if session_of(int(number)) == mine:
                 total += ticks_in((proc / number / "stat").read_text(errors="replace"))
@@ -92,7 +90,7 @@ def own_ticks(proc: Path, session_of: Callable[[int], int]) -> int:
 
 
 def read_cpu(proc: Path = PROC, session_of: Callable[[int], int] = os.getsid) -> CpuReading | None:
-    """What has been used so far; None where /proc does not say."""
+    """CPU times so far; None if /proc cannot be read or parsed."""
     try:
         host = (proc / "sys/kernel/random/boot_id").read_text().strip()
         return CpuReading(host, cpu_times_in((proc / "stat").read_text()), own_ticks(proc, session_of))
@@ -101,7 +99,7 @@ def read_cpu(proc: Path = PROC, session_of: Callable[[int], int] = os.getsid) ->
 
 
 def cpu_delta(opening: CpuReading | None, closing: CpuReading | None) -> CpuDelta | None:
-    """What passed between two readings; None where one is missing, or no time passed."""
+    """The difference of two readings; None if one is missing, or no time has passed."""
     if opening is None or closing is None or closing.machine.total <= opening.machine.total:
         return None
     before, after = opening.machine, closing.machine
@@ -114,15 +112,14 @@ def cpu_delta(opening: CpuReading | None, closing: CpuReading | None) -> CpuDelt
     )
 
 
-def _load_of_host(ranks: Sequence[CpuDelta]) -> HostLoad:
-    """The host as its first rank saw it, the processes of all its ranks taken out."""
-    seen = ranks[0]
-    foreign = (seen.busy - sum(rank.own for rank in ranks)) / seen.total
-    return HostLoad(foreign=max(0.0, foreign), steal=max(0.0, seen.stolen / seen.total))
-
-
 def worst_load(ranks: Sequence[CpuDelta | None]) -> HostLoad | None:
-    """The load of the host from which most was taken, of those that could be read; None if there are none."""
+    """The load of the host with the largest share taken; None if no rank could read its host."""
     known = sorted((rank for rank in ranks if rank is not None), key=lambda rank: rank.host)
-    hosts = [_load_of_host(list(group)) for _, group in groupby(known, key=lambda rank: rank.host)]
-    return max(hosts, key=lambda load: load.taken, default=None)
+    loads = []
+    # Grouped by host, because two pods of an Attempt on one node are not other processes to each other.
+    for _, group in groupby(known, key=lambda rank: rank.host):
+        of_host = list(group)
+        first = of_host[0]
+        foreign = (first.busy - sum(rank.own for rank in of_host)) / first.total
+        loads.append(HostLoad(foreign=max(0.0, foreign), steal=max(0.0, first.stolen / first.total)))
+    return max(loads, key=lambda load: load.taken, default=None)

@@ -1,7 +1,4 @@
-"""Serves rank 0's /metrics while a run trains; their names, units and labels are API.
-
-METRICS is the one table of them; docs/metrics.md is generated from it.
-"""
+"""Serves rank 0's /metrics while a run trains; names, units and labels are API."""
 
 import os
 import resource
@@ -28,7 +25,7 @@ PORT_VARIABLE = "SDBENCH_METRICS_PORT"
 BUCKETS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 7.5, 10.0, 15.0, 30.0, 60.0)
 RECENT_STEPS = 20
 NOTED_STEPS = 1000
-"""Most steps that are noted without being added up, where nobody asks."""
+"""Most steps that are kept before they are added up, if nothing scrapes the metrics."""
 
 
 class MetricType(StrEnum):
@@ -42,7 +39,7 @@ class MetricType(StrEnum):
 
 @dataclass(frozen=True)
 class Definition:
-    """One row of the table."""
+    """The definition of one metric."""
 
     name: str
     kind: MetricType
@@ -51,54 +48,43 @@ class Definition:
     labels: tuple[str, ...] = ()
 
 
+COUNTER, GAUGE, HISTOGRAM, INFO = MetricType
+
 METRICS = (
-    Definition(
-        "sdbench_images_total", MetricType.COUNTER, "images", "Images trained, over all devices, with the warm-up."
-    ),
+    Definition("sdbench_images_total", COUNTER, "images", "Images trained, over all devices, with the warm-up."),
     Definition(
         "sdbench_images_per_second",
-        MetricType.GAUGE,
+        GAUGE,
         "images/s",
         f"Speed over all devices in the last {RECENT_STEPS} steps, without evaluation and checkpoints.",
     ),
-    Definition(
-        "sdbench_step_duration_seconds", MetricType.HISTOGRAM, "s", "Steps, without evaluation and checkpoints."
-    ),
-    Definition(
-        "sdbench_data_wait_seconds_total", MetricType.COUNTER, "s", "Seconds that rank 0 waited for its images."
-    ),
+    Definition("sdbench_step_duration_seconds", HISTOGRAM, "s", "Steps, without evaluation and checkpoints."),
+    Definition("sdbench_data_wait_seconds_total", COUNTER, "s", "Seconds that rank 0 waited for its images."),
     Definition(
         "sdbench_device_memory_peak_bytes",
-        MetricType.GAUGE,
+        GAUGE,
         "bytes",
-        "Most memory that rank 0's device has held, since the window opened if it did; absent on a CPU.",
+        "Most memory that rank 0's device has held, since the window opened if it has; absent on a CPU.",
     ),
-    Definition(
-        "sdbench_host_memory_peak_bytes",
-        MetricType.GAUGE,
-        "bytes",
-        "Most memory that rank 0's process has held so far.",
-    ),
+    Definition("sdbench_host_memory_peak_bytes", GAUGE, "bytes", "Most memory that rank 0's process has held so far."),
     Definition(
         "sdbench_mfu_ratio",
-        MetricType.GAUGE,
+        GAUGE,
         "1",
-        f"Model FLOPs utilisation in the last {RECENT_STEPS} steps; absent where the device's peak is not known.",
+        f"Model FLOPs utilisation in the last {RECENT_STEPS} steps; absent if the device's peak is unknown.",
     ),
-    Definition("sdbench_loss", MetricType.GAUGE, "1", "Loss of the last step, mean of all ranks."),
-    Definition("sdbench_window_state", MetricType.GAUGE, "1", "0: warming up, 1: measuring, 2: complete."),
-    Definition("sdbench_build_info", MetricType.INFO, "1", "Always 1.", labels=("version", "model")),
+    Definition("sdbench_loss", GAUGE, "1", "Loss of the last step, mean of all ranks."),
+    Definition("sdbench_window_state", GAUGE, "1", "0: warming up, 1: measuring, 2: complete."),
+    Definition("sdbench_build_info", INFO, "1", "Always 1.", labels=("version", "model")),
 )
+"""All metrics of the trainer; docs/metrics.md is generated from them."""
 
 
 class Telemetry(Collector):
-    """The metrics of one run. Every counter is there, at 0, before the first step.
-
-    A step only notes its numbers: the series are made of them when somebody asks, in another thread.
-    """
+    """Collects the metrics of one run. Every counter exists, at 0, before the first step."""
 
     def __init__(self, model: str, device_memory: bool) -> None:
-        """`device_memory`: whether the device is an accelerator, whose memory can be asked for."""
+        """`device_memory`: whether the device is an accelerator, whose memory can be read."""
         self.registry = CollectorRegistry(auto_describe=False)
         self._model = model
         self._images = 0
@@ -109,21 +95,23 @@ class Telemetry(Collector):
         self._noted: deque[tuple[float, int, float, float, WindowState]] = deque()
         self._adding = Lock()
         self._memory = 0 if device_memory else None
-        self._utilisation: Callable[[float], float | None] = _unknown
+        self._utilisation: Callable[[float], float | None] = lambda _: None
         self.registry.register(self)
 
     def utilisation(self, of_images_per_second: Callable[[float], float | None]) -> None:
-        """Say how the model FLOPs utilisation follows from a speed, once that is known."""
+        """Set how the model FLOPs utilisation follows from a speed."""
         self._utilisation = of_images_per_second
 
     def step(self, seconds: float, images: int, waited: float, loss: float, state: WindowState) -> None:
-        """Note a step: its seconds, its images over all devices, what rank 0 has waited for images so far."""
+        """Note a step: its seconds, its images over all devices, and how long rank 0 has waited for images so far."""
+        # The series are made when they are scraped, in another thread, so that a step loses as little time as possible.
         self._noted.append((seconds, images, waited, loss, state))
         if len(self._noted) >= NOTED_STEPS:
             self._add_up()
 
     def _add_up(self) -> None:
-        """Take the steps that were noted into the sums."""
+        """Add the noted steps to the sums."""
+        # A scrape and a step may add up at the same time.
         with self._adding:
             while self._noted:
                 seconds, images, self._waited, self._loss, self._state = self._noted.popleft()
@@ -133,26 +121,33 @@ class Telemetry(Collector):
                 self._buckets[bisect_left(BUCKETS, seconds)] += 1
 
     def memory(self, peak_bytes: int) -> None:
-        """Note the device's peak."""
+        """Note the device's peak memory."""
         if self._memory is not None:
             self._memory = peak_bytes
 
     def collect(self) -> Iterator[Metric]:
-        """The series as they are now; prometheus_client calls this for each scrape."""
+        """The metrics as they are now; prometheus_client calls this for each scrape."""
         self._add_up()
         values = self._values()
         for row in METRICS:
-            value = values.get(row.name)
+            family: Metric
             if row.kind is MetricType.HISTOGRAM:
-                yield self._histogram(row)
+                counts = list(accumulate(self._buckets))
+                buckets = list(zip([*map(str, BUCKETS), "+Inf"], counts, strict=True))
+                yield HistogramMetricFamily(row.name, row.text, buckets, self._seconds)
             elif row.kind is MetricType.INFO:
-                yield self._build(row)
-            elif value is not None:
-                yield _single(row, value)
+                family = GaugeMetricFamily(row.name, row.text, labels=row.labels)
+                family.add_metric([__version__, self._model], 1)
+                yield family
+            elif (value := values[row.name]) is not None:
+                make = CounterMetricFamily if row.kind is MetricType.COUNTER else GaugeMetricFamily
+                yield make(row.name, row.text, float(value))
 
     def _values(self) -> dict[str, float | None]:
-        """Of counters and gauges, by their names; None: not known here."""
-        speed = self._speed()
+        """The values of the counters and gauges by name; None if unknown."""
+        recent = list(self._recent)
+        seconds = sum(length for _, length in recent)
+        speed = sum(count for count, _ in recent) / seconds if seconds else 0.0
         return {
             "sdbench_images_total": self._images,
             "sdbench_images_per_second": speed,
@@ -164,47 +159,24 @@ class Telemetry(Collector):
             "sdbench_window_state": self._state,
         }
 
-    def _speed(self) -> float:
-        recent = list(self._recent)
-        seconds = sum(length for _, length in recent)
-        return sum(count for count, _ in recent) / seconds if seconds else 0.0
-
-    def _histogram(self, row: Definition) -> Metric:
-        counts = list(accumulate(self._buckets))
-        edges = [*map(str, BUCKETS), "+Inf"]
-        return HistogramMetricFamily(row.name, row.text, list(zip(edges, counts, strict=True)), self._seconds)
-
-    def _build(self, row: Definition) -> Metric:
-        family = GaugeMetricFamily(row.name, row.text, labels=row.labels)
-        family.add_metric([__version__, self._model], 1)
-        return family
-
 
 def host_memory_peak_bytes() -> int:
-    """Of this process, in its whole life."""
+    """The peak resident memory of this process since it started."""
+    # Linux counts ru_maxrss in KiB.
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def _unknown(_: float) -> None:
-    """Before the run has said what it knows."""
-
-
-def _single(row: Definition, value: float) -> Metric:
-    """A counter or a gauge without labels."""
-    make = CounterMetricFamily if row.kind is MetricType.COUNTER else GaugeMetricFamily
-    return make(row.name, row.text, float(value))
-
-
 def port() -> int:
-    """The port to serve on, 0 for none."""
+    """The port to serve on; 0 for none."""
     return int(os.environ.get(PORT_VARIABLE, str(METRICS_PORT)))
 
 
 def serve(telemetry: Telemetry, number: int) -> None:
-    """Serve /metrics until the process ends; a port that is taken costs the metrics, not the run."""
+    """Serve /metrics until the process ends."""
     if number == 0:
         return
+    # A port that is taken costs the metrics, not the run.
     try:
         start_http_server(number, registry=telemetry.registry)
     except OSError as error:
-        sys.stderr.write(f"No /metrics: port {number} cannot be opened ({error.strerror}).\n")
+        sys.stderr.write(f"Cannot serve /metrics on port {number}: {error.strerror}. Training goes on without.\n")

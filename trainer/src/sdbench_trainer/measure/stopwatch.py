@@ -4,15 +4,14 @@
     ──┬───┬───┬───┬───╂───┬───┬─(pause)─┬───┬───┬───╂──►   each mark is the end of a step
                     opened                        closed
 
-A step lasts from the end of the step before it to its own end, without the pauses in between. Waiting for data and
-starting an epoch are part of it; evaluation and checkpoints are pauses. docs/measurement.md has every formula.
+Evaluations and checkpoints are pauses. docs/measurement.md has every formula.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from statistics import fmean, median
+from statistics import fmean, median, quantiles
 
 from sdbench_trainer.config import Window
 from sdbench_trainer.errors import LossNotFinite, WindowIncomplete
@@ -20,12 +19,12 @@ from sdbench_trainer.measure.host_load import CpuDelta, worst_load
 from sdbench_trainer.report import Measurement, StepSeconds, WindowState
 
 BLOCKS = 10
-"""Parts of the window whose mean steps are kept, so that a person sees where it was slow."""
+"""Most parts of the window whose mean steps are kept, to show where it was slow."""
 
 
 @dataclass
 class Stopwatch:
-    """Follows a run from step to step. All ranks open and close it at the same step."""
+    """Follows a run from step to step. All ranks open and close the window at the same step."""
 
     window: Window
     state: WindowState = WindowState.WARM_UP
@@ -47,11 +46,12 @@ class Stopwatch:
         return self.state is WindowState.MEASURING and len(self.steps) + 1 == self.window.batches
 
     def start(self, now: float) -> None:
-        """The first step begins."""
+        """Note that the first step begins."""
         self._last_end = now
 
     def step_ended(self, now: float, trained_seconds: float) -> float:
-        """Note the end of a step, measured or not; its seconds without pauses."""
+        """Note the end of a step, measured or not, and return its seconds without pauses."""
+        # From the end of the step before, so that waiting for data and starting an epoch are part of the step.
         seconds = now - self._last_end - self._paused
         self._last_end, self._paused = now, 0.0
         if self.state is WindowState.MEASURING:
@@ -63,12 +63,12 @@ class Stopwatch:
         return seconds
 
     def pause(self, now: float) -> None:
-        """Stop counting, until `resume`."""
+        """Stop counting until `resume`."""
         if self._pause_began is None:
             self._pause_began = now
 
     def resume(self, now: float) -> None:
-        """Go on counting; without a pause, nothing happens."""
+        """Continue counting; does nothing without a pause."""
         if self._pause_began is not None:
             self._paused += now - self._pause_began
             self._pause_began = None
@@ -76,46 +76,38 @@ class Stopwatch:
 
 @dataclass(frozen=True)
 class RankWindow:
-    """What one rank saw of the window."""
+    """What one rank contributes to the Measurement."""
 
     wait_seconds: float
-    """Waited in its own loader."""
+    """Time that it waited for its own loader in the window."""
     forward_seconds: float
-    """From the start of each forward pass to the start of its backward pass: before any rank waits for another."""
+    """Time from the start of each forward pass to the start of its backward pass, before any rank waits for another."""
     host_memory_peak_bytes: int
-    """Of the rank's process, in its whole life."""
+    """Peak memory of the rank's process since it started."""
     device_memory_peak_bytes: int | None = None
-    """In the window."""
+    """Peak memory of its device in the window."""
     cpu: CpuDelta | None = None
-    """CPU time of its host and its session; None where it cannot be read."""
+    """CPU time of its host and its session in the window; None if unreadable."""
     replaced_samples: int = 0
-    """Unreadable samples of the whole run, each replaced by another."""
+    """Unreadable samples in the whole run, each replaced by another."""
 
 
 def finite(loss: float, when: str) -> float:
-    """The loss itself; raises LossNotFinite, which says when it was seen."""
+    """The loss if it is finite. Raises LossNotFinite, with `when` in its message, otherwise."""
     if not math.isfinite(loss):
         raise LossNotFinite(f"The loss is {loss} {when}.")
     return loss
 
 
-def percentile(values: Sequence[float], share: float) -> float:
-    """The value below which `share` of the values lie, linear between neighbours."""
-    ordered = sorted(values)
-    place = share * (len(ordered) - 1)
-    low = math.floor(place)
-    high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
-
-
 def drift_ratio(steps: Sequence[float]) -> float:
-    """Mean step of the last third over that of the first, minus 1; a third has at least one step."""
+    """Mean step of the last third over mean step of the first third, minus 1; a third has at least one step."""
     third = max(1, len(steps) // 3)
     return fmean(steps[-third:]) / fmean(steps[:third]) - 1.0
 
 
 def rank_skew_ratio(ranks: Sequence[RankWindow]) -> float:
-    """Own work before the first collective: the slowest rank over the median one."""
+    """Own work before the first collective, data wait and forward pass: slowest rank over median rank."""
+    # After the first collective, every rank takes as long as the slowest.
     own = [rank.wait_seconds + rank.forward_seconds for rank in ranks]
     middle = median(own)
     return max(own) / middle if middle > 0 else 1.0
@@ -131,24 +123,27 @@ def block_means(steps: Sequence[float]) -> tuple[float, ...]:
 def measurement(
     window: Window, steps: Sequence[float], global_batch_size: int, ranks: Sequence[RankWindow], loss: float
 ) -> Measurement:
-    """The result of a complete window: its steps on rank 0, in seconds, and what each rank saw.
+    """The Measurement of a complete window, from the seconds of rank 0's steps and what each rank contributes.
 
-    Raises WindowIncomplete if steps are missing, LossNotFinite if the last loss is no number.
+    Raises WindowIncomplete if steps are missing, LossNotFinite if the last loss is not finite.
     """
     if len(steps) != window.batches:
         raise WindowIncomplete(f"The training ended after {len(steps)} of {window.batches} batches of its window.")
+    # Without rounding errors that grow with the number of steps.
     seconds = math.fsum(steps)
     images = len(steps) * global_batch_size
     waits = [rank.wait_seconds / seconds for rank in ranks]
     device_peaks = [rank.device_memory_peak_bytes for rank in ranks if rank.device_memory_peak_bytes is not None]
     load = worst_load([rank.cpu for rank in ranks])
+    # Twentieths, linear between neighbours as numpy's default: the first is p5, the last p95.
+    twentieths = quantiles(steps, n=20, method="inclusive")
     return Measurement(
         batches=len(steps),
         images=images,
         seconds=seconds,
         images_per_second=images / seconds,
         median_images_per_second=global_batch_size / median(steps),
-        step_seconds=StepSeconds(p5=percentile(steps, 0.05), p50=median(steps), p95=percentile(steps, 0.95)),
+        step_seconds=StepSeconds(p5=twentieths[0], p50=median(steps), p95=twentieths[-1]),
         drift_ratio=drift_ratio(steps),
         rank_skew_ratio=rank_skew_ratio(ranks),
         data_wait_ratio_max=max(waits),

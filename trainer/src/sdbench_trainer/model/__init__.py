@@ -1,1 +1,1 @@
-"""Builds what is trained: Stable Diffusion, its noise, the moving average and the optimizations."""
+"""Builds the model: Stable Diffusion, its noise, the moving average of its weights, and the optimizations."""

@@ -1,4 +1,4 @@
-"""Checks before anything is built whether this rank's device can honour the settings."""
+"""Checks, before anything is built, whether this rank's device supports the settings."""
 
 import importlib
 from dataclasses import dataclass
@@ -12,20 +12,20 @@ from sdbench_trainer.run import Unsupported
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What a device and its machine can do, as far as the knobs ask for it."""
+    """What a device and its image support, as far as the settings need it."""
 
     device: str
-    """Its name, for sentences."""
+    """The device's name, for messages."""
     bf16: bool = True
-    """Whether it computes in bf16 without emulation."""
+    """Whether the device computes in bf16 without emulation."""
     xformers: bool = True
-    """Whether xformers' attention runs on it."""
+    """Whether xformers' attention runs on the device."""
     compiler: str | None = None
-    """What torch.compile misses, if anything."""
+    """What torch.compile needs and the image lacks, if anything."""
 
 
 def unsupported(config: TrainerConfig, abilities: Capabilities) -> Unsupported | None:
-    """The first knob that the device cannot honour."""
+    """The first setting that the device does not support."""
     if config.precision is Precision.AMP_BF16 and not abilities.bf16:
         return Unsupported("precision", f"{abilities.device} has no bf16; use amp_fp16 or fp32")
     if config.frozen_precision is FrozenPrecision.BF16 and not abilities.bf16:
@@ -38,7 +38,7 @@ def unsupported(config: TrainerConfig, abilities: Capabilities) -> Unsupported |
 
 
 def _xformers_runs(device: torch.device) -> bool:
-    """Whether it can be imported and its kernels are there for this device."""
+    """Whether xformers can be imported and has kernels for this device."""
     try:
         operations = importlib.import_module("xformers.ops")
         query = torch.zeros(1, 2, 40, device=device)
@@ -48,21 +48,17 @@ def _xformers_runs(device: torch.device) -> bool:
     return True
 
 
-def _imports(module: str) -> bool:
-    try:
-        importlib.import_module(module)
-    except (ImportError, OSError):
-        return False
-    return True
-
-
 def _missing_for_compile(device: torch.device) -> str | None:
-    """torch.compile writes C++ for CPUs; for GPUs it writes Triton, which compiles a launcher in C."""
+    """What torch.compile needs for this device and the image lacks."""
     from torch._inductor.cpp_builder import get_cpp_compiler
     from torch._inductor.exc import InvalidCxxCompiler
 
-    if device.type == "cuda" and not _imports("triton"):
-        return "Triton"
+    if device.type == "cuda":
+        try:
+            importlib.import_module("triton")
+        except (ImportError, OSError):
+            return "Triton"
+    # For CPUs torch.compile generates C++. For GPUs it generates Triton, which compiles a launcher in C.
     try:
         get_cpp_compiler()
     except InvalidCxxCompiler:
@@ -71,7 +67,8 @@ def _missing_for_compile(device: torch.device) -> str | None:
 
 
 def capabilities_of(device: torch.device, config: TrainerConfig) -> Capabilities:
-    """Look at what the knobs ask for, and at nothing else: xformers and the compiler take seconds to import."""
+    """The capabilities of a device that the settings need; the others count as present."""
+    # Nothing else is imported: xformers and the compiler take seconds.
     cuda = device.type == "cuda"
     return Capabilities(
         device=torch.cuda.get_device_name(device) if cuda else "a CPU",
@@ -82,7 +79,7 @@ def capabilities_of(device: torch.device, config: TrainerConfig) -> Capabilities
 
 
 def require_capabilities(config: TrainerConfig, device: torch.device) -> None:
-    """Refuse what the device cannot honour. Raises ConfigInvalid."""
+    """Refuse settings that the device does not support. Raises ConfigInvalid."""
     found = unsupported(config, capabilities_of(device, config))
     if found is not None:
         raise ConfigInvalid(f"trainer.{found.field}: {found.sentence}.")

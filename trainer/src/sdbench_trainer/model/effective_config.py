@@ -1,9 +1,6 @@
-"""Reads the settings that were really used from the built objects, and compares them with those asked for.
+"""Reads the effective settings from the built objects, and refuses a run whose settings are not those requested."""
 
-An Algorithm and not a Callback: Composer asks an algorithm only for the events that it matches.
-"""
-
-# ruff: noqa: ARG002 - Composer gives its hooks more than they need
+# ruff: noqa: ARG002 - Composer passes more to its hooks than they need
 
 from collections.abc import Iterable
 from typing import Any
@@ -11,7 +8,6 @@ from typing import Any
 import torch
 from composer.core import Algorithm, Event, State
 from composer.loggers import Logger
-from torch import nn
 from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
@@ -21,8 +17,8 @@ from sdbench_trainer.model.ema import ExponentialMovingAverage, schedule
 from sdbench_trainer.model.optimizations import DTYPES, PROCESSORS, is_channels_last
 from sdbench_trainer.model.stable_diffusion import frozen_precision
 
-ALONE = "single"
-"""How the devices share the training where there is one."""
+SINGLE = "single"
+"""The value of dataParallel for one device with ddp."""
 
 COMPUTED = {
     torch.float32: Precision.FP32.value,
@@ -36,7 +32,7 @@ def _word(flag: bool) -> str:
 
 
 def _only(words: Iterable[str]) -> str:
-    """The one word, or all of them where they differ: that is what nobody asked for."""
+    """The one word; all words joined if they differ, which nobody can have requested; "none" without words."""
     return "+".join(sorted(set(words))) or "none"
 
 
@@ -48,55 +44,41 @@ def _model(state: State) -> Any:
 def _sharing(state: State) -> str:
     if all(isinstance(parameter, DTensor) for parameter in state.model.parameters()):
         return DataParallel.FSDP2.value
-    return DataParallel.DDP.value if isinstance(state.model, DistributedDataParallel) else ALONE
-
-
-def _attention(unet: Any) -> str:
-    names = {kind: knob.value for knob, kind in PROCESSORS.items()}
-    return _only(names.get(type(found), type(found).__name__) for found in unet.attn_processors.values())
-
-
-def _layout(networks: Iterable[nn.Module]) -> str:
-    layouts = (is_channels_last(weight) for network in networks for weight in network.parameters())
-    return _only(_word(layout) for layout in layouts if layout is not None)
-
-
-def _checkpointing(unet: nn.Module) -> str:
-    flags = (getattr(module, "gradient_checkpointing", None) for module in unet.modules())
-    return _only(_word(flag) for flag in flags if flag is not None)
+    return DataParallel.DDP.value if isinstance(state.model, DistributedDataParallel) else SINGLE
 
 
 def _implementation(group: dict[str, Any]) -> str:
     if group["fused"]:
         return Optimizer.FUSED.value
+    # None leaves the choice to PyTorch, which takes foreach.
     return Optimizer.FOREACH.value if group["foreach"] or group["foreach"] is None else Optimizer.LOOP.value
 
 
-def _average(algorithms: Iterable[Algorithm]) -> str:
-    averages = [found for found in algorithms if isinstance(found, ExponentialMovingAverage)]
-    return _only(schedule(found.smoothing, found.every_batches, found.start_batch) for found in averages)
-
-
 def built_config(state: State) -> dict[str, str]:
-    """What stands before the first step, by knob."""
+    """The settings that are fixed before the first step, by name, as the built objects have them."""
     model = _model(state)
-    frozen = [part for part in (model.frozen_parts.vae, model.frozen_parts.text_encoder) if part is not None]
+    unet, vae, text_encoder = model.unet, model.frozen_parts.vae, model.frozen_parts.text_encoder
+    processors = {kind: knob.value for knob, kind in PROCESSORS.items()}
     kinds = {dtype: knob.value for knob, dtype in DTYPES.items()}
-    images = [model.unet, *(part for part in (model.frozen_parts.vae,) if part is not None)]
+    convolutional = [unet, vae] if vae is not None else [unet]
+    frozen = [vae, text_encoder] if vae is not None else [text_encoder]
+    layouts = (is_channels_last(weight) for network in convolutional for weight in network.parameters())
+    checkpointing = (getattr(module, "gradient_checkpointing", None) for module in unet.modules())
+    averages = [found for found in state.algorithms if isinstance(found, ExponentialMovingAverage)]
     return {
-        "attention": _attention(model.unet),
-        "channelsLast": _layout(images),
+        "attention": _only(processors.get(type(one), type(one).__name__) for one in unet.attn_processors.values()),
+        "channelsLast": _only(_word(layout) for layout in layouts if layout is not None),
         "dataParallel": _sharing(state),
-        "ema": _average(state.algorithms),
-        "encoding": (Encoding.PRECOMPUTED if model.frozen_parts.vae is None else Encoding.ONLINE).value,
+        "ema": _only(schedule(one.smoothing, one.every_batches, one.start_batch) for one in averages),
+        "encoding": (Encoding.PRECOMPUTED if vae is None else Encoding.ONLINE).value,
         "frozenPrecision": _only(kinds[weight.dtype] for part in frozen for weight in part.parameters()),
-        "gradientCheckpointing": _checkpointing(model.unet),
+        "gradientCheckpointing": _only(_word(flag) for flag in checkpointing if flag is not None),
         "optimizer": _only(_implementation(group) for made in state.optimizers for group in made.param_groups),
     }
 
 
 def observed_config(state: State) -> dict[str, str]:
-    """What the steps showed, by knob: the number format of the UNet's output, and whether graphs were compiled."""
+    """The settings that only the steps show, by name: the UNet's number format, and whether it was compiled."""
     prediction = state.outputs[0]
     graphs = torch._dynamo.utils.counters["stats"]["unique_graphs"]
     compiled = _model(state).unet._compiled_call_impl is not None and graphs > 0
@@ -104,14 +86,14 @@ def observed_config(state: State) -> dict[str, str]:
 
 
 def requested_config(config: TrainerConfig, devices: int) -> dict[str, str]:
-    """The same words, as the knobs have them."""
+    """The same settings as requested, in the same words."""
     ema = config.ema
     shared = config.data_parallel is DataParallel.FSDP2 or devices > 1
     return {
         "attention": config.attention.value,
         "channelsLast": _word(config.channels_last),
         "compile": _word(config.compile),
-        "dataParallel": config.data_parallel.value if shared else ALONE,
+        "dataParallel": config.data_parallel.value if shared else SINGLE,
         "ema": schedule(float(ema.smoothing), ema.every_batches, ema.start_batch) if ema.enabled else _only(()),
         "encoding": config.encoding.value,
         "frozenPrecision": frozen_precision(config).value,
@@ -122,29 +104,33 @@ def requested_config(config: TrainerConfig, devices: int) -> dict[str, str]:
 
 
 def require_as_asked(found: dict[str, str], wanted: dict[str, str]) -> None:
-    """Refuse a run that is not the one that was asked for. Raises ConfigInvalid."""
+    """Refuse a run with other settings than those requested. Raises ConfigInvalid."""
     for knob, word in found.items():
         if word != wanted[knob]:
-            raise ConfigInvalid(f"trainer.{knob}: {wanted[knob]} was asked for, and {word} came out.")
+            raise ConfigInvalid(f"trainer.{knob}: {wanted[knob]} was requested, but the run uses {word}.")
 
 
 class EffectiveConfig(Algorithm):  # type: ignore[misc]
-    """Reads what is used, when the fit starts and when it ends."""
+    """Reads and checks the effective settings when the fit starts and when it ends.
+
+    It is an Algorithm, not a Callback, because Composer calls an algorithm only at the events that it matches.
+    """
 
     def __init__(self, config: TrainerConfig, devices: int) -> None:
         self.workload: dict[str, str] = {}
         self.microbatch: int | None = None
-        """Images that a device really took at once."""
-        self._asked = requested_config(config, devices)
+        """Images that a device really processed at once."""
+        self._requested = requested_config(config, devices)
 
     def match(self, event: Event, state: State) -> bool:
-        """Whether there is anything to read; by identity, since Composer's events compare slowly."""
+        """Whether there is anything to read at this event."""
+        # By identity, since Composer's events compare slowly.
         return event is Event.FIT_START or event is Event.FIT_END
 
     def apply(self, event: Event, state: State, logger: Logger) -> None:
-        """Read, and refuse what was not asked for."""
-        self.workload = (
-            built_config(state) if event == Event.FIT_START else {**built_config(state), **observed_config(state)}
-        )
+        """Read the settings and compare them with those requested. Raises ConfigInvalid."""
+        self.workload = built_config(state)
+        if event == Event.FIT_END:
+            self.workload |= observed_config(state)
         self.microbatch = state.device_train_microbatch_size
-        require_as_asked(self.workload, self._asked)
+        require_as_asked(self.workload, self._requested)

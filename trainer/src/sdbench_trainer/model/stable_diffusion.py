@@ -1,8 +1,4 @@
-"""Builds Stable Diffusion from bundled configurations with random weights; nothing is downloaded.
-
-The UNet learns to find the noise in noisy latents. The VAE's encoder and the text encoder are frozen: they stand
-outside the module tree, and so outside the optimiser, DDP, checkpoints and `train()`.
-"""
+"""Builds Stable Diffusion from bundled configurations with seeded random weights, and computes its loss."""
 
 import json
 from dataclasses import dataclass
@@ -28,8 +24,8 @@ MATCHING = {
 }
 
 Batch = dict[str, Tensor]
-"""tokens int64 [B, 77]; draw int64 [B]: the seed of each sample's draws; and either image uint8 [B, S, S, 3], or
-moments float16 [B, 8, S/8, S/8], as `moments` gives them."""
+"""tokens int64 [B, 77]; draw int64 [B], the seed of each sample's draws; and image uint8 [B, S, S, 3] or moments
+float16 [B, 8, S/8, S/8], those of the function `moments`."""
 
 
 @dataclass(frozen=True)
@@ -43,15 +39,15 @@ class Networks:
 
 @dataclass(frozen=True)
 class Frozen:
-    """What is only ever read, all of it on the training device."""
+    """The parts that are not trained, all on the training device."""
 
     vae: nn.Module | None
-    """Encoder and quant_conv of the autoencoder; None where the latents are precomputed."""
+    """Encoder and quant_conv of the autoencoder; None if the latents are precomputed."""
     text_encoder: nn.Module
     alphas: Tensor
-    """float32 [1000], see `alphas_cumulated`."""
+    """float32 [1000], from `alphas_cumulated`."""
     empty_tokens: Tensor
-    """int64 [77]: what stands for a dropped caption."""
+    """int64 [77]: the tokens that replace a dropped caption."""
 
 
 def configuration(model: Model, part: str) -> dict[str, Any]:
@@ -61,7 +57,7 @@ def configuration(model: Model, part: str) -> dict[str, Any]:
 
 
 def networks_on_meta(model: Model) -> Networks:
-    """The networks with shapes but without memory."""
+    """The networks on the meta device: with shapes, without memory."""
     with torch.device("meta"):
         return Networks(
             UNet2DConditionModel.from_config(configuration(model, "unet")),
@@ -70,72 +66,75 @@ def networks_on_meta(model: Model) -> Networks:
         )
 
 
-def _drawn(module: nn.Module, parameter: Tensor, generator: torch.Generator) -> Tensor:
-    """First values of a matrix; drawn in float32, so that every number format has the same ones, rounded."""
-    drawn = torch.empty_like(parameter, dtype=torch.float32)
-    if isinstance(module, nn.Embedding):
-        return drawn.normal_(0.0, 0.02, generator=generator)
-    bound = parameter[0].numel() ** -0.5
-    return drawn.uniform_(-bound, bound, generator=generator)
-
-
 def _fill(module: nn.Module, generator: torch.Generator) -> None:
-    """Give one module's own parameters their first values: matrices by fan-in, scales one, offsets zero."""
+    """Initialise one module's own parameters: matrices by fan-in, scales with one, offsets with zero."""
     for name, parameter in module.named_parameters(recurse=False):
         if name == "bias":
             nn.init.zeros_(parameter)
         elif parameter.dim() == 1:
             nn.init.ones_(parameter)
         else:
-            parameter.copy_(_drawn(module, parameter, generator))
+            # Drawn in float32, so that every number format has the same values, rounded.
+            drawn = torch.empty_like(parameter, dtype=torch.float32)
+            if isinstance(module, nn.Embedding):
+                drawn.normal_(0.0, 0.02, generator=generator)
+            else:
+                bound = parameter[0].numel() ** -0.5
+                drawn.uniform_(-bound, bound, generator=generator)
+            parameter.copy_(drawn)
 
 
 @torch.no_grad()
 def materialised(network: nn.Module, device: torch.device, seed: int) -> nn.Module:
-    """A network built on meta, now in the device's memory with seeded weights."""
+    """Move a network from meta to the device's memory, with seeded weights."""
     network.to_empty(device=device)
     generator = torch.Generator(device).manual_seed(seed)
     for module in network.modules():
         _fill(module, generator)
+    # The only buffers of the networks; their values got lost on meta.
     for name, buffer in network.named_buffers():
         if not name.endswith("position_ids"):
-            raise RuntimeError(f"buffer {name} has no first value")
+            raise RuntimeError(f"buffer {name} has no initial value")
         buffer.copy_(torch.arange(buffer.numel(), device=device).view_as(buffer))
     return network
 
 
 def frozen(network: nn.Module, dtype: torch.dtype, device: torch.device, seed: int) -> nn.Module:
-    """A network that is only ever read: cast before it takes memory, in eval mode, without gradients."""
+    """Materialise a network that is not trained, in eval mode and without gradients."""
+    # Cast on meta, where it takes no memory yet.
     return materialised(network.to(dtype), device, seed).eval().requires_grad_(False)
 
 
 def image_encoder(model: Model, dtype: torch.dtype, device: torch.device, seed: int) -> nn.Module:
     """The VAE's encoder and quant_conv, frozen; its weights follow from the run's seed."""
     vae: Any = networks_on_meta(model).vae
+    # Training needs the encoder only.
     del vae.decoder, vae.post_quant_conv
     return frozen(vae, dtype, device, seed + 1)
 
 
 def alphas_cumulated(model: Model) -> Tensor:
-    """float32 [1000]: the share of the signal's variance that is left at each timestep (DDPM, scaled linear)."""
+    """float32 [1000]: the share of the signal's variance that remains at each timestep (DDPM, scaled linear)."""
     schedule = configuration(model, "scheduler")
     roots = torch.linspace(schedule["beta_start"] ** 0.5, schedule["beta_end"] ** 0.5, TIMESTEPS, dtype=torch.float64)
     return torch.cumprod(1.0 - roots**2, dim=0).float()
 
 
 class StableDiffusion(ComposerModel):  # type: ignore[misc]
-    """A UNet trained on the noise target. The frozen parts hang on a dataclass, out of PyTorch's sight."""
+    """A UNet that learns to predict the noise in noisy latents."""
 
     def __init__(self, unet: nn.Module, frozen_parts: Frozen, *, caption_dropout: float, scaling_factor: float) -> None:
         super().__init__()
         self.unet = unet
+        # A dataclass, not modules: this keeps them out of the optimizer, DDP, checkpoints and `train()`.
         self.frozen_parts = frozen_parts
         self.caption_dropout = caption_dropout
         self.scaling_factor = scaling_factor
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The noise that the UNet sees and the noise that was added, both [B, 4, S/8, S/8]."""
+        """The noise that the UNet predicts and the noise that was added, both [B, 4, S/8, S/8]."""
         parts, device = self.frozen_parts, batch["tokens"].device
+        # The frozen parts compute in their own number format, the latents in float32.
         with torch.no_grad(), torch.autocast(device.type, enabled=False):
             seen = self.moments(batch)
             drawn = draws(batch["draw"].tolist(), (4, seen.shape[2], seen.shape[3]), device)
@@ -148,51 +147,54 @@ class StableDiffusion(ComposerModel):  # type: ignore[misc]
         return prediction, drawn.noise
 
     def moments(self, batch: Batch) -> Tensor:
-        """float32 [B, 8, S/8, S/8]: those of the batch, or those that the VAE sees in its images."""
+        """float32 [B, 8, S/8, S/8]: the batch's precomputed moments, or the VAE's for its images."""
         encoder = self.frozen_parts.vae
         return batch["moments"].float() if encoder is None else moments(encoder, batch["image"])
 
     def loss(self, outputs: tuple[Tensor, Tensor], batch: Batch) -> Tensor:  # noqa: ARG002 - Composer's signature
         """Mean squared error of the noise, in float32."""
+        # The prediction has the number format of the forward pass; in fp16 its squares might overflow.
         prediction, noise = outputs
         return functional.mse_loss(prediction.float(), noise)
 
 
 def moments(encoder: Any, images: Tensor) -> Tensor:
-    """float32 [B, 8, S/8, S/8], mean and log variance of the posterior, of uint8 images [B, S, S, 3]."""
+    """Mean and log variance of the VAE's posterior, float32 [B, 8, S/8, S/8], for uint8 images [B, S, S, 3]."""
     pictures = pixels(images, encoder.quant_conv.weight.dtype).contiguous(memory_format=memory_format(encoder))
     seen: Tensor = encoder.quant_conv(encoder.encoder(pictures))
     return seen.float()
 
 
 def sample_posterior(seen: Tensor, posterior: Tensor) -> Tensor:
-    """float32 [B, 4, h, w] of moments [B, 8, h, w]: the latents, not yet scaled, that standard normal numbers pick."""
+    """Unscaled latents, float32 [B, 4, h, w], for moments [B, 8, h, w] and standard normal numbers [B, 4, h, w]."""
+    # The bounds are those of diffusers' DiagonalGaussianDistribution.
     mean, log_variance = seen.chunk(2, dim=1)
     return mean + torch.exp(0.5 * log_variance.clamp(-30.0, 20.0)) * posterior
 
 
 def pixels(images: Tensor, dtype: torch.dtype) -> Tensor:
-    """[B, 3, S, S] in [-1, 1] of uint8 [B, S, S, 3]."""
+    """Images [B, 3, S, S] in [-1, 1], for uint8 [B, S, S, 3]."""
     return images.permute(0, 3, 1, 2).to(dtype) / 127.5 - 1.0
 
 
 def noised(latents: Tensor, drawn: Draws, alphas: Tensor) -> Tensor:
-    """Latents with their share of noise at the drawn timesteps (Ho et al. 2020, eq. 4)."""
+    """Latents mixed with noise according to their timesteps (Ho et al. 2020, eq. 4)."""
     signal = alphas[drawn.timesteps].view(-1, 1, 1, 1)
     noisy: Tensor = signal.sqrt() * latents + (1.0 - signal).sqrt() * drawn.noise
     return noisy
 
 
 def frozen_precision(config: TrainerConfig) -> FrozenPrecision:
-    """The number format of the frozen parts, where `matching` is what it matches."""
+    """The number format of the frozen parts, with `matching` resolved."""
     asked = config.frozen_precision
     return MATCHING[config.precision] if asked is FrozenPrecision.MATCHING else asked
 
 
 def stable_diffusion(config: TrainerConfig, empty_tokens: list[int], device: torch.device) -> StableDiffusion:
-    """The model to train as the knobs ask; its weights are a pure function of the seed (and the kind of device)."""
+    """The model for these settings; its weights depend only on the seed and the kind of device."""
     model, seed, dtype = config.model, config.seed, DTYPES[frozen_precision(config)]
     networks = networks_on_meta(model)
+    # Each network has a seed of its own: seed, seed + 1 and seed + 2.
     vae = image_encoder(model, dtype, device, seed) if config.encoding is Encoding.ONLINE else None
     if vae is not None and config.channels_last:
         vae.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -1,1 +1,1 @@
-"""Runs as PID 1 of a training pod: ranks, the watchdog and the exit report. Imports no torch, and so starts quickly."""
+"""Runs the ranks of a training pod, watches them, and reports how they ended; without torch, so that it starts fast."""

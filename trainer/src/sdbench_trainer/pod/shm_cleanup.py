@@ -1,14 +1,13 @@
-"""Removes the shared-memory segments that killed ranks left, those of Streaming.
+"""Removes the shared-memory segments that killed ranks left behind.
 
-Streaming names them NNNNNN_… in /dev/shm and takes the next free number; what a killed process left is never removed by
-it. Its file locks, in the ranks' temporary folder, tell which numbers were those of this run. Of runs whose PID 1 was
-killed too, what tells is that no process maps a segment of that number.
+Streaming calls its segments NNNNNN_… in /dev/shm, takes the next free number, and never removes the segments of a
+process that was killed.
 """
 
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 SHARED_MEMORY = Path("/dev", "shm")
@@ -19,59 +18,58 @@ _MAPPED = re.compile(rf"{SHARED_MEMORY}/(\d{{6}})_[a-z_]+")
 _NUMBERED = re.compile(r"^(\d{6})_[a-z_]+$")
 
 
-def _numbers(folder: Path) -> set[str]:
-    found = (_NUMBERED.match(path.name) for path in folder.iterdir()) if folder.is_dir() else ()
-    return {match.group(1) for match in found if match}
+def _numbered(folder: Path) -> Iterator[tuple[str, Path]]:
+    """The files of a folder that are called as Streaming calls them, each with its number."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if match := _NUMBERED.match(path.name):
+            yield match.group(1), path
 
 
-def remove(numbers: set[str], shared_memory: Path = SHARED_MEMORY) -> None:
-    """Remove the segments with these numbers."""
-    for path in shared_memory.iterdir() if shared_memory.is_dir() else ():
-        match = _NUMBERED.match(path.name)
-        if match and match.group(1) in numbers:
+def _remove(numbers: set[str], shared_memory: Path) -> None:
+    for number, path in _numbered(shared_memory):
+        if number in numbers:
             path.unlink(missing_ok=True)
 
 
 def remove_all(shared_memory: Path = SHARED_MEMORY) -> None:
-    """Remove every segment: right only before the first rank starts, where nobody else shares the memory."""
-    remove(_numbers(shared_memory), shared_memory)
+    """Remove every segment: only before the first rank starts, and where no other run shares the memory."""
+    _remove({number for number, _ in _numbered(shared_memory)}, shared_memory)
 
 
-def _mapped(processes: Path) -> set[str]:
-    """The numbers of the segments that processes map, of those that may be looked at."""
-    found: set[str] = set()
-    for maps in processes.glob("[0-9]*/maps"):
-        try:
-            text = maps.read_text(errors="replace")
-        except OSError:
-            continue
-        found.update(_MAPPED.findall(text))
-    return found
+def remove_those_of(locks: Path, shared_memory: Path = SHARED_MEMORY) -> None:
+    """Remove a run's segments once all its ranks have ended; `locks` is the ranks' temporary folder.
 
-
-def _ours_and_old(path: Path, now: float) -> bool:
-    """Whether a segment is this user's, whose processes can be seen, and is not just being made."""
-    try:
-        status = path.stat()
-    except FileNotFoundError:
-        return False
-    return status.st_uid == os.geteuid() and now - status.st_mtime > FRESH_SECONDS
+    Streaming puts a file lock there for each segment, with the same number.
+    """
+    _remove({number for number, _ in _numbered(locks)}, shared_memory)
 
 
 def remove_unused(
     shared_memory: Path = SHARED_MEMORY, processes: Path = PROCESSES, now: Callable[[], float] = time.time
 ) -> None:
-    """Remove the segments that nobody uses: right also where other runs share the memory, as on a workstation."""
+    """Remove the segments that no process maps: safe where other runs share the memory, as on a workstation."""
     at = now()
     old: dict[str, bool] = {}
-    for path in shared_memory.iterdir() if shared_memory.is_dir() else ():
-        match = _NUMBERED.match(path.name)
-        if match:
-            old[match.group(1)] = old.get(match.group(1), True) and _ours_and_old(path, at)
+    for number, path in _numbered(shared_memory):
+        try:
+            status = path.stat()
+        except FileNotFoundError:
+            old[number] = False
+            continue
+        # Another user's processes cannot be seen, so whether they map a segment is not known.
+        is_old = status.st_uid == os.geteuid() and at - status.st_mtime > FRESH_SECONDS
+        old[number] = old.get(number, True) and is_old
     unused = {number for number, is_old in old.items() if is_old}
-    remove(unused - _mapped(processes) if unused else unused, shared_memory)
+    if unused:
+        _remove(unused - _mapped(processes), shared_memory)
 
 
-def remove_those_of(locks: Path, shared_memory: Path = SHARED_MEMORY) -> None:
-    """Remove the segments whose locks lie in this folder: right once all ranks have ended."""
-    remove(_numbers(locks), shared_memory)
+def _mapped(processes: Path) -> set[str]:
+    """The numbers of the segments that those processes map whose maps this user may read."""
+    found: set[str] = set()
+    for maps in processes.glob("[0-9]*/maps"):
+        try:
+            found.update(_MAPPED.findall(maps.read_text(errors="replace")))
+        except OSError:
+            continue
+    return found

@@ -1,8 +1,7 @@
 """Builds one folder of shards from a source: part by part, in several workers, resumable after an interruption.
 
-Everything is written to .OUT.unfinished beside OUT. A second call with the same arguments keeps the finished parts and
-writes the missing ones. OUT appears only once it is complete. The shards and their order do not depend on the number of
-workers.
+Everything is written to .OUT.unfinished beside OUT, which appears only once it is complete. A second call with the same
+arguments keeps the finished parts. The shards and their order do not depend on the number of workers.
 """
 
 import fcntl
@@ -11,15 +10,15 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sdbench_trainer.data.index import KEY
+from sdbench_trainer.data.index import INDEX, KEY
 from sdbench_trainer.shards.encoders import Encoder, Jpegs
-from sdbench_trainer.shards.items import Columns, ShardsRefused
-from sdbench_trainer.shards.parts import Part, PartRecord, Skipped, finished_record, write_part
+from sdbench_trainer.shards.items import Columns, LeftOut, ShardsRefused
+from sdbench_trainer.shards.parts import Part, PartRecord, finished_record, write_part
 from sdbench_trainer.shards.progress import ignore_progress
 from sdbench_trainer.shards.sources import Format, PhotoSource, source_at
 from sdbench_trainer.shards.workers import in_order
@@ -53,6 +52,7 @@ class BuildRequest:
             "source": str(Path(self.source).resolve()),
             "format": source.format.value,
             "columns": [self.columns.file, self.columns.caption],
+            # The number of samples is not known yet, and zero in both builds.
             "samples": self.encoder.description(0).document(),
         }
 
@@ -66,19 +66,17 @@ class BuildResult:
     without_caption: int
     left_out: Counter[str]
     """How many entries did not become a sample, by reason."""
-    first_left_out: tuple[Skipped, ...]
-
-
-def build(folder: Path, out: Path, *, overwrite: bool) -> BuildResult:
-    """Writes a folder's photographs as shards, in this process. Raises ShardsRefused, OSError."""
-    return build_shards(BuildRequest(str(folder), out, overwrite=overwrite))
+    first_left_out: tuple[LeftOut, ...]
 
 
 def build_shards(
     request: BuildRequest, *, workers: int = 1, report_progress: Callable[[int], None] = ignore_progress
 ) -> BuildResult:
     """Writes a source's photographs as shards. Raises ShardsRefused, WorkerLost, OSError."""
-    _require_free(request)
+    if request.out.exists() and not request.out.is_dir():
+        raise ShardsRefused(f"OUT {request.out} is a file. Name a folder.")
+    if request.out.is_dir() and any(request.out.iterdir()) and not request.overwrite:
+        raise ShardsRefused(f"OUT {request.out} is not empty. Name another folder, or give --overwrite to replace it.")
     # OUT may lie inside SOURCE.
     exclude = frozenset((request.out.resolve(), request.unfinished.resolve()))
     source = source_at(request.source, request.columns, request.format, exclude)
@@ -86,8 +84,15 @@ def build_shards(
         names, result = _build_parts(request, source, folder, workers, report_progress)
         if not result.written:
             shutil.rmtree(folder, ignore_errors=True)
-            raise _no_samples(request, result)
+            if not result.first_left_out:
+                raise ShardsRefused(f"SOURCE {request.source} has no images. Name a source that has some.")
+            first = result.first_left_out[0]
+            raise ShardsRefused(
+                f"None of the {result.left_out.total()} entries of {request.source} can become a sample. "
+                f"The first is {first.name}: {first.reason.with_detail(first.detail)}."
+            )
         _write_index(folder, names, request.encoder.description(result.written).document())
+        # OUT is replaced only now, when nothing can be refused any more.
         if request.out.exists():
             shutil.rmtree(request.out)
         folder.rename(request.out)
@@ -96,26 +101,22 @@ def build_shards(
     return result
 
 
-def _require_free(request: BuildRequest) -> None:
-    if request.out.exists() and not request.out.is_dir():
-        raise ShardsRefused(f"OUT {request.out} is a file. Name a folder.")
-    if request.out.is_dir() and any(request.out.iterdir()) and not request.overwrite:
-        raise ShardsRefused(f"OUT {request.out} is not empty. Name another folder, or give --overwrite to replace it.")
-
-
 @contextmanager
 def _build_folder(request: BuildRequest, arguments: dict[str, Any]) -> Iterator[Path]:
     """The unfinished folder, locked, with only those parts that have the same arguments. Raises ShardsRefused."""
     folder = request.unfinished
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOCK).open("w") as lock:
+        # The lock ends with its process, so a killed build leaves none behind.
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise ShardsRefused(
-                f"Another process is building {request.out}. Wait for it, or name another OUT."
-            ) from error
-        before = _arguments_in(folder / ARGUMENTS)
+            busy = f"Another process is building {request.out}. Wait for it, or name another OUT."
+            raise ShardsRefused(busy) from error
+        try:
+            before = json.loads((folder / ARGUMENTS).read_text())
+        except (OSError, ValueError):
+            before = None  # unknown arguments, so none of the parts can be kept
         if before is not None and before != arguments and not request.overwrite:
             changed = ", ".join(name for name in arguments if arguments[name] != before.get(name))
             raise ShardsRefused(
@@ -123,25 +124,13 @@ def _build_folder(request: BuildRequest, arguments: dict[str, Any]) -> Iterator[
                 "Give the same arguments to continue it, or --overwrite to start over."
             )
         if before != arguments:
-            _clear(folder)
+            for path in folder.iterdir():
+                if path.is_dir():
+                    shutil.rmtree(path)
+                elif path.name != LOCK:
+                    path.unlink()
         (folder / ARGUMENTS).write_text(json.dumps(arguments))
         yield folder
-
-
-def _arguments_in(file: Path) -> dict[str, Any] | None:
-    """The arguments of an interrupted build; None if they are unknown, so that none of its parts can be used."""
-    try:
-        return dict(json.loads(file.read_text()))
-    except (OSError, ValueError):
-        return None
-
-
-def _clear(folder: Path) -> None:
-    for path in folder.iterdir():
-        if path.is_dir():
-            shutil.rmtree(path)
-        elif path.name != LOCK:
-            path.unlink()
 
 
 def _build_parts(
@@ -152,46 +141,37 @@ def _build_parts(
     written = without_caption = 0
     reasons: Counter[str] = Counter()
     names: list[str] = []
-    first: list[Skipped] = []
+    first: list[LeftOut] = []
+    # Every build writes the whole list, from the records of the finished parts, too.
     with (folder / LEFT_OUT).open("w", encoding="utf-8") as lines:
         for name, record in in_order(partial(_build_part, folder=folder, encoder=request.encoder), parts, workers):
             names.append(name)
             written += record.written
             without_caption += record.without_caption
             for skipped in record.left_out:
-                lines.write(skipped.model_dump_json() + "\n")
+                lines.write(json.dumps(asdict(skipped), ensure_ascii=False, separators=(",", ":")) + "\n")
                 reasons[skipped.reason.value] += 1
             first += record.left_out[: MAX_NAMED - len(first)]
             report_progress(record.written + len(record.left_out))
     return names, BuildResult(source.format, written, without_caption, reasons, tuple(first))
 
 
+# Top-level, because worker processes receive it by its name.
 def _build_part(part: Part, folder: Path, encoder: Encoder) -> tuple[str, PartRecord]:
     return part.name, finished_record(part, folder) or write_part(part, folder, encoder)
 
 
-def _no_samples(request: BuildRequest, result: BuildResult) -> ShardsRefused:
-    if not result.first_left_out:
-        return ShardsRefused(f"SOURCE {request.source} has no images. Name a source that has some.")
-    first = result.first_left_out[0]
-    return ShardsRefused(
-        f"None of the {result.left_out.total()} entries of {request.source} can become a sample. "
-        f"The first is {first.name}: {first.reason.with_detail(first.detail)}."
-    )
-
-
 def _write_index(folder: Path, names: list[str], description: dict[str, Any]) -> None:
-    """Writes one index of all parts, and removes the folders of parts that no longer belong to the source.
-
-    Streaming's merge_index would copy each part's index and drop the description.
-    """
+    """Writes one index of all parts, and removes the folders of parts that no longer belong to the source."""
     for obsolete in {path.name for path in folder.iterdir() if path.is_dir()} - set(names):
         shutil.rmtree(folder / obsolete)
+    # Streaming's merge_index would copy each part's index and drop the description.
     shards = []
     for name in names:
-        for shard in json.loads((folder / name / "index.json").read_text())["shards"]:
+        for shard in json.loads((folder / name / INDEX).read_text())["shards"]:
+            # The files stay in the folders of their parts; zip_data is null in uncompressed shards.
             for kind in ("raw_data", "zip_data"):
                 if shard.get(kind):
                     shard[kind]["basename"] = f"{name}/{shard[kind]['basename']}"
             shards.append(shard)
-    (folder / "index.json").write_text(json.dumps({"version": 2, "shards": shards, KEY: description}))
+    (folder / INDEX).write_text(json.dumps({"version": 2, "shards": shards, KEY: description}))

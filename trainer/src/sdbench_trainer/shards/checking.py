@@ -1,10 +1,10 @@
 """Checks that shards are intact: several workers read and decode every sample of a folder or a remote."""
 
-import json
 import tempfile
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from contextlib import nullcontext
+from dataclasses import dataclass, field, fields
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,8 @@ from PIL import Image
 from streaming import Stream
 from streaming.base.world import World
 
-from sdbench_trainer.data.decode import Fault, SkipReason, UnusableImage, opened, rgb
-from sdbench_trainer.data.index import IMAGE_COLUMNS, LATENT_COLUMNS, MOMENTS, Index, index_in
+from sdbench_trainer.data.decode import SkipReason, UnusableImage, one_line, opened, rgb
+from sdbench_trainer.data.index import IMAGE_COLUMNS, INDEX, LATENT_COLUMNS, MOMENTS, PIXELS_PER_LATENT, Index, index_in
 from sdbench_trainer.data.remote import DOWNLOAD_SECONDS
 from sdbench_trainer.data.tokenizer import CONTEXT, VOCABULARY
 from sdbench_trainer.shards.items import ShardsRefused
@@ -29,7 +29,8 @@ class Unreadable:
 
     sample: int
     """Its index in the shards."""
-    fault: Fault
+    reason: SkipReason
+    detail: str
 
 
 @dataclass(frozen=True)
@@ -44,21 +45,8 @@ class Tally:
     unreadable: tuple[Unreadable, ...] = ()
 
     def __add__(self, other: "Tally") -> "Tally":
-        return Tally(
-            self.samples + other.samples,
-            self.size_bytes + other.size_bytes,
-            self.without_caption + other.without_caption,
-            self.sizes + other.sizes,
-            self.unreadable + other.unreadable,
-        )
-
-
-@dataclass(frozen=True)
-class ShardsLocation:
-    """The folder of the shards, or a remote with the folder that holds its files while they are read."""
-
-    local: str
-    remote: str | None = None
+        # Every field can be added: numbers, a Counter, a tuple.
+        return Tally(*(getattr(self, one.name) + getattr(other, one.name) for one in fields(self)))
 
 
 def check(
@@ -67,41 +55,43 @@ def check(
     """Reads every sample of the shards in a folder or at a remote. Raises ShardsRefused, WorkerLost."""
     with tempfile.TemporaryDirectory(prefix="sdbench-check-") as temporary:
         remote = shards if "://" in shards else None
-        location = ShardsLocation(temporary if remote else shards, remote)
-        index, count = _require_index(location, shards)
+        local = temporary if remote else shards
+        index, count = _require_index(local, remote)
         tally = Tally()
-        for checked in in_order(partial(_check_shard, location=location, index=index), range(count), workers):
+        check_shard = partial(_check_shard, local=local, remote=remote, index=index)
+        for checked in in_order(check_shard, range(count), workers):
             tally += checked
             report_progress(checked.samples)
     return index, tally
 
 
-@cache
-def _open_shards(location: ShardsLocation) -> tuple[Any, list[Any]]:
-    """The stream and the readers of its shards, opened once per process."""
-    stream = Stream(remote=location.remote, local=location.local, download_retry=2, download_timeout=DOWNLOAD_SECONDS)
-    return stream, stream.get_shards(World.detect(), False)
+@cache  # once per process
+def _open_shards(local: str, remote: str | None) -> tuple[Any, list[Any]]:
+    """The stream and the readers of its shards; `local` holds the files of a remote while they are read."""
+    stream = Stream(remote=remote, local=local, download_retry=2, download_timeout=DOWNLOAD_SECONDS)
+    # Unsafe types are columns that Python would unpickle, which may run any code.
+    return stream, stream.get_shards(World.detect(), allow_unsafe_types=False)
 
 
-def _require_index(location: ShardsLocation, shards: str) -> tuple[Index, int]:
+def _require_index(local: str, remote: str | None) -> tuple[Index, int]:
     """The index and the number of its shards. Raises ShardsRefused."""
-    path = Path(location.local) / "index.json"
+    place = remote or local
     try:
-        _open_shards(location)
-        index = index_in(path)
+        _, shards = _open_shards(local, remote)
+        index = index_in(Path(local) / INDEX)
     except Exception as error:
-        raise ShardsRefused(f"No shards at {shards}: {' '.join(str(error).split())}") from error
+        raise ShardsRefused(f"No shards at {place}: {one_line(error)}") from error
     if not index.columns >= IMAGE_COLUMNS.keys() and not index.columns >= LATENT_COLUMNS.keys():
         names = ", ".join(sorted(index.columns))
         raise ShardsRefused(
-            f"The shards at {shards} have the columns {names}, but need image and caption, or moments and tokens."
+            f"The shards at {place} have the columns {names}, but need image and caption, or moments and tokens."
         )
-    return index, len(json.loads(path.read_text())["shards"])
+    return index, len(shards)
 
 
-def _check_shard(number: int, location: ShardsLocation, index: Index) -> Tally:
+def _check_shard(number: int, local: str, remote: str | None, index: Index) -> Tally:
     """The Tally of one shard; all of its samples are unreadable if the shard itself cannot be read."""
-    stream, shards = _open_shards(location)
+    stream, shards = _open_shards(local, remote)
     shard = shards[number]
     first = sum(len(before) for before in shards[:number])
     try:
@@ -110,21 +100,20 @@ def _check_shard(number: int, location: ShardsLocation, index: Index) -> Tally:
         for at in range(len(shard)):
             try:
                 tally += _check_sample(shard[at], index)
-            except FileNotFoundError:
+            except FileNotFoundError:  # the shard is lost, not the sample
                 raise
+            except UnusableImage as error:
+                tally += Tally(1, unreadable=(Unreadable(first + at, error.reason, error.detail),))
             except Exception as error:  # codecs raise arbitrary exceptions
-                tally += Tally(1, unreadable=(Unreadable(first + at, _fault(error)),))
-        if location.remote is not None:
+                tally += Tally(1, unreadable=(Unreadable(first + at, SkipReason.DAMAGED, one_line(error)),))
+        # The disk need not hold the whole remote.
+        if remote is not None:
             shard.evict()
         return tally
     except Exception as error:
-        fault = Fault(SkipReason.FILE_UNREADABLE, f"shard {number}: {' '.join(str(error).split())}")
-        lost = tuple(Unreadable(first + at, fault) for at in range(len(shard)))
+        detail = f"shard {number}: {one_line(error)}"
+        lost = tuple(Unreadable(first + at, SkipReason.FILE_UNREADABLE, detail) for at in range(len(shard)))
         return Tally(len(lost), unreadable=lost)
-
-
-def _fault(error: Exception) -> Fault:
-    return error.fault if isinstance(error, UnusableImage) else Fault(SkipReason.DAMAGED, " ".join(str(error).split()))
 
 
 def _check_sample(sample: dict[str, Any], index: Index) -> Tally:
@@ -132,29 +121,25 @@ def _check_sample(sample: dict[str, Any], index: Index) -> Tally:
     size_bytes = sum(len(value) for value in sample.values() if isinstance(value, bytes | str))
     if index.columns >= LATENT_COLUMNS.keys():
         size, empty = _check_latents(sample, index.description.image_size if index.description else None)
-    else:
-        size, empty = _decoded_size(sample["image"]), not sample["caption"].strip()
-    return Tally(1, size_bytes, int(empty), Counter((size,)))
+        return Tally(1, size_bytes, int(empty), Counter((size,)))
+    image, empty = sample["image"], not sample["caption"].strip()
+    # Streaming has decoded the images of type pil, which other tools write.
+    with nullcontext(image) if isinstance(image, Image.Image) else opened(image) as picture:
+        picture.load()
+        return Tally(1, size_bytes, int(empty), Counter((rgb(picture).size,)))
 
 
 def _check_latents(sample: dict[str, Any], side: int | None) -> tuple[tuple[int, int], bool]:
     """The size of the image that latents stand for, and whether its caption is empty. Raises ValueError."""
     moments = np.frombuffer(sample["moments"], np.float16)
     edge = round((len(moments) / MOMENTS) ** 0.5)
-    if MOMENTS * edge * edge != len(moments) or (side is not None and edge * 8 != side):
+    found = edge * PIXELS_PER_LATENT
+    if MOMENTS * edge * edge != len(moments) or (side is not None and found != side):
         raise ValueError(f"{len(moments)} moments do not fit an image of {side or 'any number of'} pixels a side")
     if not np.isfinite(moments).all():
         raise ValueError("some of its moments are not finite")
     tokens = np.frombuffer(sample["tokens"], np.uint16)
     if len(tokens) != CONTEXT or tokens.max() >= VOCABULARY:
         raise ValueError(f"its tokens are not {CONTEXT} ids below {VOCABULARY}")
-    return (edge * 8, edge * 8), bool(tokens[1] == VOCABULARY - 1)
-
-
-def _decoded_size(image: Any) -> tuple[int, int]:
-    """Decodes an image and returns its width and height. Raises whatever the codecs raise."""
-    if isinstance(image, Image.Image):
-        return rgb(image).size
-    with opened(image) as picture:
-        picture.load()
-        return rgb(picture).size
+    # An empty caption ends right after its start, and the end is the vocabulary's last id.
+    return (found, found), bool(tokens[1] == VOCABULARY - 1)

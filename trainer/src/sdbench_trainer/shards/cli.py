@@ -9,6 +9,7 @@ from sdbench_trainer.config import FrozenPrecision, Model, TrainerConfig
 from sdbench_trainer.shards.sources import Format
 
 INTERRUPTED = 130
+"""The exit code that shells give to a process that SIGINT ended."""
 
 BUILD = """Write photographs with captions as MDS shards, which the trainer streams.
 
@@ -41,7 +42,7 @@ def main() -> None:
         # Imported late, so that --help and usage errors do not wait for torch.
         from sdbench_trainer.shards import commands
 
-        sys.exit(commands.build_command(options) if options.verb == "build" else commands.check_command(options))
+        sys.exit(commands.run_command(options))
     except KeyboardInterrupt:
         if options.verb == "build":
             sys.stderr.write("\nInterrupted. Repeat the same command to continue.\n")
@@ -57,11 +58,15 @@ def arguments() -> argparse.ArgumentParser:
     groups = parser.add_subparsers(metavar="COMMAND", required=True)
     shards = groups.add_parser("shards", help="build and check shards", description="Build and check MDS shards.")
     verbs = shards.add_subparsers(metavar="COMMAND", required=True, dest="verb")
+    # The descriptions hold lists, which argparse would wrap into one paragraph.
     raw = argparse.RawDescriptionHelpFormatter
     _add_build(verbs.add_parser("build", help="write photographs as shards", description=BUILD, formatter_class=raw))
-    _add_check(
-        verbs.add_parser("check", help="check that every sample can be read", description=CHECK, formatter_class=raw)
+    check = verbs.add_parser(
+        "check", help="check that every sample can be read", description=CHECK, formatter_class=raw
     )
+    check.add_argument("shards", metavar="SHARDS", help="the folder or remote to check")
+    check.add_argument("--workers", type=_count, metavar="N", help="number of processes (default: one per core)")
+    check.add_argument("--unreadable", type=Path, metavar="FILE", help="list all unreadable samples in FILE, as JSONL")
     return parser
 
 
@@ -106,12 +111,6 @@ def _add_build(parser: argparse.ArgumentParser) -> None:
         default=FrozenPrecision.FP32,
         help="number format of the VAE (default: %(default)s)",
     )
-
-
-def _add_check(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("shards", metavar="SHARDS", help="the folder or remote to check")
-    parser.add_argument("--workers", type=_count, metavar="N", help="number of processes (default: one per core)")
-    parser.add_argument("--unreadable", type=Path, metavar="FILE", help="list all unreadable samples in FILE, as JSONL")
 
 
 def _image_side(text: str) -> int:

@@ -2,73 +2,63 @@
 
 import argparse
 import json
+import os
 import re
 import sys
-from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 from sdbench_trainer.config import FrozenPrecision
-from sdbench_trainer.data.index import Index
+from sdbench_trainer.errors import ConfigInvalid
 from sdbench_trainer.report import ExitCode
-from sdbench_trainer.shards.building import LEFT_OUT, MAX_NAMED, BuildRequest, BuildResult, build_shards
+from sdbench_trainer.shards.building import LEFT_OUT, MAX_NAMED, BuildRequest, build_shards
 from sdbench_trainer.shards.checking import Tally, check
 from sdbench_trainer.shards.encoders import Jpegs, Latents
 from sdbench_trainer.shards.items import Columns, ShardsRefused
 from sdbench_trainer.shards.progress import progress
-from sdbench_trainer.shards.workers import WorkerLost, cores
+from sdbench_trainer.shards.workers import WorkerLost
 
 
-def build_command(options: argparse.Namespace) -> int:
-    """Runs `shards build` and returns its exit code."""
-    if options.latents and (problem := _unsupported_device(options)):
-        return _failed(problem, ExitCode.CONFIG_INVALID)
-    return _exit_code(lambda: _build(options))
-
-
-def check_command(options: argparse.Namespace) -> int:
-    """Runs `shards check` and returns its exit code."""
-    return _exit_code(lambda: _check(options))
-
-
-def _exit_code(command: Callable[[], int]) -> int:
-    """The exit code of a command; an expected failure is printed as a sentence."""
+def run_command(options: argparse.Namespace) -> int:
+    """Runs `shards build` or `shards check` and returns its exit code; an expected failure is printed as a sentence."""
     try:
-        return command()
+        return _build(options) if options.verb == "build" else _check(options)
+    except ConfigInvalid as invalid:
+        sentence, code = str(invalid), ExitCode.CONFIG_INVALID
     except ShardsRefused as refused:
-        return _failed(str(refused), ExitCode.DATA_MISSING)
+        sentence, code = str(refused), ExitCode.DATA_MISSING
     except WorkerLost as lost:
-        return _failed(f"{lost} Use fewer --workers. A build continues where it stopped.", ExitCode.BUG)
+        sentence, code = f"{lost} Use fewer --workers. A build continues where it stopped.", ExitCode.BUG
     except OSError as error:
-        return _failed(f"{error.filename or 'A file'}: {error.strerror or error}.", ExitCode.DATA_MISSING)
-
-
-def _failed(sentence: str, code: ExitCode) -> int:
+        sentence, code = f"{error.filename or 'A file'}: {error.strerror or error}.", ExitCode.DATA_MISSING
     sys.stderr.write(f"{sentence}\n")
     return int(code)
 
 
-def _unsupported_device(options: argparse.Namespace) -> str | None:
-    """The reason why --device or --precision cannot be used; None if they can."""
+def _require_device(options: argparse.Namespace) -> None:
+    """Raises ConfigInvalid if --device or --precision cannot be used."""
     import torch
 
     if not re.fullmatch(r"cpu|cuda(:\d+)?", options.device):
-        return f"--device {options.device} is not supported. Use cpu, cuda or cuda:N."
+        raise ConfigInvalid(f"--device {options.device} is not supported. Use cpu, cuda or cuda:N.")
     if options.device == "cpu":
-        fp16 = options.precision is FrozenPrecision.FP16
-        return "--precision fp16 needs a GPU. Use fp32 or bf16 on a CPU." if fp16 else None
-    count = torch.cuda.device_count()
-    if (torch.device(options.device).index or 0) >= count:
-        return f"--device {options.device} does not exist: PyTorch finds {count} GPUs. Use another device, or cpu."
-    return None
+        if options.precision is FrozenPrecision.FP16:
+            raise ConfigInvalid("--precision fp16 needs a GPU. Use fp32 or bf16 on a CPU.")
+    elif (torch.device(options.device).index or 0) >= (count := torch.cuda.device_count()):
+        raise ConfigInvalid(
+            f"--device {options.device} does not exist: PyTorch finds {count} GPUs. Use another device, or cpu."
+        )
 
 
 def _workers(options: argparse.Namespace) -> int:
     """The number of processes: by default one per core, or one for a GPU, which several would only share."""
     gpu = getattr(options, "latents", False) and options.device != "cpu"
-    return options.workers or (1 if gpu else cores())
+    return options.workers or (1 if gpu else len(os.sched_getaffinity(0)))
 
 
 def _build(options: argparse.Namespace) -> int:
+    if options.latents:
+        _require_device(options)
     named = {"file": options.file_column, "caption": options.caption_column}
     columns = Columns(**{name: value for name, value in named.items() if value})
     encoder = (
@@ -79,11 +69,6 @@ def _build(options: argparse.Namespace) -> int:
     request = BuildRequest(options.source, options.out, options.format, columns, encoder, options.overwrite)
     with progress("shards", "image") as report_progress:
         result = build_shards(request, workers=_workers(options), report_progress=report_progress)
-    _print_build(result, request)
-    return 0
-
-
-def _print_build(result: BuildResult, request: BuildRequest) -> None:
     for skipped in result.first_left_out:
         sys.stderr.write(f"Left out {skipped.name}: {skipped.reason.with_detail(skipped.detail)}\n")
     count = result.left_out.total()
@@ -94,23 +79,20 @@ def _print_build(result: BuildResult, request: BuildRequest) -> None:
     left_out = f", {count} left out ({reasons})" if count else ""
     kind = result.format.value
     sys.stdout.write(f"{result.written} images in {request.out} (read as {kind}){captions}{left_out}.\n")
+    return 0
 
 
 def _check(options: argparse.Namespace) -> int:
     with progress("check", "sample") as report_progress:
         index, tally = check(options.shards, workers=_workers(options), report_progress=report_progress)
-    _print_check(index, tally, options.unreadable)
-    return 0 if tally.samples and not tally.unreadable else int(ExitCode.DATA_MISSING)
-
-
-def _print_check(index: Index, tally: Tally, list_file: Path | None) -> None:
+    list_file: Path | None = options.unreadable
     for one in tally.unreadable[:MAX_NAMED]:
-        sys.stderr.write(f"Sample {one.sample}: {one.fault.reason.with_detail(one.fault.detail)}\n")
+        sys.stderr.write(f"Sample {one.sample}: {one.reason.with_detail(one.detail)}\n")
     if len(tally.unreadable) > MAX_NAMED:
         where = f"{list_file} lists all" if list_file else "Give --unreadable FILE to list all"
         sys.stderr.write(f"… and {len(tally.unreadable) - MAX_NAMED} more. {where}.\n")
     if list_file:
-        rows = ({"sample": u.sample, "reason": u.fault.reason, "detail": u.fault.detail} for u in tally.unreadable)
+        rows = (asdict(one) for one in tally.unreadable)
         list_file.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     content = index.description.encoding.value if index.description else "written by another tool"
     values = {
@@ -121,6 +103,8 @@ def _print_check(index: Index, tally: Tally, list_file: Path | None) -> None:
         "bytes": str(tally.size_bytes),
     }
     sys.stdout.write("".join(f"{name:<16}{value}\n" for name, value in values.items()))
+    # Shards without samples are an error, too: nothing could be trained from them.
+    return 0 if tally.samples and not tally.unreadable else int(ExitCode.DATA_MISSING)
 
 
 def _size_range(tally: Tally) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any
 
 from PIL import Image
 
@@ -24,20 +24,6 @@ class Encoded:
 
     sample: Sample
     captioned: bool
-
-
-class Encoder(Protocol):
-    """Encodes photographs as samples, in their order."""
-
-    @property
-    def columns(self) -> dict[str, str]:
-        """The columns of the shards, with their MDS types."""
-
-    def description(self, samples: int) -> Description:
-        """What the index says about the samples."""
-
-    def samples(self, photographs: Iterable[Photograph | LeftOut]) -> Iterator[Encoded | LeftOut]:
-        """A sample for each photograph, or the reason why there is none."""
 
 
 def stored_square(jpeg: bytes, side: int) -> bytes:
@@ -67,7 +53,7 @@ class Jpegs:
         return Description(encoding=Encoding.ONLINE, samples=samples, image_size=self.image_size)
 
     def samples(self, photographs: Iterable[Photograph | LeftOut]) -> Iterator[Encoded | LeftOut]:
-        """A JPEG for each photograph, or the reason why there is none."""
+        """A sample for each photograph, or the reason why there is none, in their order."""
         for found in photographs:
             if isinstance(found, LeftOut):
                 yield found
@@ -76,7 +62,7 @@ class Jpegs:
                 image = upright_jpeg(found.content)
                 image = image if self.image_size is None else stored_square(image, self.image_size)
             except UnusableImage as unusable:
-                yield LeftOut(found.name, unusable.fault.reason, unusable.fault.detail)
+                yield LeftOut(found.name, unusable.reason, unusable.detail)
                 continue
             yield Encoded({"image": image, "caption": found.caption}, bool(found.caption))
 
@@ -104,23 +90,20 @@ class Latents:
         )
 
     @cached_property
-    def _network(self) -> Any:
+    def _network_and_tokenizer(self) -> tuple[Any, Any]:
+        # Imported late, here and below, because building JPEGs needs no diffusers. Cached once per worker process.
         import torch
 
+        from sdbench_trainer.data.tokenizer import clip_tokenizer
+        from sdbench_trainer.model.optimizations import DTYPES
         from sdbench_trainer.model.stable_diffusion import image_encoder
 
-        return image_encoder(
-            self.model, getattr(torch, _TORCH_NAMES[self.precision]), torch.device(self.device), self.seed
-        )
-
-    @cached_property
-    def _tokenizer(self) -> Any:
-        from sdbench_trainer.data.tokenizer import clip_tokenizer
-
-        return clip_tokenizer()
+        dtype, device = DTYPES[self.precision], torch.device(self.device)
+        return image_encoder(self.model, dtype, device, self.seed), clip_tokenizer()
 
     def samples(self, photographs: Iterable[Photograph | LeftOut]) -> Iterator[Encoded | LeftOut]:
-        """Moments for each photograph, computed in batches, or the reason why there are none."""
+        """A sample for each photograph, or the reason why there is none, in their order."""
+        # The network is fastest on batches; what was left out keeps its place among the samples.
         remaining = iter(photographs)
         while batch := [self._pixels(found) for found in islice(remaining, LATENTS_BATCH)]:
             usable = [found for found in batch if not isinstance(found, LeftOut)]
@@ -137,7 +120,7 @@ class Latents:
         try:
             return decode_square(upright_jpeg(found.content), self.image_size), found.caption
         except UnusableImage as unusable:
-            return LeftOut(found.name, unusable.fault.reason, unusable.fault.detail)
+            return LeftOut(found.name, unusable.reason, unusable.detail)
 
     def _encoded(self, pictures: list[tuple[Any, str]]) -> Iterator[Encoded]:
         import numpy as np
@@ -146,12 +129,13 @@ class Latents:
         from sdbench_trainer.data.tokenizer import token_ids
         from sdbench_trainer.model.stable_diffusion import moments
 
+        network, tokenizer = self._network_and_tokenizer
         with torch.inference_mode():
             images = torch.stack([pixels for pixels, _ in pictures]).to(self.device)
-            encoded_moments = moments(self._network, images).to(device="cpu", dtype=torch.float16).numpy()
-        tokens = np.array(token_ids(self._tokenizer, [caption for _, caption in pictures]), dtype=np.uint16)
+            encoded_moments = moments(network, images).to(device="cpu", dtype=torch.float16).numpy()
+        tokens = np.array(token_ids(tokenizer, [caption for _, caption in pictures]), dtype=np.uint16)
         for row, (_, caption) in enumerate(pictures):
             yield Encoded({"moments": encoded_moments[row].tobytes(), "tokens": tokens[row].tobytes()}, bool(caption))
 
 
-_TORCH_NAMES = {FrozenPrecision.FP32: "float32", FrozenPrecision.FP16: "float16", FrozenPrecision.BF16: "bfloat16"}
+Encoder = Jpegs | Latents

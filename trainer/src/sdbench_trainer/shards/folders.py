@@ -8,26 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from sdbench_trainer.data.decode import SkipReason
-from sdbench_trainer.shards.items import (
-    IMAGE_SUFFIXES,
-    Columns,
-    File,
-    Found,
-    Item,
-    LeftOut,
-    ShardsRefused,
-    caption_of,
-)
+from sdbench_trainer.shards.items import IMAGE_SUFFIXES, Columns, File, Found, Item, LeftOut, ShardsRefused, caption_of
 
 CAPTION_SUFFIXES = (".txt", ".json")
 """The suffixes of a caption file beside an image; the first that exists wins."""
 TABLE_SUFFIXES = (".csv", ".jsonl", ".ndjson")
 METADATA_SUFFIXES = (*TABLE_SUFFIXES, ".parquet")
 FIELD_BYTES = 1 << 24
+"""The longest field in a CSV table; Python's own limit is 128 KiB."""
 
 
 def _images_among(names: list[str], folder: Path, columns: Columns) -> Iterator[Found]:
     """The images among the files of one folder, and the files that are neither images nor belong to one."""
+    # By (stem, suffix), because the caption of a.jpg may be in a.TXT.
     split = {name: os.path.splitext(name) for name in names}  # noqa: PTH122 - pathlib is too slow for millions of names
     texts = {
         (stem, suffix.lower()): name for name, (stem, suffix) in split.items() if suffix.lower() in CAPTION_SUFFIXES
@@ -40,6 +33,7 @@ def _images_among(names: list[str], folder: Path, columns: Columns) -> Iterator[
             beside = next((texts[stem, end] for end in CAPTION_SUFFIXES if (stem, end) in texts), None)
             caption = File(str(folder / beside)) if beside else ""
             yield Item(path, File(path), caption, columns.caption)
+        # A lone .json file is usually metadata, but a lone .txt file is a caption whose image is missing.
         elif suffix == ".txt" and stem not in stems:
             yield LeftOut(path, SkipReason.CAPTION_WITHOUT_IMAGE)
         elif suffix not in CAPTION_SUFFIXES and suffix not in METADATA_SUFFIXES:
@@ -57,39 +51,22 @@ def images_in(folder: Path, columns: Columns, exclude: frozenset[Path] = frozens
             yield from images_in(folder / name, columns, exclude)
 
 
-def _json_rows(table: Path) -> Iterator[Mapping[str, Any] | None]:
-    with table.open(encoding="utf-8-sig") as lines:
-        for line in lines:
-            if line.strip():
+def _rows(table: Path) -> Iterator[Mapping[str, Any] | None]:
+    """The rows of a table; None for a line that is not a valid row. Raises ShardsRefused."""
+    csv.field_size_limit(FIELD_BYTES)
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as lines:
+            if table.suffix.lower() == ".csv":
+                yield from csv.DictReader(lines)
+                return
+            for line in filter(str.strip, lines):
                 try:
                     row = json.loads(line)
                 except ValueError:
                     row = None
                 yield row if isinstance(row, dict) else None
-
-
-def _csv_rows(table: Path) -> Iterator[Mapping[str, Any] | None]:
-    csv.field_size_limit(FIELD_BYTES)
-    with table.open(newline="", encoding="utf-8-sig") as lines:
-        yield from csv.DictReader(lines)
-
-
-def _rows(table: Path) -> Iterator[Mapping[str, Any] | None]:
-    """The rows of a table; None for a line that is not a valid row. Raises ShardsRefused."""
-    try:
-        yield from _csv_rows(table) if table.suffix.lower() == ".csv" else _json_rows(table)
     except (UnicodeError, csv.Error) as error:
         raise ShardsRefused(f"{table} is not valid {table.suffix[1:].upper()} in UTF-8: {error}.") from error
-
-
-def _require_columns(table: Path, row: Mapping[str, Any], columns: Columns) -> None:
-    if columns.file not in row:
-        names = ", ".join(str(name) for name in row)
-        raise ShardsRefused(
-            f"{table} has no column {columns.file}, only {names}. Name the column of file paths with --file-column."
-        )
-    if columns.caption not in row and columns.caption != Columns().caption:
-        raise ShardsRefused(f"{table} has no column {columns.caption}. Name the right one with --caption-column.")
 
 
 def images_of(table: Path, columns: Columns) -> Iterator[Found]:
@@ -100,8 +77,12 @@ def images_of(table: Path, columns: Columns) -> Iterator[Found]:
         if row is None:
             yield LeftOut(name, SkipReason.BAD_ROW, "it is not a JSON object")
             continue
+        # Only the first row is checked, because the rows of JSONL may leave out what is empty.
         if not checked:
-            _require_columns(table, row, columns)
+            if columns.file not in row:
+                names, remedy = ", ".join(map(str, row)), "Name the column of file paths with --file-column."
+                raise ShardsRefused(f"{table} has no column {columns.file}, only {names}. {remedy}")
+            columns.require_caption(table, row)
             checked = True
         file = row.get(columns.file)
         if not file or not isinstance(file, str):

@@ -1,12 +1,12 @@
 """References to the photographs and captions of a source, grouped into parts, and how to read them."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from math import isnan
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from sdbench_trainer.data.decode import SkipReason
 
@@ -15,8 +15,6 @@ PART_ITEMS = 1_024
 
 _IMAGES = "jpg jpeg jpe jfif png apng webp gif bmp dib tif tiff avif jp2 mpo ppm pgm pbm ico"
 IMAGE_SUFFIXES = frozenset(f".{name}" for name in _IMAGES.split())
-
-T = TypeVar("T")
 
 
 class ShardsRefused(Exception):
@@ -30,12 +28,21 @@ class Columns:
     file: str = "file"
     caption: str = "caption"
 
+    def require_caption(self, path: Path, names: Collection[str]) -> None:
+        """Raises ShardsRefused if the caption's column was named, but is not among the columns of a file."""
+        if self.caption not in names and self.caption != Columns.caption:
+            raise ShardsRefused(f"{path} has no column {self.caption}. Name the right one with --caption-column.")
+
 
 @dataclass(frozen=True)
 class File:
     """A whole file."""
 
     path: str
+
+    def read(self) -> bytes:
+        """The bytes of the file. Raises OSError."""
+        return Path(self.path).read_bytes()
 
 
 @dataclass(frozen=True)
@@ -46,6 +53,12 @@ class Member:
     offset: int
     size: int
 
+    def read(self) -> bytes:
+        """The bytes of the member. Raises OSError."""
+        with Path(self.path).open("rb") as archive:
+            archive.seek(self.offset)
+            return archive.read(self.size)
+
 
 @dataclass(frozen=True)
 class Item:
@@ -54,7 +67,7 @@ class Item:
     name: str
     place: File | Member
     caption: str | File = ""
-    column: str = "caption"
+    column: str = Columns.caption
     """The key of the caption in a .json file."""
 
 
@@ -105,10 +118,11 @@ def caption_of(value: Any) -> str:
     """A caption as text: the first of a list, the empty text if there is none."""
     if isinstance(value, list | tuple):
         value = value[0] if value else None
+    # pandas writes a missing text as NaN.
     if value is None or (isinstance(value, float) and isnan(value)):
         return ""
-    text = value if isinstance(value, str) else str(value)
-    return text.encode("utf-8", "replace").decode().strip()
+    # JSON may hold halves of surrogate pairs, which UTF-8 cannot.
+    return str(value).encode("utf-8", "replace").decode().strip()
 
 
 def caption_in_json(text: str | bytes, column: str) -> str:
@@ -120,27 +134,17 @@ def caption_in_json(text: str | bytes, column: str) -> str:
     return caption_of(document.get(column)) if isinstance(document, Mapping) else ""
 
 
-def _caption(item: Item) -> str:
-    if isinstance(item.caption, str):
-        return item.caption
-    text = Path(item.caption.path).read_bytes().decode("utf-8-sig", "replace")
-    return caption_in_json(text, item.column) if item.caption.path.lower().endswith(".json") else caption_of(text)
-
-
-def _bytes(place: File | Member) -> bytes:
-    if isinstance(place, File):
-        return Path(place.path).read_bytes()
-    with Path(place.path).open("rb") as archive:
-        archive.seek(place.offset)
-        return archive.read(place.size)
-
-
 def read(found: Found) -> Photograph | LeftOut:
     """Reads the photograph that an item refers to."""
     if isinstance(found, LeftOut):
         return found
     try:
-        return Photograph(found.name, _bytes(found.place), _caption(found))
+        content, caption = found.place.read(), found.caption
+        if isinstance(caption, File):
+            text = caption.read().decode("utf-8-sig", "replace")
+            in_json = caption.path.lower().endswith(".json")
+            caption = caption_in_json(text, found.column) if in_json else caption_of(text)
+        return Photograph(found.name, content, caption)
     except FileNotFoundError:
         return LeftOut(found.name, SkipReason.FILE_UNREADABLE, "the file does not exist")
     except OSError as error:

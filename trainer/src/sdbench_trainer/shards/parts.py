@@ -2,7 +2,6 @@
 
 import hashlib
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,20 +9,11 @@ from pydantic import ValidationError
 from streaming import MDSWriter
 
 from sdbench_trainer.config import Boundary
-from sdbench_trainer.data.decode import SkipReason
 from sdbench_trainer.shards.encoders import Encoder
-from sdbench_trainer.shards.items import Content, LeftOut, Photograph, Rows, read
+from sdbench_trainer.shards.items import Content, LeftOut, Rows, read
 
 SHARD_BYTES = 1 << 26
 RECORD = "part.json"
-
-
-class Skipped(Boundary):
-    """An entry that did not become a sample, as it is stored."""
-
-    name: str
-    reason: SkipReason
-    detail: str
 
 
 class PartRecord(Boundary):
@@ -32,7 +22,7 @@ class PartRecord(Boundary):
     digest: str
     written: int = 0
     without_caption: int = 0
-    left_out: tuple[Skipped, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -53,14 +43,6 @@ class Part:
         return hashlib.sha256(repr(self.content).encode("utf-8", "backslashreplace")).hexdigest()[:16]
 
 
-def _photographs(content: Content) -> Iterator[Photograph | LeftOut]:
-    if isinstance(content, Rows):
-        from sdbench_trainer.shards.parquets import read_rows
-
-        return read_rows(content)
-    return map(read, content)
-
-
 def finished_record(part: Part, folder: Path) -> PartRecord | None:
     """The record of a part that is complete and unchanged; None if the part must be written."""
     try:
@@ -77,21 +59,29 @@ def _printable(name: str) -> str:
 
 def write_part(part: Part, folder: Path, encoder: Encoder) -> PartRecord:
     """Writes a part into the folder, where it appears once it is complete. Raises OSError."""
+    if isinstance(part.content, Rows):
+        # Imported late, because the other formats need no pyarrow.
+        from sdbench_trainer.shards.parquets import read_rows
+
+        photographs = read_rows(part.content)
+    else:
+        photographs = map(read, part.content)
     unfinished = folder / f".{part.name}"
+    # What an interrupted build has left of this part.
     shutil.rmtree(unfinished, ignore_errors=True)
     written = without_caption = 0
     left_out = []
     with MDSWriter(columns=encoder.columns, out=str(unfinished), size_limit=SHARD_BYTES) as writer:
-        for result in encoder.samples(_photographs(part.content)):
+        for result in encoder.samples(photographs):
             if isinstance(result, LeftOut):
-                name, detail = _printable(result.name), _printable(result.detail)
-                left_out.append(Skipped(name=name, reason=result.reason, detail=detail))
+                left_out.append(LeftOut(_printable(result.name), result.reason, _printable(result.detail)))
             else:
                 writer.write(result.sample)
                 written += 1
                 without_caption += not result.captioned
     record = PartRecord(digest=part.digest, written=written, without_caption=without_caption, left_out=tuple(left_out))
     (unfinished / RECORD).write_text(record.model_dump_json(by_alias=True))
+    # A finished part with another digest, whose photographs have changed since.
     shutil.rmtree(folder / part.name, ignore_errors=True)
     unfinished.rename(folder / part.name)
     return record

@@ -1,13 +1,12 @@
 """Detects the format of a source, unless it is given, and lists its content in parts."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import partial
 from pathlib import Path
 
 from sdbench_trainer.shards.folders import TABLE_SUFFIXES, images_in, images_of
-from sdbench_trainer.shards.items import IMAGE_SUFFIXES, Columns, Content, Found, ShardsRefused, in_parts
+from sdbench_trainer.shards.items import IMAGE_SUFFIXES, Columns, Content, ShardsRefused, in_parts
 from sdbench_trainer.shards.tars import expanded, images_in_tar
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz")
@@ -30,8 +29,25 @@ class PhotoSource:
     format: Format
     files: tuple[Path, ...]
     """The folder, the table, the Parquet files or the tars."""
-    contents: Callable[[], Iterator[Content]]
-    """Lists the source's content in parts, in an order that depends on the source alone."""
+    columns: Columns
+    exclude: frozenset[Path] = frozenset()
+
+    def contents(self) -> Iterator[Content]:
+        """Lists the source's content in parts, in an order that depends on the source alone."""
+        match self.format:
+            case Format.PARQUET:
+                # Imported late, because the other formats need no pyarrow.
+                from sdbench_trainer.shards.parquets import parquet_parts
+
+                return (part for file in self.files for part in parquet_parts(file, self.columns))
+            case Format.WEBDATASET:
+                return in_parts(found for tar in self.files for found in images_in_tar(tar, self.columns))
+            case Format.TABLE:
+                return in_parts(found for table in self.files for found in images_of(table, self.columns))
+            case Format.FOLDER:
+                return in_parts(
+                    found for folder in self.files for found in images_in(folder, self.columns, self.exclude)
+                )
 
 
 def source_at(
@@ -49,16 +65,16 @@ def source_at(
         kind = given or _format_of_file(paths[0])
         if kind is Format.FOLDER:
             raise ShardsRefused(f"SOURCE {paths[0]} is not a folder. Name a folder, or give another --format.")
-        return _source(kind, tuple(paths), columns, exclude)
+        return PhotoSource(kind, tuple(paths), columns, exclude)
     folder = paths[0].resolve()
     if given is None:
-        return _source(*_detect(folder, columns, exclude), columns, exclude)
+        return PhotoSource(*_detect(folder, columns, exclude), columns, exclude)
     files = _files_of_format(given, folder, exclude)
     if not files:
         raise ShardsRefused(
             f"{folder} has no files of format {given.value}. Give another --format, or name another SOURCE."
         )
-    return _source(given, files, columns, exclude)
+    return PhotoSource(given, files, columns, exclude)
 
 
 def _format_of_file(file: Path) -> Format:
@@ -75,12 +91,14 @@ def _format_of_file(file: Path) -> Format:
 
 
 def _detect(folder: Path, columns: Columns, exclude: frozenset[Path]) -> tuple[Format, tuple[Path, ...]]:
-    """The format of a folder and its files: tars first, then Parquet with image bytes, then a table, else images."""
+    """The format of a folder, and its files."""
+    # A folder of tars or tables may hold loose images, too, such as a preview: the most specific format comes first.
     if tars := _files_of_format(Format.WEBDATASET, folder, exclude):
         return Format.WEBDATASET, tars
     if parquets := _files_of_format(Format.PARQUET, folder, exclude):
         from sdbench_trainer.shards.parquets import holds_images
 
+        # img2dataset writes Parquet files of metadata beside its folders of images.
         if holds_images(parquets[0], columns):
             return Format.PARQUET, parquets
     if tables := _files_of_format(Format.TABLE, folder, exclude):
@@ -100,31 +118,8 @@ def _files_of_format(kind: Format, folder: Path, exclude: frozenset[Path]) -> tu
                 "Name one of them as SOURCE, or give --format folder to ignore them."
             )
         return tables
+    # Data sets are often split into one subfolder per part, such as train and test.
     suffixes = (".parquet",) if kind is Format.PARQUET else TAR_SUFFIXES
     listed = (path for pattern in ("*", "*/*") for path in folder.glob(pattern))
     files = (path for path in listed if path.name.lower().endswith(suffixes) and path.is_file())
     return tuple(sorted(path for path in files if not exclude.intersection((path, *path.parents))))
-
-
-def _source(kind: Format, files: tuple[Path, ...], columns: Columns, exclude: frozenset[Path]) -> PhotoSource:
-    images: Callable[[Path], Iterator[Found]]
-    if kind is Format.PARQUET:
-        return PhotoSource(kind, files, partial(_parquet_parts, files, columns))
-    if kind is Format.WEBDATASET:
-        images = partial(images_in_tar, columns=columns)
-    elif kind is Format.TABLE:
-        images = partial(images_of, columns=columns)
-    else:
-        images = partial(images_in, columns=columns, exclude=exclude)
-    return PhotoSource(kind, files, partial(_image_parts, files, images))
-
-
-def _parquet_parts(files: tuple[Path, ...], columns: Columns) -> Iterator[Content]:
-    from sdbench_trainer.shards.parquets import parquet_parts
-
-    for file in files:
-        yield from parquet_parts(file, columns)
-
-
-def _image_parts(files: tuple[Path, ...], images: Callable[[Path], Iterator[Found]]) -> Iterator[Content]:
-    return in_parts(found for file in files for found in images(file))

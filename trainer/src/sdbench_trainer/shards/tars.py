@@ -22,6 +22,7 @@ from sdbench_trainer.shards.items import (
 COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd")
 """The first bytes of gzip, bzip2, xz and zstandard files."""
 CAPTION_BYTES = 1 << 20
+"""Larger members are no captions and stay unread."""
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _RANGE = re.compile(r"(\d+)\.\.(\d+)")
 
@@ -33,6 +34,7 @@ def expanded(pattern: str) -> list[str]:
         return [pattern]
     if limits := _RANGE.fullmatch(found[1]):
         first, last = limits[1], limits[2]
+        # As in a shell, a leading zero asks for numbers of equal width.
         step = 1 if int(first) <= int(last) else -1
         width = max(len(first), len(last)) if first.startswith("0") or last.startswith("0") else 0
         choices = [f"{number:0{width}}" for number in range(int(first), int(last) + step, step)]
@@ -54,16 +56,18 @@ def _members(archive: Path) -> Iterator[tuple[tarfile.TarInfo, bytes | None]]:
     with tarfile.open(archive, "r:") as tar:
         while (member := tar.next()) is not None:
             tar.members.clear()  # type: ignore[attr-defined] # tarfile would keep every member in memory
-            small = _key(member.name)[1] in ("txt", "json") and member.size <= CAPTION_BYTES
-            stream = tar.extractfile(member) if small and member.isreg() else None
             if member.isdir():
                 continue
+            # A caption is read at once, because it may precede its image; images are read by the workers.
+            small = member.isreg() and member.size <= CAPTION_BYTES
+            stream = tar.extractfile(member) if small and _key(member.name)[1] in ("txt", "json") else None
             yield member, stream.read() if stream else None
 
 
 def _sample(archive: Path, key: str, members: list[tuple[tarfile.TarInfo, bytes | None]], columns: Columns) -> Found:
     name = f"{archive}/{key}"
     texts = {_key(member.name)[1]: text for member, text in members if text is not None}
+    # The suffix of KEY.depth.png is depth.png: its last part is that of an image.
     images = [m for m, _ in members if m.isreg() and f".{_key(m.name)[1].rpartition('.')[2]}" in IMAGE_SUFFIXES]
     if not images:
         return LeftOut(name, SkipReason.NO_IMAGE, "none of its members has the suffix of an image")
@@ -77,11 +81,13 @@ def _sample(archive: Path, key: str, members: list[tuple[tarfile.TarInfo, bytes 
 
 def images_in_tar(archive: Path, columns: Columns) -> Iterator[Found]:
     """The samples of one tar, in its order. Raises ShardsRefused if it is compressed."""
+    # A compressed tar has no offsets from which several workers could read.
     with archive.open("rb") as stream:
         first_bytes = stream.read(6)
     if first_bytes.startswith(COMPRESSED):
         raise ShardsRefused(f"{archive} is compressed. Decompress it to a plain .tar first.")
     try:
+        # WebDataset requires the members of a sample to be adjacent.
         for key, members in groupby(_members(archive), lambda pair: _key(pair[0].name)[0]):
             yield _sample(archive, key, list(members), columns)
     except tarfile.TarError as error:

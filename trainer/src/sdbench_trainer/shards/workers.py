@@ -1,7 +1,6 @@
 """Runs a function on many items in several processes; the results come in order, and few are held at a time."""
 
 import multiprocessing
-import os
 import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -23,16 +22,12 @@ class WorkerLost(Exception):
     """Raised if a worker process was killed."""
 
 
-def cores() -> int:
-    """The number of cores that this process may use."""
-    return len(os.sched_getaffinity(0))
-
-
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Limits PyTorch to one thread: more threads add up in a different order, which changes the rounding."""
+    """Limits PyTorch to one thread."""
     import torch
 
+    # More threads add up in a different order, so that the rounding would depend on the number of workers.
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -51,6 +46,7 @@ def in_order(function: Callable[[Work], Result], items: Iterable[Work], workers:
             yield from map(function, items)
         return
     pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("fork"), initializer=_start_worker)
+    # Few items are pending, so that a slow consumer does not fill the memory with results.
     pending: deque[Future[Result]] = deque()
     try:
         for item in items:
@@ -59,11 +55,13 @@ def in_order(function: Callable[[Work], Result], items: Iterable[Work], workers:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
-    except BrokenProcessPool as broken:
-        _stop(pool)
-        raise WorkerLost("A worker process was killed, most likely because memory ran out.") from broken
-    except BaseException:
-        _stop(pool)
+    except BaseException as error:
+        # `shutdown` alone would wait for the items that the workers have begun.
+        for process in multiprocessing.active_children():
+            process.terminate()
+        pool.shutdown(wait=False, cancel_futures=True)
+        if isinstance(error, BrokenProcessPool):
+            raise WorkerLost("A worker process was killed, most likely because memory ran out.") from error
         raise
     pool.shutdown()
 
@@ -74,9 +72,3 @@ def _start_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     die_with_parent()
     torch.set_num_threads(1)  # see one_thread
-
-
-def _stop(pool: ProcessPoolExecutor) -> None:
-    for process in multiprocessing.active_children():
-        process.terminate()
-    pool.shutdown(wait=False, cancel_futures=True)

@@ -1,8 +1,9 @@
-"""Reads from the cluster and writes to it: the only module that makes requests of the API server."""
+"""Reads from the cluster and writes to it: the only module that sends requests to the API server."""
 
 import logging
 import zlib
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
@@ -33,7 +34,7 @@ log = logging.getLogger(__name__)
 
 
 class Key(NamedTuple):
-    """Which Benchmark."""
+    """Names a Benchmark."""
 
     namespace: str
     name: str
@@ -41,47 +42,44 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True)
 class Served:
-    """What there is to look at."""
+    """What the cluster serves to this operator."""
 
     plurals: frozenset[str] = frozenset()
     """Which of Benchmarks and PyTorchJobs the cluster knows."""
     namespaces: tuple[str, ...] = ()
-    """Where they may be read, of those that we are for; none: everywhere."""
-    closed: Mapping[str, str] = field(default_factory=dict, compare=False)
-    """What the API server says of the others: a namespace that was deleted, or in which we have no right any more."""
+    """The readable ones of the operator's namespaces; empty: it serves all namespaces."""
+    unreadable: Mapping[str, str] = field(default_factory=dict, compare=False)
+    """The other ones, each with the API server's sentence: it was deleted, or the operator has no rights there."""
 
 
 class Cluster:
-    """The typed calls. Each may raise ApiError, but for those about Events: a pass does without them.
+    """Typed calls. Each may raise ApiError, except those about Events: a pass goes on without them.
 
-    `did_without` is told of each time that a pass has to do without what it wanted to read.
+    `on_skipped` is called with each error of a read that a pass goes on without.
     """
 
-    def __init__(self, transport: Transport, did_without: Callable[[ApiError], None] = lambda _: None) -> None:
-        self._transport, self._did_without = transport, did_without
-        self._unheard: set[str] = set()
-        """Namespaces whose Events could not be read when that was last tried."""
+    def __init__(self, transport: Transport, on_skipped: Callable[[ApiError], None] = lambda _: None) -> None:
+        self._transport, self._on_skipped = transport, on_skipped
+        self._without_events: set[str] = set()
+        """Namespaces whose Events could not be read the last time."""
 
     def now(self) -> datetime:
-        """The API server's time; at least one call must have been made."""
+        """The API server's time. Raises LookupError before the first answer."""
         return self._transport.now()
 
     async def benchmark(self, key: Key) -> Benchmark:
-        """The Benchmark as it is now. Raises NotFound and Unreadable."""
+        """Reads a Benchmark. Raises NotFound and Unreadable."""
         return benchmark_in(await self._transport.send(requests.READ_BENCHMARK, key._asdict()))
 
     async def benchmark_documents(self, namespaces: tuple[str, ...]) -> tuple[Document, ...]:
-        """All Benchmarks in these namespaces; in all when there are none."""
+        """Lists the Benchmarks in these namespaces; empty: in all."""
         if not namespaces:
             return await self._listed(requests.LIST_ALL_BENCHMARKS, {})
         found = [await self._listed(requests.LIST_BENCHMARKS, {"namespace": namespace}) for namespace in namespaces]
         return tuple(document for some in found for document in some)
 
     async def served(self, namespaces: tuple[str, ...]) -> Served:
-        """What there is to look at in these namespaces; in all when there are none. Raises Forbidden if it is nothing.
-
-        Without a right in it a namespace that is there and one that is gone look the same.
-        """
+        """Asks what is served in these namespaces; empty: in all. Raises Forbidden if none of them can be read."""
         if not namespaces:
             asked = {PLURAL: requests.LIST_ALL_BENCHMARKS, requests.JOBS: requests.LIST_ALL_JOBS}
             return Served(await self._answering(asked, {}))
@@ -89,17 +87,18 @@ class Cluster:
         known: frozenset[str] = frozenset()
         refusals: dict[str, Forbidden] = {}
         for namespace in namespaces:
+            # Without rights, a namespace that exists and one that is gone look the same.
             try:
                 known |= await self._answering(asked, {"namespace": namespace})
             except Forbidden as error:
                 refusals[namespace] = error
-        open_ones = tuple(namespace for namespace in namespaces if namespace not in refusals)
-        if not open_ones:
+        readable = tuple(namespace for namespace in namespaces if namespace not in refusals)
+        if not readable:
             raise refusals[namespaces[0]]
-        return Served(known, open_ones, {namespace: str(error) for namespace, error in refusals.items()})
+        return Served(known, readable, {namespace: str(error) for namespace, error in refusals.items()})
 
     async def store(self, benchmark: Benchmark, status: Status) -> Benchmark:
-        """Put the whole status. Raises Conflict when the Benchmark is not the one that was read any more."""
+        """Replaces the whole status. Raises Conflict if the Benchmark has changed since it was read."""
         metadata = benchmark.metadata
         body = {
             "apiVersion": API_VERSION,
@@ -118,55 +117,55 @@ class Cluster:
         return benchmark.model_copy(update={"metadata": known, "status": status})
 
     async def jobs(self, key: Key) -> tuple[Document, ...]:
-        """The jobs of a Benchmark of this name, of any UID. Raises NotServed."""
+        """Lists the jobs of Benchmarks of this name, whatever their UID. Raises NotServed."""
         return await self._listed(requests.LIST_JOBS, {"namespace": key.namespace}, _of(key))
 
     async def job(self, namespace: str, name: str) -> Document | None:
-        """The job of this name, whoever owns it."""
+        """Reads the job of this name, whoever owns it; None if there is none."""
         try:
             return await self._transport.send(requests.READ_JOB, {"namespace": namespace, "name": name})
         except NotFound:
             return None
 
     async def create_job(self, namespace: str, job: Document) -> None:
-        """Create a job. Raises AlreadyExists."""
+        """Creates a job. Raises AlreadyExists."""
         await self._transport.send(requests.POST_JOB, {"namespace": namespace}, body=job)
 
-    async def delete_job(self, namespace: str, stop: DeleteJob) -> None:
-        """Delete this very job; its pods follow. One that is gone, or another of its name, is left as it is."""
-        await self._delete(requests.DELETE_JOB, Key(namespace, stop.name), stop.job_uid, "Background")
+    async def delete_job(self, namespace: str, delete: DeleteJob) -> None:
+        """Deletes this very job; its pods follow. Does nothing if it is gone, or another one has its name."""
+        await self._delete(requests.DELETE_JOB, Key(namespace, delete.name), delete.job_uid, "Background")
 
     async def delete_benchmark(self, key: Key, uid: str) -> bool:
-        """Delete this very Benchmark, which is gone when its jobs and pods are. A namesake is left as it is.
+        """Deletes this very Benchmark, which is gone when its jobs and pods are.
 
-        False if the API server says that it is not there, or that there is another one.
+        Returns False if the API server says that it does not exist, or that another one has its name.
         """
         return await self._delete(requests.DELETE_BENCHMARK, key, uid, "Foreground")
 
     async def pods(self, key: Key) -> tuple[Document, ...]:
-        """The pods of a Benchmark of this name, of any UID."""
+        """Lists the pods of Benchmarks of this name, whatever their UID."""
         return await self._listed(requests.LIST_PODS, {"namespace": key.namespace}, _of(key))
 
     async def warnings(self, namespace: str, uids: Iterable[str]) -> tuple[tuple[Document, ...], ...]:
-        """The warning Events about each of these objects; as far as they can be read, and it is said once if not."""
+        """Lists the warning Events about each of these objects; logs once for a namespace where it cannot."""
         found: list[tuple[Document, ...]] = []
         try:
             for uid in uids:
                 query = {"fieldSelector": f"involvedObject.uid={uid},type=Warning"}
                 found.append(await self._listed(requests.LIST_EVENTS, {"namespace": namespace}, query))
         except ApiError as error:
-            self._did_without(error)
-            if namespace not in self._unheard:
+            self._on_skipped(error)
+            if namespace not in self._without_events:
                 log.warning("%s: no Events can be read, so none explains what is stuck: %s", namespace, error)
-            self._unheard.add(namespace)
+            self._without_events.add(namespace)
         else:
-            self._unheard.discard(namespace)
+            self._without_events.discard(namespace)
         return tuple(found)
 
-    async def tell(self, about: Metadata, events: Iterable[Event]) -> None:
-        """Write notices among the Events of a Benchmark. One that cannot be written is no reason to stop."""
-        for notice in events:
-            body = _event(about, notice, self.now())
+    async def post_events(self, about: Metadata, events: Iterable[Event]) -> None:
+        """Creates Events of a Benchmark; logs each one that cannot be created."""
+        for event in events:
+            body = _event(about, event, self.now())
             try:
                 await self._transport.send(requests.POST_EVENT, {"namespace": about.namespace}, body=body)
             except AlreadyExists:
@@ -175,10 +174,7 @@ class Cluster:
                 log.warning("%s/%s: no Event could be written: %s", about.namespace, about.name, error)
 
     async def _delete(self, call: requests.Call, key: Key, uid: str, propagation: str) -> bool:
-        """Delete the object of this UID; one that is gone is no error, and another of its name is not touched.
-
-        Whether there was such an object, as the API server says.
-        """
+        """Deletes the object with this UID; returns False if it is gone, or another one has its name."""
         body: Document = {
             "apiVersion": "v1",
             "kind": "DeleteOptions",
@@ -194,7 +190,7 @@ class Cluster:
     async def _listed(
         self, call: requests.Call, path: dict[str, str], query: dict[str, str] | None = None
     ) -> tuple[Document, ...]:
-        """Every item, page by page. Raises NotServed: a list of nothing is empty, not missing."""
+        """Lists all items, page by page. Raises NotServed if the cluster does not know the kind."""
         items: list[Document] = []
         more = ""
         while True:
@@ -208,15 +204,13 @@ class Cluster:
                 return tuple(items)
 
     async def _answering(self, asked: Mapping[str, requests.Call], path: dict[str, str]) -> frozenset[str]:
-        """Those that the cluster knows."""
-        return frozenset([plural for plural, call in asked.items() if await self._answers(call, path)])
-
-    async def _answers(self, call: requests.Call, path: dict[str, str]) -> bool:
-        try:
-            await self._transport.send(call, path, {"limit": "1"})
-        except NotFound:
-            return False
-        return True
+        """The plurals that the cluster serves, each asked by its list call."""
+        served = set()
+        for plural, call in asked.items():
+            with suppress(NotFound):
+                await self._transport.send(call, path, {"limit": "1"})
+                served.add(plural)
+        return frozenset(served)
 
 
 def key_of(benchmark: Benchmark) -> Key:
@@ -225,7 +219,7 @@ def key_of(benchmark: Benchmark) -> Key:
 
 
 def benchmark_in(document: Document) -> Benchmark:
-    """The Benchmark in an API object. Raises Unreadable."""
+    """Parses an API object. Raises Unreadable."""
     try:
         return Benchmark.model_validate(document)
     except ValidationError as error:
@@ -239,18 +233,15 @@ def _of(key: Key) -> dict[str, str]:
     return {"labelSelector": f"{BENCHMARK_LABEL}={key.name}"}
 
 
-def _fingerprint(metadata: Metadata, notice: Event) -> str:
-    """The same for the same notice of an unchanged Benchmark: what is tried again and again is told once."""
-    said = (metadata.uid, metadata.resource_version, notice.reason, notice.message)
-    return f"{zlib.crc32(repr(said).encode()):08x}"
-
-
-def _event(metadata: Metadata, notice: Event, now: datetime) -> Document:
+def _event(metadata: Metadata, event: Event, now: datetime) -> Document:
     moment = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    # The same for the same Event of an unchanged Benchmark, so what is retried again and again is reported once.
+    content = (metadata.uid, metadata.resource_version, event.reason, event.message)
+    fingerprint = f"{zlib.crc32(repr(content).encode()):08x}"
     return {
         "apiVersion": "v1",
         "kind": "Event",
-        "metadata": {"name": f"{metadata.name}.{_fingerprint(metadata, notice)}", "namespace": metadata.namespace},
+        "metadata": {"name": f"{metadata.name}.{fingerprint}", "namespace": metadata.namespace},
         "involvedObject": {
             "apiVersion": API_VERSION,
             "kind": KIND,
@@ -259,9 +250,9 @@ def _event(metadata: Metadata, notice: Event, now: datetime) -> Document:
             "uid": metadata.uid,
             "resourceVersion": metadata.resource_version,
         },
-        "type": "Warning" if notice.warning else "Normal",
-        "reason": notice.reason,
-        "message": notice.message[:1024],
+        "type": "Warning" if event.warning else "Normal",
+        "reason": event.reason,
+        "message": event.message[:1024],
         "source": {"component": REPORTER},
         "reportingComponent": REPORTER,
         "reportingInstance": "",

@@ -18,12 +18,12 @@ HEADER = """\
 
 
 def rights() -> tuple[Right, ...]:
-    """Every right, once, in the order of the calls."""
+    """Every right that the operator needs, once, in the order of the calls."""
     return tuple(dict.fromkeys((*(call.right for call in CALLS), *WATCHED, *OWNING)))
 
 
 def rbac_rules(wanted: Iterable[Right]) -> list[dict[str, Any]]:
-    """The rights as rules of a Role: one for each resource, its verbs sorted."""
+    """The rules of a Role for these rights: one rule for each resource, its verbs sorted."""
     verbs: dict[tuple[str, str], set[str]] = {}
     for right in wanted:
         verbs.setdefault((right.group, right.resource), set()).add(right.verb)
@@ -34,7 +34,7 @@ def rbac_rules(wanted: Iterable[Right]) -> list[dict[str, Any]]:
 
 
 def rbac_yaml() -> str:
-    """The rules as they are kept in the chart."""
+    """The rules as YAML, as the chart holds them."""
     return HEADER + yaml.safe_dump({"rules": rbac_rules(rights())}, sort_keys=False)
 
 

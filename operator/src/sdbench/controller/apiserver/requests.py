@@ -1,7 +1,7 @@
 """Lists the requests that the operator sends to the API server, each with the right that it needs.
 
-The RBAC rules are made from this table, so a call that is not in it cannot be sent, and a right that no call needs
-is not asked for.
+The RBAC rules are generated from this table: a call outside it cannot be sent, and a right that no call needs is not
+requested.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ JOB_KIND = "PyTorchJob"
 
 @dataclass(frozen=True)
 class Right:
-    """What a Role must allow."""
+    """A right that a Role must grant."""
 
     group: str
     resource: str
@@ -25,7 +25,7 @@ class Right:
 
 @dataclass(frozen=True)
 class Call:
-    """One kind of request. In the path, {namespace} and {name} are filled in."""
+    """A kind of request; its path has the placeholders {namespace} and {name}."""
 
     method: str
     path: str
@@ -66,7 +66,7 @@ CALLS = (
 )
 
 WATCHED = (Right(GROUP, PLURAL, "watch"), Right(JOB_GROUP, JOBS, "watch"), Right("", "pods", "watch"))
-"""What kopf does for us beside listing. It patches nothing: there are no change handlers, timers or finalizers."""
+"""kopf watches, beside listing. It patches nothing: there are no change handlers, timers or finalizers."""
 
 OWNING = (Right(GROUP, f"{PLURAL}/finalizers", "update"),)
 """Needed for blockOwnerDeletion where OwnerReferencesPermissionEnforcement is on, as in OpenShift."""

@@ -1,18 +1,18 @@
 """Builds the PyTorchJob of an Attempt: the only module that knows its shape.
 
-Failure is owned by the operator, so nothing restarts or cleans up by itself. Nor does the job end by itself: its own
-activeDeadlineSeconds is not enforced while no event comes from its pods, so the operator keeps the limits.
+The operator owns failure: the job neither restarts nor cleans up its pods, and it has no activeDeadlineSeconds, which
+the training-operator does not enforce while no event comes from the pods.
 
-Every string of the Benchmark is data: there is no shell, no argument, and the configuration is one JSON value in which
-`$` never stands, because the kubelet would expand it.
-
-How much is a Kubernetes quantity, times a number of devices?
+Every string of the Benchmark is data: there is no shell and no argument, and the configuration is one JSON value
+without `$`, which the kubelet would expand.
 """
 
 import json
 import re
 from decimal import Decimal
 from typing import Any
+
+from kubernetes.utils.quantity import parse_quantity
 
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.names import (
@@ -36,12 +36,12 @@ CONTAINER = "pytorch"
 """The training-operator looks for a container of this name."""
 
 INSTANCE_LABEL = "app.kubernetes.io/instance"
-"""Its value is the Attempt's name, so that no other pods have it."""
+"""Its value is the Attempt's name, so no other pods have it."""
 
 NOBODY = 65532
 GRACE_SECONDS = 10
 SCRATCH_LIMIT = "64Gi"
-"""Most that a pod may write below /tmp: shards on their way, caches."""
+"""The most that a pod may write below /tmp: cached shards and compilers' caches."""
 
 Part = dict[str, Any]
 
@@ -50,26 +50,26 @@ RENDEZVOUS: Part = {"name": "pytorchjob-port", "containerPort": 23456, "protocol
 """The training-operator looks for a port of this name."""
 
 
-def pytorchjob(benchmark: Benchmark, start: CreateJob) -> Part:
-    """The job of an Attempt."""
-    scheduling, labels = benchmark.spec.scheduling, _labels(benchmark, start)
+def pytorchjob(benchmark: Benchmark, create: CreateJob) -> Part:
+    """Builds the job of an Attempt."""
+    scheduling, labels = benchmark.spec.scheduling, _labels(benchmark, create)
     metadata = _pod_metadata(benchmark, labels)
-    replicas = {"Master": _replica(1, metadata, _pod(benchmark, start, (METRICS, RENDEZVOUS)))}
-    if start.pods > 1:
+    replicas = {"Master": _replica(1, metadata, _pod(benchmark, create, (METRICS, RENDEZVOUS)))}
+    if create.pods > 1:
         # Only rank 0 serves metrics: a port of that name on the others would be a target that is always down.
-        replicas["Worker"] = _replica(start.pods - 1, metadata, _pod(benchmark, start, (RENDEZVOUS,)))
+        replicas["Worker"] = _replica(create.pods - 1, metadata, _pod(benchmark, create, (RENDEZVOUS,)))
     return {
         "apiVersion": JOB_API_VERSION,
         "kind": JOB_KIND,
         "metadata": {
-            "name": start.name,
+            "name": create.name,
             "namespace": benchmark.metadata.namespace,
             "labels": labels | queue_labels(scheduling),
             "ownerReferences": [_owner(benchmark)],
         },
         "spec": {
-            "nprocPerNode": str(start.devices_per_pod),
-            "runPolicy": {"cleanPodPolicy": "None", "backoffLimit": 0} | gang(scheduling, start.pods),
+            "nprocPerNode": str(create.devices_per_pod),
+            "runPolicy": {"cleanPodPolicy": "None", "backoffLimit": 0} | gang(scheduling, create.pods),
             "pytorchReplicaSpecs": replicas,
         },
     }
@@ -81,34 +81,34 @@ def run_text(run: RunConfig) -> str:
 
 
 def _preset(benchmark: Benchmark) -> Preset:
-    """What was pinned at acceptance of what the administrator adds."""
+    """The administrator's preset as it was pinned at acceptance."""
     resolved = benchmark.status.resolved
     return (resolved.preset if resolved is not None else None) or Preset()
 
 
 def _workload(benchmark: Benchmark) -> Workload:
-    """What was pinned at acceptance of what the administrator fixes in every pod."""
+    """The administrator's Workload as it was pinned at acceptance."""
     resolved = benchmark.status.resolved
     return (resolved.workload if resolved is not None else None) or Workload()
 
 
 def _pod_metadata(benchmark: Benchmark, labels: dict[str, str]) -> Part:
-    """Labels and annotations of a pod: ours win over the author's, the administrator's over the author's."""
+    """Labels and annotations of a pod; ours and the administrator's take precedence over the author's."""
     annotations = benchmark.spec.pod_annotations | _preset(benchmark).annotations
     return {"labels": benchmark.spec.pod_labels | labels} | ({"annotations": annotations} if annotations else {})
 
 
-def _labels(benchmark: Benchmark, start: CreateJob) -> dict[str, str]:
+def _labels(benchmark: Benchmark, create: CreateJob) -> dict[str, str]:
     return {
         "app.kubernetes.io/name": "sdbench-trainer",
-        INSTANCE_LABEL: start.name,
+        INSTANCE_LABEL: create.name,
         "app.kubernetes.io/component": "trainer",
         "app.kubernetes.io/part-of": "sdbench",
         "app.kubernetes.io/managed-by": "sdbench",
         BENCHMARK_LABEL: benchmark.metadata.name,
         BENCHMARK_UID_LABEL: benchmark.metadata.uid,
-        TRIAL_LABEL: str(start.trial),
-        ATTEMPT_LABEL: str(start.attempt),
+        TRIAL_LABEL: str(create.trial),
+        ATTEMPT_LABEL: str(create.attempt),
     }
 
 
@@ -124,11 +124,11 @@ def _owner(benchmark: Benchmark) -> Part:
 
 
 def _replica(replicas: int, metadata: Part, pod: Part) -> Part:
-    # How it restarts is said here alone: of one in the pod's own spec the training-operator warns in an Event.
+    # The restart policy belongs here: for one in the pod's own spec the training-operator posts a warning.
     return {"replicas": replicas, "restartPolicy": "Never", "template": {"metadata": metadata, "spec": pod}}
 
 
-def _pod(benchmark: Benchmark, start: CreateJob, ports: tuple[Part, ...]) -> Part:
+def _pod(benchmark: Benchmark, create: CreateJob, ports: tuple[Part, ...]) -> Part:
     spec, fixed = benchmark.spec, _workload(benchmark)
     return {
         **pod_defaults.account(fixed),
@@ -142,28 +142,30 @@ def _pod(benchmark: Benchmark, start: CreateJob, ports: tuple[Part, ...]) -> Par
             "fsGroup": NOBODY,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "containers": [_container(benchmark, start, ports)],
-        "volumes": [*_volumes(spec.data, spec.devices, start.devices_per_pod), *pod_defaults.volumes(fixed)],
-        **placed(spec.scheduling, {INSTANCE_LABEL: start.name}),
+        "containers": [_container(benchmark, create, ports)],
+        "volumes": [*_volumes(spec.data, spec.devices, create.devices_per_pod), *pod_defaults.volumes(fixed)],
+        **placed(spec.scheduling, {INSTANCE_LABEL: create.name}),
         **pod_defaults.pull_secrets(spec.image_pull_secrets, fixed),
     }
 
 
-def _container(benchmark: Benchmark, start: CreateJob, ports: tuple[Part, ...]) -> Part:
+def _container(benchmark: Benchmark, create: CreateJob, ports: tuple[Part, ...]) -> Part:
     devices, preset, fixed = benchmark.spec.devices, _preset(benchmark), _workload(benchmark)
     added = preset.environment | pod_defaults.variables(fixed, benchmark.spec.data)
-    amounts = _amounts(devices, start.devices_per_pod) | preset.resources
+    amounts = _amounts(devices, create.devices_per_pod) | preset.resources
+    start_seconds = str(benchmark.spec.limits.start_seconds)
     return {
         "name": CONTAINER,
-        "image": start.image,
+        "image": create.image,
         "env": [
-            {"name": RUN_VARIABLE, "value": run_text(start.run)},
-            *_patience(benchmark, start),
-            # Nobody's home is the root folder, which is read-only.
+            {"name": RUN_VARIABLE, "value": run_text(create.run)},
+            # How long a running pod waits for others to start, beyond what the ranks take to meet.
+            *([{"name": START_VARIABLE, "value": start_seconds}] if create.pods > 1 else []),
+            # The home of this user is the root folder, which is read-only.
             {"name": "HOME", "value": "/tmp"},  # noqa: S108 (an emptyDir of the pod's own)
-            # Without it every rank would start a thread for every core of the node.
+            # Otherwise every rank would start a thread for every core of the node.
             {"name": "OMP_NUM_THREADS", "value": str(whole_cores(devices.per_device.cpu))},
-            # What is written twice is what is meant: the kubelet makes one dollar of two, and expands nothing.
+            # The kubelet turns two dollars into one and expands nothing.
             *({"name": name, "value": value.replace("$", "$$")} for name, value in added.items()),
         ],
         "ports": list(ports),
@@ -176,20 +178,14 @@ def _container(benchmark: Benchmark, start: CreateJob, ports: tuple[Part, ...]) 
             "runAsNonRoot": True,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        # PID 1 leaves a Report. Where it could not, because it was killed or never began, the log's tail is left.
+        # PID 1 writes a Report. If it could not, because it was killed or never began, the log's tail takes its place.
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [*_mounts(benchmark.spec.data), *pod_defaults.mounts(fixed)],
     }
 
 
-def _patience(benchmark: Benchmark, start: CreateJob) -> list[Part]:
-    """For how long a pod that runs waits for others to be started, beyond what the ranks take to meet."""
-    variable = {"name": START_VARIABLE, "value": str(benchmark.spec.limits.start_seconds)}
-    return [variable] if start.pods > 1 else []
-
-
 def _amounts(devices: Devices, each_pod: int) -> dict[str, str]:
-    """Requests and limits of a pod: what the devices need, times the devices in it."""
+    """Requests and limits of a pod: those of one device times the number of devices."""
     amounts = {
         "cpu": multiplied(devices.per_device.cpu, each_pod),
         "memory": multiplied(devices.per_device.memory, each_pod),
@@ -204,7 +200,7 @@ def _volumes(data: Data, devices: Devices, each_pod: int) -> list[Part]:
         {"name": "scratch", "emptyDir": {"sizeLimit": SCRATCH_LIMIT}},
     ]
     if data.credentials_secret:
-        # Readable by the group, which fsGroup makes ours. Missing, the pod must not start: it costs devices.
+        # fsGroup makes the group ours. Without the Secret the pod must not start: it would only waste device time.
         secret = {"secretName": data.credentials_secret, "defaultMode": 0o440, "optional": False}
         volumes.append({"name": "credentials", "secret": secret})
     if data.claim:
@@ -224,23 +220,17 @@ def _mounts(data: Data) -> list[Part]:
     return mounts
 
 
-_PARTS = re.compile(r"([0-9.]+)([a-zA-Z]*)")
+_QUANTITY = re.compile(r"([0-9.]+)([a-zA-Z]*)")
 
 
 def multiplied(quantity: str, times: int) -> str:
-    """The quantity times a whole number, in its own unit: 500m x 2 is 1000m."""
-    number, unit = _parts(quantity)
-    return f"{(number * times).normalize():f}{unit}"
+    """A Kubernetes quantity times a whole number, in its own unit: 500m x 2 is 1000m. Raises ValueError."""
+    found = _QUANTITY.fullmatch(quantity)
+    if found is None:
+        raise ValueError(f"{quantity!r} is not a quantity")
+    return f"{(Decimal(found[1]) * times).normalize():f}{found[2]}"
 
 
 def whole_cores(cpu: str) -> int:
     """The whole cores in a quantity of CPU, at least one."""
-    number, unit = _parts(cpu)
-    return max(1, int(number / 1000 if unit == "m" else number))
-
-
-def _parts(quantity: str) -> tuple[Decimal, str]:
-    found = _PARTS.fullmatch(quantity)
-    if found is None:
-        raise ValueError(f"{quantity!r} is no quantity")
-    return Decimal(found[1]), found[2]
+    return max(1, int(parse_quantity(cpu)))

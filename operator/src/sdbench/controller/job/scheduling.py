@@ -1,6 +1,6 @@
-"""Builds the fields of a pod and a job that a queue and a scheduler read.
+"""Builds the fields of a job and its pods that a queue and a scheduler read.
 
-The job belongs to whoever admits it: a queue suspends and resumes it, and the operator never writes `suspend`.
+A queue suspends and resumes the job; the operator never writes `suspend`.
 """
 
 from collections.abc import Iterator
@@ -14,16 +14,17 @@ QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 
 LOST_NODE_KEYS = ("node.kubernetes.io/unreachable", "node.kubernetes.io/not-ready")
 LOST_NODE_SECONDS = 30
-"""How long pods stay bound to a node that is gone. Kubernetes' 300 s would hold the other nodes' devices as long."""
+"""How long pods stay bound to a lost node. Kubernetes' 300 s would hold the other nodes' devices as long."""
 
 
 def queue_labels(scheduling: Scheduling) -> dict[str, str]:
-    """Labels of the job by which a queue knows it. On pods they would queue each pod by itself."""
+    """The label that puts the job into a queue."""
+    # Not on pods, which would be queued one by one.
     return {QUEUE_LABEL: scheduling.queue_name} if scheduling.queue_name else {}
 
 
 def gang(scheduling: Scheduling, pods: int) -> Part:
-    """The part of the job's runPolicy that asks for all pods or none; empty where nobody asks."""
+    """The part of the job's runPolicy that asks for all pods or none; empty without a gang scheduler."""
     if not scheduling.gang:
         return {}
     named = {"queue": scheduling.queue_name, "priorityClass": scheduling.priority_class_name}
@@ -32,24 +33,20 @@ def gang(scheduling: Scheduling, pods: int) -> Part:
 
 
 def placed(scheduling: Scheduling, siblings: dict[str, str]) -> Part:
-    """The fields of a Pod that say where it may run; `siblings` are labels that the Attempt's pods alone have."""
+    """The fields of a Pod that say where it may run; `siblings` are labels that only the Attempt's pods have."""
     fields = {
         "priorityClassName": scheduling.priority_class_name,
         "schedulerName": scheduling.scheduler_name,
         "nodeSelector": dict(scheduling.node_selector),
-        "tolerations": [*map(_toleration, scheduling.tolerations), *_of_lost_nodes(scheduling.tolerations)],
+        "tolerations": [one.document() for one in (*scheduling.tolerations, *_for_lost_nodes(scheduling.tolerations))],
         "affinity": _affinity(scheduling, siblings),
         "topologySpreadConstraints": list(_spread(scheduling, siblings)),
     }
     return {name: value for name, value in fields.items() if value}
 
 
-def _toleration(toleration: Toleration) -> Part:
-    return toleration.document()
-
-
-def _of_lost_nodes(given: tuple[Toleration, ...]) -> Iterator[Part]:
-    """For each sign of a lost node of which the author says nothing, as Kubernetes judges that."""
+def _for_lost_nodes(given: tuple[Toleration, ...]) -> Iterator[Toleration]:
+    """A short toleration for each sign of a lost node that the author's own do not cover, as Kubernetes judges it."""
     for key in LOST_NODE_KEYS:
         if not any(one.key in (None, key) and one.effect in (None, Effect.NO_EXECUTE) for one in given):
             yield Toleration(
@@ -57,13 +54,13 @@ def _of_lost_nodes(given: tuple[Toleration, ...]) -> Iterator[Part]:
                 operator=TolerationOperator.EXISTS,
                 effect=Effect.NO_EXECUTE,
                 toleration_seconds=LOST_NODE_SECONDS,
-            ).document()
+            )
 
 
 def _affinity(scheduling: Scheduling, siblings: dict[str, str]) -> Part:
     rules: Part = {}
     if scheduling.excluded_nodes:
-        # A requirement on a node's name takes one value, so each node has its own; all of them must hold.
+        # A requirement on a node's name takes one value, so there is one for each node; all of them must hold.
         names = [{"key": "metadata.name", "operator": "NotIn", "values": [n]} for n in scheduling.excluded_nodes]
         rules["nodeAffinity"] = _required({"nodeSelectorTerms": [{"matchFields": names}]})
     if scheduling.topology_key and scheduling.topology_mode is TopologyMode.TOGETHER:
@@ -89,6 +86,6 @@ def _spread(scheduling: Scheduling, siblings: dict[str, str]) -> Iterator[Part]:
             "topologyKey": scheduling.topology_key,
             "whenUnsatisfiable": "DoNotSchedule",
             "labelSelector": {"matchLabels": siblings},
-            # A part of the cluster whose nodes are all tainted would count as empty, and keep the others so.
+            # Otherwise a domain whose nodes are all tainted would count as empty, and nothing could be scheduled.
             "nodeTaintsPolicy": "Honor",
         }

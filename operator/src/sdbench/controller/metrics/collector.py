@@ -1,4 +1,4 @@
-"""Collects the operator's series; those of Benchmarks are computed from statuses at each scrape."""
+"""Collects the operator's series; those of Benchmarks are computed from their statuses at each scrape."""
 
 from collections.abc import Callable, Iterable, Iterator
 
@@ -18,18 +18,18 @@ from sdbench.controller.metrics.samples import Baselines, Sample, reader
 PASS_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 BUG = "Bug"
-"""The reason of every error that is not the API server's."""
+"""The reason label of every error that is not an ApiError."""
 
 
 class BenchmarkSeries(Collector):
-    """Series of all Benchmarks that exist."""
+    """The series of all Benchmarks that exist."""
 
     def __init__(self, benchmarks: Callable[[], Iterable[Benchmark]]) -> None:
         self._benchmarks = benchmarks
         self._baselines = Baselines()
 
     def collect(self) -> Iterator[Metric]:
-        """One family for each series of Benchmarks."""
+        """Yields one family for each series of Benchmarks."""
         found = tuple(self._benchmarks())
         for definition in (*definitions.OF_POINTS, *definitions.OF_BENCHMARKS):
             if definition == definitions.POINT_BASELINE:
@@ -40,7 +40,7 @@ class BenchmarkSeries(Collector):
 
 
 class OperatorSeries:
-    """Series of the operator itself, and the registry that serves all."""
+    """The series of the operator itself, and the registry that serves all."""
 
     def __init__(self, benchmarks: Callable[[], Iterable[Benchmark]], depth: Callable[[], int]) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -59,11 +59,11 @@ class OperatorSeries:
         Gauge(*_definition(definitions.BUILD), registry=self.registry).labels("operator", sdbench.__version__).set(1)
 
     def pass_failed(self, error: Exception) -> None:
-        """Count a pass that failed, or that had to do without Events."""
+        """Counts a pass that failed, or that went on without Events."""
         self._errors.labels(type(error).__name__ if isinstance(error, ApiError) else BUG).inc()
 
     def request_sent(self, call: Call, code: str) -> None:
-        """Count a request to the API server."""
+        """Counts a request to the API server."""
         self._requests.labels(call.right.verb, call.right.resource, code).inc()
 
 

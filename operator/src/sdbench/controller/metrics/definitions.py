@@ -5,6 +5,8 @@ from enum import StrEnum
 
 
 class MetricType(StrEnum):
+    """The metric types of Prometheus that the operator uses."""
+
     GAUGE = "gauge"
     COUNTER = "counter"
     HISTOGRAM = "histogram"
@@ -12,7 +14,7 @@ class MetricType(StrEnum):
 
 @dataclass(frozen=True)
 class Series:
-    """A metric; a counter's name ends in _total."""
+    """A metric; the name of a counter ends in _total."""
 
     name: str
     kind: MetricType
@@ -37,9 +39,9 @@ def _operator(name: str, text: str, *labels: str, kind: MetricType = MetricType.
     return Series(f"sdbench_operator_{name}", kind, labels, text)
 
 
-POINT_RATE = _point("images_per_second", "Images per second of the window, mean over the repeats of a Point.")
+POINT_RATE = _point("images_per_second", "Images per second in the window, mean over the repeats of a Point.")
 POINT_MEDIAN_RATE = _point(
-    "median_images_per_second", "Images per second at the median step, mean over the repeats: what gates judge."
+    "median_images_per_second", "Images per second at the median step, mean over the repeats; gates judge this."
 )
 POINT_LOW = _point(
     "images_per_second_low", "Low end of the mean's 95 % t-interval; absent with fewer than two repeats."
@@ -49,64 +51,67 @@ POINT_HIGH = _point(
 )
 POINT_VARIATION = _point(
     "variation_ratio",
-    "Coefficient of variation of the median rate over the repeats, as gates and kubectl have it; absent with one.",
+    "Coefficient of variation of the median rate over the repeats, as in gates and kubectl; absent with one repeat.",
 )
 POINT_EFFICIENCY = _point(
-    "scaling_efficiency_ratio", "Rate per device over that of the smallest device count; not clamped at 1."
+    "scaling_efficiency_ratio", "Rate per device divided by that of the smallest device count; not clamped at 1."
 )
-POINT_MFU = _point("mfu_ratio", "Model FLOPs utilisation; absent where the FLOP or the device's peak is unknown.")
-POINT_SKEW = _point("rank_skew_ratio", "Own work before the first collective: slowest rank over median; worst repeat.")
+POINT_MFU = _point("mfu_ratio", "Model FLOPs utilisation; absent if the FLOP count or the device's peak is unknown.")
+POINT_SKEW = _point(
+    "rank_skew_ratio",
+    "Time of a rank's own work before the first collective: slowest rank divided by median; worst repeat.",
+)
 POINT_DATA_WAIT = _point(
-    "data_wait_ratio", "Share of the window that the worst rank waited for its images; worst repeat."
+    "data_wait_ratio", "Share of the window in which the slowest rank waited for images; worst repeat."
 )
 POINT_DAYS = _point(
-    "projected_days", "Days of the full training at this rate; absent where the rate of a stage is not known."
+    "projected_days", "Days of the full training at this rate; absent if the rate of a stage is unknown."
 )
-POINT_DEVICE_HOURS = _point("device_hours", "Device-hours of the full training; absent where its days are.")
+POINT_DEVICE_HOURS = _point("device_hours", "Device-hours of the full training; absent if the days are.")
 POINT_COST = _point("projected_cost", "Device-hours of the full training x spec.devices.hourlyPrice, in its currency.")
 POINT_BASELINE = _point(
     "baseline_images_per_second",
-    "Median rate of the same Point in the complete Benchmark that spec.gate.baseline names; absent where that is gone, "
-    "or trained something else, or on other devices.",
+    "Median rate of the same Point in the complete Benchmark that spec.gate.baseline names; absent if that is gone, or "
+    "trained something else, or used other devices.",
 )
 
 PHASE = _benchmark("phase", "1 for the Benchmark's phase, 0 for the others.", "phase")
 VERDICT = _benchmark(
-    "verdict", "1 for the gate's verdict, 0 for the others; from the end of a Benchmark with a gate on.", "verdict"
+    "verdict", "1 for the gate's verdict, 0 for the others; present once a Benchmark with a gate has ended.", "verdict"
 )
 TARGET = _benchmark("target_images_per_second", "spec.gate.minImagesPerSecond; absent without one.")
 TRIALS = _benchmark("trials", "Trials in each phase.", "phase")
-FAILED_TRIALS = _benchmark("failed_trials", "Trials that ended as Failed; only reasons that occurred.", "reason")
+FAILED_TRIALS = _benchmark("failed_trials", "Failed Trials by reason; only reasons that occurred.", "reason")
 WAITING_SINCE = _benchmark(
     "waiting_since_timestamp_seconds",
-    "Since when the longest waiting of its Trials has waited for its devices; absent when none waits.",
+    "Since when the Trial that waits longest has waited for its devices; absent if none waits.",
 )
-DEVICES = _benchmark("devices", "Devices that its Attempts hold now.")
+DEVICES = _benchmark("devices", "Devices that the Benchmark's Attempts hold now.")
 SPENT = _benchmark("spent_device_seconds_total", "Device-seconds from scheduled to released, over all Attempts.")
 SPENT_COST = _benchmark("spent_cost_total", "Device-hours spent x spec.devices.hourlyPrice; absent without a price.")
 
-DURATION = _operator("reconcile_duration_seconds", "Length of a pass.", kind=MetricType.HISTOGRAM)
+DURATION = _operator("reconcile_duration_seconds", "Duration of a pass over a Benchmark.", kind=MetricType.HISTOGRAM)
 ERRORS = _operator(
     "reconcile_errors_total",
-    "Passes that failed, or read no Events, by the kind of the error; Bug: one of this version of the operator.",
+    "Passes that failed, or went on without Events, by kind of error; Bug: a bug in this version of the operator.",
     "reason",
     kind=MetricType.COUNTER,
 )
 DEPTH = _operator("queue_depth", "Benchmarks that wait for a pass.")
-LAG = _operator("event_loop_lag_seconds", "How late the event loop was last.")
-LAST_EVENT = _operator("last_watch_event_timestamp_seconds", "When a watch last said something; 0: never.")
+LAG = _operator("event_loop_lag_seconds", "How late the event loop was at the last measurement.")
+LAST_EVENT = _operator("last_watch_event_timestamp_seconds", "When a watch last delivered an event; 0: never.")
 LAST_LIST = _operator(
     "last_list_timestamp_seconds",
     "When all Benchmarks were last listed, every 45 s while all is well; 0: never since the operator started.",
 )
 WATCH_FAILURES = _operator(
     "watch_failures_total",
-    "How often the watches ended of an error, or did not begin, and were begun anew, each time all of them.",
+    "How often all watches were restarted because one failed or did not begin.",
     kind=MetricType.COUNTER,
 )
 REQUESTS = _operator(
     "api_requests_total",
-    "Requests to the API server; code is `error` when there was no response.",
+    "Requests to the API server; code is `error` if there was no response.",
     "verb",
     "resource",
     "code",

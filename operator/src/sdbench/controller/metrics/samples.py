@@ -1,7 +1,4 @@
-"""Reads the samples of each series from a Benchmark's status, so that they end with it.
-
-How fast were the baselines of the Benchmarks that exist? Their series, with each Benchmark planned once.
-"""
+"""Reads the samples of each series from the statuses of the Benchmarks, so a series ends with its Benchmark."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -10,7 +7,7 @@ from functools import partial
 
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.reasons import Reason
-from sdbench.api.status import Phase, PointRow, TrialPhase, TrialRow
+from sdbench.api.status import Phase, PointRow, TrialPhase
 from sdbench.api.status_gate import Verdict
 from sdbench.controller.apiserver.cluster import Key, key_of
 from sdbench.controller.metrics import definitions
@@ -20,7 +17,7 @@ from sdbench.core.plan.grid import PlanRefused, Point, trials
 from sdbench.core.trial.row import TERMINAL
 
 Sample = tuple[tuple[str, ...], float]
-"""Values of the labels, and the value."""
+"""The values of the labels, and the sample's value."""
 
 OF_POINT: dict[Series, Callable[[PointRow], Decimal | None]] = {
     definitions.POINT_RATE: lambda row: row.images_per_second,
@@ -39,27 +36,25 @@ OF_POINT: dict[Series, Callable[[PointRow], Decimal | None]] = {
 
 
 def reader(definition: Series) -> Callable[[Benchmark], Iterator[Sample]]:
-    """What finds the samples of one series, with all of their labels, in a Benchmark."""
+    """A function that returns a Benchmark's samples of one series, with all of their labels."""
     if definition in OF_POINT:
-        return partial(_of_points, OF_POINT[definition])
-    return partial(_of_benchmark, OF_BENCHMARK[definition])
+        return partial(_point_samples, OF_POINT[definition])
+    return partial(_benchmark_samples, OF_BENCHMARK[definition])
 
 
-def _of_points(value_of: Callable[[PointRow], Decimal | None], benchmark: Benchmark) -> Iterator[Sample]:
-    who = whose(benchmark)
+def _point_samples(value_of: Callable[[PointRow], Decimal | None], benchmark: Benchmark) -> Iterator[Sample]:
     for row in benchmark.status.points:
         value = value_of(row)
         if value is not None:
-            yield (*who, row.point, str(row.devices)), float(value)
+            yield (*name_labels(benchmark), row.point, str(row.devices)), float(value)
 
 
-def _of_benchmark(own: Callable[[Benchmark], Iterable[Sample]], benchmark: Benchmark) -> Iterator[Sample]:
-    who = whose(benchmark)
-    return (((*who, *labels), value) for labels, value in own(benchmark))
+def _benchmark_samples(own: Callable[[Benchmark], Iterable[Sample]], benchmark: Benchmark) -> Iterator[Sample]:
+    return (((*name_labels(benchmark), *labels), value) for labels, value in own(benchmark))
 
 
-def whose(benchmark: Benchmark) -> tuple[str, str]:
-    """The labels that every series of a Benchmark begins with."""
+def name_labels(benchmark: Benchmark) -> tuple[str, str]:
+    """The values of the labels that every series of a Benchmark begins with."""
     return benchmark.metadata.namespace, benchmark.metadata.name
 
 
@@ -96,11 +91,8 @@ def _waiting_since(benchmark: Benchmark) -> Iterable[Sample]:
 
 
 def _devices(benchmark: Benchmark) -> Iterable[Sample]:
-    return [((), float(sum(row.devices for row in benchmark.status.trials if _holds_devices(row))))]
-
-
-def _holds_devices(row: TrialRow) -> bool:
-    return row.scheduled_at is not None and row.released_at is None
+    rows = (row for row in benchmark.status.trials if row.scheduled_at is not None and row.released_at is None)
+    return [((), float(sum(row.devices for row in rows)))]
 
 
 def _spent(benchmark: Benchmark) -> Iterable[Sample]:
@@ -127,13 +119,13 @@ OF_BENCHMARK: dict[Series, Callable[[Benchmark], Iterable[Sample]]] = {
 
 
 class Baselines:
-    """The plans of the Benchmarks that take part in a comparison; what a plan depends on is immutable."""
+    """The rates of baselines; each Benchmark is planned once, as the fields that its plan depends on are immutable."""
 
     def __init__(self) -> None:
         self._points: dict[str, Mapping[str, Point]] = {}
 
     def samples(self, benchmarks: tuple[Benchmark, ...]) -> Iterator[Sample]:
-        """For each Point of a Benchmark with a baseline that is among these: that one's median images/s."""
+        """Yields the baseline's median images/s for each Point of each Benchmark whose baseline is among these."""
         found = {key_of(benchmark): benchmark for benchmark in benchmarks}
         present = {benchmark.metadata.uid for benchmark in benchmarks}
         self._points = {uid: points for uid, points in self._points.items() if uid in present}
@@ -143,17 +135,13 @@ class Baselines:
             base = found.get(Key(benchmark.metadata.namespace, named)) if named is not None else None
             if base is not None:
                 for point, rate in baseline_rates(benchmark, base, self._planned):
-                    yield (*whose(benchmark), point.label, str(point.devices)), float(rate)
+                    yield (*name_labels(benchmark), point.label, str(point.devices)), float(rate)
 
     def _planned(self, benchmark: Benchmark) -> Mapping[str, Point]:
         uid = benchmark.metadata.uid
         if uid not in self._points:
-            self._points[uid] = _points(benchmark)
+            try:
+                self._points[uid] = {trial.point.label: trial.point for trial in trials(benchmark.spec)}
+            except PlanRefused:
+                self._points[uid] = {}
         return self._points[uid]
-
-
-def _points(benchmark: Benchmark) -> Mapping[str, Point]:
-    try:
-        return {trial.point.label: trial.point for trial in trials(benchmark.spec)}
-    except PlanRefused:
-        return {}

@@ -9,19 +9,19 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 
 @asynccontextmanager
-async def served(port: int, registry: CollectorRegistry, complaint: Callable[[], str]) -> AsyncIterator[None]:
-    """While inside, the port answers."""
+async def served(port: int, registry: CollectorRegistry, problem: Callable[[], str]) -> AsyncIterator[None]:
+    """Serves on the port while inside the context; `problem` returns a sentence, or nothing while all is well."""
 
     async def metrics(_: web.Request) -> web.Response:
         return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def health(_: web.Request) -> web.Response:
-        wrong = complaint()
-        return web.Response(text=f"{wrong or 'ok'}\n", status=503 if wrong else 200)
+        sentence = problem()
+        return web.Response(text=f"{sentence or 'ok'}\n", status=503 if sentence else 200)
 
     application = web.Application()
     application.add_routes([web.get("/metrics", metrics), web.get("/healthz", health)])
-    # A connection that is kept open is a task, which kopf would wait for when it ends.
+    # An open connection is a task, and kopf, when it ends, waits for every task that it does not know.
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=1, keepalive_timeout=1)
     await runner.setup()
     try:

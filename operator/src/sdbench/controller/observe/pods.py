@@ -1,7 +1,6 @@
-"""Turns a Pod object into a PodState: the only reader of that shape."""
+"""Turns a Pod object into a PodState: the only module that reads a Pod's fields."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
 
 from sdbench.controller.apiserver.client import Document
@@ -13,28 +12,28 @@ from sdbench_trainer.report import report_in
 REPLICA_TYPE = "training.kubeflow.org/replica-type"
 REPLICA_INDEX = "training.kubeflow.org/replica-index"
 WAITS_FOR_MASTER = "init-pytorch"
-"""The init container that the training-operator adds to workers."""
+"""The init container that the training-operator adds to workers; it waits for the master."""
 
 ENDED = ("Succeeded", "Failed")
 NOT_WAITING = ("", "ContainerCreating", "PodInitializing")
 LOST = ("ContainerStatusUnknown", "Unknown")
-"""Reasons of a termination of which only that it happened is known: the kubelet's, and containerd's."""
+"""Reasons of a termination of which nothing else is known: the kubelet's, and containerd's."""
 
 NEVER = datetime(2000, 1, 1, tzinfo=UTC)
-"""A container that could not be started is said to have started in 1970."""
+"""The status of a container that could not be started says that it started in 1970."""
 
 
 def pod_state(pod: Document) -> PodState:
-    """What is known of a pod."""
+    """The state of a pod."""
     metadata, status = pod["metadata"], pod.get("status") or {}
-    trainer = _trainer(status)
+    trainer = _trainer_status(status)
     exit_ = _exit(status)
     reason, message = _waiting(status)
-    disruption, said_of_it = _disruption(status)
+    disruption, disruption_message = _disruption(status)
     return PodState(
         name=metadata["name"],
         uid=metadata["uid"],
-        index=_index(pod),
+        index=_replica_index(pod),
         holds_devices=_holds_devices(status),
         scheduled_at=_scheduled_at(status),
         started_at=_started_at(trainer),
@@ -44,7 +43,7 @@ def pod_state(pod: Document) -> PodState:
         waiting_message=message,
         unschedulable=_unschedulable(status),
         disruption=disruption,
-        disruption_message=said_of_it,
+        disruption_message=disruption_message,
         lost=_lost(status, exit_, disruption),
         deleting="deletionTimestamp" in metadata,
         exit=exit_,
@@ -53,37 +52,38 @@ def pod_state(pod: Document) -> PodState:
 
 
 def label(document: Document, name: str) -> str:
-    """The value of a label; empty when it is absent."""
+    """The value of a label; empty if it is absent."""
     labels = document["metadata"].get("labels") or {}
     return str(labels.get(name, ""))
 
 
 def parsed_time(text: str) -> datetime:
-    """A metav1.Time."""
+    """Parses a metav1.Time."""
     return datetime.fromisoformat(text)
 
 
-def _index(pod: Document) -> int:
+def _replica_index(pod: Document) -> int:
     """0 is the master; worker n is n + 1."""
     replica = label(pod, REPLICA_INDEX)
     number = int(replica) if replica.isdigit() else 0
     return number + 1 if label(pod, REPLICA_TYPE) == "worker" else number
 
 
-def _trainer(status: Document) -> Document:
-    """The status of the training container; empty before the kubelet has seen the pod."""
+def _trainer_status(status: Document) -> Document:
+    """The status of the training container; empty until the kubelet has seen the pod."""
     return next((c for c in status.get("containerStatuses") or () if c["name"] == CONTAINER), {})
 
 
 def _containers(status: Document) -> Iterator[Document]:
-    """The statuses of all containers in the order in which they run."""
+    """The statuses of all containers, in the order in which they run."""
     yield from status.get("initContainerStatuses") or ()
     yield from status.get("containerStatuses") or ()
 
 
 def _holds_devices(status: Document) -> bool:
-    """Whether any container is not known to have terminated; one that never ran in an ended pod has."""
+    """Whether any container is not known to have terminated."""
     if status.get("phase") in ENDED:
+        # In a pod that ended, a container that never ran holds nothing, either.
         return any("running" in container.get("state", {}) for container in _containers(status))
     statuses = status.get("containerStatuses") or ()
     return not statuses or any("terminated" not in container.get("state", {}) for container in statuses)
@@ -91,31 +91,28 @@ def _holds_devices(status: Document) -> bool:
 
 def _started_at(trainer: Document) -> datetime | None:
     state = trainer.get("state", {})
-    said = (state.get("running") or state.get("terminated") or {}).get("startedAt")
-    return parsed_time(said) if said and parsed_time(said) > NEVER else None
+    started = (state.get("running") or state.get("terminated") or {}).get("startedAt")
+    return parsed_time(started) if started and parsed_time(started) > NEVER else None
 
 
 def _exit(status: Document) -> PodExit | None:
-    """How the training container ended, or the init container that kept it from starting."""
-    ended = _trainer(status).get("state", {}).get("terminated")
+    """How the training container ended, or the init container whose failure kept it from starting."""
+    ended = _trainer_status(status).get("state", {}).get("terminated")
     if ended is not None:
-        return _exit_of(ended, ended.get("message", ""))
+        return PodExit(ended["exitCode"], ended.get("reason", ""), ended.get("message", ""))
     if status.get("phase") != "Failed":
         return None
     for container in status.get("initContainerStatuses") or ():
         failed = container.get("state", {}).get("terminated")
         if failed is not None and failed["exitCode"] != 0:
-            said = f"init container {container['name']} failed: {failed.get('message', '')}"
-            return replace(_exit_of(failed, said), before_start=container["name"] == WAITS_FOR_MASTER)
+            message = f"init container {container['name']} failed: {failed.get('message', '')}"
+            before_start = container["name"] == WAITS_FOR_MASTER
+            return PodExit(failed["exitCode"], failed.get("reason", ""), message, before_start=before_start)
     return None
 
 
-def _exit_of(ended: Document, said: str) -> PodExit:
-    return PodExit(ended["exitCode"], ended.get("reason", ""), said)
-
-
 def _waiting(status: Document) -> tuple[str, str]:
-    """Why the first container that is held up does not run: reason and message."""
+    """Reason and message of the first container that is kept from running; empty if there is none."""
     for container in _containers(status):
         waiting = container.get("state", {}).get("waiting") or {}
         if waiting.get("reason", "") not in NOT_WAITING:
@@ -138,13 +135,11 @@ def _unschedulable(status: Document) -> str:
 
 
 def _disruption(status: Document) -> tuple[str, str]:
-    """What put an end to the pod from outside, such as EvictionByEvictionAPI, and what is said of it.
-
-    The kubelet's own word in the pod's reason tells more than its TerminationByKubelet does.
-    """
+    """What ended the pod from outside, such as EvictionByEvictionAPI, and its message; empty if nothing did."""
     target, reason = _condition(status, "DisruptionTarget"), str(status.get("reason") or "")
     own = reason, str(status.get("message") or "")
     if reason in KUBELET_WORDS:
+        # The pod's reason is more precise than the condition's, which is TerminationByKubelet.
         return own
     if target.get("status") == "True":
         return str(target.get("reason") or "DisruptionTarget"), str(target.get("message") or "")
@@ -152,7 +147,7 @@ def _disruption(status: Document) -> tuple[str, str]:
 
 
 def _lost(status: Document, exited: PodExit | None, disruption: str) -> bool:
-    """Whether the kubelet does not know what became of the container: its node or runtime went away under it."""
+    """Whether the kubelet does not know how the container ended, because its node or runtime was lost."""
     if exited is not None:
         return exited.reason in LOST
     return status.get("phase") == "Failed" and not disruption

@@ -1,1 +1,1 @@
-"""Runs kopf, whose watches say which Benchmark to look at."""
+"""Runs kopf, whose watches say which Benchmark needs a pass."""

@@ -1,7 +1,7 @@
-"""Puts a Benchmark into the queue when it, one of its jobs or one of its pods changes: kopf's part.
+"""Defines kopf's handlers and settings: each event of a Benchmark, job or pod queues the Benchmark.
 
 Only `on.event` is used. kopf's timers, daemons and change handlers put finalizers and annotations on objects, and an
-operator that was uninstalled must never block a deletion. An event says nothing but that it is time to look.
+operator that was uninstalled must never block a deletion.
 """
 
 import os
@@ -15,23 +15,23 @@ from sdbench.controller.apiserver.cluster import Key
 from sdbench.controller.apiserver.requests import JOB_GROUP, JOBS
 from sdbench.controller.cache import is_over
 
-Seen = Callable[[Key], None]
+Enqueue = Callable[[Key], None]
 
 
-def registry(seen: Seen, served: frozenset[str]) -> kopf.OperatorRegistry:
-    """The handlers for what is served: each calls `seen` with the key of the Benchmark that an event concerns."""
+def registry(enqueue: Enqueue, served: frozenset[str]) -> kopf.OperatorRegistry:
+    """The handlers for what is served; each calls `enqueue` with the key of the Benchmark that an event concerns."""
     handlers = kopf.OperatorRegistry()
     in_cluster = "KUBERNETES_SERVICE_HOST" in os.environ
     login: Any = kopf.login_with_service_account if in_cluster else kopf.login_with_kubeconfig
     kopf.on.login(registry=handlers)(login)
 
     def benchmark_changed(name: str | None, namespace: str | None, body: kopf.Body, type: str | None, **_: Any) -> None:
-        # A list, which has no types, names everything; what is over and has not changed needs no look.
+        # Events of the initial list have no type; of those, Benchmarks that are over need no pass.
         if type is not None or not is_over(body):
-            seen(Key(namespace or "", name or ""))
+            enqueue(Key(namespace or "", name or ""))
 
     def child_changed(labels: kopf.Labels, namespace: str | None, **_: Any) -> None:
-        seen(Key(namespace or "", labels[BENCHMARK_LABEL]))
+        enqueue(Key(namespace or "", labels[BENCHMARK_LABEL]))
 
     marked = {BENCHMARK_LABEL: kopf.PRESENT}
     kopf.on.event(GROUP, VERSION, PLURAL, registry=handlers)(_in_loop(benchmark_changed))
@@ -42,13 +42,13 @@ def registry(seen: Seen, served: frozenset[str]) -> kopf.OperatorRegistry:
 
 
 def settings() -> kopf.OperatorSettings:
-    """How kopf watches."""
+    """kopf's settings: it watches and writes nothing."""
     chosen = kopf.OperatorSettings()
     chosen.peering.standalone = True
-    # kopf_runner.py starts kopf anew when something else is served, so no rights on CRDs and namespaces are needed.
+    # kopf_runner.py restarts kopf when something else is served, so it needs no rights on CRDs and namespaces.
     chosen.scanning.disabled = True
     chosen.posting.enabled = False
-    # A load balancer may cut a watch without a word; bookmarks keep it audible. Whole numbers: they go on the wire.
+    # A load balancer may drop a watch silently; bookmarks show that it is alive. kopf sends these as whole numbers.
     chosen.watching.server_timeout = 240
     chosen.watching.client_timeout = 270
     chosen.watching.inactivity_timeout = 70
@@ -57,14 +57,14 @@ def settings() -> kopf.OperatorSettings:
     chosen.watching.label_selectors["", "v1", "pods"] = BENCHMARK_LABEL
     chosen.networking.request_timeout = 30
     chosen.networking.connect_timeout = 10
-    # Between them kopf is deaf, and after them it ends, and is started anew.
+    # kopf misses events during a back-off. After the last one it ends, and kopf_runner.py restarts it.
     chosen.networking.error_backoffs = (1, 2, 3, 5, 5)
-    # A worker stays with its object for a while after an event, so with a limit the events of other objects would wait.
+    # A worker stays with its object for a while after an event; with a limit, events of other objects would wait.
     chosen.queueing.worker_limit = None
     chosen.queueing.idle_timeout = 1
-    # kopf would kill this process, also when it ends of an error only.
+    # Otherwise kopf would kill this process, even if only a watch failed.
     chosen.process.ultimate_exiting_timeout = None
-    # Never used, as nothing is ever written by kopf; named all the same, so that kopf's defaults never appear.
+    # kopf writes nothing, so these are never used; they are named so that kopf's defaults can never appear.
     chosen.persistence.finalizer = f"{GROUP}/kopf"
     chosen.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=GROUP)
     chosen.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=GROUP, key="last-handled")
@@ -72,7 +72,7 @@ def settings() -> kopf.OperatorSettings:
 
 
 def _in_loop(act: Callable[..., None]) -> Callable[..., Any]:
-    """As a coroutine: kopf calls plain functions in threads."""
+    """Wraps a function as a coroutine, because kopf calls plain functions in threads."""
 
     async def handler(**facts: Any) -> None:
         act(**facts)

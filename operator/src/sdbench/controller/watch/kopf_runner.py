@@ -1,20 +1,17 @@
 """Runs kopf, and restarts it when what the cluster serves changes or kopf ends by itself.
 
-    what is served? ─► kopf watches it ─► ends: of a signal ──────────────────────────────► the operator ends
-           ▲                                    of an error, or because something else is served now ─┐
-           │                                    or not at all when it should, and is left to itself ──┤
+    what is served? ─► kopf watches it ─► ends: by a signal ──────────────────────────────► the operator ends
+           ▲                                    by an error, or because something else is served now ─┐
            └──────────────────────────────────────────────────────────────────────────────────────────┘
 
-kopf looks only at its start which resources and namespaces there are, and dies of an answer that it does not expect: a
-CRD that goes, a right that is missing for a moment while the API server starts, or in one of several namespaces for
-good. The operator stays, and lists meanwhile; kopf is given only the namespaces in which it may watch. What was not
-there when kopf looked it does without: so it is started anew when something that is served has no watcher for long.
+kopf asks only at its start which resources and namespaces there are, and ends on an answer that it does not expect: a
+CRD that is deleted, a right that is missing while the API server starts, an outage longer than its back-offs. The
+operator does not end with it: Kubernetes would restart it with a back-off of up to five minutes, and passes and metrics
+go on without watches, from the periodic list.
 
-Which of kopf's watchers live, and how is one ended that kopf has forgotten? Each is a task, known by its name.
-
-When one of them fails, kopf ends without its other ones. It cancels them last, each together with the task by which a
-watcher is paused, and takes the one for the other: then a watcher begins again, with the login of a kopf that is no
-more, and kopf waits for it for ever. A watcher that alone is cancelled ends.
+kopf's watchers are known by the names of their tasks. When one fails, kopf ends without the others and cancels them
+last, each together with the task that pauses it, and confuses the two: the watcher starts again with a closed session,
+and kopf waits for it forever. So the watchers are cancelled before kopf does it.
 """
 
 import asyncio
@@ -30,194 +27,182 @@ import kopf
 
 from sdbench.api.names import PLURAL
 from sdbench.controller.apiserver.cluster import Served
-from sdbench.controller.apiserver.errors import ApiError, patience
+from sdbench.controller.apiserver.errors import ApiError, retry_after
 from sdbench.controller.watch import handlers
 
 RETRY_SECONDS = 5.0
-ENDING_SECONDS = 20.0
-"""After it an operator that was told to end, and has not, says where it hangs and is gone."""
+EXIT_SECONDS = 20.0
+"""An operator that has not ended so long after a signal dumps its stacks and exits."""
 
-KOPF_ENDING_SECONDS = 10.0
+KOPF_EXIT_SECONDS = 10.0
 """How long kopf may take to end."""
 
-BEGINNING_SECONDS = 20.0
-"""How long something may have no watcher: kopf asks for what there is again and again, for about as long."""
+WATCHER_START_SECONDS = 20.0
+"""How long something may have no watcher: kopf repeats its discovery for about as long."""
 
 IDENTITY: Any = "sdbench"
-"""Our name among kopf's peers, of which there are none. Without one kopf asks for the user's name, and dies where the
-uid has none: in a container with any uid."""
+"""Our name among kopf's peers, of which there are none. Without it kopf looks up the user's name, and fails in a
+container whose uid has none."""
 
-Ask = Callable[[], Awaitable[Served]]
-"""What there is to watch."""
+WATCHER = "watcher for "
+"""Prefix of the name of a watcher's task; the resource and namespace follow, as in pods.v1@team-a or pods.v1@None."""
+
+PODS = "pods"
+CANCELS, CANCEL_SECONDS = 3, 2.0
+"""How often a task is cancelled, and how long each time it may take to end."""
 
 log = logging.getLogger(__name__)
 
 
-class Watching:
-    """kopf, and what it watches now. `failed` is told of each time that something is not watched any more, or still."""
+class KopfRunner:
+    """kopf, and what it watches now. `on_failure` is called each time that watches fail or do not begin."""
 
-    def __init__(self, seen: handlers.Seen, failed: Callable[[], None] = lambda: None) -> None:
-        self._seen, self._failed = seen, failed
-        self._told_to_end = asyncio.Event()
+    def __init__(self, enqueue: handlers.Enqueue, on_failure: Callable[[], None] = lambda: None) -> None:
+        self._enqueue, self._on_failure = enqueue, on_failure
+        self._exit = asyncio.Event()
         self._stop_kopf = asyncio.Event()
-        self._limit: asyncio.Timeout | None = None
-        """Of the time that kopf runs; while it does."""
-        self._trouble, self._patience = "", RETRY_SECONDS
+        self._kopf_limit: asyncio.Timeout | None = None
+        """Limits the time that kopf takes to end; None while kopf does not run."""
+        self._last_error, self._retry_seconds = "", RETRY_SECONDS
         self.watched: Served | None = None
-        self._whole = time.monotonic()
-        """When each of it had a watcher, or was given one."""
+        self._complete_at = time.monotonic()
+        """When everything last had a watcher, or kopf was started."""
 
-    async def until_told_to_end(self, served: Ask) -> None:
-        """Watch until SIGTERM or SIGINT."""
-        self._listen_to_signals()
-        while not self._told_to_end.is_set():
-            found = await self._found(served)
-            renewed = found is not None and PLURAL in found.plurals and await self._watch(found)
-            if not renewed:
-                await self._pause()
+    async def run(self, ask: Callable[[], Awaitable[Served]]) -> None:
+        """Watches what `ask` says is served, until SIGTERM or SIGINT."""
+        self._take_signals()
+        while not self._exit.is_set():
+            served = await self._ask(ask)
+            restart = served is not None and PLURAL in served.plurals and await self._watch(served)
+            if not restart:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._retry_seconds):
+                        await self._exit.wait()
 
-    def compare(self, served: Served) -> None:
-        """If there is something else to watch than what is watched, watch that."""
+    def restart_if_changed(self, served: Served) -> None:
+        """Restarts kopf if the served resources or namespaces changed, or something has had no watcher for long."""
         if self.watched is None or self._stop_kopf.is_set():
             return
         if served != self.watched:
             where = f" in {', '.join(served.namespaces)}" if served.namespaces else ""
-            log.info("served now: %s%s", ", ".join(sorted(served.plurals)) or "nothing of ours", where)
+            log.info("restarting the watches; served now: %s%s", ", ".join(sorted(served.plurals)) or "nothing", where)
             self._stop()
         elif not (missing := unwatched(served)):
-            self._whole = time.monotonic()
-        elif time.monotonic() - self._whole > BEGINNING_SECONDS:
-            log.warning("all watches are begun anew, as there is none of %s", ", ".join(sorted(missing)))
-            self._failed()
+            self._complete_at = time.monotonic()
+        elif time.monotonic() - self._complete_at > WATCHER_START_SECONDS:
+            log.warning("restarting the watches, as there is none of %s", ", ".join(sorted(missing)))
+            self._on_failure()
             self._stop()
 
-    async def _found(self, served: Ask) -> Served | None:
-        """What there is to watch; nothing while the API server does not say so, which is told once."""
+    async def _ask(self, ask: Callable[[], Awaitable[Served]]) -> Served | None:
+        """What is served; None, with one line in the log, while the API server does not answer."""
         try:
-            found = await served()
+            served = await ask()
         except ApiError as error:
-            if str(error) != self._trouble:
+            if str(error) != self._last_error:
                 log.warning("the API server does not say what it serves: %s", error)
-            self._trouble = str(error)
-            self._patience = patience(error, RETRY_SECONDS)
+            self._last_error, self._retry_seconds = str(error), retry_after(error, RETRY_SECONDS)
             return None
-        self._trouble, self._patience = "", RETRY_SECONDS
-        return found
+        self._last_error, self._retry_seconds = "", RETRY_SECONDS
+        return served
 
-    async def _watch(self, found: Served) -> bool:
-        """Let kopf watch until something ends it; whether that was we."""
-        self.watched, self._whole = found, time.monotonic()
+    async def _watch(self, served: Served) -> bool:
+        """Runs kopf until something ends it; returns whether we did."""
+        self.watched, self._complete_at = served, time.monotonic()
         self._stop_kopf = asyncio.Event()
-        running = asyncio.create_task(self._kopf(found))
+        kopf_task = asyncio.create_task(self._run_kopf(served))
         try:
-            await self._until_ended(running)
+            await self._until_ended(kopf_task)
         except Exception as error:
-            log.warning("the watch has ended, next try in %.0f s: %r", RETRY_SECONDS, error)
-            self._failed()
+            log.warning("the watches failed; restarting them in %.0f s: %r", RETRY_SECONDS, error)
+            self._on_failure()
         else:
             if not self._stop_kopf.is_set():
-                self._end()
+                # kopf ended without an error and without us: by a signal that it caught before we took it back.
+                self._begin_exit()
         finally:
             self.watched = None
-            if not await cancel_all({running, *watchers()}):
-                log.warning("something of kopf does not end, and is left to itself")
-            self._listen_to_signals()
+            if not await cancel_all({kopf_task, *watchers()}):
+                log.warning("a task of kopf does not end; going on without it")
+            self._take_signals()
         return self._stop_kopf.is_set()
 
-    async def _until_ended(self, running: asyncio.Task[None]) -> None:
-        """Raises what kopf ends of, and TimeoutError if it should end and does not."""
-        async with asyncio.timeout(None) as self._limit:
+    async def _until_ended(self, kopf_task: asyncio.Task[None]) -> None:
+        """Raises the error that kopf ended with, and TimeoutError if it is to end and does not."""
+        async with asyncio.timeout(None) as self._kopf_limit:
             try:
-                await asyncio.wait({running})
+                await asyncio.wait({kopf_task})
             finally:
-                self._limit = None
-        if running.cancelled():
-            raise RuntimeError("somebody has cancelled kopf")
-        running.result()
+                self._kopf_limit = None
+        if kopf_task.cancelled():
+            raise RuntimeError("kopf was cancelled")
+        kopf_task.result()
 
-    async def _kopf(self, found: Served) -> None:
-        registry = handlers.registry(self._seen, found.plurals)
-        # kopf takes the signals for itself when it starts, and does not give them back.
-        kopf.on.startup(registry=registry)(self._take_signals_back)
-        kopf.on.cleanup(registry=registry)(self._end_what_kopf_forgets)
+    async def _run_kopf(self, served: Served) -> None:
+        registry = handlers.registry(self._enqueue, served.plurals)
+
+        async def started(**_: Any) -> None:
+            # kopf takes the signals when it starts, and does not give them back.
+            self._take_signals()
+
+        async def ending(**_: Any) -> None:
+            self._limit_kopf()
+            await cancel_all(watchers())
+
+        kopf.on.startup(registry=registry)(started)
+        kopf.on.cleanup(registry=registry)(ending)
         await kopf.operator(
             registry=registry,
             settings=handlers.settings(),
-            clusterwide=not found.namespaces,
-            namespaces=found.namespaces,
+            clusterwide=not served.namespaces,
+            namespaces=served.namespaces,
             identity=IDENTITY,
             stop_flag=self._stop_kopf,
         )
 
-    async def _pause(self) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._patience):
-                await self._told_to_end.wait()
-
-    async def _take_signals_back(self, **_: Any) -> None:
-        self._listen_to_signals()
-
-    async def _end_what_kopf_forgets(self, **_: Any) -> None:
-        self._limit_the_end()
-        await cancel_all(watchers())
-
-    def _listen_to_signals(self) -> None:
+    def _take_signals(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._end)
+            loop.add_signal_handler(number, self._begin_exit)
 
-    def _end(self) -> None:
-        if not self._told_to_end.is_set():
-            log.info("told to end")
-            faulthandler.dump_traceback_later(ENDING_SECONDS, exit=True)
-        self._told_to_end.set()
+    def _begin_exit(self) -> None:
+        if not self._exit.is_set():
+            log.info("exiting after a signal")
+            faulthandler.dump_traceback_later(EXIT_SECONDS, exit=True)
+        self._exit.set()
         self._stop()
 
     def _stop(self) -> None:
         self._stop_kopf.set()
-        self._limit_the_end()
+        self._limit_kopf()
 
-    def _limit_the_end(self) -> None:
-        """kopf is ending, and has some seconds for it."""
-        if self._limit is not None and self._limit.when() is None:
-            self._limit.reschedule(asyncio.get_running_loop().time() + KOPF_ENDING_SECONDS)
-
-
-NAME = "watcher for "
-"""How the name of a watcher's task begins; the resource follows, as in pods.v1@team-a, and the namespace, or None."""
-
-PODS = "pods"
-TRIES, TRY_SECONDS = 3, 2.0
-"""A watcher may take exit_timeout, two seconds, to end what it has begun."""
-
-Task = asyncio.Task[Any]
+    def _limit_kopf(self) -> None:
+        """Gives kopf, which is ending, some seconds for it."""
+        if self._kopf_limit is not None and self._kopf_limit.when() is None:
+            self._kopf_limit.reschedule(asyncio.get_running_loop().time() + KOPF_EXIT_SECONDS)
 
 
-def watchers() -> frozenset[Task]:
-    """Those that live."""
-    return frozenset(task for task in asyncio.all_tasks() if task.get_name().startswith(NAME))
+def watchers() -> frozenset[asyncio.Task[Any]]:
+    """The tasks of kopf's watchers."""
+    return frozenset(task for task in asyncio.all_tasks() if task.get_name().startswith(WATCHER))
 
 
 def unwatched(served: Served) -> frozenset[str]:
     """What is served and has no watcher, as in pods@team-a."""
-    places = served.namespaces or (None,)
-    wanted = {f"{plural}@{place}" for plural in (*served.plurals, PODS) for place in places}
-    return frozenset(wanted - {_watched(task.get_name()) for task in watchers()})
+    wanted = {f"{plural}@{place}" for plural in (*served.plurals, PODS) for place in served.namespaces or (None,)}
+    names = (task.get_name().removeprefix(WATCHER).partition("@") for task in watchers())
+    return frozenset(wanted - {f"{resource.partition('.')[0]}@{place}" for resource, _, place in names})
 
 
-def _watched(name: str) -> str:
-    resource, _, place = name.removeprefix(NAME).partition("@")
-    return f"{resource.partition('.')[0]}@{place}"
-
-
-async def cancel_all(tasks: Iterable[Task]) -> bool:
-    """Cancel these tasks; whether they have ended, for which they have some seconds."""
+async def cancel_all(tasks: Iterable[asyncio.Task[Any]]) -> bool:
+    """Cancels these tasks; returns whether they have ended, for which they have some seconds."""
+    # More than once: a watcher may catch the first cancellation, and takes up to two seconds to end its workers.
     left = set(tasks)
-    for _ in range(TRIES):
+    for _ in range(CANCELS):
         left = {task for task in left if not task.done()}
         if not left:
             return True
         for task in left:
             task.cancel()
-        await asyncio.wait(left, timeout=TRY_SECONDS)
+        await asyncio.wait(left, timeout=CANCEL_SECONDS)
     return all(task.done() for task in left)

@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from sdbench.api.spec import Repeats
 from sdbench.api.status import TrialPhase, TrialRow
-from sdbench.core.format import rounded_half_up
+from sdbench.core.format import percent
 from sdbench.core.measure.statistics import sample
 from sdbench.core.snapshot import Snapshot
 from sdbench.core.trial.row import skipped
@@ -42,8 +42,4 @@ def _converged(rows: Iterable[TrialRow], asked: Repeats) -> str | None:
     spread = sample([one.median_images_per_second for one in calm]).coefficient_of_variation
     if spread is None or spread > target:
         return None
-    return f"{len(calm)} repeats vary by {_percent(Decimal(spread))}, and {_percent(target)} is enough"
-
-
-def _percent(ratio: Decimal) -> str:
-    return f"{rounded_half_up(ratio * 100, 2)} %"
+    return f"{len(calm)} repeats vary by {percent(Decimal(spread), 2)}, and {percent(target, 2)} is enough"

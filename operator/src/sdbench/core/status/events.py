@@ -6,6 +6,7 @@ from itertools import groupby
 from sdbench.api.reasons import Reason
 from sdbench.api.status import Condition, ConditionStatus, ConditionType, Status, TrialPhase, TrialRow
 from sdbench.api.status_gate import Verdict
+from sdbench.core.format import measured_rate
 from sdbench.core.snapshot import Event
 from sdbench.core.trial.row import LIVE
 
@@ -41,8 +42,8 @@ def _of_row(before: TrialRow | None, row: TrialRow) -> Iterator[Event]:
         yield Event(False, "AttemptStarted", f"{name}: job {row.job}")
     elif row.phase is TrialPhase.SUCCEEDED and row.measurement is not None:
         disturbed = row.measurement.disturbed
-        rate = f"{row.measurement.images_per_second:.2f} images/s"
-        yield Event(disturbed, Reason.MEASURED, f"{name}: {rate}{', but others disturbed it' if disturbed else ''}")
+        rate = measured_rate(row.measurement.images_per_second, disturbed)
+        yield Event(disturbed, Reason.MEASURED, f"{name}: {rate}")
     elif row.phase is TrialPhase.STOPPING and row.reason is not None:
         yield Event(row.reason is not Reason.SUSPENDED, row.reason, f"{name}: {row.message}; another attempt follows")
     elif row.phase is TrialPhase.FAILED and row.reason not in {None, Reason.CANCELLED} and not _untried(before, row):

@@ -35,7 +35,7 @@ def summary(
     )
     if not points:
         return line
-    best = max(points, key=lambda point: (point.devices, point.images_per_second))
+    best = best_point(points)
     measured = {
         "devices": best.devices,
         "images_per_second": _rounded(best.images_per_second, 1),
@@ -46,6 +46,11 @@ def summary(
         "coefficient_of_variation": _ratio(best.median_coefficient_of_variation),
     }
     return line.model_copy(update=measured)
+
+
+def best_point(points: tuple[PointRow, ...]) -> PointRow:
+    """The fastest Point of the largest measured count."""
+    return max(points, key=lambda point: (point.devices, point.images_per_second))
 
 
 def summary_reason(rows: tuple[TrialRow, ...], end: Outcome | None, others_first: bool, snapshot: Snapshot) -> str:

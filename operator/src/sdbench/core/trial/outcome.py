@@ -33,7 +33,7 @@ def outcome(rows: tuple[TrialRow, ...]) -> Outcome | None:
         return None
     points = {row.point for row in rows}
     measured = {row.point for row in rows if row.phase is TrialPhase.SUCCEEDED}
-    count = f"{len(measured)} of {len(points)} points are measured"
+    count = measured_count(rows)
     if any(row.reason is Reason.CANCELLED for row in rows):
         return Outcome(bool(measured), Reason.CANCELLED, f"Cancelled: {count}")
     if unpaid := [row for row in rows if row.reason is Reason.BUDGET_EXCEEDED]:
@@ -45,6 +45,12 @@ def outcome(rows: tuple[TrialRow, ...]) -> Outcome | None:
         return Outcome(True, Reason.MEASURED, count)
     first = first_failure(rows)
     return Outcome(True, PARTLY_MEASURED, f"{count}; {first.point}: {first.reason}: {first.message}")
+
+
+def measured_count(rows: tuple[TrialRow, ...]) -> str:
+    """The number of measured Points among all, as a part of a sentence."""
+    measured = {row.point for row in rows if row.phase is TrialPhase.SUCCEEDED}
+    return f"{len(measured)} of {len({row.point for row in rows})} Points are measured"
 
 
 def first_failure(rows: tuple[TrialRow, ...]) -> TrialRow:
