@@ -72,7 +72,7 @@ def rules_with(words: str) -> list[Rule]:
 def messages_at(rule: Rule) -> Iterator[tuple[str, str]]:
     """(message, blamed field) of each CEL rule of the CRD where the rule sits."""
     for entry in at(ROOT, rule.at)["x-kubernetes-validations"]:
-        yield entry["message"], entry.get("fieldPath", "")
+        yield entry["message"], entry.get("fieldPath", "").removeprefix(".")
 
 
 @pytest.mark.parametrize(("words", "changes"), BROKEN, ids=[f"{words}: {changes}"[:90] for words, changes in BROKEN])

@@ -13,12 +13,10 @@ from sdbench_trainer.config import Boundary
 class Rule:
     """What must hold in a part of the object, and the message if it does not."""
 
-    at: str
-    """Path of the part, `self` in CEL; empty for the whole object."""
+    place: str
+    """Path of the blamed field, as in spec.repeats:max. The part before the colon, or the whole, is `self` in CEL."""
     cel: str
     message: str
-    field: str = ""
-    """The field that is blamed, from `at`."""
     reason: str = "FieldValueInvalid"
     only_at_creation: bool = False
     """Makes oldSelf an optional in CEL. The expression itself must hold once that has a value."""
@@ -26,9 +24,19 @@ class Rule:
     """The same condition in Python, where Python must not rely on the API server."""
 
     @property
+    def at(self) -> str:
+        """Path of the part that is `self` in CEL; empty for the whole object."""
+        return self.place.partition(":")[0]
+
+    @property
+    def field(self) -> str:
+        """Path of the blamed field from there; empty for the part itself."""
+        return self.place.partition(":")[2]
+
+    @property
     def path(self) -> str:
-        """Path of the blamed field."""
-        return f"{self.at}{self.field}".removeprefix(".")
+        """Path of the blamed field from the root."""
+        return self.place.replace(":", ".").removeprefix(".")
 
     def is_broken(self, part: Any) -> bool:
         """Whether the part breaks the rule, as far as Python can judge it."""
@@ -37,7 +45,7 @@ class Rule:
     def document(self) -> dict[str, Any]:
         """The rule as an entry of x-kubernetes-validations."""
         document = {"rule": self.cel, "message": self.message, "reason": self.reason}
-        field = {"fieldPath": self.field} if self.field else {}
+        field = {"fieldPath": f".{self.field}"} if self.field else {}
         return document | field | ({"optionalOldSelf": True} if self.only_at_creation else {})
 
 
@@ -50,6 +58,5 @@ class SpecPart(Boundary):
     def _keeps_its_rules(self) -> Self:
         for rule in self.RULES:
             if rule.is_broken(self):
-                field = rule.field.removeprefix(".")
-                raise ValueError(f"{field}: {rule.message}" if field else rule.message)
+                raise ValueError(f"{rule.field}: {rule.message}" if rule.field else rule.message)
         return self

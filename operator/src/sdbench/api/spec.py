@@ -7,7 +7,17 @@ from typing import Annotated, Any
 from pydantic import Field, StringConstraints
 
 from sdbench.api.rule import Rule, SpecPart
-from sdbench.api.spec_fields import AnnotationValue, Count, Key, LabelValue, ObjectName, Seconds, Timeout
+from sdbench.api.spec_fields import (
+    UNSPACED,
+    AnnotationValue,
+    Count,
+    HttpUrl,
+    Key,
+    LabelValue,
+    ObjectName,
+    Seconds,
+    Timeout,
+)
 from sdbench.api.spec_gate import Gate
 from sdbench.api.spec_projection import Projection
 from sdbench.api.spec_scheduling import ExtendedResource, Scheduling
@@ -15,9 +25,6 @@ from sdbench_trainer.config import Boundary, DecimalString, TrainerConfig
 
 Quantity = Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$", max_length=24)]
 """A Kubernetes quantity, such as 500m or 4Gi."""
-
-# A part of a URL without user info, `$` and spaces. No \s: the API server's is ASCII, Python's is Unicode.
-UNSPACED = r"[^@$\x00-\x20\x7f]+"
 
 ImageReference = Annotated[
     str, StringConstraints(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._/:@-]*$", min_length=1, max_length=512)
@@ -86,9 +93,7 @@ class Data(SpecPart):
     remote: (
         Annotated[str, StringConstraints(pattern=rf"^(s3|gs|azure|oci|hf|file)://{UNSPACED}$", max_length=1024)] | None
     ) = Field(None, description="Folder of MDS shards, such as s3://bucket/shards, without user info.")
-    endpoint: Annotated[str, StringConstraints(pattern=rf"^https?://{UNSPACED}$", max_length=512)] | None = Field(
-        None, description="URL of an S3-compatible server."
-    )
+    endpoint: HttpUrl | None = Field(None, description="URL of an S3-compatible server.")
     region: Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+$", max_length=64)] | None = Field(
         None, description="Region of the bucket."
     )
@@ -99,10 +104,9 @@ class Data(SpecPart):
 
     RULES = (
         Rule(
-            "spec.data",
+            "spec.data:claim",
             "!(has(self.remote) && has(self.claim))",
             "set remote or claim, not both: shards come from one place",
-            ".claim",
             check=lambda one: not (one.remote and one.claim),
         ),
     )

@@ -34,3 +34,7 @@ Key = Annotated[str, StringConstraints(pattern=KEY_PATTERN, max_length=KEY_LIMIT
 
 LabelValue = Annotated[str, StringConstraints(pattern=f"^({PART})?$", max_length=63)]
 AnnotationValue = Annotated[str, StringConstraints(max_length=1024)]
+
+# A part of a URL without user info, `$` and spaces. No \s: the API server's is ASCII, Python's is Unicode.
+UNSPACED = r"[^@$\x00-\x20\x7f]+"
+HttpUrl = Annotated[str, StringConstraints(pattern=rf"^https?://{UNSPACED}$", max_length=512)]

@@ -22,10 +22,9 @@ class Baseline(SpecPart):
 
     RULES = (
         Rule(
-            "spec.gate.baseline",
+            "spec.gate.baseline:maxRegression",
             "double(self.maxRegression) < 1.0",
             'must be below 1: "0.02" is 2 %',
-            ".maxRegression",
             check=lambda one: one.max_regression < 1,
         ),
     )
@@ -58,7 +57,7 @@ class Gate(SpecPart):
     baseline: Baseline | None = Field(None, description="Another Benchmark; the gate fails if this one is slower.")
 
 
-# `devices` alone asks nothing: it only selects the Points that the limits judge.
+# `devices` alone limits nothing: it only selects the Points that the limits judge.
 _LIMITS = tuple(field.alias for name, field in Gate.model_fields.items() if name != "devices")
 
 Gate.RULES = (
@@ -69,17 +68,15 @@ Gate.RULES = (
         check=lambda one: bool(one.model_dump(exclude={"devices"}, exclude_none=True)),
     ),
     Rule(
-        "spec.gate",
+        "spec.gate:maxDataWaitRatio",
         "!has(self.maxDataWaitRatio) || double(self.maxDataWaitRatio) <= 1.0",
         SHARE,
-        ".maxDataWaitRatio",
         check=lambda one: (one.max_data_wait_ratio or 0) <= 1,
     ),
     Rule(
-        "spec.gate",
+        "spec.gate:minMfu",
         "!has(self.minMfu) || double(self.minMfu) <= 1.0",
         SHARE,
-        ".minMfu",
         check=lambda one: (one.min_mfu or 0) <= 1,
     ),
 )

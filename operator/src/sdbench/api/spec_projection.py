@@ -59,10 +59,9 @@ class Projection(SpecPart):
 
     RULES = (
         Rule(
-            "spec.projection",
+            "spec.projection:stages",
             "!(has(self.images) && has(self.stages))",
             "set images or stages, not both",
-            ".stages",
             check=lambda one: one.images is None or one.stages is None,
         ),
     )

@@ -98,19 +98,17 @@ class Scheduling(SpecPart):
 
     RULES = (
         Rule(
-            "spec.scheduling",
+            "spec.scheduling:topologyKey",
             "self.topologyMode != 'Spread' || has(self.topologyKey)",
             "name the node label over whose values the pods are spread",
-            ".topologyKey",
             "FieldValueRequired",
             check=lambda one: one.topology_mode is not TopologyMode.SPREAD or one.topology_key is not None,
         ),
         Rule(
-            "spec.scheduling",
+            "spec.scheduling:onePodPerNode",
             f"!(self.onePodPerNode && self.topologyMode == 'Together' && has(self.topologyKey)"
             f" && self.topologyKey == '{HOSTNAME}')",
             "all pods on one node, and never two on one: only one of them can hold",
-            ".onePodPerNode",
             check=lambda one: (
                 not (
                     one.one_pod_per_node and one.topology_mode is TopologyMode.TOGETHER and one.topology_key == HOSTNAME

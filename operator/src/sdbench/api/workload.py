@@ -4,14 +4,12 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from sdbench.api.spec import UNSPACED
-from sdbench.api.spec_fields import ObjectName
+from sdbench.api.spec_fields import HttpUrl, ObjectName
 from sdbench_trainer.config import Boundary
 
 # The cluster's warning events about the pods' volume with the CA bundle contain its name.
 CA_VOLUME = "ca-bundle"
 
-ProxyUrl = Annotated[str, StringConstraints(pattern=rf"^https?://{UNSPACED}$", max_length=512)]
 NoProxy = Annotated[str, StringConstraints(pattern=r"^[^$\x00-\x1f\x7f]+$", max_length=2048)]
 ConfigKey = Annotated[str, StringConstraints(pattern=r"^[-._a-zA-Z0-9]+$", max_length=253)]
 
@@ -19,8 +17,8 @@ ConfigKey = Annotated[str, StringConstraints(pattern=r"^[-._a-zA-Z0-9]+$", max_l
 class Proxy(Boundary):
     """The proxies to the outside of the cluster. URLs have no user info: readers of a Benchmark see them."""
 
-    http: ProxyUrl | None = Field(None, description="URL of the proxy for http://.")
-    https: ProxyUrl | None = Field(None, description="URL of the proxy for https://.")
+    http: HttpUrl | None = Field(None, description="URL of the proxy for http://.")
+    https: HttpUrl | None = Field(None, description="URL of the proxy for https://.")
     no_proxy: NoProxy | None = Field(
         None,
         description="Names that are reached without a proxy, separated by commas, beside those inside the cluster.",

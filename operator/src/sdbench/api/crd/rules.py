@@ -27,89 +27,77 @@ def values_of(knob: str) -> str:
 
 NAME = (
     Rule(
-        "",
+        ":metadata.name",
         f"self.metadata.name.size() <= {NAME_LIMIT}",
         f"use at most {NAME_LIMIT} characters: the names of jobs and pods are longer by up to 27",
-        ".metadata.name",
         check=lambda name: len(name) <= NAME_LIMIT,
     ),
     Rule(
-        "",
+        ":metadata.name",
         f"self.metadata.name.matches('{NAME_PATTERN}')",
         "use lower-case letters, digits and dashes, beginning with a letter and ending with a letter or digit",
-        ".metadata.name",
         check=lambda name: re.fullmatch(NAME_PATTERN, name) is not None,
     ),
 )
 """Python checks the name alone."""
 
-SWITCHES = (
-    Rule("spec", "!oldSelf.cancel || self.cancel", "one-way: a cancelled benchmark stays cancelled", ".cancel"),
-)
+SWITCHES = (Rule("spec:cancel", "!oldSelf.cancel || self.cancel", "one-way: a cancelled benchmark stays cancelled"),)
 
 DEVICES = (
     Rule(
-        "spec.devices",
+        "spec.devices:counts",
         "self.counts.all(c, self.counts.exists_one(d, d == c))",
         "write each count once: repeats sets how often it is measured",
-        ".counts",
         check=lambda devices: len(set(devices.counts)) == len(devices.counts),
     ),
     Rule(
-        "spec.devices",
+        "spec.devices:counts",
         "self.counts.all(c, c <= self.perPod || c % self.perPod == 0)",
         "a count above perPod must be a multiple of perPod",
-        ".counts",
         check=lambda devices: all(c <= devices.per_pod or c % devices.per_pod == 0 for c in devices.counts),
     ),
     Rule(
-        "spec.devices",
+        "spec.devices:peakTeraflops",
         "!has(self.peakTeraflops) || double(self.peakTeraflops) > 0.0",
         "must be above 0; leave it out where it is unknown",
-        ".peakTeraflops",
         check=lambda devices: devices.peak_teraflops is None or devices.peak_teraflops > 0,
     ),
 )
 
 LIMITS = (
     Rule(
-        "spec",
+        "spec:devices.counts",
         "oldSelf.hasValue() || self.devices.counts.all(c, c <= self.limits.maxDevices)",
         "every count must be at most limits.maxDevices",
-        ".devices.counts",
         # A limit that is lowered later skips the counts above it.
         only_at_creation=True,
     ),
     Rule(
-        "spec",
+        "spec:limits.cost",
         "!has(self.limits.cost) || double(self.devices.hourlyPrice) > 0.0",
         PRICE,
-        ".limits.cost",
         check=lambda one: one.spec.limits.cost is None or one.spec.devices.hourly_price > 0,
     ),
 )
 
 REPEATS = (
     Rule(
-        "spec.repeats",
+        "spec.repeats:max",
         "!has(self.max) || self.max >= self.min",
         "must be at least min",
-        ".max",
         check=lambda repeats: repeats.most >= repeats.min,
     ),
     Rule(
-        "spec.repeats",
+        "spec.repeats:targetCoefficientOfVariation",
         "!has(self.max) || self.max <= self.min || has(self.targetCoefficientOfVariation)",
         "set it when max is above min: it says when fewer repeats are enough",
-        ".targetCoefficientOfVariation",
         "FieldValueRequired",
         check=lambda repeats: repeats.most <= repeats.min or repeats.target_coefficient_of_variation is not None,
     ),
     Rule(
-        "spec.repeats",
+        "spec.repeats:targetCoefficientOfVariation",
         "!has(self.targetCoefficientOfVariation) || double(self.targetCoefficientOfVariation) > 0.0",
         "must be above 0, as in 0.02",
-        ".targetCoefficientOfVariation",
         check=lambda repeats: repeats.target_coefficient_of_variation != 0,
     ),
 )
@@ -118,29 +106,23 @@ REPEATS = (
 SHARES = tuple(
     rule
     for part, name, bound, message in (
-        ("ema", "smoothing", "< 1.0", WEIGHT),
+        (".ema", "smoothing", "< 1.0", WEIGHT),
         ("", "captionDropout", "<= 1.0", SHARE),
-        ("window", "maxForeignCpuRatio", "<= 1.0", SHARE),
+        (".window", "maxForeignCpuRatio", "<= 1.0", SHARE),
     )
     for rule in (
-        Rule(f"spec.trainer.{part}".rstrip("."), f"double(self.{name}) {bound}", message, f".{name}"),
-        Rule(
-            f"spec.sweep.{part}".rstrip("."),
-            f"!has(self.{name}) || self.{name}.all(v, double(v) {bound})",
-            message,
-            f".{name}",
-        ),
+        Rule(f"spec.trainer{part}:{name}", f"double(self.{name}) {bound}", message),
+        Rule(f"spec.sweep{part}:{name}", f"!has(self.{name}) || self.{name}.all(v, double(v) {bound})", message),
     )
 )
 
 OTHERS = (
     Rule("spec.imagePullSecrets", "self.all(s, self.exists_one(t, t == s))", "write each name once"),
     Rule(
-        "spec.devices.perDevice",
+        "spec.devices.perDevice:sharedMemory",
         "!(isQuantity(self.memory) && isQuantity(self.sharedMemory))"
         " || quantity(self.sharedMemory).isLessThan(quantity(self.memory))",
         "must be less than memory: it counts as memory",
-        ".sharedMemory",
     ),
     *Data.RULES,
     *SHARES,
@@ -165,11 +147,10 @@ def _immutable(spec: Schema) -> Iterator[Rule]:
     for name, field in spec["properties"].items():
         if name in map(to_camel, MUTABLE):
             continue
-        yield Rule(f"spec.{name}", "self == oldSelf", ANOTHER, reason="FieldValueForbidden")
+        yield Rule(f"spec.{name}", "self == oldSelf", ANOTHER, "FieldValueForbidden")
         # The rule above does not run when an optional field is added or removed.
         if "default" not in field and name not in spec.get("required", ()):
-            guard = f"has(self.{name}) == has(oldSelf.{name})"
-            yield Rule("spec", guard, ANOTHER, f".{name}", "FieldValueForbidden")
+            yield Rule(f"spec:{name}", f"has(self.{name}) == has(oldSelf.{name})", ANOTHER, "FieldValueForbidden")
 
 
 def _batch(largest: int) -> Iterator[Rule]:
@@ -197,6 +178,7 @@ def _batch(largest: int) -> Iterator[Rule]:
         "must divide globalBatchSize / devices for every count, or be larger; or set allowRaggedBatch to let the last "
         "microbatch be smaller",
     )
+    # The schema bounds the batch as written, not as grown with the devices.
     growth = "self.devices.counts.max() / self.devices.counts.min()"
     yield from _knob_rules(
         "globalBatchSize",
@@ -213,6 +195,7 @@ def _unsupported(trainer: Schema) -> Iterator[Rule]:
         for value in field.get("enum", (True,) if field["type"] == "boolean" else ()):
             literal = str(value).lower() if isinstance(value, bool) else f"'{value}'"
             allowed = f"{values_of(knob)}.all(v, v != {literal})"
+            # With fp32, which every device supports, nothing but the knob itself can be refused.
             alone = TrainerConfig.model_validate({"precision": Precision.FP32, knob: value})
             if unfit := unsupported_for_cpu(alone):
                 sentence = f"{unfit.sentence}; for GPUs name devices.resource"
@@ -225,8 +208,8 @@ def _unsupported(trainer: Schema) -> Iterator[Rule]:
 def _knob_rules(knob: str, holds: str, message: str) -> Iterator[Rule]:
     """The rule twice, so that the field is blamed that the author wrote: the knob, or its axis."""
     swept = f"has(self.sweep) && has(self.sweep.{knob})"
-    yield Rule("spec", f"({swept}) || ({holds})", message, f".trainer.{knob}")
-    yield Rule("spec", f"!({swept}) || ({holds})", message, f".sweep.{knob}")
+    yield Rule(f"spec:trainer.{knob}", f"({swept}) || ({holds})", message)
+    yield Rule(f"spec:sweep.{knob}", f"!({swept}) || ({holds})", message)
 
 
 def _axes(part: Schema, path: str = "") -> Iterator[str]:
@@ -247,4 +230,4 @@ def _size(sweep: Schema) -> Rule:
         present = " && ".join(f"has(self.sweep.{'.'.join(names[:end])})" for end in range(1, len(names) + 1))
         factors.append(f"(has(self.sweep) && {present} ? self.sweep.{axis}.size() : 1)")
     sentence = f"counts x swept values x repeats must be at most {PLAN_LIMIT} trials"
-    return Rule("spec", f"{' * '.join(factors)} <= {PLAN_LIMIT}", sentence, ".sweep")
+    return Rule("spec:sweep", f"{' * '.join(factors)} <= {PLAN_LIMIT}", sentence)

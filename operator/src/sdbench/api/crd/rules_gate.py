@@ -17,6 +17,7 @@ def _stages(benchmark: Benchmark) -> Iterable[ProjectionStage]:
 
 def _every_stage_has_a_rate(benchmark: Benchmark) -> bool:
     spec = benchmark.spec
+    # A swept value is checked with the plan: a local file may hold a text that the trainer reads as a number.
     sizes = {int(size) for size in (spec.sweep or {}).get("imageSize", [spec.trainer.image_size])}
     return all(stage.benchmark or stage.rate_ratio or sizes == {stage.image_size} for stage in _stages(benchmark))
 
@@ -26,40 +27,35 @@ PARTS = (*Projection.RULES, *ProjectionStage.RULES, *Gate.RULES, *Baseline.RULES
 
 WHOLE = (
     Rule(
-        "spec",
+        "spec:projection.stages",
         "!has(self.projection.stages) || self.projection.stages.all(s, has(s.benchmark) || has(s.rateRatio)"
         f" || {values_of('imageSize')}.all(v, v == s.imageSize))",
         "a stage at another size than trainer.imageSize needs a benchmark that measured it, or a rateRatio",
-        ".projection.stages",
         check=_every_stage_has_a_rate,
     ),
     Rule(
-        "",
+        ":spec.projection.stages",
         "!has(self.spec.projection.stages)"
         " || self.spec.projection.stages.all(s, !has(s.benchmark) || s.benchmark != self.metadata.name)",
         ITSELF,
-        ".spec.projection.stages",
         check=lambda one: all(stage.benchmark != one.metadata.name for stage in _stages(one)),
     ),
     Rule(
-        "spec",
+        "spec:gate.devices",
         "!has(self.gate) || !has(self.gate.devices) || self.gate.devices.all(d, d in self.devices.counts)",
         "every count must be in devices.counts: only those are measured",
-        ".gate.devices",
         check=lambda one: not one.spec.gate or set(one.spec.gate.devices or ()) <= set(one.spec.devices.counts),
     ),
     Rule(
-        "spec",
+        "spec:gate.maxCost",
         "!has(self.gate) || !has(self.gate.maxCost) || double(self.devices.hourlyPrice) > 0.0",
         PRICE,
-        ".gate.maxCost",
         check=lambda one: not one.spec.gate or one.spec.gate.max_cost is None or one.spec.devices.hourly_price > 0,
     ),
     Rule(
-        "",
+        ":spec.gate.baseline.name",
         "!has(self.spec.gate) || !has(self.spec.gate.baseline) || self.spec.gate.baseline.name != self.metadata.name",
         ITSELF,
-        ".spec.gate.baseline.name",
         check=lambda one: (
             not one.spec.gate or not one.spec.gate.baseline or one.spec.gate.baseline.name != one.metadata.name
         ),

@@ -100,6 +100,7 @@ def _version() -> dict[str, Any]:
 def _status() -> Schema:
     schema = structural(Status, defaults=False)
     conditions = schema["properties"]["conditions"]
+    # The API conventions make the conditions a map by type.
     conditions |= {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
     # kstatus compares the two generations, so an object is in progress before the operator has seen it.
     schema["default"] = {"observedGeneration": -1, "phase": Phase.PENDING.value}
