@@ -1,17 +1,17 @@
-"""Writes the reference pages that follow from the code: spec.md, endings.md and metrics.md."""
+"""Writes the reference pages that are generated from the code: spec.md, endings.md and metrics.md."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import yaml
+from pydantic.alias_generators import to_camel
 
 from sdbench.api.consequences import Consequence
 from sdbench.api.crd.schema import definition
 from sdbench.api.reasons import BY_EXIT_CODE, Reason
-from sdbench.api.spec import Limits, Retention
+from sdbench.api.spec import MUTABLE, Limits, Retention
 from sdbench.controller.metrics import definitions
 from sdbench.core.attempt.blockers import STUCK_SECONDS
 from sdbench.core.attempt.diagnose import NODE_SECONDS, SETTLE_SECONDS, silence_seconds
@@ -38,7 +38,7 @@ def fields(schema: dict[str, Any], path: str) -> Iterator[tuple[str, dict[str, A
 
 
 def bounds(schema: dict[str, Any]) -> str:
-    """The values that a field takes, in words."""
+    """The values that a field accepts, in words."""
     kind = schema["type"]
     if "enum" in schema:
         return ", ".join(f"`{value}`" for value in schema["enum"])
@@ -53,7 +53,7 @@ def bounds(schema: dict[str, Any]) -> str:
 
 
 def default(schema: dict[str, Any], required: bool) -> str:
-    """What holds when the field is left out."""
+    """The value of a field that is left out, in words."""
     if schema["type"] == "object" and "additionalProperties" not in schema:
         return ""
     if "default" in schema:
@@ -62,17 +62,19 @@ def default(schema: dict[str, Any], required: bool) -> str:
 
 
 def spec_page() -> str:
-    """Every field of spec but the sweep's, which are those of trainer as lists."""
+    """A table of every field of the spec."""
     spec = definition()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    *mutable, last = (f"`{name}`" for name in spec["properties"] if name in map(to_camel, MUTABLE))
     lines = [
         GENERATED,
         "# The fields of a StableDiffusionBenchmark\n",
-        "Everything but `suspend`, `cancel`, `limits`, `retention` and `ttlSecondsAfterFinished` is immutable: to ask",
-        "something else, create another one.",
+        f"Only {', '.join(mutable)} and {last} can be edited.",
+        "To measure something else, create another Benchmark.",
         "`spec.sweep` takes the knobs of `spec.trainer`, each with a list of values.\n",
         "| field | values | default | meaning |\n|---|---|---|---|",
     ]
     for path, schema, required in fields(spec, "spec"):
+        # The fields of the sweep are those of the trainer again.
         if not path.startswith("spec.sweep."):
             row = f"`{path}`", bounds(schema), default(schema, required), schema.get("description", "")
             lines.append(f"| {' | '.join(row)} |")
@@ -86,10 +88,10 @@ DEADLINES = (
     ("limits.rendezvousSeconds", "PID 1 of each pod", "`RendezvousTimeout`"),
     ("limits.firstStepSeconds", "PID 1 of each pod", "`Stalled`"),
     ("limits.stallSeconds", "PID 1 of each pod; the operator, if one pod outlasts another", "`Stalled`"),
-    ("limits.totalSeconds", "the operator, also if PID 1 itself hangs", "`DeadlineExceeded`"),
+    ("limits.totalSeconds", "the operator, even if PID 1 itself hangs", "`DeadlineExceeded`"),
     ("limits.teardownSeconds", "the operator", "`CleanedUp` is False with the reason TeardownOverdue"),
 )
-"""Each limit with who keeps it and how it is reported when it is over."""
+"""Each limit, who enforces it, and how its end is reported."""
 
 SECONDS = {"settle": SETTLE_SECONDS, "stuck": STUCK_SECONDS, "refused": REFUSED_SECONDS, "node": NODE_SECONDS}
 """Values that the texts of reasons and of docs/templates/endings.md name in braces."""
@@ -113,7 +115,7 @@ def table(header: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> str:
 
 
 def reason_row(reason: Reason) -> tuple[str, ...]:
-    """One line of the table of reasons."""
+    """A row of the table of reasons."""
     entry = reason.entry
     code = f" (exit code {int(entry.exit_code)})" if entry.exit_code is not None else ""
     follows = entry.consequence.value.sentence
@@ -122,7 +124,7 @@ def reason_row(reason: Reason) -> tuple[str, ...]:
 
 
 def exit_code_rows() -> Iterator[tuple[object, ...]]:
-    """What each exit code of a training pod means, and how well it explains a failure."""
+    """The rows of the table of exit codes: code, meaning, and how well it explains a failure."""
     yield int(ExitCode.OK), f"`{Reason.MEASURED}`", ""
     for code, reason in sorted(BY_EXIT_CODE.items()):
         yield int(code), f"`{reason}`", RANKS[root_cause_rank(code)]
@@ -132,19 +134,21 @@ def exit_code_rows() -> Iterator[tuple[object, ...]]:
 
 
 def endings_page() -> str:
-    """How an Attempt ends, what to do about it, and what follows for the Benchmark."""
+    """The page about how an Attempt ends and what follows for the Benchmark."""
     reasons = ("reason", "when", "what to do", "what follows", "counts against `retries`", "reported")
     tables = {
         "reasons": table(reasons, map(reason_row, Reason)),
         "exit_codes": table(("code", "reason", "root cause"), exit_code_rows()),
-        "deadlines": table(("limit", "kept by", "reported as"), ((f"`{limit}`", *rest) for limit, *rest in DEADLINES)),
+        "deadlines": table(
+            ("limit", "enforced by", "reported as"), ((f"`{limit}`", *rest) for limit, *rest in DEADLINES)
+        ),
     }
     values = SECONDS | {"kept": Retention().failed_seconds, "most": MOST, "silence": silence_seconds(Limits())}
     return from_template("endings.md", tables, values)
 
 
-def from_template(name: str, tables: dict[str, str], values: Mapping[str, int] = MappingProxyType({})) -> str:
-    """A template of docs/templates with its tables and its values in braces."""
+def from_template(name: str, tables: dict[str, str], values: Mapping[str, int]) -> str:
+    """A template of docs/templates, with its tables and the values in braces filled in."""
     text = (FOLDER / "templates" / name).read_text()
     for value, number in values.items():
         text = text.replace(f"{{{value}}}", str(number))
@@ -152,44 +156,34 @@ def from_template(name: str, tables: dict[str, str], values: Mapping[str, int] =
 
 
 def metric_table(rows: Iterable[tuple[str, str, tuple[str, ...], str]]) -> str:
-    """(name, type, labels, meaning) of each metric."""
-    lines = ["| name | type | labels | meaning |\n|---|---|---|---|"]
-    for name, kind, labels, meaning in rows:
-        listed = "".join(f" {label}," for label in (f"`{label}`" for label in labels)).rstrip(",")
-        lines.append(f"| `{name}` | {kind} |{listed} | {meaning} |")
-    return "\n".join(lines)
+    """A table of metrics, given each one's (name, type, labels, meaning)."""
+    listed = ((f"`{name}`", kind, ", ".join(f"`{one}`" for one in labels), text) for name, kind, labels, text in rows)
+    return table(("name", "type", "labels", "meaning"), listed)
 
 
 def series_table(defined: Iterable[definitions.Series]) -> str:
-    """Of the operator."""
+    """A table of metrics that the operator serves."""
     return metric_table((one.name, one.kind.value, one.labels, one.help) for one in defined)
 
 
-def trainer_table() -> str:
-    """Of rank 0; what Prometheus calls an info metric is exposed as a gauge."""
-    return metric_table(
-        (one.name, "gauge" if one.kind is MetricType.INFO else one.kind.value, one.labels, one.text) for one in METRICS
-    )
-
-
-def rule_table() -> str:
-    """The recording rules with their expressions."""
+def metrics_page() -> str:
+    """The page about the metrics of the trainer and the operator, and the recording rules."""
     groups = yaml.safe_load(RULES.read_text())["groups"]
     rules = [rule for group in groups for rule in group["rules"] if "record" in rule]
-    rows = [f"| `{rule['record']}` | `{' '.join(rule['expr'].split())}` |" for rule in rules]
-    return "\n".join(["| name | expression |\n|---|---|", *rows])
-
-
-def metrics_page() -> str:
-    """docs/templates/metrics.md with the tables of the code where it asks for them."""
     tables = {
-        "trainer": trainer_table(),
+        # Prometheus exposes an info metric as a gauge.
+        "trainer": metric_table(
+            (one.name, "gauge" if one.kind is MetricType.INFO else one.kind.value, one.labels, one.text)
+            for one in METRICS
+        ),
         "points": series_table(definitions.OF_POINTS),
         "benchmarks": series_table(definitions.OF_BENCHMARKS),
         "operator": series_table(definitions.OF_OPERATOR),
-        "rules": rule_table(),
+        "rules": table(
+            ("name", "expression"), ((f"`{one['record']}`", f"`{' '.join(one['expr'].split())}`") for one in rules)
+        ),
     }
-    return from_template("metrics.md", tables)
+    return from_template("metrics.md", tables, {})
 
 
 def pages() -> dict[str, str]:

@@ -8,7 +8,7 @@ from harness.control_plane.components import ControlPlane
 from harness.tools import build_control_plane
 
 PLANES = {"control_plane", "audited_plane", "bare_plane"}
-"""Fixtures that start one."""
+"""Fixtures that start a control plane."""
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

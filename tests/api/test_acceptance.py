@@ -1,4 +1,4 @@
-"""Tests which questions the API server accepts, which it refuses, and with which message."""
+"""Tests which specs the API server accepts, which it refuses, and with which message."""
 
 import copy
 import json
@@ -21,7 +21,7 @@ IMMUTABLE = "Forbidden: immutable: create another benchmark"
 
 
 def changed(document: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
-    """The document with another value at a path such as spec.devices.counts; None takes the field away."""
+    """The document with another value at a path such as spec.devices.counts; None removes the field."""
     result = copy.deepcopy(document)
     *parents, last = path.split(".")
     place = result
@@ -35,7 +35,7 @@ def changed(document: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
 
 
 def refusal(plane: ControlPlane, namespace: str, document: dict[str, Any]) -> str:
-    """What kubectl says when it is refused; empty when it is not."""
+    """The error of kubectl if the document is refused, else empty."""
     document = changed(document, "metadata.namespace", namespace)
     try:
         apply(plane, document, "--dry-run=server")
@@ -68,8 +68,12 @@ GOALS = [
     ("spec.gate", {"devices": [3], "maxDays": "1"}, "spec.gate.devices: Invalid value: every count must be in"),
     ("spec.gate.maxDays", 3, "spec.gate.maxDays: Invalid value"),
     ("spec.gate.maxDays", "NaN", "spec.gate.maxDays: Invalid value"),
-    ("spec.gate.maxDataWaitRatio", "1.5", "spec.gate.maxDataWaitRatio: Invalid value: a share: at most 1"),
-    ("spec.gate.minMfu", "40", "spec.gate.minMfu: Invalid value: a share: at most 1"),
+    (
+        "spec.gate.maxDataWaitRatio",
+        "1.5",
+        "spec.gate.maxDataWaitRatio: Invalid value: must be at least 0 and at most 1",
+    ),
+    ("spec.gate.minMfu", "40", "spec.gate.minMfu: Invalid value: must be at least 0 and at most 1"),
     ("spec.gate.minSpeed", "1", 'unknown field "spec.gate.minSpeed"'),
     ("spec.gate.baseline", {"name": "tiny"}, "spec.gate.baseline.name: Invalid value: name another benchmark"),
     ("spec.gate.baseline", {"maxRegression": "0.1"}, "spec.gate.baseline.name: Required value"),
@@ -172,7 +176,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("path", "value", "said"), REFUSED, ids=[f"{path}={value}"[:60] for path, value, _ in REFUSED])
-def test_a_wrong_question_is_refused_with_the_path_of_the_field(
+def test_an_invalid_spec_is_refused_with_the_path_of_the_field(
     plane: ControlPlane, nowhere: str, path: str, value: Any, said: str
 ) -> None:
     assert said in refusal(plane, nowhere, changed(question(), path, value))
@@ -187,7 +191,7 @@ BY_THE_PLAN_TOO = [
 
 
 @pytest.mark.parametrize(("path", "value"), BY_THE_PLAN_TOO)
-def test_what_the_api_server_refuses_the_plan_refuses(path: str, value: Any) -> None:
+def test_the_plan_refuses_what_the_api_server_refuses(path: str, value: Any) -> None:
     with pytest.raises((ValidationError, PlanRefused)):
         plan(Benchmark.model_validate_json(json.dumps(changed(question(), path, value)), strict=True).spec)
 
@@ -200,7 +204,7 @@ def test_a_plan_of_more_than_512_trials_is_refused(plane: ControlPlane, nowhere:
     assert "must be at most 512 trials" in refusal(plane, nowhere, changed(large, "spec.repeats", up_to))
 
 
-def test_under_weak_scaling_the_batch_belongs_to_the_smallest_count(plane: ControlPlane, nowhere: str) -> None:
+def test_under_weak_scaling_the_batch_is_that_of_the_smallest_count(plane: ControlPlane, nowhere: str) -> None:
     odd = changed(changed(question(), "spec.devices.counts", [1, 3]), "spec.trainer.deviceMicrobatchSize", 4)
     assert "spec.trainer.globalBatchSize" in refusal(plane, nowhere, odd)
     assert refusal(plane, nowhere, changed(odd, "spec.scaling", "Weak")) == ""
@@ -230,7 +234,7 @@ TAKEN: list[tuple[str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize("spec", [row[1] for row in TAKEN], ids=[row[0] for row in TAKEN])
-def test_what_the_plan_takes_the_api_server_takes(plane: ControlPlane, nowhere: str, spec: dict[str, Any]) -> None:
+def test_the_api_server_accepts_what_the_plan_accepts(plane: ControlPlane, nowhere: str, spec: dict[str, Any]) -> None:
     document = question() | {"spec": spec}
     assert plan(Benchmark.model_validate(document).spec)
     assert refusal(plane, nowhere, document) == ""
@@ -241,9 +245,7 @@ def test_every_example_is_accepted(plane: ControlPlane, nowhere: str, example: P
     plane.kubectl("apply", "-f", example, "-n", nowhere, "--dry-run=server")
 
 
-def test_defaults_are_written_into_the_object_and_it_is_in_progress_from_birth(
-    plane: ControlPlane, namespace: str
-) -> None:
+def test_defaults_are_stored_and_a_new_object_is_in_progress(plane: ControlPlane, namespace: str) -> None:
     minimal = {"devices": {"counts": [1], "resource": "nvidia.com/gpu"}, "trainer": {}}
     apply(plane, question() | {"metadata": {"name": "least", "namespace": namespace}, "spec": minimal})
     found = read(plane, namespace, "sdb", "least")
@@ -260,14 +262,16 @@ def test_defaults_are_written_into_the_object_and_it_is_in_progress_from_birth(
     assert spec["projection"] == {}
 
 
-def test_a_cost_is_limited_only_where_there_is_a_price(plane: ControlPlane, nowhere: str) -> None:
+def test_a_gate_on_cost_needs_a_price(plane: ControlPlane, nowhere: str) -> None:
     document = changed(question(), "spec.gate", {"maxCost": "1"})
     assert refusal(plane, nowhere, document) == ""
     free = changed(document, "spec.devices.hourlyPrice", None)
     assert "spec.gate.maxCost: Invalid value: set devices.hourlyPrice" in refusal(plane, nowhere, free)
 
 
-def test_a_budget_in_money_needs_a_price_also_later(plane: ControlPlane, namespace: str, asked: Asked) -> None:
+def test_a_cost_limit_needs_a_price_at_creation_and_when_it_is_edited(
+    plane: ControlPlane, namespace: str, asked: Asked
+) -> None:
     document = changed(question(), "spec.limits", {"cost": "10", "deviceHours": "5.5"})
     assert refusal(plane, namespace, document) == ""
     free = changed(document, "spec.devices.hourlyPrice", None)
@@ -280,7 +284,7 @@ def test_a_budget_in_money_needs_a_price_also_later(plane: ControlPlane, namespa
     assert refusal(plane, namespace, changed(stored, "spec.limits", {"deviceHours": "1"})) == "", "limits may change"
 
 
-def test_a_whole_gate_and_a_staged_projection_are_taken_and_a_regression_has_a_default(
+def test_a_full_gate_and_a_staged_projection_are_accepted_and_max_regression_has_a_default(
     plane: ControlPlane, namespace: str, asked: Asked
 ) -> None:
     limits = {"minImagesPerSecond": "1", "minImagesPerSecondPerDevice": "1", "minScalingEfficiency": "0.6"}
@@ -306,9 +310,7 @@ EDITS = [
 
 
 @pytest.mark.parametrize(("path", "value"), EDITS, ids=[path for path, _ in EDITS])
-def test_the_question_cannot_be_edited(
-    plane: ControlPlane, namespace: str, asked: Asked, path: str, value: Any
-) -> None:
+def test_the_spec_cannot_be_edited(plane: ControlPlane, namespace: str, asked: Asked, path: str, value: Any) -> None:
     field = ".".join(path.split(".")[:2])
     assert f"{field}: {IMMUTABLE}" in refusal(plane, namespace, changed(asked(), path, value))
 
@@ -356,7 +358,7 @@ def test_the_columns_have_the_names_that_the_docs_use(plane: ControlPlane, names
     ]
 
 
-def test_what_is_accepted_locally_is_what_is_accepted_here(plane: ControlPlane, namespace: str) -> None:
+def test_the_api_server_stores_the_spec_that_a_local_run_reads(plane: ControlPlane, namespace: str) -> None:
     document = question()
     apply(plane, changed(document, "metadata.namespace", namespace))
     stored = read(plane, namespace, "sdb", "tiny")

@@ -1,4 +1,4 @@
-"""Tests the administrator's options from the command line to the jobs."""
+"""Tests that the administrator's options on the command line reach the jobs."""
 
 from collections.abc import Iterator
 
@@ -22,13 +22,13 @@ NAMES = ("first", "second", "third")
 
 @pytest.fixture(scope="module")
 def namespace(plane: ControlPlane) -> str:
-    """One for all, since an operator takes its time to start."""
+    """A namespace for all tests, because an operator takes seconds to start."""
     return made_namespace(plane)
 
 
 @pytest.fixture(scope="module")
 def place(plane: ControlPlane, namespace: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    """Where an operator runs that is told all three bounds."""
+    """A namespace with an operator that has all three bounds."""
     log = tmp_path_factory.mktemp("administration") / "log"
     with OperatorProcess(account(plane, namespace), namespace, log, *OPTIONS) as operator:
         yield Place(plane, namespace, operator)
@@ -64,7 +64,7 @@ def test_trials_of_all_benchmarks_run_one_after_the_other(place: Place, asked: A
         ("long", ONE, {"warmupSeconds": 3600}, "device-hours"),
     ],
 )
-def test_what_is_beyond_a_bound_is_refused_with_a_sentence(
+def test_a_benchmark_beyond_a_bound_is_refused_with_a_message(
     place: Place, asked: Asked, name: str, devices: dict[str, object], window: dict[str, int], bound: str
 ) -> None:
     trainer = {"model": "tiny", "precision": "fp32", "imageSize": 64, "globalBatchSize": 8, "window": window}

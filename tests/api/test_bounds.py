@@ -18,7 +18,7 @@ from testkit.server.questions import Asked
 pytest_plugins = ["testkit.server.places"]
 
 ONE = {"counts": [1], "perPod": 1, "hourlyPrice": "3600"}
-"""A device-second costs one."""
+"""A device-second costs 1."""
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def changed(place: Place, **spec: Any) -> None:
     place.plane.kubectl("patch", "sdb", "tiny", "-n", place.namespace, "--type=merge", "-p", patch)
 
 
-def test_a_running_attempt_is_stopped_when_the_money_is_spent(place: Place, asked: Asked) -> None:
+def test_a_running_attempt_is_stopped_when_its_budget_is_spent(place: Place, asked: Asked) -> None:
     with Player(place.plane.kubeconfig, place.namespace, hanging):
         asked(devices=ONE, limits={"cost": "6"}, repeats={"min": 3})
         answer = place.wait_for("Failed")
@@ -65,9 +65,7 @@ def test_a_running_attempt_is_stopped_when_the_money_is_spent(place: Place, aske
     assert place.reasons().count("BudgetExceeded") == 2, "the attempt that was stopped, and the trials never tried"
 
 
-def test_by_default_the_job_of_a_failed_attempt_stays_to_be_looked_at_while_its_devices_are_free(
-    place: Place, asked: Asked
-) -> None:
+def test_by_default_the_job_of_a_failed_attempt_is_kept_while_its_devices_are_free(place: Place, asked: Asked) -> None:
     with Player(place.plane.kubeconfig, place.namespace, failing_on_one_device):
         asked(devices=ONE | {"counts": [1, 2]}, retention={})
         status = place.wait_for("CleanedUp")["status"]
@@ -86,7 +84,7 @@ def test_by_default_the_job_of_a_failed_attempt_stays_to_be_looked_at_while_its_
     )
 
 
-def test_a_finished_benchmark_deletes_itself_with_all_that_was_kept(place: Place, asked: Asked) -> None:
+def test_a_finished_benchmark_deletes_itself_and_its_kept_jobs(place: Place, asked: Asked) -> None:
     with Player(place.plane.kubeconfig, place.namespace, failing):
         asked(devices=ONE, retention={}, ttlSecondsAfterFinished=2)
         until(lambda: not place.names("sdb"), SECONDS, "the benchmark to delete itself")

@@ -26,7 +26,7 @@ DEFAULTS = Defaults(IMAGE, "1.2.3", Bounds(concurrent_trials=2))
 
 @dataclass(frozen=True)
 class Crowd:
-    """Passes over Benchmarks that want to start at the same moment."""
+    """Benchmarks that want to start at the same time, and passes over them."""
 
     plane: ControlPlane
     keys: tuple[Key, ...]
@@ -40,7 +40,7 @@ class Crowd:
                 await asyncio.gather(*(self._pass(cluster, key, neighbours) for key in self.keys))
 
     async def _pass(self, cluster: Cluster, key: Key, neighbours: ConcurrencyGate) -> Pass:
-        """One that succeeds: an API server with a new CRD says for a moment that it is busy."""
+        """Retry until a pass succeeds, because an API server with a new CRD is unavailable for a moment."""
         while True:
             try:
                 return await reconcile(cluster, DEFAULTS, key, neighbours)
@@ -59,7 +59,7 @@ class Crowd:
         return found
 
 
-def test_of_many_that_want_to_start_at_once_only_as_many_start_as_the_administrator_allows(
+def test_no_more_trials_start_at_once_than_the_administrator_allows(
     plane: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = [f"b{number}" for number in range(5)]

@@ -21,12 +21,12 @@ STAGES = [
     {"images": 86_400, "imageSize": 64},
     {"images": 864_000, "imageSize": 32, "benchmark": "small"},
 ]
-"""At 10 images/s of one device: 0.1 days, and 1 day at small's 10."""
+"""Take 0.1 days at 10 images/s of one device, and 1 day at the 10 images/s of `small`."""
 
 
 @pytest.fixture
 def place(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    """A namespace with an operator that may read nothing else."""
+    """A namespace with an operator that may read no other namespace."""
     namespace = made_namespace(plane)
     kubeconfig = account(plane, namespace)
     with OperatorProcess(kubeconfig, namespace, tmp_path_factory.mktemp("gate") / "log") as operator:
@@ -35,11 +35,11 @@ def place(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.fixture
 def namespace(place: Place) -> str:
-    """Where `asked` asks."""
+    """The namespace in which `asked` creates Benchmarks."""
     return place.namespace
 
 
-def test_others_extend_the_projection_and_the_verdict_is_told_everywhere(place: Place, asked: Asked) -> None:
+def test_other_benchmarks_extend_the_projection_and_the_verdict_is_shown_everywhere(place: Place, asked: Asked) -> None:
     with Player(place.plane.kubeconfig, place.namespace):
         asked("small", trainer=SMALL)
         place.wait_for("Complete", "small")
@@ -65,11 +65,11 @@ def test_others_extend_the_projection_and_the_verdict_is_told_everywhere(place: 
         "alone": "InsufficientData",
     }
     assert {"GatePass", "GateFail", "GateInsufficientData"} <= set(place.reasons())
-    assert_the_series_say_so(place)
-    assert_the_answer_stays(place, answers["good"])
+    assert_the_series_show_the_verdict(place)
+    assert_the_results_stay(place, answers["good"])
 
 
-def assert_the_series_say_so(place: Place) -> None:
+def assert_the_series_show_the_verdict(place: Place) -> None:
     who = f'benchmark="slow",namespace="{place.namespace}"'
     expected = {f'sdbench_benchmark_verdict{{{who},verdict="{one}"}}' for one in ("Pass", "Fail", "InsufficientData")}
 
@@ -83,17 +83,17 @@ def assert_the_series_say_so(place: Place) -> None:
     }
 
 
-def assert_the_answer_stays(place: Place, answer: dict[str, Any]) -> None:
-    """Though what it refers to is gone, and the Benchmark is looked at again."""
+def assert_the_results_stay(place: Place, answer: dict[str, Any]) -> None:
+    """Points and gate stay the same after the referenced Benchmark is deleted and another pass is made."""
     place.plane.kubectl("delete", "sdb", "small", "-n", place.namespace)
     patch = '{"spec": {"limits": {"totalSeconds": 901}}}'
     place.plane.kubectl("patch", "sdb", "good", "-n", place.namespace, "--type=merge", "-p", patch)
 
-    def looked_at() -> dict[str, Any] | None:
+    def passed_again() -> dict[str, Any] | None:
         found = place.benchmark("good")
         return found if found["status"]["observedGeneration"] == found["metadata"]["generation"] else None
 
-    found = until(looked_at, SECONDS, "another look at it")
+    found = until(passed_again, SECONDS, "another pass")
     assert found["metadata"]["generation"] == 2
     for part in ("points", "gate"):
         assert found["status"][part] == answer["status"][part]

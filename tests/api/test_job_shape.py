@@ -70,7 +70,7 @@ def test_the_job_has_no_field_that_the_cluster_does_not_know(plane: ControlPlane
 
 
 @pytest.mark.parametrize("role", ["Master", "Worker"])
-def test_the_pods_are_admitted_where_pod_security_is_restricted(
+def test_restricted_pod_security_admits_the_pods(
     plane: ControlPlane, nowhere: str, job: dict[str, Any], role: str
 ) -> None:
     plane.kubectl("label", "namespace", nowhere, "--overwrite", "pod-security.kubernetes.io/enforce=restricted")

@@ -1,4 +1,4 @@
-"""Tests that the operator, with exactly the chart's rights, answers a question and cleans up."""
+"""Tests that the operator, with exactly the chart's RBAC rules, measures a Benchmark and cleans up."""
 
 import json
 import time
@@ -53,18 +53,18 @@ def test_a_question_is_answered_and_everything_is_cleaned_up(place: Place, asked
     assert (line["PHASE"], line["REASON"], line["TRIALS"], line["DEVICES"]) == ("Succeeded", "", "2/2", "2")
     assert float(line["IMG/S"]) == 18.0
     assert {"Accepted", "AttemptStarted", "Measured", "Complete", "CleanedUp"} <= set(place.reasons())
-    assert_nothing_of_ours_can_block(place)
-    assert_the_series_go_with_the_benchmark(place)
+    assert_nothing_blocks_a_deletion(place)
+    assert_the_series_end_with_the_benchmark(place)
 
 
-def assert_nothing_of_ours_can_block(place: Place) -> None:
-    """No finalizer and no annotation but kubectl's own."""
+def assert_nothing_blocks_a_deletion(place: Place) -> None:
+    """Assert that no object has a finalizer, or an annotation other than kubectl's."""
     metadata = place.benchmark()["metadata"]
     assert "finalizers" not in metadata
     assert set(metadata.get("annotations", {})) <= {"kubectl.kubernetes.io/last-applied-configuration"}
 
 
-def assert_the_series_go_with_the_benchmark(place: Place) -> None:
+def assert_the_series_end_with_the_benchmark(place: Place) -> None:
     who = f'benchmark="tiny",devices="2",namespace="{place.namespace}",point="devices=2"'
     served = place.operator.answer("/metrics")[1]
     assert f"sdbench_point_images_per_second{{{who}}} 18.0" in served
@@ -73,7 +73,7 @@ def assert_the_series_go_with_the_benchmark(place: Place) -> None:
     until(lambda: who not in place.operator.answer("/metrics")[1], SECONDS, "the series to go")
 
 
-def test_repeats_that_are_not_needed_are_left_out_and_the_law_of_a_step_is_stored(place: Place, asked: Asked) -> None:
+def test_repeats_that_are_not_needed_are_skipped_and_the_scaling_fit_is_stored(place: Place, asked: Asked) -> None:
     devices = question()["spec"]["devices"] | {"counts": [1, 2, 4]}
     with Player(place.plane.kubeconfig, place.namespace) as player:
         asked(devices=devices, repeats={"min": 2, "max": 4, "targetCoefficientOfVariation": "0.02"})
@@ -91,7 +91,7 @@ def test_repeats_that_are_not_needed_are_left_out_and_the_law_of_a_step_is_store
     assert (line["PHASE"], line["TRIALS"], line["DEVICES"]) == ("Succeeded", "12/12", "4")
 
 
-def test_the_job_belongs_to_its_benchmark_and_goes_with_it(place: Place, asked: Asked) -> None:
+def test_a_job_is_deleted_with_its_benchmark(place: Place, asked: Asked) -> None:
     asked()
     name = place.first_job()
     job, benchmark = read(place.plane, place.namespace, "pytorchjob", name), place.benchmark()
@@ -107,14 +107,14 @@ def test_a_job_of_another_owner_is_left_alone(place: Place, asked: Asked) -> Non
     uid = place.benchmark()["metadata"]["uid"]
     name = f"tiny-{uid[:5]}-0-1"
     replica = {"replicas": 1, "template": {"spec": {"containers": [{"name": "pytorch", "image": "x"}]}}}
-    stranger = {"apiVersion": "kubeflow.org/v1", "kind": "PyTorchJob", "metadata": {"name": name}}
-    document = stranger | {"spec": {"pytorchReplicaSpecs": {"Master": replica}}}
+    foreign = {"apiVersion": "kubeflow.org/v1", "kind": "PyTorchJob", "metadata": {"name": name}}
+    document = foreign | {"spec": {"pytorchReplicaSpecs": {"Master": replica}}}
     apply(place.plane, document, "-n", place.namespace)
     before = read(place.plane, place.namespace, "pytorchjob", name)
     place.plane.kubectl(
         *("patch", "sdb", "tiny", "-n", place.namespace, "--type=merge", "-p", json.dumps({"spec": {"suspend": False}}))
     )
-    until(lambda: "NameConflict" in place.reasons(), SECONDS, "the conflict to be told")
+    until(lambda: "NameConflict" in place.reasons(), SECONDS, "the conflict to be reported")
     until(lambda: f"tiny-{uid[:5]}-0-2" in place.names("pytorchjobs"), SECONDS, "another attempt")
     after = read(place.plane, place.namespace, "pytorchjob", name)
     assert after["metadata"] == before["metadata"]
@@ -132,14 +132,14 @@ def test_a_suspended_question_costs_nothing_and_is_resumed(place: Place, asked: 
         place.wait_for("Complete")
 
 
-def test_refused_pods_are_told_with_the_words_of_the_cluster(place: Place, asked: Asked) -> None:
+def test_a_refusal_of_pods_is_reported_in_the_clusters_words(place: Place, asked: Asked) -> None:
     quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}}
     apply(place.plane, quota, "-n", place.namespace)
     asked(devices=question()["spec"]["devices"] | {"counts": [1]})
     name = place.first_job()
     job = read(place.plane, place.namespace, "pytorchjob", name)
     about = {"kind": "PyTorchJob", "apiVersion": "kubeflow.org/v1", "name": name, "uid": job["metadata"]["uid"]}
-    complaint = {
+    warning = {
         "apiVersion": "v1",
         "kind": "Event",
         "metadata": {"name": "refused", "namespace": place.namespace},
@@ -149,7 +149,7 @@ def test_refused_pods_are_told_with_the_words_of_the_cluster(place: Place, asked
         "message": 'pods "x" is forbidden: exceeded quota: none, requested: pods=1, used: pods=0, limited: pods=0',
         "lastTimestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
-    apply(place.plane, complaint)
+    apply(place.plane, warning)
     failed = place.wait_for("Failed")
     (row,) = failed["status"]["trials"]
     assert (row["phase"], row["reason"]) == ("Failed", "PodsForbidden")
@@ -157,7 +157,7 @@ def test_refused_pods_are_told_with_the_words_of_the_cluster(place: Place, asked
     until(lambda: not place.names("pytorchjobs"), SECONDS, "the job to go")
 
 
-def test_a_culprit_ends_the_run_with_its_reason(place: Place, asked: Asked) -> None:
+def test_the_root_cause_ends_the_run_with_its_reason(place: Place, asked: Asked) -> None:
     def out_of_memory_on_two(run: RunConfig, index: int) -> End | None:
         if run.devices == 1:
             return measured(run, index)
@@ -173,6 +173,6 @@ def test_a_culprit_ends_the_run_with_its_reason(place: Place, asked: Asked) -> N
     assert place.names("pods") == []
 
 
-def test_the_operator_says_that_it_is_alive(place: Place) -> None:
+def test_the_operator_reports_that_it_is_healthy(place: Place) -> None:
     assert place.operator.answer("/healthz") == (200, "ok\n")
     assert 'sdbench_build_info{component="operator"' in place.operator.answer("/metrics")[1]

@@ -1,6 +1,6 @@
-"""Tests a job whose suspension changes between the readings of jobs and of pods.
+"""Tests a job whose suspension changes after a pass has read the jobs and before it reads the pods.
 
-Only the moment is arranged: what Kueue and the training-operator do happens right after the jobs were listed.
+The tests act as Kueue and the training-operator right after the jobs were listed.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ TWO_PODS = {"counts": [2], "perPod": 1}
 
 @dataclass(frozen=True)
 class Others:
-    """Kueue and the training-operator, at the very moment."""
+    """The actions of Kueue and the training-operator."""
 
     plane: ControlPlane
     namespace: str
@@ -42,7 +42,7 @@ class Others:
         self.plane.kubectl("patch", "pytorchjob", name, "-n", self.namespace, "--type=merge", "-p", patch)
 
     def make_pods(self) -> None:
-        """Both pods, bound to a node and running."""
+        """Create both pods, bound to a node and running."""
         job, now = self.job, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         for shape in pods_of(job):
             apply(self.plane, {"apiVersion": "v1", "kind": "Pod", **shape}, "-n", self.namespace)
@@ -58,7 +58,7 @@ class Others:
             )
 
     def delete_pods(self) -> None:
-        """They stay for their grace: nobody is there to confirm that they ended."""
+        """Delete both pods. They stay for their grace period, because no kubelet confirms that they ended."""
         self.plane.kubectl("delete", "pods", "--all", "-n", self.namespace, "--wait=false")
 
     def take_away(self) -> None:
@@ -73,7 +73,7 @@ class Others:
 def passes(
     plane: ControlPlane, namespace: str, kubeconfig: Path, *meanwhile: Callable[[Others], None]
 ) -> list[TrialRow]:
-    """The row after each pass, in the middle of which that happens; the first pass makes the job."""
+    """The row after each pass. The first pass creates the job; each action happens in the middle of a further one."""
     others = Others(plane, namespace)
 
     async def made() -> list[TrialRow]:
@@ -104,7 +104,7 @@ def test_a_suspension_between_the_readings_is_a_preemption_and_no_failure(
     assert (after.phase, after.reason, after.failures) == (TrialPhase.STOPPING, Reason.PREEMPTED, 0)
 
 
-def test_an_admission_between_the_readings_is_none(
+def test_an_admission_between_the_readings_is_no_preemption(
     plane: ControlPlane, namespace: str, kubeconfig: Path, asked: Asked
 ) -> None:
     asked(devices=TWO_PODS)
@@ -113,7 +113,7 @@ def test_an_admission_between_the_readings_is_none(
     assert (begun.phase, runs.phase, runs.message) == (TrialPhase.RUNNING, TrialPhase.RUNNING, "")
 
 
-def test_a_pod_that_somebody_deletes_is_a_failure(
+def test_a_pod_that_somebody_else_deletes_is_a_failure(
     plane: ControlPlane, namespace: str, kubeconfig: Path, asked: Asked
 ) -> None:
     asked(devices=TWO_PODS)

@@ -1,4 +1,4 @@
-"""Tests on a real API server that the chart's policies admit and refuse what they must."""
+"""Tests on a real API server which Benchmarks the chart's policies admit and refuse."""
 
 import json
 from collections.abc import Iterator
@@ -34,13 +34,13 @@ def team(plane: ControlPlane) -> str:
 
 @pytest.fixture(scope="module")
 def free(plane: ControlPlane) -> str:
-    """A namespace with none."""
+    """A namespace without bounds."""
     return made_namespace(plane)
 
 
 @pytest.fixture(scope="module")
 def judge(plane: ControlPlane, others: str, team: str, free: str) -> Iterator[Judge]:
-    """The policies in the whole cluster; `unbounded` and `bounded` were there before them."""
+    """The policies in the whole cluster. `unbounded` and `bounded` are Benchmarks that existed before them."""
     judge = Judge(plane, others, team, free)
     apply(plane, asks(others, UNLISTED, (8,), name="unbounded"))
     apply(plane, asks(others, UNLISTED, (8,), name="bounded", maxDevices=8, deviceHours="100"))
@@ -80,7 +80,7 @@ def test_an_image_that_only_resembles_an_allowed_one_is_refused(judge: Judge, ot
     ("counts", "parallelism", "limits"),
     [((4,), 1, {}), ((1, 2), 2, {}), ((1,), 4, {}), ((4,), 2, {"maxDevices": 4}), ((1, 4), 64, {"maxDevices": 4})],
 )
-def test_what_holds_few_enough_devices_at_once_is_admitted(
+def test_a_benchmark_within_the_bound_on_devices_is_admitted(
     judge: Judge, others: str, counts: tuple[int, ...], parallelism: int, limits: dict[str, Any]
 ) -> None:
     assert judge.of(asks(others, None, counts, parallelism, deviceHours="5", **limits)) == ""
@@ -90,7 +90,7 @@ def test_what_holds_few_enough_devices_at_once_is_admitted(
     ("counts", "parallelism", "limits"),
     [((8,), 1, {}), ((1, 8), 1, {"maxDevices": 8}), ((4,), 2, {}), ((1, 2), 3, {}), ((4,), 2, {"maxDevices": 5})],
 )
-def test_what_may_hold_too_many_devices_at_once_is_refused(
+def test_a_benchmark_beyond_the_bound_on_devices_is_refused(
     judge: Judge, others: str, counts: tuple[int, ...], parallelism: int, limits: dict[str, Any]
 ) -> None:
     said = judge.of(asks(others, None, counts, parallelism, deviceHours="5", **limits))
@@ -99,25 +99,25 @@ def test_what_may_hold_too_many_devices_at_once_is_refused(
 
 
 @pytest.mark.parametrize("hours", ["5", "5.0", "4.999", "0.5"])
-def test_what_costs_little_enough_is_admitted(judge: Judge, others: str, hours: str) -> None:
+def test_a_benchmark_within_the_bound_on_device_hours_is_admitted(judge: Judge, others: str, hours: str) -> None:
     assert judge.of(asks(others, deviceHours=hours)) == ""
 
 
 @pytest.mark.parametrize("limits", [{}, {"cost": "1"}, {"deviceHours": "5.001"}, {"deviceHours": "10"}])
-def test_what_may_cost_too_much_is_refused_and_no_limit_is_too_much(
+def test_a_benchmark_beyond_the_bound_on_device_hours_or_without_a_limit_is_refused(
     judge: Judge, others: str, limits: dict[str, Any]
 ) -> None:
     said = judge.of(asks(others, **limits))
     assert f"a Benchmark may cost 5 device-hours in namespace {others}; set it to that or less" in said
 
 
-def test_a_namespace_with_bounds_of_its_own_has_those_alone(judge: Judge, team: str) -> None:
+def test_bounds_of_a_namespace_replace_the_default_bounds(judge: Judge, team: str) -> None:
     assert judge.of(asks(team, UNLISTED, (8,), deviceHours="50.5")) == ""
     assert "may hold 8 devices" in judge.of(asks(team, None, (4,), 4, deviceHours="50.5"))
     assert "may cost 50.5 device-hours" in judge.of(asks(team, deviceHours="50.6"))
 
 
-def test_a_namespace_without_bounds_may_ask_anything(judge: Judge, free: str) -> None:
+def test_a_namespace_without_bounds_accepts_any_size(judge: Judge, free: str) -> None:
     assert judge.of(asks(free, UNLISTED, (8,), 64)) == ""
 
 
@@ -137,13 +137,13 @@ LOWERED = [
 
 
 @pytest.mark.parametrize(("name", "patch"), LOWERED, ids=[f"{name} {json.dumps(patch)}" for name, patch in LOWERED])
-def test_what_was_admitted_once_may_be_changed_as_long_as_it_asks_for_no_more(
+def test_an_admitted_benchmark_may_be_edited_unless_it_asks_for_more(
     judge: Judge, others: str, name: str, patch: dict[str, Any]
 ) -> None:
     assert judge.of_change(others, name, patch) == ""
 
 
-def test_the_operator_may_write_the_status_of_whatever_is_there(judge: Judge, others: str) -> None:
+def test_the_operator_may_write_the_status_of_every_benchmark(judge: Judge, others: str) -> None:
     assert judge.of_change(others, "unbounded", {"status": {"phase": "Running"}}, "--subresource=status") == ""
 
 
@@ -165,7 +165,7 @@ def test_a_limit_that_is_raised_later_is_judged_like_a_new_one(
     assert sentence in judge.of_change(others, name, {"spec": {"limits": limits}})
 
 
-def test_the_api_server_finds_nothing_wrong_with_the_expressions(judge: Judge) -> None:
+def test_the_api_server_has_no_warnings_about_the_expressions(judge: Judge) -> None:
     def policy() -> Manifest | None:
         items: list[Manifest] = json.loads(judge.plane.kubectl("get", POLICY, "-o", "json"))["items"]
         (ours,) = (one for one in items if one["metadata"]["labels"]["app.kubernetes.io/name"] == "sdbench")

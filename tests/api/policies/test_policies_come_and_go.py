@@ -1,4 +1,4 @@
-"""Tests what becomes of Benchmarks when policies come, change and go, or hold in some namespaces only."""
+"""Tests what happens to Benchmarks when policies are installed, changed and removed, or hold in some namespaces."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,20 +30,20 @@ def judge(plane: ControlPlane, namespace: str, nowhere: str) -> Judge:
 
 @pytest.fixture
 def release(plane: ControlPlane, namespace: str, judge: Judge) -> Iterator[tuple[Manifest, ...]]:
-    """The policies of a release that watches the test's namespace only; installed by the test."""
+    """The policies of a release that watches the test's namespace only, not installed yet."""
     objects = policies(made_namespace(plane), {"default": BOUNDS}, (namespace,))
     yield objects
     judge.remove(objects, namespace)
 
 
-def test_a_release_that_watches_some_namespaces_judges_in_those_only(
+def test_the_policies_of_a_release_hold_only_in_the_namespaces_that_it_watches(
     judge: Judge, namespace: str, nowhere: str, release: tuple[Manifest, ...]
 ) -> None:
     judge.install(release, namespace)
     assert judge.of(asks(nowhere, UNLISTED, (8,))) == ""
 
 
-def test_a_policy_that_was_taken_away_holds_again_when_it_comes_back(
+def test_a_removed_policy_holds_again_when_it_is_installed_again(
     judge: Judge, namespace: str, release: tuple[Manifest, ...]
 ) -> None:
     for _ in range(2):
@@ -52,7 +52,7 @@ def test_a_policy_that_was_taken_away_holds_again_when_it_comes_back(
         judge.remove(release, namespace)
 
 
-def test_a_bound_that_is_changed_holds_at_once(
+def test_a_changed_bound_holds_at_once(
     plane: ControlPlane, judge: Judge, namespace: str, release: tuple[Manifest, ...]
 ) -> None:
     judge.install(release, namespace)
@@ -63,7 +63,7 @@ def test_a_bound_that_is_changed_holds_at_once(
     until(lambda: "may cost 4.5 device-hours" in judge.of(bounded), HEARD, "the bound to be heard of")
 
 
-def test_a_policy_that_comes_in_mid_sweep_stops_nothing_that_runs(
+def test_a_policy_that_is_installed_during_a_sweep_stops_no_running_benchmark(
     judge: Judge, kubeconfig: Path, namespace: str, asked: Asked, tmp_path: Path, release: tuple[Manifest, ...]
 ) -> None:
     over = False

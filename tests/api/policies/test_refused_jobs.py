@@ -1,4 +1,4 @@
-"""Tests what is said about a job that an admission policy refuses, and for how long it is retried."""
+"""Tests how a job that an admission policy refuses is reported, and for how long it is retried."""
 
 import asyncio
 import json
@@ -26,7 +26,7 @@ GROUP = {"apiVersion": "admissionregistration.k8s.io/v1"}
 
 
 def policy(namespace: str) -> list[dict[str, Any]]:
-    """No PyTorchJob of this namespace may be created."""
+    """A policy that refuses every PyTorchJob of this namespace."""
     rule = {"apiGroups": ["kubeflow.org"], "apiVersions": ["v1"], "resources": ["pytorchjobs"]}
     spec = {
         "matchConstraints": {"resourceRules": [rule | {"operations": ["CREATE"]}]},
@@ -44,7 +44,7 @@ def policy(namespace: str) -> list[dict[str, Any]]:
 
 
 def wait_longer(plane: ControlPlane, namespace: str) -> None:
-    """The decision to create the job was made a minute ago."""
+    """Move the decision to create the job a minute into the past."""
     rows = read(plane, namespace, "sdb", "tiny")["status"]["trials"]
     early = datetime.now(UTC) - timedelta(seconds=REFUSED_SECONDS)
     rows[0]["queuedAt"] = early.strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -55,9 +55,9 @@ def wait_longer(plane: ControlPlane, namespace: str) -> None:
 
 
 async def refused(plane: ControlPlane, namespace: str, kubeconfig: Path) -> tuple[TrialRow, TrialRow]:
-    """The row when the job has been refused, and a minute later, once more."""
+    """The row once the job has been refused, and a minute later, after another refusal."""
     async with arranged(kubeconfig, namespace) as cluster:
-        # A new policy needs a moment to be heard of: a job that came through was never seen by the operator.
+        # A new policy takes effect after a moment. The operator has never seen a job that is created until then.
         async with asyncio.timeout(60):
             while not await _denied(plane, namespace):
                 await asyncio.sleep(0.2)
@@ -81,7 +81,7 @@ async def _denied(plane: ControlPlane, namespace: str) -> bool:
     return False
 
 
-def test_a_policys_words_show_in_the_row_and_end_its_point_after_a_minute(
+def test_a_refusal_by_a_policy_is_quoted_in_the_row_and_ends_its_point_after_a_minute(
     plane: ControlPlane, namespace: str, kubeconfig: Path, asked: Asked
 ) -> None:
     for document in policy(namespace):

@@ -1,4 +1,4 @@
-"""Tests that a preset reaches the pods as it was when the question was accepted."""
+"""Tests that the pods get a preset as it was at acceptance."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,7 @@ OTHER = {"environment": {"NCCL_IB_HCA": "mlx5_9"}}
 
 
 class Administrator:
-    """Starts operators of one namespace, each with the presets of the moment."""
+    """Starts operators of one namespace, each with the presets of that time."""
 
     def __init__(self, plane: ControlPlane, namespace: str, kubeconfig: Path, folder: Path) -> None:
         self._plane, self._namespace, self._kubeconfig, self._folder = plane, namespace, kubeconfig, folder
@@ -51,7 +51,7 @@ def _environment(job: dict[str, Any]) -> dict[str, str]:
     return {one["name"]: one["value"] for one in container["env"]}
 
 
-def test_what_was_pinned_holds_for_the_trials_that_start_after_an_upgrade(
+def test_trials_that_start_after_an_upgrade_use_what_was_pinned(
     administrator: Administrator, asked: Asked, plane: ControlPlane, namespace: str
 ) -> None:
     over = False

@@ -1,4 +1,4 @@
-"""Tests that the real scheduler places the pods of an Attempt as the question asks.
+"""Tests that the real scheduler places the pods of an Attempt as the spec asks.
 
 Each node has room for two pods; the node of the fourth is tainted. What does not fit must be left over, so that each
 wish shows in where pods are and in how many find no place.
@@ -35,7 +35,7 @@ ZONE_OF = {machine.name: machine.labels[ZONE] for machine in MACHINES}
 
 @dataclass(frozen=True)
 class Placement:
-    """How many pods each node has got, and what is said of those that have none."""
+    """The number of pods on each node, and the scheduler's message about each pod without a node."""
 
     nodes: Counter[str]
     unplaced: tuple[str, ...]
@@ -67,7 +67,7 @@ Placed = Callable[..., Placement]
 
 @pytest.fixture
 def placed(plane: ControlPlane, namespace: str) -> Iterator[Placed]:
-    """Makes the pods of an Attempt with this `spec.scheduling`, and tells where the scheduler has put them."""
+    """Creates the pods of an Attempt with this `spec.scheduling`, and returns where the scheduler has put them."""
 
     def place(pods: int, trial: int = 0, **scheduling: Any) -> Placement:
         one = benchmark(scheduling=scheduling, trainer=QUICK, devices=SMALL)
@@ -87,7 +87,7 @@ SMALL = {"counts": [1], "perPod": 1, "perDevice": {"cpu": "1", "memory": "1Gi", 
 
 
 def _unbound(pod: dict[str, Any], namespace: str) -> dict[str, Any]:
-    """The pod, of no job and left to the scheduler."""
+    """The pod without an owner, so that only the scheduler acts on it."""
     metadata = {"name": pod["metadata"]["name"], "labels": pod["metadata"]["labels"], "namespace": namespace}
     spec = {key: value for key, value in pod["spec"].items() if key != "nodeName"}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
@@ -101,7 +101,7 @@ def _read(plane: ControlPlane, namespace: str, selector: str) -> list[dict[str, 
 
 
 def _settled(pods: list[dict[str, Any]], expected: int) -> Placement | None:
-    """Where the pods are, once each is bound or known to find no node."""
+    """Where the pods are, once each is bound or unschedulable."""
     nodes, unplaced = Counter[str](), []
     for pod in pods:
         judged = [one for one in pod["status"].get("conditions", ()) if one["type"] == "PodScheduled"]
@@ -112,7 +112,7 @@ def _settled(pods: list[dict[str, Any]], expected: int) -> Placement | None:
     return Placement(nodes, tuple(unplaced)) if nodes.total() + len(unplaced) == expected else None
 
 
-def test_without_a_wish_any_node_will_do_that_is_not_tainted(placed: Placed) -> None:
+def test_pods_without_constraints_run_on_any_untainted_node(placed: Placed) -> None:
     found = placed(6)
     assert found.nodes == {"near-1": 2, "near-2": 2, "far-1": 2}
     assert found.unplaced == ()
@@ -133,7 +133,7 @@ WISHES = [
 
 
 @pytest.mark.parametrize(("scheduling", "pods", "nodes"), WISHES, ids=[str(row[0]) for row in WISHES])
-def test_a_wish_decides_where_pods_may_be(
+def test_constraints_decide_on_which_nodes_pods_run(
     placed: Placed, scheduling: dict[str, Any], pods: int, nodes: dict[str, int]
 ) -> None:
     found = placed(pods, **scheduling)
@@ -141,7 +141,7 @@ def test_a_wish_decides_where_pods_may_be(
     assert len(found.unplaced) == pods - sum(nodes.values())
 
 
-def test_together_all_pods_are_in_one_zone_and_the_first_one_finds_it_alone(placed: Placed) -> None:
+def test_together_puts_all_pods_in_one_zone_and_the_first_pod_can_be_scheduled_alone(placed: Placed) -> None:
     found = placed(5, topologyKey=ZONE)
     assert found.zones in ({"near": 4}, {"far": 2})
     assert len(found.unplaced) == 5 - found.nodes.total()
@@ -158,7 +158,7 @@ def test_one_pod_on_each_node_counts_the_pods_of_one_attempt_only(placed: Placed
     assert [placed(1, trial=trial, **alone).nodes for trial in (0, 1)] == [{"near-2": 1}, {"near-2": 1}]
 
 
-def test_spread_no_zone_gets_two_pods_more_than_another_and_a_tainted_one_does_not_count(placed: Placed) -> None:
+def test_spread_keeps_zones_within_one_pod_of_each_other_and_ignores_a_tainted_one(placed: Placed) -> None:
     found = placed(6, topologyKey=ZONE, topologyMode="Spread")
     assert found.zones == {"near": 3, "far": 2}
     assert len(found.unplaced) == 1

@@ -1,4 +1,4 @@
-"""Tests which placements, labels and annotations the API server accepts, and how it refuses the others."""
+"""Tests which scheduling, labels and annotations the API server accepts, and how it refuses the others."""
 
 import json
 from typing import Any
@@ -82,14 +82,14 @@ IDS = [f"{path}={value}"[:70] for path, value, _ in REFUSED]
 
 
 @pytest.mark.parametrize(("path", "value", "said"), REFUSED, ids=IDS)
-def test_a_wrong_placement_is_refused_with_the_path_of_the_field(
+def test_invalid_scheduling_is_refused_with_the_path_of_the_field(
     plane: ControlPlane, nowhere: str, path: str, value: Any, said: str
 ) -> None:
     assert said in refusal(plane, nowhere, changed(question(), path, value))
 
 
 @pytest.mark.parametrize(("path", "value"), [row[:2] for row in REFUSED], ids=IDS)
-def test_what_the_api_server_refuses_the_plan_refuses(path: str, value: Any) -> None:
+def test_the_plan_refuses_what_the_api_server_refuses(path: str, value: Any) -> None:
     with pytest.raises((ValidationError, PlanRefused)):
         accepted(Benchmark.model_validate_json(json.dumps(changed(question(), path, value)), strict=True))
 
@@ -105,7 +105,7 @@ TAKEN = [
 
 
 @pytest.mark.parametrize(("path", "value"), TAKEN, ids=[path for path, _ in TAKEN])
-def test_what_the_plan_takes_the_api_server_takes(plane: ControlPlane, nowhere: str, path: str, value: Any) -> None:
+def test_the_api_server_accepts_what_the_plan_accepts(plane: ControlPlane, nowhere: str, path: str, value: Any) -> None:
     document = changed(question(), path, value)
     assert accepted(Benchmark.model_validate_json(json.dumps(document), strict=True))
     assert refusal(plane, nowhere, document) == ""
@@ -127,7 +127,7 @@ PLACED = {"preset": "rdma", "queueName": "gpus", "nodeSelector": {"pool": "a100"
 
 
 @pytest.mark.parametrize(("path", "value"), EDITS, ids=[f"{path}={value}" for path, value in EDITS])
-def test_where_and_as_what_it_runs_cannot_be_edited(
+def test_scheduling_labels_and_annotations_cannot_be_edited(
     plane: ControlPlane, namespace: str, asked: Asked, path: str, value: Any
 ) -> None:
     document = changed(asked(scheduling=PLACED, podLabels={"team": "speech"}), path, value)

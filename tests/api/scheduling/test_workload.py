@@ -1,4 +1,4 @@
-"""Tests that what the administrator fixes reaches the pods as it was when the question was accepted."""
+"""Tests that the pods get the administrator's Workload as it was at acceptance."""
 
 import json
 from pathlib import Path
@@ -28,7 +28,7 @@ LATER = {"serviceAccountName": "nobody", "proxy": {"https": "http://other.exampl
 
 
 class Administrator:
-    """Starts operators of one namespace, each with the Workload of the moment."""
+    """Starts operators of one namespace, each with the Workload of that time."""
 
     def __init__(self, plane: ControlPlane, namespace: str, kubeconfig: Path, folder: Path) -> None:
         self._plane, self._namespace, self._kubeconfig, self._folder = plane, namespace, kubeconfig, folder
@@ -48,7 +48,7 @@ def administrator(plane: ControlPlane, namespace: str, kubeconfig: Path, tmp_pat
 
 
 def pods(place: Place) -> dict[str, dict[str, Any]]:
-    """The pod that each job is for, by the job's name."""
+    """The pod template of each job, by the job's name."""
     jobs = json.loads(place.plane.kubectl("get", "pytorchjobs", "-n", place.namespace, "-o", "json"))["items"]
     roles = {job["metadata"]["name"]: job["spec"]["pytorchReplicaSpecs"]["Master"] for job in jobs}
     return {name: role["template"]["spec"] for name, role in roles.items()}
@@ -59,7 +59,7 @@ def proxy(pod: dict[str, Any]) -> str:
     return str(value)
 
 
-def test_what_was_pinned_holds_for_the_trials_that_start_after_an_upgrade(
+def test_trials_that_start_after_an_upgrade_use_what_was_pinned(
     administrator: Administrator, asked: Asked, plane: ControlPlane, namespace: str
 ) -> None:
     plane.kubectl("create", "serviceaccount", "trainer", "-n", namespace)

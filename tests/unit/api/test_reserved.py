@@ -19,12 +19,12 @@ THEIRS = [
 
 
 @pytest.mark.parametrize("key", OURS)
-def test_a_key_that_something_in_the_cluster_acts_upon_is_reserved(key: str) -> None:
+def test_a_key_that_a_component_of_the_cluster_acts_upon_is_reserved(key: str) -> None:
     assert reserved(key)
 
 
 @pytest.mark.parametrize("key", THEIRS)
-def test_any_other_key_is_the_authors(key: str) -> None:
+def test_any_other_key_is_allowed(key: str) -> None:
     assert not reserved(key)
 
 
@@ -37,11 +37,11 @@ def test_any_other_key_is_the_authors(key: str) -> None:
         ({"key": "a", "effect": "Never"}, "Input should be 'NoSchedule'"),
     ],
 )
-def test_a_toleration_that_kubernetes_would_refuse_is_refused(wrong: dict[str, object], said: str) -> None:
+def test_a_toleration_that_kubernetes_refuses_is_refused(wrong: dict[str, object], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         Toleration.model_validate(wrong)
 
 
-def test_nothing_that_is_no_placement_is_taken() -> None:
+def test_scheduling_has_no_field_for_an_account() -> None:
     with pytest.raises(ValidationError, match="Extra inputs"):
         Scheduling.model_validate({"serviceAccountName": "admin"})

@@ -36,23 +36,23 @@ def test_the_generated_file_is_up_to_date(copy: str) -> None:
     assert (ROOT / copy).read_text() == schema.crd_yaml(), "run make generate"
 
 
-def test_the_file_says_in_its_first_lines_that_it_is_generated_and_how() -> None:
+def test_the_first_lines_of_the_file_say_how_it_is_generated() -> None:
     first, second, *_ = schema.crd_yaml().splitlines()
     assert "Generated" in first
     assert "make generate" in second
 
 
-def test_a_yaml_reader_sees_the_same_document() -> None:
+def test_the_yaml_file_holds_the_definition() -> None:
     assert yaml.safe_load(schema.crd_yaml()) == schema.definition()
 
 
-def test_no_keyword_is_left_that_a_structural_schema_must_not_have() -> None:
+def test_the_schema_has_no_keyword_that_is_not_structural() -> None:
     for part in parts(SPEC | STATUS):
         assert not NOT_STRUCTURAL & part.keys()
         assert part.get("additionalProperties") is not False
 
 
-def test_no_field_has_a_name_that_yaml_reads_as_a_boolean() -> None:
+def test_no_field_name_is_a_boolean_in_yaml() -> None:
     for part in parts(schema.root_schema()):
         assert not BOOLEANS_TO_YAML & {str(name).lower() for name in part.get("properties", {})}
 
@@ -61,7 +61,7 @@ def test_the_api_has_no_floats() -> None:
     assert not [part for part in parts(schema.root_schema()) if part.get("type") == "number"]
 
 
-def test_every_list_is_atomic_but_the_conditions() -> None:
+def test_every_list_except_the_conditions_is_atomic() -> None:
     lists = [part for part in parts(schema.root_schema()) if part.get("type") == "array"]
     maps = [part for part in lists if part["x-kubernetes-list-type"] == "map"]
     assert maps == [at(STATUS, "conditions")]
@@ -69,7 +69,7 @@ def test_every_list_is_atomic_but_the_conditions() -> None:
     assert {part["x-kubernetes-list-type"] for part in lists} == {"atomic", "map"}
 
 
-def test_every_string_and_list_that_a_person_writes_is_bounded() -> None:
+def test_every_string_and_list_of_the_spec_is_bounded() -> None:
     for part in parts(SPEC):
         if part.get("type") == "array":
             assert "maxItems" in part
@@ -77,7 +77,7 @@ def test_every_string_and_list_that_a_person_writes_is_bounded() -> None:
             assert "maxLength" in part or "enum" in part, part
 
 
-def test_every_map_that_a_person_writes_is_bounded_and_its_keys_are_judged() -> None:
+def test_every_map_of_the_spec_is_bounded_and_its_keys_are_validated() -> None:
     maps = [part for part in parts(SPEC) if "additionalProperties" in part]
     assert len(maps) == 3
     for part in maps:
@@ -86,31 +86,31 @@ def test_every_map_that_a_person_writes_is_bounded_and_its_keys_are_judged() -> 
         assert any("self.all(k, k.size() <= 253" in rule["rule"] for rule in part["x-kubernetes-validations"])
 
 
-def test_every_integer_that_a_person_writes_is_bounded_on_both_sides() -> None:
-    """2**63 seconds from now is no date."""
+def test_every_integer_of_the_spec_is_bounded_on_both_sides() -> None:
+    """2**63 seconds from now is not a date that can be written."""
     for part in parts(SPEC):
         if part.get("type") == "integer":
             assert {"minimum", "maximum"} <= part.keys(), part
 
 
-def test_no_pattern_means_another_thing_to_the_api_server_than_to_us() -> None:
-    """In its regular expressions \\s, \\w and \\d are ASCII, in ours Unicode."""
+def test_every_pattern_means_the_same_to_the_api_server_and_to_python() -> None:
+    r"""No pattern has \s, \w or \d, which are ASCII to the API server and Unicode to Python."""
     for part in parts(SPEC):
         if part.get("type") == "string":
             assert not re.search(r"\\[sSwWdDbB]|\(\?", part.get("pattern", "")), part
 
 
-def test_every_field_that_a_person_writes_is_described() -> None:
+def test_every_field_of_the_spec_has_a_description() -> None:
     for part in parts(SPEC):
         for name, field in part.get("properties", {}).items():
             assert isinstance(field, str) or field.get("description"), name
 
 
-def test_an_object_is_in_progress_from_birth() -> None:
+def test_a_new_object_is_in_progress() -> None:
     assert STATUS["default"] == {"observedGeneration": -1, "phase": "Pending"}
 
 
-def test_each_knob_of_the_trainer_has_an_axis_of_its_own_values() -> None:
+def test_each_setting_of_the_trainer_has_an_axis_of_its_values() -> None:
     knob, axis = at(SPEC, "trainer.ema.smoothing"), at(SPEC, "sweep.ema.smoothing")
     assert axis["type"] == "array"
     assert (axis["minItems"], axis["maxItems"]) == (1, AXIS_LENGTH)
@@ -119,7 +119,7 @@ def test_each_knob_of_the_trainer_has_an_axis_of_its_own_values() -> None:
     assert at(SPEC, "sweep").get("default") is None
 
 
-def test_all_but_limits_retention_and_switches_is_immutable() -> None:
+def test_everything_except_limits_retention_and_switches_is_immutable() -> None:
     frozen = {
         name
         for name, field in SPEC["properties"].items()

@@ -125,7 +125,7 @@ def test_validate_counts_the_most_repeats(tmp_path: Path) -> None:
             "globalBatchSize: 9",
             "spec.trainer.globalBatchSize: 9 images for each of 1 devices do not divide",
         ),
-        ("counts: [1, 2]", "counts: [1, 1]", "spec.devices.counts: 1 is there twice"),
+        ("counts: [1, 2]", "counts: [1, 1]", "spec.devices.counts: write each count once"),
         ("precision: fp32", "precision: amp_fp16", "spec.trainer.precision: amp_fp16 needs an accelerator"),
     ],
 )

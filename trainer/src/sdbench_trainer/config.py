@@ -12,6 +12,10 @@ DECIMAL_PATTERN = r"^[0-9]+(\.[0-9]+)?$"
 DECIMAL_LIMIT = 24
 """Most characters of a decimal string."""
 
+SHARE = "must be at least 0 and at most 1"
+WEIGHT = "must be at least 0 and below 1"
+"""What the API server and the trainer both answer to such a value that is out of bounds."""
+
 
 def _decimal(value: Any) -> Decimal:
     if isinstance(value, Decimal):
@@ -112,7 +116,7 @@ class Ema(Boundary):
     @model_validator(mode="after")
     def _smoothing_is_a_weight(self) -> "Ema":
         if not 0 <= self.smoothing < 1:
-            raise ValueError("ema.smoothing must be at least 0 and below 1")
+            raise ValueError(f"ema.smoothing {WEIGHT}")
         return self
 
 
@@ -133,7 +137,7 @@ class Window(Boundary):
     @model_validator(mode="after")
     def _foreign_is_a_share(self) -> "Window":
         if self.max_foreign_cpu_ratio > 1:
-            raise ValueError("window.maxForeignCpuRatio must be at most 1")
+            raise ValueError(f"window.maxForeignCpuRatio {SHARE}")
         return self
 
 
@@ -207,5 +211,5 @@ class TrainerConfig(Boundary):
     @model_validator(mode="after")
     def _dropout_is_a_share(self) -> "TrainerConfig":
         if not 0 <= self.caption_dropout <= 1:
-            raise ValueError("captionDropout must be at least 0 and at most 1")
+            raise ValueError(f"captionDropout {SHARE}")
         return self

@@ -7,7 +7,7 @@ or, locally, to a file.
 import json
 import zlib
 from enum import IntEnum
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from pydantic import Field, ValidationError
 
@@ -93,29 +93,54 @@ class StepSeconds(Boundary):
     p95: float = Field(description="5 % of the steps are longer.")
 
 
-class Measurement(Boundary):
+# A float in a Report, and a decimal string in the status of a Benchmark: the Kubernetes API has no floats.
+Number = TypeVar("Number")
+# The same for a number that may be negative or very small, which a decimal string of the API may not be.
+Signed = TypeVar("Signed")
+
+
+class MeasurementFields(Boundary, Generic[Number, Signed]):
+    """The fields that a Measurement has in a Report and in a Trial's row."""
+
+    images_per_second: Number
+    """images / seconds: the mean, for projections."""
+    median_images_per_second: Number
+    """Global batch over the median step: for comparisons."""
+    batches: int
+    """Steps in the window."""
+    seconds: Number
+    """Length of the window without evaluation and checkpoints."""
+    drift_ratio: Signed
+    """Mean step of the last third over that of the first third, minus 1."""
+    rank_skew_ratio: Number
+    """Own data wait + forward: maximum over median of the ranks."""
+    data_wait_ratio_max: Number
+    """Share of the window waited for data, the worst rank."""
+    data_wait_ratio_mean: Number
+    """Share of the window waited for data, mean of the ranks."""
+    host_memory_peak_bytes: int
+    """Most resident memory of a rank's process in the whole run."""
+    device_memory_peak_bytes: int | None = None
+    """Most memory of a device in the window."""
+    loss: Signed
+    """Loss of the last measured step, mean of all ranks."""
+    mfu_ratio: Number | None = None
+    """Model FLOPs utilisation; None if the peak is unknown."""
+    foreign_cpu_ratio: Number | None = None
+    """Share of the worst host's CPU time that other processes used; None if unreadable."""
+    steal_ratio: Number | None = None
+    """Share of the worst host's CPU time that the hypervisor took."""
+    disturbed: bool = False
+    """Whether both shares together exceed window.maxForeignCpuRatio."""
+    replaced_samples: int = 0
+    """Unreadable samples in the run, each replaced by another."""
+
+
+class Measurement(MeasurementFields[float, float]):
     """The result of a complete window; every field is finite."""
 
-    batches: int = Field(description="Steps in the window.")
     images: int = Field(description="Images in the window, over all devices.")
-    seconds: float = Field(description="Length of the window without evaluation and checkpoints.")
-    images_per_second: float = Field(description="images / seconds: the mean, for projections.")
-    median_images_per_second: float = Field(description="Global batch over the median step: for comparisons.")
     step_seconds: StepSeconds
-    drift_ratio: float = Field(description="Mean step of the last third over that of the first third, minus 1.")
-    rank_skew_ratio: float = Field(description="Own data wait + forward: maximum over median of the ranks.")
-    data_wait_ratio_max: float = Field(description="Share of the window waited for data, the worst rank.")
-    data_wait_ratio_mean: float = Field(description="Share of the window waited for data, mean of the ranks.")
-    host_memory_peak_bytes: int = Field(description="Most resident memory of a rank's process in the whole run.")
-    device_memory_peak_bytes: int | None = Field(None, description="Most memory of a device in the window.")
-    loss: float = Field(description="Loss of the last measured step, mean of all ranks.")
-    mfu_ratio: float | None = Field(None, description="Model FLOPs utilisation; absent where the peak is unknown.")
-    foreign_cpu_ratio: float | None = Field(
-        None, description="Share of the worst host's CPU time that other processes used; absent if unreadable."
-    )
-    steal_ratio: float | None = Field(None, description="Share of the worst host's CPU time that the hypervisor took.")
-    disturbed: bool = Field(False, description="Whether both shares together exceed window.maxForeignCpuRatio.")
-    replaced_samples: int = Field(0, description="Unreadable samples in the run, each replaced by another.")
     block_step_seconds: tuple[float, ...] = Field(
         (), description="Mean step of up to 10 consecutive parts of the window, in seconds."
     )
@@ -130,8 +155,8 @@ class BatchTruth(Boundary):
     microbatches: int
 
 
-class Environment(Boundary):
-    """What a Measurement ran on: device, software and effective settings."""
+class EnvironmentFields(Boundary, Generic[Number]):
+    """The environment of a Measurement, in a Report and in the status of a Benchmark."""
 
     config_hash: str
     device: str
@@ -140,8 +165,12 @@ class Environment(Boundary):
     driver: str | None = None
     nccl: str | None = None
     workload: dict[str, str] = Field(default_factory=dict, description="The effective value of each setting.")
-    flops_per_image: float | None = Field(None, description="FLOP that the model needs for one image.")
-    peak_teraflops: float | None = Field(None, description="Dense peak of one device; absent if unknown.")
+    flops_per_image: Number | None = Field(None, description="FLOP that the model needs for one image.")
+    peak_teraflops: Number | None = Field(None, description="Dense peak of one device; absent if unknown.")
+
+
+class Environment(EnvironmentFields[float]):
+    """What a Measurement ran on: device, software and effective settings."""
 
 
 class ReportError(Boundary):

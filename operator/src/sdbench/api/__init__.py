@@ -1,1 +1,1 @@
-"""The StableDiffusionBenchmark as types, and the schema generated from them. Pure."""
+"""Defines the StableDiffusionBenchmark as types, and the schema that follows from them."""

@@ -10,7 +10,7 @@ from sdbench.api.status import Status
 
 
 class Metadata(BaseModel):
-    """The part of ObjectMeta that decisions need; the rest is ignored."""
+    """The part of ObjectMeta that decisions need."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel, populate_by_name=True)
 
@@ -24,7 +24,7 @@ class Metadata(BaseModel):
 
 
 class Benchmark(BaseModel):
-    """One question with what was answered so far."""
+    """A Benchmark: what to measure, and what is known so far."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel, populate_by_name=True)
 

@@ -1,4 +1,4 @@
-"""Defines an entry of the table of reasons, and what can follow for a Benchmark when one of its Attempts ends."""
+"""Defines the entries of the table of reasons, and what can follow for a Benchmark from an Attempt's end."""
 
 from dataclasses import dataclass
 from enum import Enum, StrEnum
@@ -7,7 +7,7 @@ from sdbench_trainer.report import ExitCode
 
 
 class Scope(StrEnum):
-    """How far the cause of a failure reaches: the other Trials that would share it are not tried."""
+    """How far the cause of a failure reaches: other Trials that would share it are skipped."""
 
     TRIAL = "Trial"
     POINT = "Point"
@@ -16,11 +16,11 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True)
 class FollowUp:
-    """One consequence in a sentence, and the scope of a failure that has it."""
+    """A consequence in a sentence, and the scope of the failure that it leaves in the row."""
 
     sentence: str
     scope: Scope | None = None
-    """None: the consequence never leaves a row Failed."""
+    """None if the consequence never leaves a row Failed."""
 
 
 class Consequence(Enum):
@@ -39,18 +39,18 @@ class Consequence(Enum):
 
 @dataclass(frozen=True)
 class Entry:
-    """What there is to say about one reason."""
+    """One reason with everything that is said about it."""
 
     name: str
-    """As the API shows it."""
+    """The name in the API."""
     consequence: Consequence
     when: str
     """When an Attempt or a Benchmark gets this reason."""
     remedy: str = ""
-    """What a person does about it, as the second half of a sentence; empty if there is nothing to do."""
+    """What to do about it, as the second half of a sentence; empty if there is nothing to do."""
     reported: str = "at once"
     """How soon after its first sign it is reported."""
     exit_code: ExitCode | None = None
     """The exit code of a training pod that means this reason."""
     summary: str = ""
-    """What a pod with this exit code is said to have done, if `when` says more than that."""
+    """How a message begins about a pod with this exit code, if not as `when` does."""

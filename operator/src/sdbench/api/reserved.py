@@ -1,29 +1,27 @@
 """Lists the labels and annotations that an author may not set, because something in the cluster acts upon them.
 
-A label or annotation can be a right: it mounts a volume through a sidecar's injector, takes a cloud identity, attaches
-a network, loosens a sandbox, or makes a pod another's. Who may create Benchmarks need not have these rights.
+Such a key is a right that an author of Benchmarks need not have: it mounts a volume through a sidecar's injector, takes
+a cloud identity, attaches a network, loosens a sandbox, or gives the pod another owner.
 """
 
 DOMAINS = (
-    # The owners of our jobs and pods, Kubernetes, and what grew around it (Kueue among them).
+    # Kubernetes, its extensions such as Kueue, and the owners of the jobs and pods.
     *("sdbench.dev", "kubeflow.org", "kubernetes.io", "k8s.io", "x-k8s.io", "volcano.sh", "openshift.io"),
-    # Sidecars: their annotations replace images, mount volumes and fetch secrets.
+    # Sidecars, whose annotations replace images, mount volumes and fetch secrets.
     *("istio.io", "linkerd.io", "hashicorp.com", "dapr.io"),
-    # Networks: further interfaces, fixed addresses, bandwidth.
+    # Networks, which add interfaces and set addresses and bandwidth.
     *("cncf.io", "projectcalico.org", "cilium.io", "ovn.org"),
-    # Identities of a cloud.
+    # Cloud identities.
     *("amazonaws.com", "azure.com", "azure.workload.identity", "gke.io"),
-    # Sandboxes and devices of a node, and who watches over them.
+    # Sandboxes and devices of a node, and the policies about them.
     *("cri-o.io", "crio.io", "containerd.io", "kata-containers.io", "nri.io", "nvidia.com", "kyverno.io"),
 )
-"""A key is reserved if its domain is one of these, or below one."""
+"""A key is reserved if its domain is one of these or a subdomain of one."""
 
+# With these an author refuses a sidecar that the mesh injects everywhere, or an autoscaler's eviction of the pods.
 ALLOWED = ("sidecar.istio.io/inject", "linkerd.io/inject", "cluster-autoscaler.kubernetes.io/safe-to-evict")
-"""Whether the mesh's own sidecar is there: where it is injected everywhere, a training must be able to say no. And
-whether an autoscaler may take the pods away."""
-
+# Labels without a domain.
 RESERVED_NAMES = ("aadpodidbinding",)
-"""Labels without a domain that are rights all the same."""
 
 
 def reserved(key: str) -> bool:

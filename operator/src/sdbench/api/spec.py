@@ -1,12 +1,23 @@
-"""Defines `spec` of a StableDiffusionBenchmark, the question, as frozen types."""
+"""Defines `spec` of a StableDiffusionBenchmark, what to measure and how, as frozen types."""
 
 from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints
 
-from sdbench.api.spec_fields import YEAR, AnnotationValue, Count, Key, LabelValue, ObjectName
+from sdbench.api.rule import Rule, SpecPart
+from sdbench.api.spec_fields import (
+    UNSPACED,
+    AnnotationValue,
+    Count,
+    HttpUrl,
+    Key,
+    LabelValue,
+    ObjectName,
+    Seconds,
+    Timeout,
+)
 from sdbench.api.spec_gate import Gate
 from sdbench.api.spec_projection import Projection
 from sdbench.api.spec_scheduling import ExtendedResource, Scheduling
@@ -14,9 +25,6 @@ from sdbench_trainer.config import Boundary, DecimalString, TrainerConfig
 
 Quantity = Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$", max_length=24)]
 """A Kubernetes quantity, such as 500m or 4Gi."""
-
-UNSPACED = r"[^@$\x00-\x20\x7f]+"
-"""Of a URL: no user, no `$`, no space. `\\s` is another set of characters here than in the API server."""
 
 ImageReference = Annotated[
     str, StringConstraints(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._/:@-]*$", min_length=1, max_length=512)
@@ -32,7 +40,7 @@ class PerDevice(Boundary):
 
 
 class Devices(Boundary):
-    """How many devices are tried, and how they are had."""
+    """How many devices are measured, and what a pod needs for each."""
 
     counts: tuple[Count, ...] = Field(
         min_length=1,
@@ -53,7 +61,7 @@ class Devices(Boundary):
 
 
 class Scaling(StrEnum):
-    """What is kept when devices are added."""
+    """What stays the same when devices are added: the global batch, or the batch of a device."""
 
     STRONG = "Strong"
     WEAK = "Weak"
@@ -64,30 +72,28 @@ class Repeats(Boundary):
 
     min: int = Field(1, ge=1, le=100, description="Trials of each Point.")
     max: int | None = Field(
-        None, ge=1, le=100, description="Most Trials of a Point that is not tight enough after min. Absent: min."
+        None, ge=1, le=100, description="Most Trials of a Point that has not converged after min. Absent: min."
     )
     target_coefficient_of_variation: DecimalString | None = Field(
         None,
-        description="A Point is tight enough, and gets no further Trial, when the standard deviation of "
-        "medianImagesPerSecond over its undisturbed repeats is at most this share of their mean, above 0; two are "
-        "needed at least.",
+        description="A Point has converged, and gets no further Trial, when the standard deviation of "
+        "medianImagesPerSecond over its undisturbed repeats is at most this share of their mean, above 0. At least two "
+        "repeats are needed.",
     )
 
     @property
     def most(self) -> int:
-        """Trials of a Point that never is tight enough."""
+        """Trials of a Point that never converges."""
         return self.min if self.max is None else self.max
 
 
-class Data(Boundary):
+class Data(SpecPart):
     """Where the shards are. Without remote and claim the images are synthetic."""
 
     remote: (
         Annotated[str, StringConstraints(pattern=rf"^(s3|gs|azure|oci|hf|file)://{UNSPACED}$", max_length=1024)] | None
-    ) = Field(None, description="Folder of MDS shards, such as s3://bucket/shards. No user info in it.")
-    endpoint: Annotated[str, StringConstraints(pattern=rf"^https?://{UNSPACED}$", max_length=512)] | None = Field(
-        None, description="URL of an S3-compatible server."
-    )
+    ) = Field(None, description="Folder of MDS shards, such as s3://bucket/shards, without user info.")
+    endpoint: HttpUrl | None = Field(None, description="URL of an S3-compatible server.")
     region: Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+$", max_length=64)] | None = Field(
         None, description="Region of the bucket."
     )
@@ -96,42 +102,33 @@ class Data(Boundary):
     )
     claim: ObjectName | None = Field(None, description="PersistentVolumeClaim with the shards, mounted read-only.")
 
-    @model_validator(mode="after")
-    def _one_place(self) -> "Data":
-        if self.remote and self.claim:
-            raise ValueError("set remote or claim, not both: shards come from one place")
-        return self
+    RULES = (
+        Rule(
+            "spec.data:claim",
+            "!(has(self.remote) && has(self.claim))",
+            "set remote or claim, not both: shards come from one place",
+            check=lambda one: not (one.remote and one.claim),
+        ),
+    )
 
 
 class Limits(Boundary):
-    """How long and how large it may become. Times are in seconds."""
+    """How long a Benchmark may take and how much it may use. Times are in seconds."""
 
     max_devices: int = Field(65_536, ge=1, le=65_536, description="Most devices at once; a larger count is refused.")
-    queued_seconds: int = Field(
-        86_400, ge=1, le=YEAR, description="From the job's creation to all of its pods being scheduled."
-    )
-    start_seconds: int = Field(
-        1_800, ge=1, le=YEAR, description="From scheduled to all containers running: pulls and mounts."
-    )
-    rendezvous_seconds: int = Field(
+    queued_seconds: Seconds = Field(86_400, description="From the job's creation to all of its pods being scheduled.")
+    start_seconds: Seconds = Field(1_800, description="From scheduled to all containers running: pulls and mounts.")
+    rendezvous_seconds: Timeout = Field(
         600,
-        ge=5,
-        le=YEAR,
         description="From a rank's start to its reaching the master, and from then to all ranks having met; for others "
         "of several pods, which may still be started, startSeconds more.",
     )
-    first_step_seconds: int = Field(900, ge=5, le=YEAR, description="From the rendezvous to the first step.")
-    stall_seconds: int = Field(600, ge=5, le=YEAR, description="Longest time without a step.")
-    total_seconds: int = Field(
-        86_400, ge=1, le=YEAR, description="From the first container running to the end of an Attempt."
-    )
-    teardown_seconds: int = Field(
-        300, ge=1, le=YEAR, description="After it, pods still holding devices are named in the status."
-    )
-    gang_seconds: int = Field(
+    first_step_seconds: Timeout = Field(900, description="From the rendezvous to the first step.")
+    stall_seconds: Timeout = Field(600, description="Longest time without a step.")
+    total_seconds: Seconds = Field(86_400, description="From the first container running to the end of an Attempt.")
+    teardown_seconds: Seconds = Field(300, description="After it, pods still holding devices are named in the status.")
+    gang_seconds: Timeout = Field(
         300,
-        ge=5,
-        le=YEAR,
         description="Longest that some pods of an Attempt hold devices while others find no node; it then gives them "
         "back and is tried again later.",
     )
@@ -144,7 +141,7 @@ class Limits(Boundary):
 
 
 class Retention(Boundary):
-    """What is kept to look at when it is over; its devices are free."""
+    """What is kept for inspection after an Attempt, without holding devices."""
 
     failed_seconds: int = Field(
         3_600,
@@ -153,12 +150,12 @@ class Retention(Boundary):
         description="How long the job of an Attempt that failed, with its pods and their logs, is kept once all of its "
         "pods have ended; of a Benchmark at most eight. Its devices count as free 15 s after that end, and the next "
         "Attempt waits for it. Quotas of objects (count/pods, count/pytorchjobs.kubeflow.org) count what is kept. 0: "
-        "deleted as soon as its story is stored.",
+        "deleted as soon as its end is stored.",
     )
 
 
 class Spec(Boundary):
-    """The question."""
+    """What to measure, and how."""
 
     image: ImageReference | None = Field(
         None, description="Trainer image. Absent: the operator's default, pinned in status.resolved."
@@ -170,29 +167,40 @@ class Spec(Boundary):
         description="Strong: globalBatchSize is fixed. Weak: it is the smallest count's and grows with the devices.",
     )
     repeats: Repeats = Field(Repeats(), description="How many Trials each Point gets.")
-    parallelism: int = Field(1, ge=1, le=64, description="Trials at the same time; neighbours disturb measurements.")
+    parallelism: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Trials at the same time; Trials that share a host disturb each other's measurements.",
+    )
     data: Data = Field(Data(), description="Where the shards are. Empty: synthetic images.")
     trainer: TrainerConfig
     sweep: dict[str, Any] | None = Field(
         None, description="Grid over trainer knobs: the knobs of trainer with lists of values, times the counts."
     )
     projection: Projection = Field(Projection(), description="The full training to which a measurement is extended.")
-    gate: Gate | None = Field(None, description="Limits that the measurements must hold; the verdict is a condition.")
-    limits: Limits = Field(Limits(), description="How long and how large it may become.")
+    gate: Gate | None = Field(None, description="Limits that the measurements must meet; the verdict is a condition.")
+    limits: Limits = Field(Limits(), description="How long a Benchmark may take and how much it may use.")
     retries: int = Field(2, ge=0, le=20, description="Further Attempts at a Trial that was interrupted or lost a peer.")
-    retention: Retention = Field(Retention(), description="What is kept to look at when it is over.")
+    retention: Retention = Field(Retention(), description="What is kept for inspection after an Attempt.")
     ttl_seconds_after_finished: int | None = Field(
         None,
         ge=0,
         le=315_360_000,
-        description="After it, the Benchmark deletes itself, with its results. Absent: never.",
+        description="How long after its end the Benchmark deletes itself, with its results. Absent: never.",
     )
-    scheduling: Scheduling = Field(Scheduling(), description="How devices are waited for, and which ones are taken.")
+    scheduling: Scheduling = Field(
+        Scheduling(), description="How the pods wait for devices, and on which nodes they run."
+    )
     pod_labels: dict[Key, LabelValue] = Field(
-        {}, max_length=32, description="Labels of the pods, for cost allocation; what is not reserved."
+        {}, max_length=32, description="Labels of the pods, for cost allocation; none that is reserved."
     )
     pod_annotations: dict[Key, AnnotationValue] = Field(
-        {}, max_length=32, description="Annotations of the pods; keys need a domain, one that is not reserved."
+        {}, max_length=32, description="Annotations of the pods; keys need a domain that is not reserved."
     )
-    suspend: bool = Field(False, description="Stops and voids the running Attempts; they start anew on resume.")
+    suspend: bool = Field(False, description="Stops and voids the running Attempts; others follow on resume.")
     cancel: bool = Field(False, description="Ends the Benchmark for good and keeps what was measured. One-way.")
+
+
+MUTABLE = frozenset({"limits", "retention", "ttl_seconds_after_finished", "suspend", "cancel"})
+"""Fields of the spec that may change; every other defines what is measured."""

@@ -2,14 +2,15 @@
 
 from decimal import Decimal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
+from sdbench.api.rule import Rule, SpecPart
 from sdbench.api.spec_fields import BenchmarkName, Count
-from sdbench_trainer.config import Boundary, DecimalString
+from sdbench_trainer.config import SHARE, DecimalString
 
 
-class Baseline(Boundary):
-    """Another Benchmark, than which this one must not be slower."""
+class Baseline(SpecPart):
+    """Another Benchmark, which this one is compared with."""
 
     name: BenchmarkName = Field(
         description="Benchmark of this namespace whose Points have the same labels, model, image size and batch."
@@ -19,15 +20,18 @@ class Baseline(Boundary):
         description='Largest loss of median images/s that passes, as a share of the baseline\'s: "0.02" is 2 %.',
     )
 
-    @model_validator(mode="after")
-    def _below_one(self) -> "Baseline":
-        if self.max_regression >= 1:
-            raise ValueError('maxRegression must be below 1: "0.02" is 2 %')
-        return self
+    RULES = (
+        Rule(
+            "spec.gate.baseline:maxRegression",
+            "double(self.maxRegression) < 1.0",
+            'must be below 1: "0.02" is 2 %',
+            check=lambda one: one.max_regression < 1,
+        ),
+    )
 
 
-class Gate(Boundary):
-    """Limits that hold for every judged Point; whatever is missing never passes."""
+class Gate(SpecPart):
+    """Limits for every judged Point. A Point for which a value is missing never passes."""
 
     devices: tuple[Count, ...] | None = Field(
         None, min_length=1, max_length=64, description="Device counts that are judged. Absent: all."
@@ -50,14 +54,29 @@ class Gate(Boundary):
     max_cost: DecimalString | None = Field(
         None, description="Highest cost of the projected training; needs devices.hourlyPrice."
     )
-    baseline: Baseline | None = Field(None, description="Another Benchmark, than which this one must not be slower.")
+    baseline: Baseline | None = Field(None, description="Another Benchmark; the gate fails if this one is slower.")
 
-    @model_validator(mode="after")
-    def _something_is_asked(self) -> "Gate":
-        if not self.model_dump(exclude={"devices"}, exclude_none=True):
-            raise ValueError("write at least one limit")
-        if (self.max_data_wait_ratio or 0) > 1:
-            raise ValueError("maxDataWaitRatio is a share: at most 1")
-        if (self.min_mfu or 0) > 1:
-            raise ValueError("minMfu is a share: at most 1")
-        return self
+
+# `devices` alone limits nothing: it only selects the Points that the limits judge.
+_LIMITS = tuple(field.alias for name, field in Gate.model_fields.items() if name != "devices")
+
+Gate.RULES = (
+    Rule(
+        "spec.gate",
+        " || ".join(f"has(self.{limit})" for limit in _LIMITS),
+        "write at least one limit",
+        check=lambda one: bool(one.model_dump(exclude={"devices"}, exclude_none=True)),
+    ),
+    Rule(
+        "spec.gate:maxDataWaitRatio",
+        "!has(self.maxDataWaitRatio) || double(self.maxDataWaitRatio) <= 1.0",
+        SHARE,
+        check=lambda one: (one.max_data_wait_ratio or 0) <= 1,
+    ),
+    Rule(
+        "spec.gate:minMfu",
+        "!has(self.minMfu) || double(self.minMfu) <= 1.0",
+        SHARE,
+        check=lambda one: (one.min_mfu or 0) <= 1,
+    ),
+)

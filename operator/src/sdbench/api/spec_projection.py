@@ -2,18 +2,19 @@
 
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
+from sdbench.api.rule import Rule, SpecPart
 from sdbench.api.spec_fields import BenchmarkName
-from sdbench_trainer.config import Boundary, DecimalString
+from sdbench_trainer.config import DecimalString
 
 IMAGES = 2_867_200_000
-"""Images of the full training where the spec says nothing: 1.4 million batches of 2,048."""
+"""Images of the full training unless the spec says otherwise: 1.4 million batches of 2,048."""
 
 Images = Annotated[int, Field(ge=1, le=10**15)]
 
 
-class ProjectionStage(Boundary):
+class ProjectionStage(SpecPart):
     """A part of the training at one image size, and where its rate comes from."""
 
     images: Images = Field(description="Images that this stage sees.")
@@ -27,16 +28,23 @@ class ProjectionStage(Boundary):
         None, description="Rate of this stage over the Point's own, as you know it from elsewhere."
     )
 
-    @model_validator(mode="after")
-    def _one_source(self) -> "ProjectionStage":
-        if self.benchmark is not None and self.rate_ratio is not None:
-            raise ValueError("set benchmark or rateRatio, not both: a stage has one rate")
-        if self.rate_ratio is not None and self.rate_ratio <= 0:
-            raise ValueError("rateRatio must be above 0")
-        return self
+    RULES = (
+        Rule(
+            "spec.projection.stages",
+            "self.all(s, !(has(s.benchmark) && has(s.rateRatio)))",
+            "set benchmark or rateRatio, not both: a stage has one rate",
+            check=lambda one: one.benchmark is None or one.rate_ratio is None,
+        ),
+        Rule(
+            "spec.projection.stages",
+            "self.all(s, !has(s.rateRatio) || double(s.rateRatio) > 0.0)",
+            "rateRatio must be above 0",
+            check=lambda one: one.rate_ratio is None or one.rate_ratio > 0,
+        ),
+    )
 
 
-class Projection(Boundary):
+class Projection(SpecPart):
     """The full training to which a measurement is extended."""
 
     images: Images | None = Field(
@@ -49,11 +57,14 @@ class Projection(Boundary):
         description="The training in parts of different image sizes; not with images.",
     )
 
-    @model_validator(mode="after")
-    def _one_way(self) -> "Projection":
-        if self.images is not None and self.stages is not None:
-            raise ValueError("set images or stages, not both")
-        return self
+    RULES = (
+        Rule(
+            "spec.projection:stages",
+            "!(has(self.images) && has(self.stages))",
+            "set images or stages, not both",
+            check=lambda one: one.images is None or one.stages is None,
+        ),
+    )
 
     @property
     def total_images(self) -> int:

@@ -3,13 +3,14 @@
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints
 
+from sdbench.api.rule import Rule, SpecPart
 from sdbench.api.spec_fields import PART, SUBDOMAIN, AnnotationValue, Key, LabelValue, ObjectName, ShortName
 from sdbench_trainer.config import Boundary
 
+# The node label whose value no other node has.
 HOSTNAME = "kubernetes.io/hostname"
-"""The label of a node that no other node has."""
 
 
 class TolerationOperator(StrEnum):
@@ -27,8 +28,8 @@ class Effect(StrEnum):
     NO_EXECUTE = "NoExecute"
 
 
-class Toleration(Boundary):
-    """A taint that the pods put up with, as in a Pod."""
+class Toleration(SpecPart):
+    """A taint that the pods tolerate, as in a Pod."""
 
     key: Key | None = Field(None, description="Key of the taint. Absent, with operator Exists: every taint.")
     operator: TolerationOperator = Field(
@@ -40,15 +41,26 @@ class Toleration(Boundary):
         None, ge=0, le=604_800, description="With effect NoExecute: how long the pods stay. Absent: for ever."
     )
 
-    @model_validator(mode="after")
-    def _makes_sense(self) -> "Toleration":
-        if self.key is None and self.operator is TolerationOperator.EQUAL:
-            raise ValueError("name a key, or set operator to Exists to tolerate every taint")
-        if self.value is not None and self.operator is TolerationOperator.EXISTS:
-            raise ValueError("value goes with operator Equal only")
-        if self.toleration_seconds is not None and self.effect is not Effect.NO_EXECUTE:
-            raise ValueError("tolerationSeconds goes with effect NoExecute only")
-        return self
+    RULES = (
+        Rule(
+            "spec.scheduling.tolerations",
+            "self.all(t, has(t.key) || t.operator == 'Exists')",
+            "name a key, or set operator to Exists to tolerate every taint",
+            check=lambda one: one.key is not None or one.operator is TolerationOperator.EXISTS,
+        ),
+        Rule(
+            "spec.scheduling.tolerations",
+            "self.all(t, !has(t.value) || t.operator == 'Equal')",
+            "value goes with operator Equal only",
+            check=lambda one: one.value is None or one.operator is TolerationOperator.EQUAL,
+        ),
+        Rule(
+            "spec.scheduling.tolerations",
+            "self.all(t, !has(t.tolerationSeconds) || has(t.effect) && t.effect == 'NoExecute')",
+            "tolerationSeconds goes with effect NoExecute only",
+            check=lambda one: one.toleration_seconds is None or one.effect is Effect.NO_EXECUTE,
+        ),
+    )
 
 
 class TopologyMode(StrEnum):
@@ -58,8 +70,8 @@ class TopologyMode(StrEnum):
     SPREAD = "Spread"
 
 
-class Scheduling(Boundary):
-    """How devices are waited for, and which ones are taken."""
+class Scheduling(SpecPart):
+    """How the pods wait for devices, and on which nodes they run."""
 
     queue_name: ShortName | None = Field(
         None, description="Kueue's LocalQueue; with gang also the gang scheduler's queue. Absent: no queue."
@@ -70,7 +82,7 @@ class Scheduling(Boundary):
         False, description="Ask the training-operator's gang scheduler, if it has one, for all pods or none."
     )
     node_selector: dict[Key, LabelValue] = Field({}, max_length=32, description="Labels that a node must have.")
-    tolerations: tuple[Toleration, ...] = Field((), max_length=32, description="Taints that the pods put up with.")
+    tolerations: tuple[Toleration, ...] = Field((), max_length=32, description="Taints that the pods tolerate.")
     one_pod_per_node: bool = Field(False, description="Never two pods of an Attempt on one node.")
     topology_key: Key | None = Field(
         None, description="Node label that names a part of the cluster, such as topology.kubernetes.io/zone or a rack."
@@ -84,14 +96,26 @@ class Scheduling(Boundary):
         None, description="The administrator's set of environment and resources for the fabric of the devices."
     )
 
-    @model_validator(mode="after")
-    def _can_be_had(self) -> "Scheduling":
-        if self.topology_mode is TopologyMode.SPREAD and self.topology_key is None:
-            raise ValueError("name in topologyKey the node label over whose values the pods are spread")
-        together = self.topology_mode is TopologyMode.TOGETHER and self.topology_key == HOSTNAME
-        if together and self.one_pod_per_node:
-            raise ValueError("all pods on one node, and never two on one: only one of them can hold")
-        return self
+    RULES = (
+        Rule(
+            "spec.scheduling:topologyKey",
+            "self.topologyMode != 'Spread' || has(self.topologyKey)",
+            "name the node label over whose values the pods are spread",
+            "FieldValueRequired",
+            check=lambda one: one.topology_mode is not TopologyMode.SPREAD or one.topology_key is not None,
+        ),
+        Rule(
+            "spec.scheduling:onePodPerNode",
+            f"!(self.onePodPerNode && self.topologyMode == 'Together' && has(self.topologyKey)"
+            f" && self.topologyKey == '{HOSTNAME}')",
+            "all pods on one node, and never two on one: only one of them can hold",
+            check=lambda one: (
+                not (
+                    one.one_pod_per_node and one.topology_mode is TopologyMode.TOGETHER and one.topology_key == HOSTNAME
+                )
+            ),
+        ),
+    )
 
 
 EnvironmentName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128)]
@@ -101,7 +125,7 @@ Amount = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,8}$")]
 
 
 class Preset(Boundary):
-    """What an administrator adds to the pods of the Benchmarks that name it: an interconnect's settings."""
+    """An interconnect's settings, which an administrator adds to the pods of the Benchmarks that name the Preset."""
 
     environment: dict[EnvironmentName, EnvironmentValue] = Field(
         {}, max_length=64, description="Variables of the training container, such as NCCL_IB_HCA."

@@ -1,4 +1,4 @@
-"""Defines `status` of a StableDiffusionBenchmark, the answer, as frozen types."""
+"""Defines `status` of a StableDiffusionBenchmark, its results, as frozen types."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -10,18 +10,19 @@ from pydantic import Field, PlainSerializer
 from sdbench.api.consequences import Scope
 from sdbench.api.reasons import Reason
 from sdbench.api.status_gate import GateRow, Verdict
-from sdbench.api.status_model import Answer
+from sdbench.api.status_model import StatusModel
 from sdbench.api.status_resolved import Resolved
 from sdbench_trainer.config import DecimalString
+from sdbench_trainer.report import EnvironmentFields, MeasurementFields
 
 Time = Annotated[
     datetime, PlainSerializer(lambda t: t.strftime("%Y-%m-%dT%H:%M:%SZ"), return_type=str, when_used="json")
 ]
-"""A moment in UTC with whole seconds, as metav1.Time writes it."""
+"""A time in UTC with whole seconds, as metav1.Time writes it."""
 
 
 class Phase(StrEnum):
-    """Of a Benchmark: derived, for people; never an input of a decision."""
+    """The phase of a Benchmark, derived for people; no decision depends on it."""
 
     PENDING = "Pending"
     RUNNING = "Running"
@@ -31,11 +32,11 @@ class Phase(StrEnum):
 
 
 class TrialPhase(StrEnum):
-    """Of a Trial's row.
+    """The phase of a Trial's row.
 
     Pending ─► Starting ─► Running ─► Succeeded
       ▲  │         │           ├────► Failed
-      │  └► Skipped│           │      (Skipped: the Point is tight enough without it)
+      │  └► Skipped│           │      (Skipped: the Point has converged without it)
       └─ released ─┴─ Stopping ◄┘     (Stopping: the Attempt is void; another follows when its devices are free)
     """
 
@@ -49,12 +50,16 @@ class TrialPhase(StrEnum):
 
 
 class ConditionStatus(StrEnum):
+    """Whether a condition holds."""
+
     TRUE = "True"
     FALSE = "False"
     UNKNOWN = "Unknown"
 
 
 class ConditionType(StrEnum):
+    """The conditions of a Benchmark; core/status/conditions.py says when each is there."""
+
     ACCEPTED = "Accepted"
     RUNNING = "Running"
     SUSPENDED = "Suspended"
@@ -66,7 +71,11 @@ class ConditionType(StrEnum):
     STALLED = "Stalled"
 
 
-class Condition(Answer):
+# A Benchmark has ended once one of these is True.
+ENDS = (ConditionType.FAILED, ConditionType.COMPLETE)
+
+
+class Condition(StatusModel):
     """A metav1.Condition."""
 
     type: ConditionType
@@ -77,32 +86,16 @@ class Condition(Answer):
     observed_generation: int
 
 
-class RowMeasurement(Answer):
-    """What a Trial measured, as decimal strings; see Measurement in the Report for the meanings."""
+class RowMeasurement(MeasurementFields[DecimalString, str], StatusModel):
+    """What a Trial measured, as decimal strings."""
 
-    images_per_second: DecimalString
-    median_images_per_second: DecimalString
-    batches: int
-    seconds: DecimalString
     step_seconds_p5: DecimalString
     step_seconds_p50: DecimalString
     step_seconds_p95: DecimalString
-    drift_ratio: str
-    rank_skew_ratio: DecimalString
-    data_wait_ratio_max: DecimalString
-    data_wait_ratio_mean: DecimalString
-    host_memory_peak_bytes: int
-    device_memory_peak_bytes: int | None = None
-    loss: str
-    mfu_ratio: DecimalString | None = None
-    foreign_cpu_ratio: DecimalString | None = None
-    steal_ratio: DecimalString | None = None
-    disturbed: bool = False
-    replaced_samples: int = 0
-    microbatches: int | None = Field(None, description="In one step, as it was run; absent where it was not told.")
+    microbatches: int | None = Field(None, description="In one step, as it was run; absent if the Report lacks it.")
 
 
-class TrialRow(Answer):
+class TrialRow(StatusModel):
     """One Trial. A Succeeded, Failed or Skipped row never changes but for `releasedAt`."""
 
     trial: int = Field(description="Index in the plan, from 0.")
@@ -115,10 +108,13 @@ class TrialRow(Answer):
     job: str | None = Field(None, description="Name of the current or last Attempt and its PyTorchJob.")
     job_uid: str | None = Field(None, alias="jobUID")
     reason: Reason | None = None
-    scope: Scope | None = Field(None, description="Of a Failed row: whether its Point or the whole sweep ends with it.")
+    scope: Scope | None = Field(
+        None,
+        description="How far the cause of a Failed row reaches: whether its Point or the whole sweep ends with it.",
+    )
     message: str = Field("", max_length=512)
     not_before: Time | None = Field(None, description="A Trial that gave its devices back is not tried earlier.")
-    waiting_since: Time | None = Field(None, description="Its first Attempt was decided that was not scheduled yet.")
+    waiting_since: Time | None = Field(None, description="Since when it has waited to be scheduled, over Attempts.")
     queued_at: Time | None = Field(None, description="The Attempt was decided.")
     scheduled_at: Time | None = Field(None, description="Its last pod was bound to a node.")
     started_at: Time | None = Field(None, description="Its last container ran.")
@@ -132,7 +128,7 @@ class TrialRow(Answer):
     )
 
 
-class PointRow(Answer):
+class PointRow(StatusModel):
     """One Point over its repeats."""
 
     point: str
@@ -140,13 +136,17 @@ class PointRow(Answer):
     repeats: int = Field(description="Repeats with a Measurement.")
     images_per_second: DecimalString = Field(description="Mean over the repeats.")
     median_images_per_second: DecimalString
-    standard_deviation: DecimalString | None = Field(None, description="Of imagesPerSecond; with two repeats or more.")
+    standard_deviation: DecimalString | None = Field(
+        None, description="Standard deviation of imagesPerSecond, with two repeats or more."
+    )
     coefficient_of_variation: DecimalString | None = None
     interval_low: DecimalString | None = Field(None, description="95 % t-interval of the mean.")
     interval_high: DecimalString | None = None
-    median_standard_deviation: DecimalString | None = Field(None, description="Of medianImagesPerSecond.")
+    median_standard_deviation: DecimalString | None = Field(
+        None, description="Standard deviation of medianImagesPerSecond."
+    )
     median_coefficient_of_variation: DecimalString | None = None
-    disturbed_repeats: int = Field(0, description="Repeats whose window strangers disturbed.")
+    disturbed_repeats: int = Field(0, description="Repeats whose window other processes disturbed.")
     mixed: str | None = Field(None, description="What differs between the repeats, such as device or image.")
     images_per_second_per_device: DecimalString
     scaling_efficiency: DecimalString = Field(description="Per-device rate over that of the smallest count.")
@@ -163,7 +163,7 @@ class PointRow(Answer):
     per_device: int = Field(description="Images in one step on each device.")
     device_microbatch_size: int
     microbatches: int = Field(description="In one step; the last may be smaller where a ragged batch is allowed.")
-    days: DecimalString | None = Field(None, description="Of the projected training; absent where unknown.")
+    days: DecimalString | None = Field(None, description="Length of the projected training; absent where unknown.")
     device_hours: DecimalString | None = None
     cost: DecimalString | None = None
     projection_message: str | None = Field(
@@ -171,25 +171,16 @@ class PointRow(Answer):
     )
 
 
-class EnvironmentRow(Answer):
-    """On what Trials ran; equal ones are stored once."""
+class EnvironmentRow(EnvironmentFields[DecimalString], StatusModel):
+    """The environment in which Trials ran; equal ones are stored once."""
 
-    config_hash: str
     image_id: str
-    device: str
-    device_count: int
-    versions: dict[str, str]
-    driver: str | None = None
-    nccl: str | None = None
-    workload: dict[str, str] = Field(default_factory=dict, description="What was really used, by knob.")
-    flops_per_image: DecimalString | None = Field(None, description="FLOP for one image, as it was run.")
-    peak_teraflops: DecimalString | None = Field(None, description="Dense peak of one device.")
 
 
-class ScalingFitRow(Answer):
+class ScalingFitRow(StatusModel):
     """step = secondsPerImage x images per device + constantSeconds, fitted to Points that differ in scale only.
 
-    The constant is what no further device shortens: it bounds how far the training scales.
+    No further device shortens the constant, so it bounds how far the training scales.
     """
 
     parameters: str = Field(
@@ -202,8 +193,8 @@ class ScalingFitRow(Answer):
     residual_ratio: DecimalString = Field(description="The same, each miss as a share of its step.")
 
 
-class Plan(Answer):
-    """What the question costs at most, known before it starts."""
+class Plan(StatusModel):
+    """The size and the cost of the plan, known before it starts."""
 
     trials: int
     largest_devices: int
@@ -216,8 +207,8 @@ class Plan(Answer):
     )
 
 
-class Summary(Answer):
-    """The line of `kubectl get`, of the largest measured count."""
+class Summary(StatusModel):
+    """The line of `kubectl get`, for the largest measured count."""
 
     trials: str = Field(description="Ended of planned, as in 18/54.")
     reason: str = Field("", description="Why the Benchmark waits, or what failed; empty when all is well.")
@@ -226,15 +217,15 @@ class Summary(Answer):
     scaling_efficiency: str | None = None
     days: str | None = None
     cost: str | None = None
-    verdict: Verdict | None = Field(None, description="Of the gate, once the Benchmark has ended.")
+    verdict: Verdict | None = Field(None, description="Verdict of the gate, once the Benchmark has ended.")
     mfu: str | None = None
     coefficient_of_variation: str | None = None
     spent_device_hours: str = "0.00"
-    spent_cost: str = Field("0.00", description="Of the benchmark itself: spentDeviceHours x hourlyPrice.")
+    spent_cost: str = Field("0.00", description="Cost of the benchmark itself: spentDeviceHours x hourlyPrice.")
 
 
-class Status(Answer):
-    """The answer."""
+class Status(StatusModel):
+    """The state of a Benchmark: the rows of its Trials, and what follows from them."""
 
     observed_generation: int = -1
     phase: Phase = Phase.PENDING
@@ -249,3 +240,12 @@ class Status(Answer):
     spent_device_seconds: int = Field(0, description="Device-seconds from scheduled to released, over all Attempts.")
     spent_cost: DecimalString = Field(Decimal("0"), description="The same in device-hours x hourlyPrice.")
     conditions: tuple[Condition, ...] = ()
+
+    def true_condition(self, type: ConditionType) -> Condition | None:
+        """The condition of this type if it is True."""
+        return next((one for one in self.conditions if one.type is type and one.status is ConditionStatus.TRUE), None)
+
+    @property
+    def end(self) -> Condition | None:
+        """The condition with which the Benchmark has ended; None while it goes on. A refused Benchmark has ended."""
+        return next((found for type in ENDS if (found := self.true_condition(type)) is not None), None)

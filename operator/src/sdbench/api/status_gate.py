@@ -1,15 +1,15 @@
-"""Defines `status.gate`, the verdict and the findings that it rests on, as frozen types."""
+"""Defines `status.gate`, the Verdict and the findings behind it, as frozen types."""
 
 from enum import StrEnum
 
 from pydantic import Field
 
-from sdbench.api.status_model import Answer
+from sdbench.api.status_model import StatusModel
 from sdbench_trainer.config import DecimalString
 
 
 class Verdict(StrEnum):
-    """Of a gate, and of each of its findings; apart from whether the run succeeded."""
+    """The judgement of a gate, and of each of its findings; it does not say whether the run succeeded."""
 
     PASS = "Pass"
     FAIL = "Fail"
@@ -30,7 +30,7 @@ class Limit(StrEnum):
     REGRESSION = "Regression"
 
 
-class FindingRow(Answer):
+class FindingRow(StatusModel):
     """One limit at one Point."""
 
     limit: Limit
@@ -38,10 +38,10 @@ class FindingRow(Answer):
     verdict: Verdict
     value: str | None = Field(None, description="What was measured; absent where it is missing.")
     bound: str = Field(description="What the gate asks for.")
-    message: str = Field("", max_length=512, description="A sentence with both, or what is missing.")
+    message: str = Field("", max_length=512, description="Value and bound in a sentence, or what is missing.")
 
 
-class ComparisonRow(Answer):
+class ComparisonRow(StatusModel):
     """One Point beside the same Point of the baseline, both by median images/s over their repeats."""
 
     point: str
@@ -56,21 +56,23 @@ class ComparisonRow(Answer):
     regression_high: str
 
 
-class BaselineRow(Answer):
-    """The Benchmark that it was compared with."""
+class BaselineRow(StatusModel):
+    """The Benchmark that the gate compared this one with."""
 
     name: str
     uid: str
     points: tuple[ComparisonRow, ...] = Field((), description="The first 16 comparisons.")
 
 
-class GateRow(Answer):
-    """The verdict, made once, when the Benchmark ends."""
+class GateRow(StatusModel):
+    """The Verdict, which is given once, when the Benchmark ends."""
 
     verdict: Verdict
     message: str = Field("", max_length=1024)
     passed: int = Field(0, description="Findings that passed.")
     failed: int = 0
     insufficient: int = Field(0, description="Findings for which something is missing.")
-    findings: tuple[FindingRow, ...] = Field((), description="Those that did not pass, failures first; 16 at most.")
+    findings: tuple[FindingRow, ...] = Field(
+        (), description="The findings that did not pass, failures first; 16 at most."
+    )
     baseline: BaselineRow | None = None

@@ -1,13 +1,13 @@
-"""Defines `status.resolved`: what was pinned at acceptance, so that an upgrade changes nothing in mid-sweep."""
+"""Defines `status.resolved`: what is pinned at acceptance, so that an upgrade does not change a running sweep."""
 
 from pydantic import Field
 
 from sdbench.api.spec_scheduling import Preset
-from sdbench.api.status_model import Answer
+from sdbench.api.status_model import StatusModel
 from sdbench.api.workload import Workload
 
 
-class Resolved(Answer):
+class Resolved(StatusModel):
     """What was pinned when the Benchmark was accepted."""
 
     image: str

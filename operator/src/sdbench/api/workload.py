@@ -4,37 +4,36 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from sdbench.api.spec import UNSPACED
-from sdbench.api.spec_fields import ObjectName
+from sdbench.api.spec_fields import HttpUrl, ObjectName
 from sdbench_trainer.config import Boundary
 
+# The cluster's warning events about the pods' volume with the CA bundle contain its name.
 CA_VOLUME = "ca-bundle"
-"""Name of the pods' volume with the CA bundle: by it the cluster's complaints about that volume are known."""
 
-ProxyUrl = Annotated[str, StringConstraints(pattern=rf"^https?://{UNSPACED}$", max_length=512)]
 NoProxy = Annotated[str, StringConstraints(pattern=r"^[^$\x00-\x1f\x7f]+$", max_length=2048)]
 ConfigKey = Annotated[str, StringConstraints(pattern=r"^[-._a-zA-Z0-9]+$", max_length=253)]
 
 
 class Proxy(Boundary):
-    """The way out of the cluster. URLs have no user info: whoever reads Benchmarks reads them."""
+    """The proxies to the outside of the cluster. URLs have no user info: readers of a Benchmark see them."""
 
-    http: ProxyUrl | None = Field(None, description="URL of the proxy for http://.")
-    https: ProxyUrl | None = Field(None, description="URL of the proxy for https://.")
+    http: HttpUrl | None = Field(None, description="URL of the proxy for http://.")
+    https: HttpUrl | None = Field(None, description="URL of the proxy for https://.")
     no_proxy: NoProxy | None = Field(
-        None, description="Names that are reached without it, separated by commas, beside those inside the cluster."
+        None,
+        description="Names that are reached without a proxy, separated by commas, beside those inside the cluster.",
     )
 
 
 class CaBundle(Boundary):
-    """The certificates that the pods trust, in place of the image's own."""
+    """The certificates that the pods trust, in place of those of the image."""
 
     config_map: ObjectName = Field(description="ConfigMap in each Benchmark's namespace.")
     key: ConfigKey = Field("ca.crt", description="Its key with the certificates, as PEM.")
 
 
 class Workload(Boundary):
-    """What an administrator fixes in the pods of every Benchmark, and no author can change."""
+    """What an administrator fixes in the pods of every Benchmark; no author can change it."""
 
     service_account_name: ObjectName | None = Field(
         None, description="ServiceAccount of the pods, for a workload identity; its token is not mounted."

@@ -5,7 +5,7 @@ from typing import Any
 
 from sdbench.api.benchmark import Benchmark, Metadata
 from sdbench.api.reasons import Reason
-from sdbench.api.status import ConditionStatus, ConditionType
+from sdbench.api.status import ENDS, ConditionStatus, ConditionType
 from sdbench.controller.apiserver.cluster import Key, key_of
 from sdbench.core.trial.retention import may_keep_a_job
 
@@ -78,10 +78,9 @@ def _version(metadata: Metadata) -> tuple[str, str]:
 def is_settled(benchmark: Benchmark) -> bool:
     """Whether nothing can happen any more unless the Benchmark is edited or a time limit passes."""
     status = benchmark.status
-    true = {condition.type for condition in status.conditions if condition.status is ConditionStatus.TRUE}
     without_backend = any(condition.reason == Reason.BACKEND_UNAVAILABLE for condition in status.conditions)
     current = status.observed_generation == benchmark.metadata.generation
-    return ConditionType.CLEANED_UP in true and current and not without_backend
+    return status.true_condition(ConditionType.CLEANED_UP) is not None and current and not without_backend
 
 
 def is_timed(benchmark: Benchmark) -> bool:
@@ -102,5 +101,5 @@ def is_over(document: Mapping[str, Any]) -> bool:
     status = document.get("status") or {}
     conditions = status.get("conditions") or ()
     true = {condition.get("type") for condition in conditions if condition.get("status") == "True"}
-    ended = bool(true & {ConditionType.COMPLETE, ConditionType.FAILED}) and ConditionType.CLEANED_UP in true
+    ended = not true.isdisjoint(ENDS) and ConditionType.CLEANED_UP in true
     return ended and status.get("observedGeneration") == document["metadata"].get("generation")

@@ -1,7 +1,6 @@
 """Reads Benchmarks from YAML or JSON as strictly as the API server, with errors as kubectl words them."""
 
 import json
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,8 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from sdbench.api.benchmark import Benchmark
-from sdbench.api.names import API_VERSION, KIND, NAME_LIMIT, NAME_PATTERN
+from sdbench.api.crd.rules import NAME
+from sdbench.api.names import API_VERSION, KIND
 
 ROOT_FIELDS = frozenset({"apiVersion", "kind", "metadata", "spec", "status"})
 
@@ -118,11 +118,9 @@ def _benchmark(document: dict[str, Any]) -> Benchmark:
     problems += [f'unknown field "{field}"' for field in document.keys() - ROOT_FIELDS]
     metadata = document.get("metadata")
     name = metadata.get("name") if isinstance(metadata, dict) else None
-    if isinstance(name, str) and not (re.fullmatch(NAME_PATTERN, name) and len(name) <= NAME_LIMIT):
-        problems.append(
-            f"metadata.name: Invalid value: {_shown(name)}: use at most {NAME_LIMIT} lower-case letters, digits and "
-            "dashes, beginning with a letter and ending with a letter or digit"
-        )
+    if isinstance(name, str):
+        broken = (rule for rule in NAME if rule.is_broken(name))
+        problems += [f"{rule.path}: Invalid value: {_shown(name)}: {rule.message}" for rule in broken]
     try:
         # Strict, as the API server: the text "1" is not an integer. YAML's dates are texts in JSON.
         benchmark = Benchmark.model_validate_json(json.dumps(document, default=str), strict=True)

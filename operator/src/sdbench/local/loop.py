@@ -12,7 +12,6 @@ from datetime import UTC, datetime, timedelta
 
 from sdbench import __version__
 from sdbench.api.benchmark import Benchmark
-from sdbench.api.status import ConditionStatus, ConditionType
 from sdbench.core.decide import decide
 from sdbench.core.snapshot import Decision, Defaults, Reference, Snapshot
 from sdbench.local.display import Display
@@ -27,8 +26,6 @@ from sdbench.local.results import Results
 PASS_SECONDS = 0.5
 DEFAULTS = Defaults(image="local", operator_version=__version__)
 """The status names `local` where a cluster's names the image."""
-
-ENDINGS = (ConditionType.COMPLETE, ConditionType.FAILED)
 
 
 @dataclass(frozen=True)
@@ -68,8 +65,7 @@ def run_locally(benchmark: Benchmark, context: RunContext) -> Benchmark:
                 if attempt.alive and attempt.stopped_at is None
             }
             context.display.show(benchmark, steps)
-            true = {one.type for one in benchmark.status.conditions if one.status is ConditionStatus.TRUE}
-            if not pool.attempts and (interruption.signal is not None or true.intersection(ENDINGS)):
+            if not pool.attempts and (interruption.signal is not None or benchmark.status.end is not None):
                 return benchmark
             interruption.wait(PASS_SECONDS)
             # A second signal does not wait for a clean end.

@@ -8,12 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sdbench.api.benchmark import Benchmark
+from sdbench.api.spec import MUTABLE
 from sdbench.local.documents import InvalidFile, only_benchmark, stored
 from sdbench.local.preflight import LocalRunRefused
 
 DOCUMENT = "benchmark.json"
-MUTABLE = {"suspend", "cancel", "limits"}
-"""Fields of the spec that may differ when a run is resumed, as in a cluster."""
 
 
 class Results:
@@ -61,7 +60,7 @@ class Results:
             raise LocalRunRefused(
                 f"{self.document} cannot be resumed: {error}. Add --overwrite to replace it."
             ) from error
-        if old.spec.model_dump(exclude=MUTABLE) != requested.spec.model_dump(exclude=MUTABLE):
+        if old.spec.model_dump(exclude={*MUTABLE}) != requested.spec.model_dump(exclude={*MUTABLE}):
             raise LocalRunRefused(
                 f"{self.document} belongs to another spec: add --overwrite to replace it, or --results to use another "
                 "folder."

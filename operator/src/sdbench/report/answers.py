@@ -1,13 +1,13 @@
 """Words the result of a Benchmark: the table's cells, the headline and the state, for the terminal and the page."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.reasons import Reason
 from sdbench.api.spec_projection import Projection
-from sdbench.api.status import Condition, ConditionStatus, ConditionType, Phase, PointRow, TrialPhase
+from sdbench.api.status import ConditionType, PointRow, TrialPhase
 from sdbench.core.format import SECONDS_PER_HOUR, percent
 from sdbench.core.status.summary import best_point
 from sdbench.core.trial.outcome import measured_count
@@ -117,29 +117,24 @@ def unmeasured(benchmark: Benchmark) -> tuple[Unmeasured, ...]:
 
 def complete(benchmark: Benchmark) -> bool:
     """Whether every Point was measured."""
-    found = _true(benchmark.status.conditions, ConditionType.COMPLETE)
+    found = benchmark.status.true_condition(ConditionType.COMPLETE)
     return found is not None and found.reason == Reason.MEASURED
 
 
 def state(benchmark: Benchmark) -> str:
     """The state of the Benchmark in a few words; the failures of single Trials are listed elsewhere."""
     status = benchmark.status
-    end = _true(status.conditions, ConditionType.FAILED) or _true(status.conditions, ConditionType.COMPLETE)
+    end = status.end
     # A refused plan has no rows, and only its condition says why.
     if end is not None and not status.trials:
         return f"{end.reason}: {end.message}"
     return f"{end.reason if end else status.phase.value}: {measured_count(status.trials)}."
 
 
-def _true(conditions: Iterable[Condition], kind: ConditionType) -> Condition | None:
-    return next((one for one in conditions if one.type is kind and one.status is ConditionStatus.TRUE), None)
-
-
 def headline(benchmark: Benchmark) -> str:
     """The result in a sentence, for the best Point."""
     if not benchmark.status.points:
-        ended = benchmark.status.phase in (Phase.SUCCEEDED, Phase.FAILED)
-        return "Nothing was measured." if ended else "Nothing was measured yet."
+        return "Nothing was measured." if benchmark.status.end else "Nothing was measured yet."
     best = best_point(benchmark.status.points)
     devices = "1 device trains" if best.devices == 1 else f"{best.devices:,} devices train"
     rate = f"{devices} {number(best.images_per_second)} images/s"

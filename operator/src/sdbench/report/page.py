@@ -9,7 +9,6 @@ from plotly.offline import get_plotlyjs
 
 from sdbench import __version__
 from sdbench.api.benchmark import Benchmark
-from sdbench.api.status import Phase
 from sdbench.report import answers
 from sdbench.report.environment_facts import environment_facts, question_facts
 from sdbench.report.gate_lines import asked_limits, finding_cells, gate_lines, judged_points
@@ -24,7 +23,7 @@ GOOD, BAD, NEUTRAL = "#15803d", "#b42318", "#5b6472"
 def page(benchmark: Benchmark) -> str:
     """The whole page, with every text of the Benchmark escaped."""
     word, _, sentence = answers.state(benchmark).partition(":")
-    ended = benchmark.status.phase in (Phase.FAILED, Phase.SUCCEEDED)
+    ended = benchmark.status.end is not None
     # A Template, because the braces of CSS would have to be doubled in a format string.
     return Template(files(__package__).joinpath("page.html").read_text(encoding="utf-8")).substitute(
         title=escape(f"{benchmark.metadata.name} · sdbench"),

@@ -80,12 +80,12 @@ REJECTED: list[tuple[str, dict[str, Any], str]] = [
     (
         "a count that does not fill its pods",
         {"devices": {"counts": [12], "perPod": 8}},
-        "spec.devices.counts: 12 devices are not a multiple of perPod, 8",
+        "spec.devices.counts: a count above perPod must be a multiple of perPod",
     ),
     (
         "a count twice",
         {"devices": {"counts": [1, 2, 1]}},
-        "spec.devices.counts: 1 is there twice; repeats has the number of repeats",
+        "spec.devices.counts: write each count once: repeats sets how often it is measured",
     ),
     (
         "a count above the limit",
@@ -175,7 +175,7 @@ REJECTED: list[tuple[str, dict[str, Any], str]] = [
     (
         "a maximum of repeats below the minimum",
         {"repeats": {"min": 3, "max": 2}},
-        "spec.repeats.max: 2 is less than min, 3",
+        "spec.repeats.max: must be at least min",
     ),
     (
         "a maximum of repeats above the minimum, without a target",

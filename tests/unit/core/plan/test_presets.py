@@ -94,16 +94,19 @@ REJECTED = [
     ),
     (
         {"podLabels": {"sdbench.dev/trial": "0"}},
-        "PlanRefused: spec.podLabels: sdbench.dev/trial is reserved: see docs/scheduling.md",
+        "PlanRefused: spec.podLabels[sdbench.dev/trial]: the domain of a key is reserved: see docs/scheduling.md",
     ),
-    ({"podLabels": {"aadpodidbinding": "admin"}}, "PlanRefused: spec.podLabels: aadpodidbinding is reserved"),
+    (
+        {"podLabels": {"aadpodidbinding": "admin"}},
+        "PlanRefused: spec.podLabels[aadpodidbinding]: the domain of a key is reserved",
+    ),
     (
         {"podAnnotations": {"sidecar.istio.io/userVolume": "[]"}},
-        "PlanRefused: spec.podAnnotations: sidecar.istio.io/userVolume is reserved",
+        "PlanRefused: spec.podAnnotations[sidecar.istio.io/userVolume]: the domain of a key is reserved",
     ),
     (
         {"podAnnotations": {"io.kubernetes.cri-o.Devices": "/dev/sda"}},
-        "PlanRefused: spec.podAnnotations: io.kubernetes.cri-o.Devices needs a domain",
+        "PlanRefused: spec.podAnnotations[io.kubernetes.cri-o.Devices]: the key of an annotation needs a domain",
     ),
 ]
 

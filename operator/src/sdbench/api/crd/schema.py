@@ -1,7 +1,4 @@
-"""Generates the CustomResourceDefinition from the types.
-
-python -m sdbench.api.crd.schema      prints it as YAML
-"""
+"""Generates the CustomResourceDefinition from the types: `python -m sdbench.api.crd.schema` prints it as YAML."""
 
 import sys
 from typing import Any
@@ -9,15 +6,15 @@ from typing import Any
 import yaml
 
 from sdbench.api.crd.rules import cel_rules
-from sdbench.api.crd.rules_gate import GOALS
-from sdbench.api.crd.rules_scheduling import PLACING
+from sdbench.api.crd.rules_gate import PARTS, WHOLE
+from sdbench.api.crd.rules_scheduling import ANNOTATIONS, LABELS, SCHEDULING
 from sdbench.api.crd.structural import Schema, at, lifted, structural
 from sdbench.api.names import CATEGORY, GROUP, KIND, PLURAL, SHORT_NAME, SINGULAR, VERSION
 from sdbench.api.spec import Spec
 from sdbench.api.status import Phase, Status
 
 HEADER = """\
-# The StableDiffusionBenchmark CRD. Generated from operator/src/sdbench/api (spec.py, status.py, rules.py) and
+# The StableDiffusionBenchmark CRD. Generated from operator/src/sdbench/api (spec.py, status.py, crd/rules.py) and
 # trainer/src/sdbench_trainer/config.py by `make generate`; do not edit.
 """
 
@@ -41,6 +38,9 @@ COLUMNS = (
 
 def root_schema() -> Schema:
     """The schema of the whole object, with its rules."""
+    spec = structural(Spec)
+    sweep = spec["properties"]["sweep"]["description"]
+    spec["properties"]["sweep"] = lifted(at(spec, "trainer")) | {"description": sweep}
     schema: Schema = {
         "type": "object",
         "description": "A question to a cluster: how fast, how efficiently and for how much would it train "
@@ -50,11 +50,11 @@ def root_schema() -> Schema:
             "apiVersion": {"type": "string"},
             "kind": {"type": "string"},
             "metadata": {"type": "object", "properties": {"name": {"type": "string", "maxLength": 253}}},
-            "spec": _spec(),
+            "spec": spec,
             "status": _status(),
         },
     }
-    for rule in (*cel_rules(schema), *GOALS, *PLACING):
+    for rule in (*cel_rules(schema), *PARTS, *WHOLE, *SCHEDULING, *LABELS, *ANNOTATIONS):
         at(schema, rule.at).setdefault("x-kubernetes-validations", []).append(rule.document())
     return schema
 
@@ -78,7 +78,7 @@ def definition() -> dict[str, Any]:
 
 
 def crd_yaml() -> str:
-    """The CRD as it is kept in the repository."""
+    """The CRD as a file."""
     return HEADER + yaml.safe_dump(definition(), sort_keys=False, width=118, allow_unicode=True)
 
 
@@ -97,18 +97,12 @@ def _version() -> dict[str, Any]:
     }
 
 
-def _spec() -> Schema:
-    schema = structural(Spec)
-    said = schema["properties"]["sweep"]["description"]
-    schema["properties"]["sweep"] = lifted(at(schema, "trainer")) | {"description": said}
-    return schema
-
-
 def _status() -> Schema:
     schema = structural(Status, defaults=False)
     conditions = schema["properties"]["conditions"]
+    # The API conventions make the conditions a map by type.
     conditions |= {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
-    # In progress from birth: kstatus compares it with the generation before the operator has seen the object.
+    # kstatus compares the two generations, so an object is in progress before the operator has seen it.
     schema["default"] = {"observedGeneration": -1, "phase": Phase.PENDING.value}
     return schema
 

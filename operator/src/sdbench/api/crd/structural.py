@@ -1,8 +1,6 @@
-"""Turns a pydantic type into a structural schema, as the Kubernetes API wants it.
+"""Turns a pydantic type into a structural schema, as the Kubernetes API requires it.
 
-No $ref, no anyOf, no titles: types are inlined, and a field that may be None is just not required. No keyword says what
-the keys of a map must be like: that takes a rule in CEL. The default of an object is written out, because the API
-server judges a default by the rules before it fills in that of its parts.
+Types are inlined in place of $ref. A field that may be None is just not required, which avoids anyOf.
 """
 
 from typing import Any
@@ -51,55 +49,46 @@ def at(schema: Schema, path: str) -> Schema:
 
 
 def _inlined(schema: Schema, definitions: dict[str, Schema], defaults: bool) -> Schema:
-    source = _without_none(_resolved(schema, definitions), definitions)
+    source = _resolved(schema, definitions)
     result: Schema = {key: source[key] for key in KEPT if key in source}
     for bound, edge in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
         if bound in source:
             result |= {edge: source[bound], bound: True}
     if defaults and source.get("default") is not None:
-        result["default"] = _present(source["default"])
+        # The API server judges the default of an object by the rules before it fills in those of its parts, so the
+        # default is written out.
+        result["default"] = _without_none(source["default"])
     if "items" in source:
         result["x-kubernetes-list-type"] = "atomic"
         result["items"] = _inlined(source["items"], definitions, defaults)
-    if (values := _values(source)) is not None:
-        result["additionalProperties"] = _inlined(values, definitions, defaults)
-    return result | _fields(source, definitions, defaults)
+    # No keyword constrains the keys of a map. That takes a rule in CEL, so a pattern of keys is dropped.
+    for values in (source.get("additionalProperties"), *source.get("patternProperties", {}).values()):
+        if isinstance(values, dict):
+            result["additionalProperties"] = _inlined(values, definitions, defaults)
+    if "properties" in source:
+        result |= {"required": source["required"]} if source.get("required") else {}
+        result["properties"] = {
+            name: _inlined(part, definitions, defaults) for name, part in source["properties"].items()
+        }
+    return result
 
 
-def _values(source: Schema) -> Schema | None:
-    """The schema of a map's values, whether its keys must be like a pattern or not."""
-    for found in (source.get("additionalProperties"), *source.get("patternProperties", {}).values()):
-        if isinstance(found, dict):
-            return found
-    return None
-
-
-def _fields(source: Schema, definitions: dict[str, Schema], defaults: bool) -> Schema:
-    if "properties" not in source:
-        return {}
-    result: Schema = {"required": source["required"]} if source.get("required") else {}
-    return result | {
-        "properties": {name: _inlined(part, definitions, defaults) for name, part in source["properties"].items()}
-    }
-
-
-def _present(default: Any) -> Any:
-    """A default without the fields that are None."""
+def _without_none(default: Any) -> Any:
     if not isinstance(default, dict):
         return default
-    return {name: _present(value) for name, value in default.items() if value is not None}
+    return {name: _without_none(value) for name, value in default.items() if value is not None}
 
 
 def _resolved(schema: Schema, definitions: dict[str, Schema]) -> Schema:
-    """What a reference refers to, with what is said beside the reference in front."""
-    if "$ref" not in schema:
-        return schema
-    return definitions[schema["$ref"].rpartition("/")[2]] | {k: v for k, v in schema.items() if k != "$ref"}
-
-
-def _without_none(schema: Schema, definitions: dict[str, Schema]) -> Schema:
-    """The one type that a field may have beside None."""
-    if "anyOf" not in schema:
-        return schema
-    (only,) = (choice for choice in schema["anyOf"] if choice.get("type") != "null")
-    return _resolved(only, definitions) | {k: v for k, v in schema.items() if k != "anyOf"}
+    """The schema with its reference and its alternative to None replaced by what they stand for."""
+    for keyword in ("$ref", "anyOf"):
+        if keyword not in schema:
+            continue
+        if keyword == "$ref":
+            found = definitions[schema["$ref"].rpartition("/")[2]]
+        else:
+            (only,) = (choice for choice in schema["anyOf"] if choice.get("type") != "null")
+            found = _resolved(only, definitions)
+        # What stands beside the keyword, such as a description, is about this field.
+        schema = found | {key: value for key, value in schema.items() if key != keyword}
+    return schema

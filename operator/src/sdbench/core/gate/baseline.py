@@ -16,7 +16,7 @@ from decimal import Decimal
 
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.spec_gate import Baseline
-from sdbench.api.status import ConditionStatus, ConditionType, PointRow
+from sdbench.api.status import ConditionType, PointRow
 from sdbench.api.status_gate import ComparisonRow, FindingRow, Limit, Verdict
 from sdbench.core.format import bounded, decimal
 from sdbench.core.measure.environments import device_difference, disqualification, environments_of
@@ -140,8 +140,7 @@ Planned = Callable[[Benchmark], Mapping[str, Point]]
 
 def baseline_rates(benchmark: Benchmark, base: Benchmark, planned: Planned) -> Iterator[tuple[Point, Decimal]]:
     """The baseline's median images/s of each Point that the two have in common."""
-    true = (one.type for one in base.status.conditions if one.status is ConditionStatus.TRUE)
-    if ConditionType.COMPLETE not in true:
+    if base.status.true_condition(ConditionType.COMPLETE) is None:
         return
     points, others = planned(benchmark), planned(base)
     for row in base.status.points:

@@ -6,7 +6,7 @@ from functools import cache
 
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.spec import Spec
-from sdbench.api.status import ConditionStatus, ConditionType, PointRow
+from sdbench.api.status import ConditionType, PointRow
 from sdbench.core.plan.grid import PlanRefused, Point, trials
 from sdbench.core.snapshot import Reference
 from sdbench.core.trial.outcome import outcome
@@ -52,11 +52,8 @@ def _finished(name: str, references: tuple[Reference, ...]) -> CompletedBenchmar
     found = reference.benchmark
     if found is None:
         raise ReferenceUnavailable(f"Benchmark {name} {reference.absence or 'does not exist'}")
-    ends = {one.type for one in found.status.conditions if one.status is ConditionStatus.TRUE}
-    if ConditionType.COMPLETE not in ends:
-        raise ReferenceUnavailable(
-            f"Benchmark {name} {'has failed' if ConditionType.FAILED in ends else 'is not complete yet'}"
-        )
+    if found.status.true_condition(ConditionType.COMPLETE) is None:
+        raise ReferenceUnavailable(f"Benchmark {name} {'has failed' if found.status.end else 'is not complete yet'}")
     try:
         points = {trial.point.label: trial.point for trial in trials(found.spec)}
     except PlanRefused as refusal:

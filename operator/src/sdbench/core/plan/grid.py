@@ -4,7 +4,7 @@ Counts ascend and repeats go round-robin (every Point once, then every Point aga
 shows between repeats and cheap Points fail first.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product
 from math import prod
@@ -12,9 +12,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from sdbench.api.crd.rules import DEVICES, REPEATS
 from sdbench.api.crd.structural import AXIS_LENGTH
 from sdbench.api.names import PLAN_LIMIT
-from sdbench.api.spec import Repeats, Scaling, Spec
+from sdbench.api.rule import Rule
+from sdbench.api.spec import Scaling, Spec
 from sdbench_trainer.config import TrainerConfig
 from sdbench_trainer.run import division, unsupported_for_cpu, unsupported_for_pods, unsupported_together
 
@@ -76,31 +78,28 @@ def plan(spec: Spec) -> tuple[Trial, ...]:
 def trials(spec: Spec) -> tuple[Trial, ...]:
     """The Trials without regard to `limits`, which may change after acceptance; raises PlanRefused."""
     axes = tuple(_axes(spec.sweep or {}, ""))
-    peak = spec.devices.peak_teraflops
-    if peak is not None and peak <= 0:
-        raise PlanRefused("spec.devices.peakTeraflops", "must be above 0; leave it out where it is unknown")
-    _refuse_repeats(spec.repeats)
+    refuse_broken(DEVICES, spec.devices)
+    refuse_broken(REPEATS, spec.repeats)
     # Before the grid is built, which could be huge.
     size = len(spec.devices.counts) * prod(len(values) for _, values in axes) * spec.repeats.most
     if size > PLAN_LIMIT:
         raise PlanRefused("spec", f"{size} trials are more than {PLAN_LIMIT}; take fewer counts, values or repeats")
     names, cells = [name for name, _ in axes], list(product(*(values for _, values in axes)))
     points = tuple(
-        _point(spec, count, tuple(zip(names, cell, strict=True))) for count in _counts(spec) for cell in cells
+        _point(spec, count, tuple(zip(names, cell, strict=True)))
+        for count in sorted(spec.devices.counts)
+        for cell in cells
     )
     _refuse_duplicates(points)
     ordered = ((repeat, point) for repeat in range(spec.repeats.most) for point in points)
     return tuple(Trial(index, point, repeat) for index, (repeat, point) in enumerate(ordered))
 
 
-def _counts(spec: Spec) -> tuple[int, ...]:
-    counts, per_pod = spec.devices.counts, spec.devices.per_pod
-    for count in counts:
-        if counts.count(count) > 1:
-            raise PlanRefused("spec.devices.counts", f"{count} is there twice; repeats has the number of repeats")
-        if count > per_pod and count % per_pod:
-            raise PlanRefused("spec.devices.counts", f"{count} devices are not a multiple of perPod, {per_pod}")
-    return tuple(sorted(counts))
+def refuse_broken(rules: Iterable[Rule], part: Any) -> None:
+    """Raises PlanRefused for the first rule that a part of the question breaks: an older CRD may have let it in."""
+    for rule in rules:
+        if rule.is_broken(part):
+            raise PlanRefused(rule.path, rule.message)
 
 
 def _axes(sweep: dict[str, Any], prefix: str) -> Iterator[Axis]:
@@ -115,17 +114,6 @@ def _axes(sweep: dict[str, Any], prefix: str) -> Iterator[Axis]:
             yield name, tuple(values)
         else:
             raise PlanRefused(f"spec.sweep.{name}", "write a list of at least one value to try")
-
-
-def _refuse_repeats(repeats: Repeats) -> None:
-    target = repeats.target_coefficient_of_variation
-    if repeats.most < repeats.min:
-        raise PlanRefused("spec.repeats.max", f"{repeats.most} is less than min, {repeats.min}")
-    if repeats.most > repeats.min and target is None:
-        sentence = "set it when max is above min: it says when fewer repeats are enough"
-        raise PlanRefused("spec.repeats.targetCoefficientOfVariation", sentence)
-    if target is not None and target <= 0:
-        raise PlanRefused("spec.repeats.targetCoefficientOfVariation", "must be above 0, as in 0.02")
 
 
 def _point(spec: Spec, count: int, knobs: Knobs) -> Point:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from sdbench.api.reasons import Reason
 from sdbench.api.spec import Spec
-from sdbench.api.status import ConditionStatus, ConditionType, Status, TrialPhase, TrialRow
+from sdbench.api.status import ConditionType, Status, TrialPhase, TrialRow
 from sdbench.core.attempt.blockers import blockers
 from sdbench.core.attempt.diagnose import SETTLE_SECONDS, silence_seconds
 from sdbench.core.attempt.facts import is_ours
@@ -128,9 +128,8 @@ def expires_at(status: Status, spec: Spec) -> datetime | None:
 
     None while it goes on, and without a ttl. A refused question has ended, too. Results and kept jobs go with it.
     """
-    true = {one.type: one.last_transition_time for one in status.conditions if one.status is ConditionStatus.TRUE}
-    ended = true.get(ConditionType.COMPLETE) or true.get(ConditionType.FAILED)
-    clean = true.get(ConditionType.CLEANED_UP)
-    if spec.ttl_seconds_after_finished is None or ended is None or clean is None:
+    end, clean = status.end, status.true_condition(ConditionType.CLEANED_UP)
+    if spec.ttl_seconds_after_finished is None or end is None or clean is None:
         return None
-    return max(ended, clean) + timedelta(seconds=spec.ttl_seconds_after_finished)
+    last = max(end.last_transition_time, clean.last_transition_time)
+    return last + timedelta(seconds=spec.ttl_seconds_after_finished)
