@@ -1,4 +1,4 @@
-"""Shares shards of real photographs, and an S3 server that serves them, among the trainer's tests."""
+"""Provides shards of real photographs, and an S3 server, for the trainer's tests."""
 
 import os
 import sys
@@ -19,7 +19,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Streaming never removes its file locks: they go where pytest cleans up."""
+    """Put the file locks of Streaming, which never removes them, where pytest cleans up."""
     tempfile.tempdir = str(tmp_path_factory.mktemp("temporary"))
 
 

@@ -1,9 +1,8 @@
-"""Runs PID 1 as a process of its own, with the variables of a pod, and its Report in a file."""
+"""Runs PID 1 in a process of its own, with the environment variables of a pod and its Report in a file."""
 
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,9 +17,9 @@ from sdbench_trainer.report import Report, report_in
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = Path(__file__).parent / "programs"
-PATIENCE_SECONDS = 480.0
+TIMEOUT_SECONDS = 480.0
 SHORT = tempfile.gettempdir()
-"""Where sockets can be made; pytest's own folders have long names."""
+"""A folder with a path short enough for sockets, which pytest's folders do not have."""
 
 TINY = {
     "model": "tiny",
@@ -33,13 +32,13 @@ TINY = {
 
 
 def run_config(devices: int = 1, trainer: Mapping[str, Any] | None = None, **others: Any) -> dict[str, Any]:
-    """A RunConfig as JSON-ready values: tiny, unless the test says otherwise."""
+    """A RunConfig as JSON-ready values; tiny unless the test overrides it."""
     return {"attempt": "test-1", "devices": devices, "trainer": {**TINY, **(trainer or {})}, **others}
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a launch ended."""
+    """The outcome of a launch."""
 
     code: int
     report: Report | None
@@ -47,18 +46,18 @@ class Ended:
 
     @property
     def error_code(self) -> int | None:
-        """The code in the Report's error."""
+        """The code of the Report's error."""
         return self.report.error.code if self.report and self.report.error else None
 
     @property
     def tail(self) -> str:
-        """The tail in the Report's error."""
+        """The tail of the Report's error."""
         return self.report.error.tail if self.report and self.report.error else ""
 
 
 @dataclass
 class Launch:
-    """A launch that runs."""
+    """A running launch."""
 
     process: subprocess.Popen[str]
     report_file: Path
@@ -66,24 +65,24 @@ class Launch:
     scratch: Path
 
     def output(self) -> str:
-        """What it has printed so far."""
+        """The output so far."""
         return self.output_file.read_text()
 
     def wait_for(self, condition: Callable[[], bool], what: str) -> None:
-        """Return once something is true; fail if the launch ends before, or it takes too long."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        """Wait until the condition holds; fail if the launch ends first, or after the timeout."""
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         while not condition():
             assert self.process.poll() is None, f"ended before {what}:\n{self.output()}"
             assert time.monotonic() < deadline, f"no {what}:\n{self.output()}"
             time.sleep(0.02)
 
     def wait_for_output(self, words: str) -> None:
-        """Return once these words were printed."""
+        """Wait until the launch has printed these words."""
         self.wait_for(lambda: words in self.output(), words)
 
     def ended(self) -> Ended:
-        """Wait for its end."""
-        code = self.process.wait(PATIENCE_SECONDS)
+        """Wait for the launch to end."""
+        code = self.process.wait(TIMEOUT_SECONDS)
         text = self.report_file.read_text()
         return Ended(code, report_in(text) if text else None, self.output())
 
@@ -93,7 +92,7 @@ class Launch:
 
 
 def alive(pid: int) -> bool:
-    """Whether a process runs; a zombie does not."""
+    """Whether a process runs; a zombie does not count."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
@@ -101,7 +100,7 @@ def alive(pid: int) -> bool:
 
 
 def variables(config: Mapping[str, Any] | str, folder: Path, **changes: str) -> dict[str, str]:
-    """The environment of a launch: a pod's, on one node, with nothing of this machine's credentials."""
+    """The environment variables of a launch in a single pod, without this machine's credentials."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PET_", "SDBENCH_"))}
     devices = 1 if isinstance(config, str) else int(config["devices"])
     return {
@@ -122,7 +121,7 @@ def variables(config: Mapping[str, Any] | str, folder: Path, **changes: str) -> 
 
 @contextmanager
 def launching(config: Mapping[str, Any] | str, *command: str, **changes: str) -> Iterator[Launch]:
-    """A launch that runs during the block, and is killed after it."""
+    """Start a launch, and end it after the block."""
     with tempfile.TemporaryDirectory(prefix="sdbench-test-", dir=SHORT) as name:
         folder = Path(name)
         report = folder / "report.json"
@@ -149,29 +148,22 @@ def launching(config: Mapping[str, Any] | str, *command: str, **changes: str) ->
 
 
 def launched(config: Mapping[str, Any] | str, *command: str, **changes: str) -> Ended:
-    """A launch from beginning to end."""
+    """Run a launch from start to end."""
     with launching(config, *command, **changes) as launch:
         return launch.ended()
 
 
 def stub(*behaviour: str) -> Sequence[str]:
-    """The command of a rank without torch, see programs/stub.py."""
+    """The command of a rank without torch, programs/stub.py."""
     return (sys.executable, str(PROGRAMS / "stub.py"), *behaviour)
 
 
 def program(name: str, *arguments: str) -> Sequence[str]:
-    """The command of a rank with torch from programs/."""
+    """The command of a rank with torch, one of programs/."""
     return (sys.executable, str(PROGRAMS / f"{name}.py"), *arguments)
 
 
-def free_port() -> int:
-    """A TCP port of this machine that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
 def pod(rank: int, port: int) -> dict[str, str]:
-    """The variables of one of two pods that meet on this machine."""
+    """The environment variables of one of two pods that meet on this machine."""
     job = {"PET_NNODES": "2", "PET_NPROC_PER_NODE": "1", "PET_MASTER_ADDR": "127.0.0.1"}
     return {**job, "PET_NODE_RANK": str(rank), "PET_MASTER_PORT": str(port)}

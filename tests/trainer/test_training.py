@@ -1,4 +1,4 @@
-"""Tests that the trainer trains what it says: tiny, from real photographs, on one rank and two."""
+"""Tests that the trainer trains the tiny model on real photographs, with one rank and with two."""
 
 import shutil
 from pathlib import Path
@@ -33,7 +33,7 @@ def run(shards: Path, devices: int, microbatch: int) -> Ended:
     return ended
 
 
-def test_two_ranks_and_two_microbatches_see_the_same_samples_and_have_the_same_losses(shards: Path) -> None:
+def test_two_ranks_with_two_microbatches_have_the_samples_and_losses_of_one_rank(shards: Path) -> None:
     alone = run(shards, devices=1, microbatch=8)
     together = run(shards, devices=2, microbatch=2)
     assert len(losses(alone)) == STEPS
@@ -62,7 +62,7 @@ def credentials(s3: S3, tmp_path_factory: pytest.TempPathFactory) -> dict[str, s
     return {"SDBENCH_CREDENTIALS": str(folder)}
 
 
-def test_two_ranks_train_from_shards_on_an_s3_server_and_leave_a_whole_report(
+def test_two_ranks_train_on_shards_from_an_s3_server_and_leave_a_complete_report(
     s3: S3, bucket: str, credentials: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     config = run_config(2, {"loader": {"workers": 1}}, source=source(s3, bucket), peakTeraflops="0.5")
@@ -87,7 +87,7 @@ def test_two_ranks_train_from_shards_on_an_s3_server_and_leave_a_whole_report(
     assert s3.secret_key not in ended.output
 
 
-def test_a_missing_bucket_exits_65_with_a_sentence_that_names_it(s3: S3, credentials: dict[str, str]) -> None:
+def test_a_missing_bucket_exits_65_with_a_message_that_names_it(s3: S3, credentials: dict[str, str]) -> None:
     ended = launched(run_config(source=source(s3, "nowhere")), **credentials)
     assert ended.code == ended.error_code == ExitCode.DATA_MISSING, ended.output
     assert ended.tail.startswith("No shards at s3://nowhere/photographs: ")

@@ -1,4 +1,4 @@
-"""Tests that `fit` ends when the window is complete, and refuses values that are not finite."""
+"""Tests that `fit` ends when the window is complete, and fails if the loss is not finite."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,7 +18,7 @@ from trainer.launching import run_config
 
 
 class Line(ComposerModel):  # type: ignore[misc]
-    """One weight; counts its forward passes, and gives no number after so many."""
+    """A linear model that counts its forward passes and returns NaN after `good` of them."""
 
     def __init__(self, good: int) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class Line(ComposerModel):  # type: ignore[misc]
 
 
 class Ones:
-    """Epochs of three batches."""
+    """Yields epochs of three batches."""
 
     batch_size = 4
 
@@ -72,7 +72,7 @@ def test_microbatches_are_parts_of_one_step() -> None:
     assert (result.batches, result.images, made.model.passes) == (2, 8, 6)
 
 
-def test_the_window_waits_for_the_seconds_of_warm_up() -> None:
+def test_the_window_opens_after_the_seconds_of_warm_up() -> None:
     made = parts()
     window = {"warmupBatches": 1, "warmupSeconds": 1, "batches": 2}
     result = fit(run(window=window), made, HeartbeatWriter(None, 0), None)
@@ -80,18 +80,18 @@ def test_the_window_waits_for_the_seconds_of_warm_up() -> None:
     assert made.model.passes > 10
 
 
-def test_a_loss_that_is_no_number_ends_the_run_and_names_the_step() -> None:
+def test_a_loss_that_is_not_finite_ends_the_run_and_names_the_step() -> None:
     with pytest.raises(LossNotFinite, match="The loss is nan after step 3"):
         fit(run(window={"warmupBatches": 1, "batches": 7}), parts(good=2), HeartbeatWriter(None, 0), None)
 
 
-def test_a_loss_that_is_no_number_in_the_last_step_of_the_window_makes_no_measurement() -> None:
+def test_a_loss_that_is_not_finite_in_the_last_step_of_the_window_gives_no_measurement() -> None:
     with pytest.raises(LossNotFinite, match="The loss is nan after step 8"):
         fit(run(window={"warmupBatches": 1, "batches": 7}), parts(good=7), HeartbeatWriter(None, 0), None)
 
 
 class Early(Algorithm):  # type: ignore[misc]
-    """Ends the training at the end of a batch, as nothing should."""
+    """Ends the training at the end of a batch, which nothing but the callback may do."""
 
     def __init__(self, batch: int) -> None:
         self.batch = batch
@@ -104,13 +104,13 @@ class Early(Algorithm):  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("batch", [1, 3, 7], ids=["at the opening", "in the window", "one batch before its end"])
-def test_a_training_that_ends_before_its_window_makes_no_measurement(batch: int) -> None:
+def test_a_training_that_ends_before_its_window_gives_no_measurement(batch: int) -> None:
     made = replace(parts(), algorithms=(Early(batch),))
     with pytest.raises(WindowIncomplete, match="ended before its window was complete"):
         fit(run(window={"warmupBatches": 1, "batches": 7}), made, HeartbeatWriter(None, 0), None)
 
 
-def test_the_load_of_the_host_is_witnessed() -> None:
+def test_the_load_of_the_host_is_measured() -> None:
     config = run(window={"warmupBatches": 1, "batches": 400, "maxForeignCpuRatio": "1"})
     result = fit(config, parts(), HeartbeatWriter(None, 0), None)
     assert result.foreign_cpu_ratio is not None
@@ -121,7 +121,7 @@ def test_the_load_of_the_host_is_witnessed() -> None:
 
 
 @pytest.mark.parametrize(("really", "microbatches"), [(None, 2), (4, 1), (3, 2), (1, 4)])
-def test_the_microbatches_are_those_that_were_really_run(really: int | None, microbatches: int) -> None:
+def test_the_number_of_microbatches_is_that_of_the_run(really: int | None, microbatches: int) -> None:
     asked = run(globalBatchSize=4, deviceMicrobatchSize=2)
     assert batch_truth(asked, really).microbatches == microbatches
 

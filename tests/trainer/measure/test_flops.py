@@ -1,4 +1,4 @@
-"""Tests that the FLOP of an image are counted as published, by mode, and that utilization follows."""
+"""Tests that the FLOP of an image are the published ones in each mode, and that the utilisation follows."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ def flop(**knobs: Any) -> float:
     return flops_per_image(TrainerConfig.model_validate({"model": "tiny", "imageSize": 64, **knobs}))
 
 
-def test_precomputed_latents_need_less_and_what_is_computed_again_or_otherwise_does_not_count() -> None:
+def test_precomputed_latents_need_less_and_recomputation_and_optimizations_do_not_count() -> None:
     plain = flop()
     assert flop(encoding="precomputed") == plain - image_flops(Model.TINY, 64).vae
     for knobs in ({"gradientCheckpointing": True}, {"channelsLast": True}, {"compile": True}, {"precision": "fp32"}):
@@ -37,10 +37,10 @@ def test_precomputed_latents_need_less_and_what_is_computed_again_or_otherwise_d
     assert flop(attention="xformers") == plain
 
 
-def test_utilisation_is_that_of_the_published_run_of_mlperf() -> None:
-    """137.2 images/s on each H100 with 2,409 GFLOP an image is 33.4 % of 989.4 TFLOP/s."""
+def test_the_utilisation_of_a_published_mlperf_run_is_reproduced() -> None:
+    """137.2 images/s on each H100 with 2,409 GFLOP per image is 33.4 % of 989.4 TFLOP/s."""
     assert Arithmetic(2408.7e9, 8, 989.4).mfu_ratio(8 * 137.2) == pytest.approx(0.334, abs=0.0005)
 
 
-def test_utilisation_is_absent_where_the_peak_is_unknown() -> None:
+def test_there_is_no_utilisation_if_the_peak_is_unknown() -> None:
     assert Arithmetic(2408.7e9, 8, None).mfu_ratio(100.0) is None

@@ -1,4 +1,4 @@
-"""Tests that forward passes are timed by the device's own marks, and that a long window keeps none."""
+"""Tests that forward passes are timed by the device's own marks, and that marks do not accumulate."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from sdbench_trainer.measure.forward_timer import ForwardClock, Mark
 
 @dataclass
 class Queue:
-    """A device that is given work and does it later; times in milliseconds."""
+    """A device that executes queued work later; times in milliseconds."""
 
     given: float = 0.0
     done: float = 0.0
@@ -28,11 +28,11 @@ class Place:
 
     def elapsed_time(self, end_event: "Place") -> float:
         assert self.query()
-        assert end_event.query(), "asked before the device was there"
+        assert end_event.query(), "called before the device reached the mark"
         return end_event.at - self.at
 
 
-def test_forward_passes_are_added_up_once_the_device_has_passed_them() -> None:
+def test_forward_passes_are_added_up_once_the_device_has_completed_them() -> None:
     queue = Queue()
     clock = ForwardClock(queue.mark)
     for _ in range(1000):
@@ -49,7 +49,7 @@ def test_forward_passes_are_added_up_once_the_device_has_passed_them() -> None:
     assert clock.seconds() == 0.0
 
 
-def test_without_marks_the_hosts_clock_is_read() -> None:
+def test_without_marks_the_clock_of_the_host_is_used() -> None:
     times = iter([1.0, 1.25, 7.0, 7.5])
     clock = ForwardClock(None, lambda: next(times))
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""Tests that a model paced to a known period is reported within 0.2 %, on one rank and on two."""
+"""Tests that a known step period is measured within 0.2 %, on one rank and on two."""
 
 import pytest
 
@@ -21,7 +21,7 @@ def measured(devices: int, *arguments: str) -> Measurement:
     return ended.report.measurement
 
 
-def test_a_paced_period_is_reported_within_0_2_percent_around_pauses_and_an_epochs_end() -> None:
+def test_the_period_is_measured_within_0_2_percent_despite_pauses_and_the_end_of_an_epoch() -> None:
     result = measured(1)
     assert result.batches == STEPS
     assert result.images == STEPS * BATCH
@@ -29,7 +29,7 @@ def test_a_paced_period_is_reported_within_0_2_percent_around_pauses_and_an_epoc
     assert result.seconds == pytest.approx(STEPS * PERIOD, rel=WITHIN)
 
 
-def test_two_ranks_keep_the_period_and_a_slow_loader_is_blamed_on_its_own_rank() -> None:
+def test_two_ranks_keep_the_period_and_only_the_rank_with_the_slow_loader_waits() -> None:
     result = measured(2, "slow=1")
     slow = result.data_wait_ratio_max
     other = 2 * result.data_wait_ratio_mean - slow

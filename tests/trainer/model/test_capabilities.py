@@ -1,4 +1,4 @@
-"""Tests that a setting that a device cannot honour is refused before anything is built."""
+"""Tests that a setting that the device does not support is refused before anything is built."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ def config(**knobs: Any) -> TrainerConfig:
         ({"compile": True}, Capabilities("NVIDIA L4", compiler="Triton"), "compile", "needs Triton, which this image"),
     ],
 )
-def test_what_a_device_lacks_is_refused_by_name(
+def test_an_unsupported_setting_is_refused_by_name(
     knobs: dict[str, Any], abilities: Capabilities, field: str, words: str
 ) -> None:
     found = unsupported(config(**knobs), abilities)
@@ -47,7 +47,7 @@ def test_what_a_device_lacks_is_refused_by_name(
         {"dataParallel": "fsdp2"},
     ],
 )
-def test_what_is_not_asked_for_may_be_lacking(knobs: dict[str, Any]) -> None:
+def test_capabilities_that_no_setting_needs_may_be_missing(knobs: dict[str, Any]) -> None:
     nothing = Capabilities("Tesla T4", bf16=False, xformers=False, compiler="Triton")
     assert unsupported(config(**knobs), nothing) is None
 
@@ -59,7 +59,7 @@ def test_xformers_does_not_run_on_a_cpu() -> None:
         require_capabilities(asked, CPU)
 
 
-def test_a_launch_without_a_compiler_exits_64_with_a_sentence() -> None:
+def test_a_launch_without_a_compiler_exits_64_with_a_message() -> None:
     ended = launched(run_config(1, {"compile": True}), CXX="/nowhere/c++")
     assert ended.code == ended.error_code == 64, ended.output
     assert ended.tail.startswith("trainer.compile: torch.compile needs a C++ compiler (g++)")

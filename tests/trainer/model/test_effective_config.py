@@ -1,4 +1,4 @@
-"""Tests that what was built is read from the objects themselves, and refused if it was not asked for."""
+"""Tests that the effective settings are read from the built objects, and refused if they were not requested."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +17,7 @@ from sdbench_trainer.model.stable_diffusion import stable_diffusion
 
 
 def state(config: TrainerConfig) -> Any:
-    """What Composer's State has of a run on one device."""
+    """The parts of Composer's State that are read, for a run on one device."""
     model = stable_diffusion(config, token_ids(clip_tokenizer(), [""])[0], torch.device("cpu"))
     average = ExponentialMovingAverage(float(config.ema.smoothing), config.ema.every_batches, config.ema.start_batch)
     optimizer = adamw(model.parameters(), config)
@@ -38,7 +38,7 @@ def config(**knobs: Any) -> TrainerConfig:
         {"precision": "amp_fp16", "ema": {"smoothing": "0.9999", "startBatch": 50}},
     ],
 )
-def test_what_was_built_as_asked_passes(knobs: dict[str, Any]) -> None:
+def test_settings_that_were_built_as_requested_are_accepted(knobs: dict[str, Any]) -> None:
     found = built_config(state(config(**knobs)))
     assert len(found) == 8
     require_as_asked(found, requested_config(config(**knobs), devices=1))
@@ -79,7 +79,7 @@ def _other_schedule(seen: Any) -> None:
         (_other_schedule, "trainer.ema: 0.99 every 1 from 0 was requested, but the run uses 0.99 every 2 from 0."),
     ],
 )
-def test_what_came_out_otherwise_is_refused(change: Any, sentence: str) -> None:
+def test_a_setting_that_differs_from_the_request_is_refused(change: Any, sentence: str) -> None:
     seen = state(config())
     change(seen)
     with pytest.raises(ConfigInvalid) as refused:
@@ -88,18 +88,18 @@ def test_what_came_out_otherwise_is_refused(change: Any, sentence: str) -> None:
 
 
 @pytest.mark.parametrize(("devices", "kind"), [(2, "ddp"), (1, "fsdp2")])
-def test_a_model_that_is_not_shared_is_refused_where_it_should_be(devices: int, kind: str) -> None:
+def test_a_model_without_the_requested_data_parallelism_is_refused(devices: int, kind: str) -> None:
     with pytest.raises(ConfigInvalid, match=f"trainer.dataParallel: {kind} was requested, but the run uses single"):
         require_as_asked(built_config(state(config())), requested_config(config(dataParallel=kind), devices))
 
 
-def test_the_number_format_is_that_of_the_unets_output() -> None:
+def test_the_precision_is_that_of_the_unets_output() -> None:
     seen = state(config(precision="amp_fp16"))
     seen.outputs = (torch.zeros(1, dtype=torch.float16), torch.zeros(1))
     assert observed_config(seen) == {"precision": "amp_fp16", "compile": "false"}
 
 
-def test_a_unet_of_which_nothing_was_compiled_is_not_compiled() -> None:
+def test_a_unet_without_compiled_graphs_counts_as_not_compiled() -> None:
     seen = state(config(compile=True))
     seen.outputs = (torch.zeros(1), torch.zeros(1))
     with pytest.raises(ConfigInvalid, match=r"trainer\.compile: true was requested, but the run uses false"):

@@ -1,4 +1,4 @@
-"""Tests that all ways to run one training have the same losses, averages and resumptions."""
+"""Tests that settings that keep the mathematics of a training keep its losses, averages and resumptions."""
 
 import json
 from typing import Any
@@ -41,7 +41,7 @@ TOGETHER: list[dict[str, Any]] = [
 
 
 class Histories(dict[str, dict[str, Any]]):
-    """What one launch printed for each case, the same on every rank."""
+    """The history that one launch printed for each case, which must be the same on every rank."""
 
     def __init__(self, devices: int, cases: list[dict[str, Any]]) -> None:
         given = [json.dumps({"steps": STEPS, "trainer": {}, **case}) for case in cases]
@@ -81,9 +81,7 @@ def together() -> Histories:
         ("frozen-bf16", 1e-2),
     ],
 )
-def test_a_knob_that_leaves_the_mathematics_alone_leaves_the_losses_alone(
-    alone: Histories, name: str, relative: float
-) -> None:
+def test_a_setting_that_keeps_the_mathematics_keeps_the_losses(alone: Histories, name: str, relative: float) -> None:
     losses = alone[name]["losses"]
     assert losses == pytest.approx(alone["plain"]["losses"][: len(losses)], rel=relative, abs=0.0)
 
@@ -118,11 +116,11 @@ def test_two_ranks_have_the_losses_of_one(alone: Histories, together: Histories,
         ("plain", "precision", "fp32"),
     ],
 )
-def test_what_was_really_used_is_told(alone: Histories, name: str, knob: str, word: str) -> None:
+def test_the_effective_settings_are_reported(alone: Histories, name: str, knob: str, word: str) -> None:
     assert alone[name]["workload"][knob] == word
     assert len(json.dumps(alone[name]["workload"], separators=(",", ":"))) <= 300
 
 
-def test_two_ranks_tell_how_they_share(together: Histories) -> None:
+def test_two_ranks_report_their_data_parallelism(together: Histories) -> None:
     words = {name: found["workload"]["dataParallel"] for name, found in together.items()}
     assert words == {"ddp": "ddp", "ddp-two-microbatches": "ddp", "fsdp2": "fsdp2", "fsdp2-two-microbatches": "fsdp2"}

@@ -1,4 +1,4 @@
-"""Tests that the model is a Stable Diffusion: its sizes, what is frozen, and the numbers that samples draw."""
+"""Tests the sizes, the frozen parts, the random draws and the loss of the Stable Diffusion model."""
 
 from collections.abc import Callable
 from typing import Any
@@ -56,7 +56,7 @@ def test_sd2_base_has_the_sizes_of_stable_diffusion_2_base() -> None:
     assert size(networks.text_encoder) == 340_387_840
 
 
-def test_only_the_unet_is_trained_saved_and_walked(model: StableDiffusion) -> None:
+def test_only_the_unet_is_trained_and_saved(model: StableDiffusion) -> None:
     assert size(model) == size(model.unet) == 792_964
     assert all(name.startswith("unet.") for name in model.state_dict())
     assert all(parameter.requires_grad for parameter in model.parameters())
@@ -91,7 +91,7 @@ def test_a_step_gives_gradients_to_every_weight_of_the_unet(model: StableDiffusi
         ({"precision": "amp_fp16", "frozenPrecision": "bf16"}, torch.bfloat16),
     ],
 )
-def test_frozen_parts_take_their_number_format_or_the_runs_and_the_unet_stays_fp32(
+def test_the_frozen_parts_have_the_requested_number_format_and_the_unet_stays_fp32(
     knobs: dict[str, str], dtype: torch.dtype
 ) -> None:
     made = tiny(**knobs)
@@ -101,7 +101,7 @@ def test_frozen_parts_take_their_number_format_or_the_runs_and_the_unet_stays_fp
     assert {parameter.dtype for parameter in made.parameters()} == {torch.float32}
 
 
-def test_the_same_seed_gives_the_same_weights_and_another_seed_others() -> None:
+def test_the_weights_depend_on_the_seed_alone() -> None:
     first, same, other = (next(tiny(seed=seed).parameters()) for seed in (1, 1, 2))
     assert torch.equal(first, same)
     assert not torch.equal(first, other)
@@ -127,7 +127,7 @@ def test_drawn_numbers_are_standard_normal_and_independent() -> None:
     assert abs((drawn.noise * drawn.posterior).mean().item()) < 0.05
 
 
-def test_a_sample_draws_the_same_in_any_microbatch_and_other_numbers_in_another_epoch() -> None:
+def test_the_draws_of_a_sample_depend_on_its_epoch_but_not_on_its_microbatch() -> None:
     seeds = [draw_seed(17, 0, number) for number in range(6)]
     whole = draws(seeds, (4, 8, 8), CPU)
     parts = [draws(seeds[start : start + 2], (4, 8, 8), CPU) for start in (0, 2, 4)]
@@ -137,14 +137,14 @@ def test_a_sample_draws_the_same_in_any_microbatch_and_other_numbers_in_another_
     assert draw_seed(17, 1, 0) != draw_seed(17, 0, 0) != draw_seed(18, 0, 0)
 
 
-def test_the_noise_schedule_is_that_of_stable_diffusion() -> None:
+def test_the_noise_schedule_is_the_one_of_stable_diffusion() -> None:
     from diffusers import DDPMScheduler
 
     theirs = DDPMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear").alphas_cumprod
     assert torch.allclose(alphas_cumulated(Model.SD2_BASE), theirs, rtol=1e-4, atol=1e-7)
 
 
-def test_the_latents_are_those_of_diffusers_with_the_same_weights(model: StableDiffusion) -> None:
+def test_the_latents_equal_those_of_diffusers_with_the_same_weights(model: StableDiffusion) -> None:
     from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 
     vae: Any = model.frozen_parts.vae
@@ -163,7 +163,7 @@ def precomputed(model: StableDiffusion, images: Batch) -> Batch:
     return {"moments": seen, "tokens": images["tokens"], "draw": images["draw"]}
 
 
-def test_precomputed_moments_give_the_loss_of_their_images_without_a_vae(model: StableDiffusion) -> None:
+def test_precomputed_moments_give_the_loss_of_their_images(model: StableDiffusion) -> None:
     without = tiny(encoding="precomputed")
     assert without.frozen_parts.vae is None
     latents = precomputed(model, batch())
@@ -174,7 +174,7 @@ def test_precomputed_moments_give_the_loss_of_their_images_without_a_vae(model: 
 
 
 @pytest.mark.parametrize("size", [32, 96, 256])
-def test_any_multiple_of_32_pixels_is_trained(model: StableDiffusion, size: int) -> None:
+def test_any_multiple_of_32_pixels_can_be_trained(model: StableDiffusion, size: int) -> None:
     images = {**batch(2), "image": torch.zeros(2, size, size, 3, dtype=torch.uint8)}
     with torch.no_grad():
         prediction, noise = model(images)
@@ -182,7 +182,7 @@ def test_any_multiple_of_32_pixels_is_trained(model: StableDiffusion, size: int)
 
 
 @pytest.mark.parametrize("knobs", [{"channelsLast": True}, {"gradientCheckpointing": True}])
-def test_layout_and_checkpointing_change_neither_the_loss_nor_the_gradients_nor_names(
+def test_layout_and_checkpointing_keep_the_loss_the_gradients_and_the_names(
     model: StableDiffusion, knobs: dict[str, bool]
 ) -> None:
     other = tiny(**knobs)
@@ -200,7 +200,7 @@ def test_layout_and_checkpointing_change_neither_the_loss_nor_the_gradients_nor_
 
 
 @pytest.mark.parametrize(("flag", "layout"), [(True, torch.channels_last), (False, torch.contiguous_format)])
-def test_the_images_inside_the_unet_and_the_vae_have_the_layout_that_was_asked_for(
+def test_the_images_inside_the_unet_and_the_vae_have_the_requested_layout(
     flag: bool, layout: torch.memory_format
 ) -> None:
     made = tiny(channelsLast=flag)
@@ -216,7 +216,7 @@ def test_the_images_inside_the_unet_and_the_vae_have_the_layout_that_was_asked_f
 
 
 @pytest.mark.parametrize(("flag", "times"), [(False, 1), (True, 2)])
-def test_checkpointing_computes_the_unets_blocks_again(flag: bool, times: int) -> None:
+def test_checkpointing_recomputes_the_blocks_of_the_unet(flag: bool, times: int) -> None:
     made = tiny(gradientCheckpointing=flag)
     unet: Any = made.unet
     calls: list[int] = []
@@ -225,7 +225,7 @@ def test_checkpointing_computes_the_unets_blocks_again(flag: bool, times: int) -
     assert len(calls) == times
 
 
-def test_dropped_captions_are_the_empty_caption() -> None:
+def test_dropped_captions_are_replaced_by_the_empty_caption() -> None:
     always, never = tiny(captionDropout="1"), tiny(captionDropout="0")
     empty = {**batch(), "tokens": torch.tensor([EMPTY] * 4)}
     with torch.no_grad():

@@ -1,9 +1,10 @@
-"""Tests what is reported when ranks disagree, by real ranks of gloo in one pod and in two."""
+"""Tests the Report of ranks that disagree, with real ranks and gloo in one pod and in two."""
 
 import pytest
 
+from sdbench_trainer.pod.topology import free_port
 from sdbench_trainer.report import ExitCode
-from trainer.launching import free_port, launched, launching, pod, program, run_config
+from trainer.launching import launched, launching, pod, program, run_config
 
 TWO = run_config(devices=2)
 
@@ -19,7 +20,7 @@ TWO = run_config(devices=2)
         ),
     ],
 )
-def test_ranks_of_one_pod_that_disagree_end_it_with_a_code_of_its_own(what: str, code: ExitCode, words: str) -> None:
+def test_ranks_that_disagree_end_their_pod_with_an_exit_code_of_its_own(what: str, code: ExitCode, words: str) -> None:
     ended = launched(TWO, *program("collectives", what))
     assert ended.code == ended.error_code == code, ended.output
     assert words in ended.tail.splitlines()[-1]
@@ -28,7 +29,7 @@ def test_ranks_of_one_pod_that_disagree_end_it_with_a_code_of_its_own(what: str,
     assert ended.report.error.where == "preparing data and model"
 
 
-def test_of_two_pods_the_one_that_disagrees_names_the_cause_and_the_other_its_lost_peer() -> None:
+def test_the_pod_that_disagrees_reports_the_cause_and_the_other_a_lost_peer() -> None:
     port, command = free_port(), program("collectives", "shapes")
     with launching(TWO, *command, **pod(0, port)) as master, launching(TWO, *command, **pod(1, port)) as worker:
         codes = master.ended().code, worker.ended().code

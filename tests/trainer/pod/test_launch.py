@@ -1,4 +1,4 @@
-"""Tests every row of the exit-code table, signals and orphans, with ranks without torch."""
+"""Tests every exit code of PID 1, its signals and its orphans, with ranks without torch."""
 
 import os
 import select
@@ -13,10 +13,10 @@ from sdbench_trainer.run import START_VARIABLE
 from trainer.launching import alive, launched, launching, run_config, stub
 
 TWO = run_config(devices=2)
-IMPATIENT = {"rendezvousSeconds": 5, "firstStepSeconds": 5, "stallSeconds": 5}
+SHORT_LIMITS = {"rendezvousSeconds": 5, "firstStepSeconds": 5, "stallSeconds": 5}
 
 
-def test_a_run_that_ends_well_leaves_rank_zeros_result_and_exits_0() -> None:
+def test_a_successful_run_leaves_the_result_of_rank_zero_and_exits_0() -> None:
     ended = launched(run_config(devices=2), *stub("all:result"))
     assert ended.code == ExitCode.OK, ended.output
     assert ended.report is not None
@@ -25,14 +25,14 @@ def test_a_run_that_ends_well_leaves_rank_zeros_result_and_exits_0() -> None:
     assert ended.report.error is None
 
 
-def test_a_pod_without_rank_zero_leaves_no_report_when_it_ends_well() -> None:
+def test_a_successful_pod_without_rank_zero_leaves_no_report() -> None:
     pod = {"PET_NNODES": "2", "PET_NPROC_PER_NODE": "1", "PET_NODE_RANK": "1"}
     ended = launched(TWO, *stub("all:result"), **pod, PET_MASTER_ADDR="master", PET_MASTER_PORT="1")
     assert (ended.code, ended.report) == (ExitCode.OK, None)
 
 
 @pytest.mark.parametrize(
-    ("ranks", "code", "culprit"),
+    ("ranks", "code", "blamed"),
     [
         (["1:exit=65"], 65, 1),
         (["1:exit=66"], 66, 1),
@@ -55,15 +55,15 @@ def test_a_pod_without_rank_zero_leaves_no_report_when_it_ends_well() -> None:
         (["0:exit=0", "1:exit=0"], 70, 0),
     ],
 )
-def test_the_first_cause_is_the_exit_code_and_names_its_rank(ranks: list[str], code: int, culprit: int) -> None:
+def test_the_exit_code_and_the_rank_are_those_of_the_first_cause(ranks: list[str], code: int, blamed: int) -> None:
     ended = launched(TWO, *stub(*ranks))
     assert ended.code == code, ended.output
     assert ended.report is not None
     assert ended.report.error is not None
-    assert (ended.report.error.code, ended.report.error.rank) == (code, culprit)
+    assert (ended.report.error.code, ended.report.error.rank) == (code, blamed)
 
 
-def test_what_all_ranks_find_at_once_is_told_by_the_first_that_is_heard() -> None:
+def test_a_failure_that_all_ranks_find_at_once_is_reported_by_one_of_them() -> None:
     ended = launched(TWO, *stub("all:exit=74"))
     assert ended.code == ended.error_code == ExitCode.MIXED_DEVICES
     assert ended.report is not None
@@ -80,7 +80,7 @@ def test_what_all_ranks_find_at_once_is_told_by_the_first_that_is_heard() -> Non
         ("{not json", "JSON"),
     ],
 )
-def test_a_wrong_configuration_exits_64_with_a_sentence_and_starts_nothing(config: object, words: str) -> None:
+def test_a_wrong_configuration_exits_64_with_a_message_and_starts_no_rank(config: object, words: str) -> None:
     ended = launched(config, *stub("all:result"))  # type: ignore[arg-type]
     assert ended.code == ended.error_code == ExitCode.CONFIG_INVALID
     assert words in ended.tail
@@ -89,30 +89,30 @@ def test_a_wrong_configuration_exits_64_with_a_sentence_and_starts_nothing(confi
 
 @pytest.mark.parametrize("behaviour", ["rendezvous", "gather"])
 def test_ranks_that_never_meet_exit_66(behaviour: str) -> None:
-    ended = launched(run_config(devices=2, watchdog=IMPATIENT), *stub(f"all:{behaviour}"))
+    ended = launched(run_config(devices=2, watchdog=SHORT_LIMITS), *stub(f"all:{behaviour}"))
     assert ended.code == ended.error_code == ExitCode.RENDEZVOUS_TIMEOUT
 
 
-def test_a_pod_waits_for_others_as_long_as_they_may_take_to_be_started_but_not_for_a_master_that_runs() -> None:
+def test_a_pod_waits_longer_for_pods_that_may_still_start_but_not_for_the_master() -> None:
     one = {"PET_NNODES": "2", "PET_NPROC_PER_NODE": "1", "PET_NODE_RANK": "1", "PET_MASTER_ADDR": "x"}
     waits = {**one, "PET_MASTER_PORT": "1", START_VARIABLE: "4"}
-    gathers, looks = (
-        launched(run_config(devices=2, watchdog=IMPATIENT), *stub(f"all:{word}"), **waits)
+    gathers, connects = (
+        launched(run_config(devices=2, watchdog=SHORT_LIMITS), *stub(f"all:{word}"), **waits)
         for word in ("gather", "rendezvous")
     )
-    assert gathers.code == looks.code == ExitCode.RENDEZVOUS_TIMEOUT
+    assert gathers.code == connects.code == ExitCode.RENDEZVOUS_TIMEOUT
     assert "The other ranks did not join for 14 s." in gathers.tail
-    assert "The master was not reached for 10 s." in looks.tail
+    assert "The master was not reached for 10 s." in connects.tail
 
 
 def test_a_run_without_a_first_step_exits_71() -> None:
-    ended = launched(run_config(watchdog=IMPATIENT), *stub("all:sleep"))
+    ended = launched(run_config(watchdog=SHORT_LIMITS), *stub("all:sleep"))
     assert ended.code == ended.error_code == ExitCode.STALLED
     assert "No first step" in ended.tail
 
 
-def test_a_rank_that_stops_stepping_exits_71_and_says_where_it_stands() -> None:
-    ended = launched(run_config(devices=2, watchdog=IMPATIENT), *stub("0:steps", "1:step-then-hang"))
+def test_a_rank_that_stops_making_progress_exits_71_and_reports_its_stack() -> None:
+    ended = launched(run_config(devices=2, watchdog=SHORT_LIMITS), *stub("0:steps", "1:step-then-hang"))
     assert ended.code == ended.error_code == ExitCode.STALLED
     assert ended.report is not None
     assert ended.report.error is not None
@@ -122,7 +122,7 @@ def test_a_rank_that_stops_stepping_exits_71_and_says_where_it_stands() -> None:
     assert "No step after step 5 for 5 s." in ended.tail
 
 
-def test_the_culprits_last_words_are_in_the_report_and_all_words_on_the_output() -> None:
+def test_the_report_has_the_output_of_the_failed_rank_and_the_log_that_of_all_ranks() -> None:
     ended = launched(TWO, *stub("0:say=hello from zero", "0:exit=69", "1:say=the disk is on fire", "1:exit=70"))
     assert "the disk is on fire" in ended.tail
     lines = ended.output.splitlines()
@@ -152,7 +152,7 @@ def test_ranks_that_ignore_sigterm_are_killed_within_the_grace_of_a_pod() -> Non
         assert not any(map(alive, launch.pids("pid")))
 
 
-def test_what_a_rank_started_ends_with_it() -> None:
+def test_the_child_processes_of_a_rank_end_with_it() -> None:
     with launching(TWO, *stub("0:sleep", "1:child", "1:exit=67")) as launch:
         assert launch.ended().code == 67
         children = set(launch.pids("child"))
@@ -188,21 +188,25 @@ def _wait_for_end(descriptor: int) -> None:
     assert readable, "a rank outlived PID 1 by ten seconds"
 
 
-def test_nothing_is_left_in_the_scratch_folder() -> None:
+def test_the_scratch_folder_is_empty_afterwards() -> None:
     with launching(TWO, *stub("all:exit=70")) as launch:
         launch.ended()
         assert list(launch.scratch.iterdir()) == []
 
 
-def test_credentials_of_the_secret_reach_the_ranks_and_not_pid_1(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_the_credentials_of_the_secret_reach_the_ranks_and_not_pid_1(tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("secret")
     (folder / "AWS_SECRET_ACCESS_KEY").write_text("s3cret")
-    show = "import os; print('key is', os.environ['AWS_SECRET_ACCESS_KEY'], os.getppid())"
+    show = (
+        "import os; print('key is', os.environ['AWS_SECRET_ACCESS_KEY']); "
+        "print('pid 1 has it:', b's3cret' in open(f'/proc/{os.getppid()}/environ', 'rb').read())"
+    )
     ended = launched(run_config(), sys.executable, "-c", show, SDBENCH_CREDENTIALS=str(folder))
     assert "key is s3cret" in ended.output
+    assert "pid 1 has it: False" in ended.output
 
 
-def test_the_report_is_written_into_the_file_that_is_there() -> None:
+def test_the_report_is_written_into_the_existing_file() -> None:
     with launching(TWO, *stub("all:exit=70")) as launch:
         before = launch.report_file.stat().st_ino
         ended = launch.ended()
@@ -210,7 +214,7 @@ def test_the_report_is_written_into_the_file_that_is_there() -> None:
         assert ended.report is not None
 
 
-def test_pid_1_is_quick_because_it_imports_neither_torch_nor_composer() -> None:
+def test_pid_1_imports_neither_torch_nor_composer() -> None:
     ended = launched("{", PYTHONPROFILEIMPORTTIME="1")
     assert ended.code == ExitCode.CONFIG_INVALID
     imported = {line.rpartition("|")[2].strip() for line in ended.output.splitlines() if line.startswith("import time")}

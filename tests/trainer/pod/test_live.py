@@ -1,4 +1,4 @@
-"""Tests what a run shows while it trains, and which rank is blamed when one is killed."""
+"""Tests the metrics of a running trainer, and how runs end whose ranks or pods are killed, hang or never start."""
 
 import os
 import signal
@@ -12,8 +12,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from sdbench_trainer.config import TrainerConfig
 from sdbench_trainer.heartbeat import RankPhase
 from sdbench_trainer.measure.flops import flops_per_image
+from sdbench_trainer.pod.topology import free_port
 from sdbench_trainer.report import ExitCode
-from trainer.launching import PROGRAMS, Launch, free_port, launched, launching, pod, run_config
+from trainer.launching import PROGRAMS, Launch, launched, launching, pod, run_config
 
 LONG = {"globalBatchSize": 4, "window": {"warmupBatches": 1, "batches": 100_000}}
 
@@ -29,7 +30,7 @@ def scraped(port: int) -> dict[str, float]:
 
 
 def rank_process(launch: Launch, rank: int) -> int:
-    """The process id of a rank, by its environment."""
+    """The process id of a rank, found by its environment."""
     pid = launch.process.pid
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     (found,) = (child for child in children if f"RANK={rank}\0" in _environment(child).replace("_RANK=", "_rank="))
@@ -40,7 +41,7 @@ def _environment(pid: str) -> str:
     return Path(f"/proc/{pid}/environ").read_text()
 
 
-def test_metrics_are_served_from_before_the_first_step_and_a_killed_rank_is_the_culprit() -> None:
+def test_metrics_are_served_before_the_first_step_and_a_killed_rank_is_blamed() -> None:
     port, config = free_port(), run_config(2, LONG, peakTeraflops="0.5")
     with launching(config, SDBENCH_METRICS_PORT=str(port)) as launch:
         launch.wait_for(lambda: scraped(port) != {}, "metrics")
@@ -64,7 +65,7 @@ def test_metrics_are_served_from_before_the_first_step_and_a_killed_rank_is_the_
     assert ended.report.measurement is None
 
 
-def test_the_real_trainer_ends_within_the_grace_of_a_pod_when_told_to() -> None:
+def test_the_real_trainer_ends_within_the_grace_period_of_a_pod() -> None:
     with launching(run_config(1, LONG)) as launch:
         launch.wait_for_output("launch: step")
         launch.process.send_signal(signal.SIGTERM)
@@ -81,7 +82,7 @@ def test_a_pod_that_lost_another_pod_exits_69() -> None:
     assert ended.code == ended.error_code == ExitCode.PEER_LOST, ended.output
 
 
-def test_of_two_pods_that_hang_each_tells_how_far_it_came_and_the_one_in_its_forward_pass_came_less_far() -> None:
+def test_two_pods_that_hang_report_their_progress_and_the_one_in_its_forward_pass_has_less() -> None:
     port, limits = free_port(), {"rendezvousSeconds": 300, "firstStepSeconds": 300, "stallSeconds": 5}
     config, hangs = run_config(2, LONG, watchdog=limits), (sys.executable, str(PROGRAMS / "hanging.py"))
     with launching(config, *hangs, **pod(0, port)) as master, launching(config, *hangs, **pod(1, port)) as worker:
@@ -91,17 +92,17 @@ def test_of_two_pods_that_hang_each_tells_how_far_it_came_and_the_one_in_its_for
     assert places == [(RankPhase.TRAINING, 5, 2), (RankPhase.TRAINING, 5, 1)]
 
 
-IMPATIENT = {"rendezvousSeconds": 5, "firstStepSeconds": 300, "stallSeconds": 300}
+SHORT_LIMITS = {"rendezvousSeconds": 5, "firstStepSeconds": 300, "stallSeconds": 300}
 
 
-def test_a_pod_whose_peers_never_come_waits_for_their_start_exits_66_and_says_who_was_not_there() -> None:
-    ended = launched(run_config(2, watchdog=IMPATIENT), **pod(0, free_port()), SDBENCH_START_SECONDS="3")
+def test_a_pod_whose_peers_never_start_waits_for_them_exits_66_and_lists_the_missing_ranks() -> None:
+    ended = launched(run_config(2, watchdog=SHORT_LIMITS), **pod(0, free_port()), SDBENCH_START_SECONDS="3")
     assert ended.code == ended.error_code == ExitCode.RENDEZVOUS_TIMEOUT, ended.output
     assert "Not all of 2 ranks joined within 8 s; missing: 1." in ended.tail
 
 
-def test_a_pod_that_does_not_reach_the_master_exits_66_without_waiting_for_others_to_be_started() -> None:
+def test_a_pod_that_does_not_reach_the_master_exits_66_without_waiting_for_other_pods() -> None:
     port = free_port()
-    ended = launched(run_config(2, watchdog=IMPATIENT), **pod(1, port), SDBENCH_START_SECONDS="3000")
+    ended = launched(run_config(2, watchdog=SHORT_LIMITS), **pod(1, port), SDBENCH_START_SECONDS="3000")
     assert ended.code == ended.error_code == ExitCode.RENDEZVOUS_TIMEOUT, ended.output
     assert f"Rank 0 was not reached at 127.0.0.1:{port} within 5 s" in ended.tail

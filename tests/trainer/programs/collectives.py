@@ -1,7 +1,7 @@
-"""Breaks a collective among real ranks of gloo: the rank meets the others, then does what its argument says.
+"""Breaks a collective among real ranks with gloo, as its argument says.
 
-collectives.py shapes      rank 1 reduces fewer numbers than the others, after it has slept a second
-collectives.py devices     the real trainer, whose rank 1 sees another device than the others
+collectives.py shapes      rank 1 reduces fewer numbers than the others, after a second
+collectives.py devices     the real trainer, with another device on rank 1
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""Runs the real trainer, whose last rank hangs in its sixth forward pass."""
+"""Runs the real trainer and makes its last rank hang in the sixth forward pass."""
 
 import time
 from typing import Any

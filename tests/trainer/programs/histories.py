@@ -2,9 +2,9 @@
 
     histories.py '{"name": "plain", "trainer": {…}, "steps": 10, "resume": "sharded"}' …
 
-For each case each rank checks its own part: the average against its closed form in float64, and with `resume` (the kind
-of checkpoint) that a run resumed at half way has the loss, the weights and the average of the straight one. It prints
-`history {"name": …, "losses": …, "workload": …}`, the losses being means of all ranks.
+For each case, each rank checks its own part: that the average equals its closed form in float64 and, with `resume` (the
+kind of checkpoint), that a run resumed half-way has the losses, weights and average of an uninterrupted one. It prints
+`history {"name": …, "losses": …, "workload": …}`, with the losses averaged over all ranks.
 """
 
 import json
@@ -38,13 +38,13 @@ Named = dict[str, Tensor]
 
 
 def local(tensor: Tensor) -> Tensor:
-    """A copy of this rank's part, in float64."""
+    """A copy of this rank's part of a tensor, in float64."""
     part = tensor.to_local() if isinstance(tensor, DTensor) else tensor
     return part.detach().double().clone()
 
 
 class Diary(Algorithm):  # type: ignore[misc]
-    """Notes the loss and this rank's weights after each step, and the average at the end."""
+    """Records the loss and this rank's weights after each step, and the average at the end."""
 
     def __init__(self) -> None:
         self.losses: list[float] = []
@@ -68,7 +68,7 @@ class Diary(Algorithm):  # type: ignore[misc]
 
 
 def closed_form(weights: list[Named], ema: Ema) -> Named:
-    """S^m · w_s + (1 − S) · Σ_j S^(m−j) · w_(s+jk) for j = 1…m, where S = smoothing^k and m updates were due."""
+    """S^m · w_s + (1 − S) · Σ_j S^(m−j) · w_(s+jk) for j = 1…m, with S = smoothing^k and m updates."""
     every, start = ema.every_batches, ema.start_batch
     smoothing, updates = float(ema.smoothing) ** every, (len(weights) - 1 - start) // every
     averages = {}
@@ -82,7 +82,7 @@ def closed_form(weights: list[Named], ema: Ema) -> Named:
 
 
 class Fixed:
-    """This rank's share of the same batches in every case, from a step on."""
+    """Yields this rank's share of fixed batches, which are the same in every case, from a given step on."""
 
     def __init__(self, config: TrainerConfig, place: RankPlace, first: int) -> None:
         self.batch_size = config.global_batch_size // place.world
@@ -149,7 +149,7 @@ def resumed(
     straight: Diary,
     saved: dict[str, Any],
 ) -> None:
-    """Go on at half way from what the straight run saved, and compare."""
+    """Resume the run half-way from its checkpoint, and compare it with the uninterrupted run."""
     half = case["steps"] // 2
     (checkpoint,) = Path(saved["save_folder"]).glob(f"ep0-ba{half}*")
     where = {key: value for key, value in saved.items() if key == "parallelism_config"}

@@ -1,6 +1,6 @@
-"""Runs the real trainer, and prints the loss and the samples of each step.
+"""Runs the real trainer and prints the loss and the samples of each step.
 
-Each rank prints `step LOSS` (mean of all ranks) and `draws …` (the seeds of its samples) for each step.
+For each step, each rank prints `step LOSS`, averaged over all ranks, and `draws …`, the seeds of its samples.
 """
 
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ class Diary(Algorithm):  # type: ignore[misc]
 
 
 class Shown:
-    """A loader that prints which samples it hands out."""
+    """A loader that prints the samples that it yields."""
 
     def __init__(self, loader: Any) -> None:
         self.loader = loader

@@ -1,10 +1,10 @@
-"""Trains a model that is paced to a known period, through the real Composer.
+"""Trains a model whose steps have a known period, with the real Composer.
 
-    paced.py PERIOD [slow=RANK]     an evaluation, a checkpoint and an epoch boundary fall into the window
+    paced.py PERIOD [slow=RANK]     with an evaluation, a checkpoint and the end of an epoch in the window
 
-Each step ends on a grid of absolute deadlines, so that the loop's own cost is inside the period, however much of it the
-machine adds. Evaluations and checkpoints are slow, and move the grid by what they took, seen from inside the model.
-Warm-up steps are slower.
+Each step ends at an absolute deadline on a grid, so the cost of the loop is part of the period on every machine.
+Evaluations and checkpoints are slow and shift the grid by their duration, measured inside the model. Warm-up steps are
+slower.
 """
 
 import sys
@@ -54,27 +54,27 @@ class Pacer:
         time.sleep(max(0.0, self.deadline - time.monotonic()))
 
     def pause(self) -> None:
-        """Something that is no training begins."""
+        """Note that something other than training begins."""
         if self.began is None:
             self.began = time.monotonic()
 
     def resume(self) -> None:
-        """Training goes on."""
+        """Note that training continues."""
         if self.began is not None:
             self.paused += time.monotonic() - self.began
             self.began = None
 
 
 def agreed(seconds: float) -> float:
-    """What rank 0 says, so that all ranks keep one grid: it is rank 0's pauses that are taken out."""
-    said = torch.tensor([seconds], dtype=torch.float64)
+    """The value of rank 0, whose pauses are subtracted, so that all ranks keep the same grid."""
+    value = torch.tensor([seconds], dtype=torch.float64)
     if dist.is_initialized():
-        dist.broadcast(said, src=0)
-    return float(said)
+        dist.broadcast(value, src=0)
+    return float(value)
 
 
 class Grid(Algorithm):  # type: ignore[misc]
-    """Lets each step end on the grid: the last algorithm, just before the edge that the watch sees."""
+    """Ends each step on the grid: it is the last algorithm, just before the callback that notes the end of the step."""
 
     def __init__(self, pacer: Pacer) -> None:
         self.pacer = pacer
@@ -114,7 +114,7 @@ class Paced(ComposerModel):  # type: ignore[misc]
 
 
 class Loader:
-    """Batches of an epoch, each of which takes a while to come if this loader is the slow one."""
+    """Yields the batches of an epoch, each after a delay if this loader is the slow one."""
 
     def __init__(self, pacer: Pacer, batch_size: int, seconds: float) -> None:
         self.pacer = pacer
@@ -132,7 +132,7 @@ class Loader:
 
 
 class Evaluated:
-    """Two batches to evaluate."""
+    """Yields two batches for the evaluation."""
 
     batch_size = 1
 

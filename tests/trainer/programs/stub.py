@@ -1,12 +1,12 @@
-"""Runs a rank without torch that misbehaves as its arguments say.
+"""Runs a rank without torch that behaves or misbehaves as its arguments say.
 
-    stub.py RANK:BEHAVIOUR …        ranks that are not named sleep; `all:BEHAVIOUR` is for every rank
+    stub.py RANK:BEHAVIOUR …        other ranks sleep; `all:BEHAVIOUR` applies to every rank
 
 exit=CODE          exit with this code            kill=SIGNAL        send itself a signal
 say=WORDS          print words                    sleep              sleep until killed
-steps              beat steps until killed        step-then-hang     beat five steps, then hang
-rendezvous         look for the master for ever   ignore-term        do not end on SIGTERM
-gather             wait for others for ever
+steps              report steps until killed        step-then-hang     report five steps, then hang
+rendezvous         look for the master forever    ignore-term        ignore SIGTERM
+gather             wait for others forever
 child              start a child that sleeps      result             leave a result and exit 0
 after=SECONDS      wait this long
 """
@@ -83,9 +83,9 @@ def behave(behaviour: str) -> None:
 if __name__ == "__main__":
     faulthandler.register(signal.SIGUSR1, all_threads=True)
     print("rank", RANK, "pid", os.getpid(), flush=True)
-    for told in sys.argv[1:]:
-        who, _, what = told.partition(":")
+    for argument in sys.argv[1:]:
+        who, _, what = argument.partition(":")
         if who in ("all", str(RANK)):
             behave(what)
-    if any(told.partition(":")[0] in ("all", str(RANK)) for told in sys.argv[1:]) is False:
+    if not any(argument.partition(":")[0] in ("all", str(RANK)) for argument in sys.argv[1:]):
         sleep_for_ever()

@@ -1,4 +1,4 @@
-"""Tests that every awkward photograph becomes an upright RGB picture of 8 bits, or gets a reason."""
+"""Tests that every unusual photograph becomes an upright 8-bit RGB picture, or is rejected with a reason."""
 
 from io import BytesIO
 
@@ -20,13 +20,13 @@ def converted(name: str) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     return np.asarray(rgb(Image.open(BytesIO(PHOTOGRAPHS[name]))))
 
 
-def test_every_photograph_has_a_documented_end() -> None:
+def test_every_photograph_has_an_expected_outcome() -> None:
     assert awkward.CONVERTED.keys() | awkward.LEFT_OUT.keys() == PHOTOGRAPHS.keys()
     assert not awkward.CONVERTED.keys() & awkward.LEFT_OUT.keys()
 
 
 @pytest.mark.parametrize("name", awkward.CONVERTED)
-def test_a_photograph_that_can_be_read_becomes_an_upright_jpeg(name: str) -> None:
+def test_a_readable_photograph_becomes_an_upright_jpeg(name: str) -> None:
     image = stored(name)
     assert plain(image)
     assert image.size == awkward.CONVERTED[name]
@@ -34,7 +34,7 @@ def test_a_photograph_that_can_be_read_becomes_an_upright_jpeg(name: str) -> Non
 
 
 @pytest.mark.parametrize("name", awkward.LEFT_OUT)
-def test_a_photograph_that_cannot_be_read_has_a_reason(name: str) -> None:
+def test_an_unreadable_photograph_is_rejected_with_a_reason(name: str) -> None:
     with pytest.raises(UnusableImage) as unusable:
         upright_jpeg(PHOTOGRAPHS[name])
     assert unusable.value.reason == awkward.LEFT_OUT[name]
@@ -60,22 +60,22 @@ def test_an_upright_jpeg_keeps_its_bytes(name: str) -> None:
         ("animated.webp", (255, 0, 0)),
     ],
 )
-def test_the_colours_are_those_that_a_person_sees(name: str, colour: tuple[int, int, int]) -> None:
+def test_colours_are_kept(name: str, colour: tuple[int, int, int]) -> None:
     assert converted(name)[20, 20].tolist() == list(colour)
 
 
-def test_a_turned_picture_is_turned_back() -> None:
+def test_a_rotated_picture_is_rotated_back() -> None:
     upright = np.asarray(Image.open(BytesIO(PHOTOGRAPHS["named-jpg.jpg"])))
     assert np.array_equal(converted("rotated.png"), np.rot90(upright))
 
 
 @pytest.mark.parametrize("values", [[[-5, 0], [5, 15]], [[0, 0], [70_000, 140_000]]])
-def test_wider_numbers_are_spread_over_their_own_range(values: list[list[int]]) -> None:
+def test_more_than_8_bits_are_scaled_from_their_own_range(values: list[list[int]]) -> None:
     out = BytesIO()
     Image.fromarray(np.array(values, dtype=np.int32)).save(out, "TIFF")
     found = np.asarray(rgb(Image.open(out)))[..., 0]
     assert (found.min(), found.max()) == (0, 255)
 
 
-def test_a_picture_of_one_wide_number_is_not_divided_by_nothing() -> None:
+def test_a_uniform_picture_of_more_than_8_bits_does_not_divide_by_zero() -> None:
     assert np.asarray(rgb(Image.fromarray(np.full((2, 2), -3, dtype=np.int32)))).max() == 0

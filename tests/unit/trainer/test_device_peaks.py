@@ -1,4 +1,4 @@
-"""Tests that a peak is the published one of exactly this device, and unknown otherwise."""
+"""Tests that a device has the peak that its vendor publishes, and that all other devices have none."""
 
 import pytest
 
@@ -49,9 +49,9 @@ def test_a_device_has_its_published_dense_16_bit_peak(device: str, precision: Pr
         ("", FP16),
     ],
 )
-def test_another_name_or_format_is_unknown(device: str, precision: Precision) -> None:
+def test_other_names_and_formats_have_no_peak(device: str, precision: Precision) -> None:
     assert peak_teraflops(device, precision) is None
 
 
-def test_the_peak_of_fp32_is_unknown_for_every_device_as_it_may_mean_tf32() -> None:
+def test_no_device_has_a_peak_for_fp32_because_it_may_mean_tf32() -> None:
     assert all(peak_teraflops(device, FP32) is None for device in PEAKS)

@@ -1,4 +1,4 @@
-"""Tests that ranks that do not meet say so themselves, on time, without waiting in torch."""
+"""Tests that ranks that do not meet report it on time, without waiting inside torch."""
 
 import socket
 import time
@@ -28,18 +28,18 @@ RUN = RunConfig(
 )
 
 
-class UnaskedStore:
-    """A TCPStore that nobody may connect."""
+class ForbiddenStore:
+    """A TCPStore that must not be created."""
 
     def __init__(self, *_: Any, **__: Any) -> None:
-        raise AssertionError("torch was asked to wait")
+        raise AssertionError("torch was called to wait")
 
 
-class UnawaitedStore(TCPStore):
-    """A real TCPStore in which nobody may wait."""
+class StoreWithoutWait(TCPStore):
+    """A real TCPStore in which no rank may wait."""
 
     def wait(self, *_: Any) -> None:
-        raise AssertionError("torch was asked to wait")
+        raise AssertionError("torch was called to wait")
 
 
 @pytest.fixture
@@ -50,18 +50,18 @@ def address(monkeypatch: pytest.MonkeyPatch) -> tuple[str, int]:
     return "127.0.0.1", port
 
 
-def test_a_rank_that_does_not_reach_the_master_says_so_before_torch_is_asked(
+def test_a_rank_that_does_not_reach_the_master_reports_it_before_torch_is_called(
     address: tuple[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(distributed, "TCPStore", UnaskedStore)
+    monkeypatch.setattr(distributed, "TCPStore", ForbiddenStore)
     with pytest.raises(RendezvousTimeout, match=f"Rank 0 was not reached at 127.0.0.1:{address[1]} within 5 s: Conn"):
         meet(RUN, RankPlace(rank=1, world=2), HeartbeatWriter(None, 0))
 
 
-def test_a_name_that_takes_for_ever_to_be_resolved_does_not_make_the_rank_late(
+def test_a_slow_name_resolution_does_not_delay_the_report(
     address: tuple[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(distributed, "TCPStore", UnaskedStore)
+    monkeypatch.setattr(distributed, "TCPStore", ForbiddenStore)
     monkeypatch.setattr(socket, "create_connection", lambda *_: Event().wait())
     began = time.monotonic()
     with pytest.raises(RendezvousTimeout, match="within 5 s: no answer"):
@@ -69,10 +69,10 @@ def test_a_name_that_takes_for_ever_to_be_resolved_does_not_make_the_rank_late(
     assert time.monotonic() - began < 30
 
 
-def test_the_master_names_the_ranks_that_did_not_come_without_waiting_in_torch(
+def test_the_master_lists_the_missing_ranks_without_waiting_in_torch(
     address: tuple[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(distributed, "TCPStore", UnawaitedStore)
+    monkeypatch.setattr(distributed, "TCPStore", StoreWithoutWait)
     place = RankPlace(rank=0, world=2, start_seconds=1)
     with pytest.raises(RendezvousTimeout, match=r"Not all of 2 ranks joined within 6 s; missing: 1\."):
         meet(RUN, place, HeartbeatWriter(None, 0))

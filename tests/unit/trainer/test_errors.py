@@ -1,4 +1,4 @@
-"""Tests that exceptions are recognised, and that their sentences are those that a person needs."""
+"""Tests that exceptions get their exit codes, and messages that explain them."""
 
 import errno
 
@@ -9,18 +9,18 @@ from sdbench_trainer.report import ExitCode
 
 
 class OutOfMemoryError(RuntimeError):
-    """Named as PyTorch's."""
+    """Has the name of PyTorch's exception."""
 
 
 class ClientError(Exception):
-    """Named as botocore's."""
+    """Has the name and module of botocore's exception."""
 
 
 ClientError.__module__ = "botocore.exceptions"
 
 
 class DistBackendError(RuntimeError):
-    """Named as PyTorch's."""
+    """Has the name of PyTorch's exception."""
 
 
 GLOO = "[/pytorch/third_party/gloo/gloo/transport/tcp/"
@@ -63,7 +63,7 @@ ROWS = [
 
 
 @pytest.mark.parametrize(("error", "code"), ROWS)
-def test_an_exception_is_known_by_what_it_says(error: Exception, code: int) -> None:
+def test_an_exception_is_recognised_by_its_type_and_text(error: Exception, code: int) -> None:
     assert exit_code(error) == code
 
 
@@ -78,7 +78,9 @@ def test_an_exception_is_known_by_what_it_says(error: Exception, code: int) -> N
         ("", None),
     ],
 )
-def test_a_collective_that_a_library_ended_is_known_by_its_last_words(last_words: str, code: ExitCode | None) -> None:
+def test_a_collective_that_a_library_aborted_is_recognised_by_its_last_words(
+    last_words: str, code: ExitCode | None
+) -> None:
     assert aborted_code(last_words) == code
 
 
@@ -89,14 +91,14 @@ def gave_up() -> None:
         raise ValueError("the loader gave up") from cause
 
 
-def test_a_known_cause_is_found_under_what_it_led_to() -> None:
+def test_a_known_failure_is_found_behind_the_exception_that_it_caused() -> None:
     with pytest.raises(ValueError, match="gave up") as raised:
         gave_up()
     assert exit_code(raised.value) == ExitCode.DATA_MISSING
     assert error_sentence(raised.value) == "No shards at s3://b."
 
 
-def test_a_bug_is_told_by_the_end_of_its_traceback() -> None:
-    told = error_sentence(KeyError("x" * 5_000))
-    assert len(told) <= 1_200
-    assert told.endswith("x'")
+def test_a_bug_is_described_by_the_end_of_its_traceback() -> None:
+    sentence = error_sentence(KeyError("x" * 5_000))
+    assert len(sentence) <= 1_200
+    assert sentence.endswith("x'")

@@ -1,4 +1,4 @@
-"""Tests that the load separates other processes from the run's own, and the hypervisor from both."""
+"""Tests that the host's load is split into the run's own processes, other processes and the hypervisor."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def process(pid: int, ticks: tuple[int, int, int, int], name: str = "python") ->
 
 
 def session_of(pid: int) -> int:
-    """Processes below 20 are of this session; 17 ended just now."""
+    """Processes below 20 belong to this session; process 17 has just ended."""
     if pid == 17:
         raise ProcessLookupError
     return 42 if pid < 20 else 43
@@ -48,12 +48,12 @@ def proc(folder: Path, stat: str, *processes: str) -> Path:
     return folder
 
 
-def test_busy_leaves_out_idle_waiting_and_steal_and_counts_guests_once() -> None:
+def test_busy_time_excludes_idle_waiting_and_steal_and_counts_guests_once() -> None:
     assert cpu_times_in(STAT) == CpuTimes(busy=1333, stolen=80, total=5913)
 
 
 @pytest.mark.parametrize("text", ["", "cpu", "cpu 1 2 3", "cpu0 1 2 3 4 5 6 7 8", "cpu a b c d e f g h", "intr 1\n"])
-def test_a_text_that_is_no_proc_stat_is_refused(text: str) -> None:
+def test_another_text_than_proc_stat_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"values to unpack|invalid literal|does not begin"):
         cpu_times_in(text)
 
@@ -71,20 +71,20 @@ def test_a_reading_sums_the_processes_of_this_session_only(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("broken", ["stat", "10/stat"])
-def test_what_is_no_text_of_proc_is_no_reading(tmp_path: Path, broken: str) -> None:
+def test_malformed_files_in_proc_give_no_reading(tmp_path: Path, broken: str) -> None:
     folder = proc(tmp_path, STAT, process(10, (5, 5, 0, 0)))
     (folder / broken).write_text("nonsense")
     assert read_cpu(folder, session_of) is None
 
 
 @pytest.mark.parametrize("missing", ["stat", "sys/kernel/random/boot_id"])
-def test_without_the_texts_of_a_host_there_is_no_reading(tmp_path: Path, missing: str) -> None:
+def test_missing_files_of_the_host_give_no_reading(tmp_path: Path, missing: str) -> None:
     folder = proc(tmp_path, STAT, process(10, (5, 5, 0, 0)))
     (folder / missing).unlink()
     assert read_cpu(folder, session_of) is None
 
 
-def test_this_machine_can_be_read_and_this_process_is_found() -> None:
+def test_this_machine_is_read_and_this_process_counted() -> None:
     before = read_cpu()
     while (after := read_cpu()) is not None and before is not None and after.own - before.own < 3:
         sum(range(100_000))
@@ -98,7 +98,7 @@ def at(busy: int, stolen: int, total: int, own: int, host: str = HOST) -> CpuRea
     return CpuReading(host, CpuTimes(busy, stolen, total), own)
 
 
-def test_a_span_is_the_difference_of_two_readings() -> None:
+def test_a_delta_is_the_difference_of_two_readings() -> None:
     assert cpu_delta(at(100, 5, 1000, 40), at(180, 6, 1200, 90)) == CpuDelta(HOST, busy=80, stolen=1, total=200, own=50)
 
 
@@ -111,30 +111,34 @@ def test_a_span_is_the_difference_of_two_readings() -> None:
         (at(5, 0, 10, 0), at(5, 0, 10, 0)),
         (at(0, 0, 0, 0), at(0, 0, 0, 9)),
     ],
-    ids=["no opening", "no closing", "neither", "no time passed", "a kernel that counts nothing"],
+    ids=["no opening", "no closing", "neither", "no time passed", "a kernel that counts no time"],
 )
-def test_a_span_without_both_readings_and_time_between_them_is_unknown(
+def test_there_is_no_delta_without_two_readings_and_time_between_them(
     opening: CpuReading | None, closing: CpuReading | None
 ) -> None:
     assert cpu_delta(opening, closing) is None
 
 
-def test_a_loader_process_that_ended_unreaped_is_a_stranger_and_never_negative() -> None:
+def test_a_loader_process_that_ended_unreaped_counts_as_another_process_and_is_never_negative() -> None:
     passed = cpu_delta(at(100, 0, 1000, 500), at(300, 0, 1400, 100))
     assert passed == CpuDelta(HOST, busy=200, stolen=0, total=400, own=0)
 
 
 SITUATIONS: list[tuple[str, list[CpuDelta | None], HostLoad | None]] = [
-    ("nobody can read", [None, None], None),
+    ("no rank can read", [None, None], None),
     ("alone", [CpuDelta("a", 100, 0, 200, 100)], HostLoad(0.0, 0.0)),
-    ("a stranger", [CpuDelta("a", 100, 0, 200, 80)], HostLoad(0.1, 0.0)),
+    ("another process", [CpuDelta("a", 100, 0, 200, 80)], HostLoad(0.1, 0.0)),
     ("a hypervisor", [CpuDelta("a", 100, 30, 200, 100)], HostLoad(0.0, 0.15)),
     (
-        "two ranks of one host are no strangers",
+        "two ranks on one host are not other processes to each other",
         [CpuDelta("a", 100, 0, 200, 60), CpuDelta("a", 101, 0, 200, 40)],
         HostLoad(0, 0),
     ),
-    ("two ranks and a stranger", [CpuDelta("a", 120, 0, 200, 60), CpuDelta("a", 121, 0, 200, 40)], HostLoad(0.1, 0.0)),
+    (
+        "two ranks and another process",
+        [CpuDelta("a", 120, 0, 200, 60), CpuDelta("a", 121, 0, 200, 40)],
+        HostLoad(0.1, 0.0),
+    ),
     ("the worst host counts", [CpuDelta("a", 100, 0, 200, 100), CpuDelta("b", 100, 2, 200, 50)], HostLoad(0.25, 0.01)),
     (
         "the worst of both together",
@@ -142,18 +146,18 @@ SITUATIONS: list[tuple[str, list[CpuDelta | None], HostLoad | None]] = [
         HostLoad(0.0, 0.2),
     ),
     (
-        "ranks of hosts in any order",
+        "ranks of two hosts in any order",
         [CpuDelta("b", 9, 0, 10, 4), CpuDelta("a", 5, 0, 10, 5), CpuDelta("b", 9, 0, 10, 5)],
         HostLoad(0, 0),
     ),
-    ("ticks that were counted to a process first", [CpuDelta("a", 100, 0, 200, 103)], HostLoad(0.0, 0.0)),
-    ("what one host says while another is mute", [None, CpuDelta("b", 100, 0, 200, 50)], HostLoad(0.25, 0.0)),
+    ("more own ticks than busy ticks", [CpuDelta("a", 100, 0, 200, 103)], HostLoad(0.0, 0.0)),
+    ("one host readable, the other not", [None, CpuDelta("b", 100, 0, 200, 50)], HostLoad(0.25, 0.0)),
 ]
 
 
-@pytest.mark.parametrize(("spans", "expected"), [row[1:] for row in SITUATIONS], ids=[row[0] for row in SITUATIONS])
-def test_the_load_is_that_of_the_most_disturbed_host(spans: list[CpuDelta | None], expected: HostLoad | None) -> None:
-    found = worst_load(spans)
+@pytest.mark.parametrize(("deltas", "expected"), [row[1:] for row in SITUATIONS], ids=[row[0] for row in SITUATIONS])
+def test_the_load_is_that_of_the_most_disturbed_host(deltas: list[CpuDelta | None], expected: HostLoad | None) -> None:
+    found = worst_load(deltas)
     assert (found is None) == (expected is None)
     if found is not None and expected is not None:
         assert found.foreign == pytest.approx(expected.foreign, abs=1e-9)

@@ -1,4 +1,4 @@
-"""Tests that the metrics say what their table says, and exist before the first step."""
+"""Tests that the served metrics are those of the table, with the right values from before the first step on."""
 
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
@@ -20,20 +20,20 @@ def series(telemetry: Telemetry) -> dict[str, float]:
 
 
 def known() -> Telemetry:
-    """Of a run on an accelerator whose peak is known: 1000 images/s would use all of it."""
+    """The metrics of a run on an accelerator whose peak corresponds to 1000 images/s."""
     telemetry = Telemetry("tiny", device_memory=True)
     telemetry.utilisation(lambda images_per_second: images_per_second / 1000)
     return telemetry
 
 
-def test_every_counter_is_there_at_zero_before_the_first_step() -> None:
+def test_every_metric_is_zero_before_the_first_step() -> None:
     seen = series(known())
     assert seen.pop("sdbench_build_info") == 1
     assert seen.pop("sdbench_host_memory_peak_bytes") > 10 * MEBIBYTE
     assert set(seen.values()) == {0}
 
 
-def test_what_is_served_is_what_the_table_names() -> None:
+def test_the_served_metrics_are_those_of_the_table() -> None:
     served = {name.removesuffix("_sum").removesuffix("_count") for name in series(known())}
     assert served == {metric.name for metric in METRICS}
 
@@ -46,11 +46,11 @@ def test_the_labels_are_those_of_the_table() -> None:
     assert {name: found - ({("le",)} if name in histogram else set()) for name, found in labels.items()} == expected
 
 
-def test_without_an_accelerator_its_memory_is_left_out_and_not_zero() -> None:
+def test_without_an_accelerator_the_memory_of_the_device_is_absent_instead_of_zero() -> None:
     assert "sdbench_device_memory_peak_bytes" not in series(Telemetry("tiny", device_memory=False))
 
 
-def test_the_utilisation_follows_the_speed_of_the_last_steps_and_is_absent_where_it_is_not_known() -> None:
+def test_the_utilisation_follows_the_speed_of_the_last_steps_and_is_absent_if_unknown() -> None:
     telemetry = known()
     for _ in range(3):
         telemetry.step(0.25, 8, waited=0.1, loss=1.5, state=WindowState.MEASURING)
@@ -60,7 +60,7 @@ def test_the_utilisation_follows_the_speed_of_the_last_steps_and_is_absent_where
     assert "sdbench_mfu_ratio" not in series(Telemetry("tiny", device_memory=False))
 
 
-def test_the_peak_of_host_memory_is_that_of_this_process_and_never_falls() -> None:
+def test_the_peak_of_host_memory_is_that_of_this_process_and_never_decreases() -> None:
     telemetry = Telemetry("tiny", device_memory=False)
     before = series(telemetry)["sdbench_host_memory_peak_bytes"]
     ballast = bytearray(int(before) + 50 * MEBIBYTE)
@@ -71,7 +71,7 @@ def test_the_peak_of_host_memory_is_that_of_this_process_and_never_falls() -> No
     assert series(telemetry)["sdbench_host_memory_peak_bytes"] >= held
 
 
-def test_steps_are_added_up_whether_somebody_asks_or_not() -> None:
+def test_steps_are_added_up_with_and_without_a_scrape() -> None:
     telemetry = Telemetry("tiny", device_memory=False)
     for _ in range(2 * NOTED_STEPS + 1):
         telemetry.step(0.25, 8, waited=0.1, loss=1.5, state=WindowState.MEASURING)
@@ -81,7 +81,7 @@ def test_steps_are_added_up_whether_somebody_asks_or_not() -> None:
     assert seen["sdbench_images_per_second"] == 32
 
 
-def test_a_step_is_in_every_bucket_that_is_wide_enough() -> None:
+def test_a_step_counts_in_every_bucket_above_its_duration() -> None:
     telemetry = Telemetry("tiny", device_memory=False)
     for seconds in (BUCKETS[0], 0.3, BUCKETS[-1] + 1):
         telemetry.step(seconds, 8, waited=0.1, loss=1.5, state=WindowState.MEASURING)
@@ -90,7 +90,7 @@ def test_a_step_is_in_every_bucket_that_is_wide_enough() -> None:
     assert (found["0.01"], found["0.2"], found["0.3"], found["60.0"], found["+Inf"]) == (1, 1, 2, 2, 3)
 
 
-def test_steps_are_counted_and_the_speed_follows_them() -> None:
+def test_steps_update_the_counters_and_the_speed() -> None:
     telemetry = Telemetry("tiny", device_memory=True)
     telemetry.step(0.5, 8, waited=0.1, loss=1.5, state=WindowState.WARM_UP)
     telemetry.step(0.25, 8, waited=0.3, loss=1.25, state=WindowState.MEASURING)

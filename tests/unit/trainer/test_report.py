@@ -1,4 +1,4 @@
-"""Tests that a Report fits a termination message, and that a cut or altered one is refused."""
+"""Tests that a Report fits into a termination message, and that a cut or altered message is refused."""
 
 import json
 from typing import Any
@@ -19,13 +19,13 @@ from sdbench_trainer.report import (
 
 LONG = 123_456.789_012_345_67
 SMALL = 1 / 3e5
-"""Short to measure, long to write."""
+"""A small number with many digits."""
 
 WORKLOAD = {f"knob{number}": "x" * 18 for number in range(10)}
 
 
 def full() -> Report:
-    """Everything at its longest."""
+    """A Report whose fields all have their longest values."""
     return Report(
         attempt="a" * 63,
         measurement=Measurement(
@@ -78,7 +78,7 @@ def numbers(value: Any) -> list[float]:
     return [float(value)] if isinstance(value, int | float) else []
 
 
-def test_the_longest_result_fits_and_comes_back_whole_with_every_number_right_to_1e_9() -> None:
+def test_the_longest_result_fits_and_is_read_back_with_numbers_exact_to_1e_9() -> None:
     text = message(full())
     back = report_in(text)
     assert len(text.encode()) <= LIMIT_BYTES
@@ -89,7 +89,7 @@ def test_the_longest_result_fits_and_comes_back_whole_with_every_number_right_to
     assert report_in(message(back)) == back
 
 
-def test_what_has_few_digits_comes_back_as_it_was() -> None:
+def test_numbers_with_few_digits_are_read_back_unchanged() -> None:
     measured = full().measurement
     assert measured is not None
     short = {"seconds": 12.25, "images_per_second": 0.1, "median_images_per_second": 1e-7, "loss": 1234567890.0}
@@ -108,17 +108,17 @@ def with_environment(**changes: Any) -> Report:
 
 
 OVERLONG: list[tuple[str, Report, tuple[bool, bool, bool]]] = [
-    ("as it should be", full(), (True, True, True)),
+    ("as usual", full(), (True, True, True)),
     ("a long workload", with_environment(workload={"a": "x" * 600}), (False, True, True)),
-    ("a device of another script", with_environment(device="機" * 80), (False, True, True)),
+    ("a device name in another script", with_environment(device="機" * 80), (False, True, True)),
     ("a longer workload", with_environment(workload={"a": "x" * 700}), (False, False, True)),
-    ("a workload beyond all bounds", with_environment(workload={"a": "x" * 9_000}), (False, False, True)),
-    ("versions beyond all bounds", with_environment(versions={"a": "x" * 9_000}), (False, False, False)),
+    ("an enormous workload", with_environment(workload={"a": "x" * 9_000}), (False, False, True)),
+    ("enormous versions", with_environment(versions={"a": "x" * 9_000}), (False, False, False)),
 ]
 
 
 @pytest.mark.parametrize(("report", "kept"), [row[1:] for row in OVERLONG], ids=[row[0] for row in OVERLONG])
-def test_a_result_that_is_too_long_sheds_blocks_then_workload_then_versions(
+def test_a_result_that_is_too_long_loses_blocks_then_workload_then_versions(
     report: Report, kept: tuple[bool, bool, bool]
 ) -> None:
     text = message(report)
@@ -134,7 +134,7 @@ def test_a_result_that_is_too_long_sheds_blocks_then_workload_then_versions(
 
 
 @pytest.mark.parametrize("tail", ["x" * 10_000, "é" * 10_000, '"\\\n' * 5_000])
-def test_a_long_tail_gives_way_and_its_end_stays(tail: str) -> None:
+def test_a_long_tail_is_cut_at_its_front(tail: str) -> None:
     error = ReportError(code=70, rank=3, where="training", tail=tail + "THE END")
     text = message(Report(attempt="a", error=error))
     back = report_in(text)
@@ -144,24 +144,24 @@ def test_a_long_tail_gives_way_and_its_end_stays(tail: str) -> None:
     assert back.error.tail.endswith("THE END")
 
 
-def test_a_cut_message_is_no_report() -> None:
+def test_a_cut_message_is_not_a_report() -> None:
     text = message(full())
     assert all(report_in(text[:end]) is None for end in range(0, len(text), 7))
     assert all(report_in(text[start:]) is None for start in range(1, len(text), 7))
 
 
-def test_an_altered_message_is_no_report() -> None:
+def test_an_altered_message_is_not_a_report() -> None:
     text = message(full())
     assert report_in(text.replace('"batches":1000000', '"batches":1000001')) is None
     assert report_in(text.replace('"checksum":"', '"checksum":"0')) is None
 
 
 @pytest.mark.parametrize("text", ["", "null", "[]", "7", '"x"', "{}", "Killed", "\x00"])
-def test_other_words_are_no_report(text: str) -> None:
+def test_another_text_is_not_a_report(text: str) -> None:
     assert report_in(text) is None
 
 
-def test_what_is_not_a_number_is_not_written() -> None:
+def test_a_report_with_nan_is_not_written() -> None:
     measured = full().measurement
     assert measured is not None
     broken = measured.model_copy(update={"loss": float("nan")})

@@ -1,4 +1,4 @@
-"""Tests that a run that cannot be done as asked is refused with a sentence that names the setting."""
+"""Tests that an unsupported setting is refused with a message that names it."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ def run(accelerator: bool, **knobs: Any) -> RunConfig:
         ({"automaticMicrobatch": True}, "trainer.automaticMicrobatch: only a GPU's memory can be tried"),
     ],
 )
-def test_what_only_an_accelerator_can_is_refused_on_cpus(knobs: dict[str, Any], sentence: str) -> None:
+def test_settings_that_need_an_accelerator_are_refused_on_cpus(knobs: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValidationError, match=sentence):
         run(False, **knobs)
     assert run(True, **knobs).accelerator
@@ -38,14 +38,14 @@ def test_what_only_an_accelerator_can_is_refused_on_cpus(knobs: dict[str, Any], 
         ({"channelsLast": True}, "trainer.channelsLast: FSDP2 shards weights of the usual layout only"),
     ],
 )
-def test_what_no_device_can_beside_fsdp2_is_refused_on_all(
+def test_settings_that_do_not_work_with_fsdp2_are_refused_on_every_device(
     knobs: dict[str, Any], sentence: str, accelerator: bool
 ) -> None:
     with pytest.raises(ValidationError, match=sentence):
         run(accelerator, dataParallel="fsdp2", **knobs)
 
 
-def test_every_other_knob_is_accepted_on_cpus() -> None:
+def test_all_other_settings_are_accepted_on_cpus() -> None:
     for knobs in (
         {"frozenPrecision": "fp16"},
         {"channelsLast": True},

@@ -21,7 +21,7 @@ from sdbench_trainer.distributed import device_mismatch
         ),
     ],
 )
-def test_the_sentence_names_each_kind_how_many_have_it_and_its_first_rank(
+def test_the_message_lists_each_device_with_its_number_of_ranks_and_its_first_rank(
     names: list[str], sentence: str | None
 ) -> None:
     assert device_mismatch(names) == sentence

@@ -1,4 +1,4 @@
-"""Tests that only what killed ranks left is removed from shared memory."""
+"""Tests that the cleanup removes only the shared-memory segments that killed ranks left behind."""
 
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
@@ -20,12 +20,12 @@ def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-def test_a_fresh_pod_removes_all_of_streaming_also_behind_a_gap(memory: Path) -> None:
+def test_a_new_pod_removes_all_segments_of_streaming_even_after_a_gap_in_their_numbers(memory: Path) -> None:
     remove_all(memory)
     assert names(memory) == {"sem.other", "torch_12"}
 
 
-def test_a_finished_run_removes_only_its_own(memory: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_finished_run_removes_only_its_own_segments(memory: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     locks = tmp_path_factory.mktemp("locks")
     (locks / "000002_barrier_filelock").touch()
     remove_those_of(locks, memory)
@@ -40,7 +40,7 @@ def test_a_finished_run_removes_only_its_own(memory: Path, tmp_path_factory: pyt
         ((), FRESH_SECONDS / 2, {"000000_locals", "000002_barrier", "000002_next_epoch", "000003_locals"}),
     ],
 )
-def test_a_run_beside_others_removes_only_what_nobody_uses(
+def test_a_run_beside_others_removes_only_unused_segments(
     memory: Path, tmp_path_factory: pytest.TempPathFactory, used: tuple[str, ...], seconds: float, left: set[str]
 ) -> None:
     processes = tmp_path_factory.mktemp("proc")
@@ -52,7 +52,7 @@ def test_a_run_beside_others_removes_only_what_nobody_uses(
     assert names(memory) == left | {"sem.other", "torch_12"}
 
 
-def test_segments_of_a_process_that_lives_are_found_in_its_maps(memory: Path) -> None:
+def test_a_segment_of_a_live_process_is_kept(memory: Path) -> None:
     (memory / "999998_locals").touch()
     made = (memory / "999998_locals").stat().st_mtime
     segment = SharedMemory("999998_locals", create=True, size=4)
@@ -64,7 +64,7 @@ def test_segments_of_a_process_that_lives_are_found_in_its_maps(memory: Path) ->
         segment.unlink()
 
 
-def test_nothing_there_is_nothing_to_do(memory: Path) -> None:
+def test_missing_folders_are_ignored(memory: Path) -> None:
     remove_those_of(memory / "absent", memory)
     remove_all(memory / "absent")
     assert len(names(memory)) == 6

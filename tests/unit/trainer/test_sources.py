@@ -47,7 +47,7 @@ def everything(source: PhotoSource) -> list[Photograph | LeftOut]:
 
 
 def captions(source: PhotoSource) -> dict[str, str]:
-    """Caption by content; every photograph holds its own name in these tests."""
+    """The captions by content; in these tests, every photograph contains its own name."""
     return {one.content.decode(): one.caption for one in everything(source) if isinstance(one, Photograph)}
 
 
@@ -55,7 +55,7 @@ def left_out(source: PhotoSource) -> dict[str, SkipReason]:
     return {Path(one.name).name: one.reason for one in everything(source) if isinstance(one, LeftOut)}
 
 
-def test_a_folder_is_searched_in_order_and_what_is_no_image_is_counted(folder: Path) -> None:
+def test_a_folder_is_searched_in_order_and_other_files_are_counted(folder: Path) -> None:
     write(
         folder,
         {
@@ -84,7 +84,7 @@ def test_a_folder_is_searched_in_order_and_what_is_no_image_is_counted(folder: P
     assert captions(source_at(str(folder), Columns(caption="prompt")))["c"] == "other"
 
 
-def test_what_is_being_built_inside_the_source_is_not_read(folder: Path) -> None:
+def test_shards_that_are_built_inside_the_source_are_not_read(folder: Path) -> None:
     write(folder, {"a.jpg": "a", "out/b.jpg": "b", ".out.unfinished/c.jpg": "c"})
     own = frozenset((folder / "out", folder / ".out.unfinished"))
     assert list(captions(source_at(str(folder), Columns(), exclude=own))) == ["a"]
@@ -100,14 +100,14 @@ def test_what_is_being_built_inside_the_source_is_not_read(folder: Path) -> None
         ("t.ndjson", '{"f": "b.jpg", "c": ["one, two", "3"]}\n{"f": "a.jpg"}\n', Columns("f", "c")),
     ],
 )
-def test_a_table_names_files_and_captions(folder: Path, name: str, text: str, columns: Columns) -> None:
+def test_a_table_lists_files_and_captions(folder: Path, name: str, text: str, columns: Columns) -> None:
     write(folder, {name: text, "a.jpg": "a", "b.jpg": "b", "unnamed.jpg": "c"})
     for place in (folder, folder / name):
         source = source_at(str(place), columns)
         assert (source.format, captions(source)) == (Format.TABLE, {"b": "one, two", "a": ""})
 
 
-def test_rows_that_name_no_file_are_told(folder: Path) -> None:
+def test_rows_without_a_file_are_reported(folder: Path) -> None:
     rows = ['{"file": "a.jpg"}', "nonsense", '{"file": ""}', '{"file": "gone.jpg"}', "[1]", '{"file": 3}']
     write(folder, {"t.jsonl": "\n".join(rows), "a.jpg": "a"})
     source = source_at(str(folder / "t.jsonl"), Columns())
@@ -127,7 +127,7 @@ def rows(path: Path, columns: Mapping[str, Sequence[object]], group: int = 2) ->
 
 
 @pytest.mark.parametrize("image", ["jpg", "png", "webp", "image"])
-def test_parquet_of_img2dataset_holds_bytes_and_failed_rows(folder: Path, image: str) -> None:
+def test_img2dataset_parquet_with_bytes_and_failed_rows_is_read(folder: Path, image: str) -> None:
     keys, status = ["0", "1", "2"], ["success", "failed_to_download", "success"]
     rows(
         folder / "00000.parquet",
@@ -139,13 +139,13 @@ def test_parquet_of_img2dataset_holds_bytes_and_failed_rows(folder: Path, image:
     assert left_out(source) == {"1": SkipReason.NO_IMAGE}
 
 
-def test_parquet_of_hugging_face_holds_structs_and_own_columns_are_named(folder: Path) -> None:
+def test_hugging_face_parquet_with_structs_is_read_and_its_columns_can_be_named(folder: Path) -> None:
     rows(folder / "a.parquet", {"photo": [{"bytes": b"a", "path": "a.jpg"}], "prompt": [["x", "y"]]})
     source = source_at(str(folder / "a.parquet"), Columns("photo", "prompt"))
     assert captions(source) == {"a": "x"}
 
 
-def test_parts_of_a_row_group_are_read_without_the_others(folder: Path) -> None:
+def test_parts_of_a_row_group_are_read_alone(folder: Path) -> None:
     count = 200
     rows(folder / "a.parquet", {"jpg": [f"{number}".encode() for number in range(count)]}, group=count)
     part = Rows(str(folder / "a.parquet"), 0, 70, 130, "jpg", None, None)
@@ -153,7 +153,7 @@ def test_parts_of_a_row_group_are_read_without_the_others(folder: Path) -> None:
     assert found == [str(number) for number in range(70, 130)]
 
 
-def test_files_of_img2dataset_are_a_folder_and_its_metadata_are_not_images(folder: Path) -> None:
+def test_img2dataset_files_are_read_as_a_folder_and_their_metadata_are_skipped(folder: Path) -> None:
     write(
         folder, {"00000/0.jpg": "a", "00000/0.txt": "x", "00000/0.json": '{"caption": "no"}', "00000_stats.json": "{}"}
     )
@@ -162,7 +162,7 @@ def test_files_of_img2dataset_are_a_folder_and_its_metadata_are_not_images(folde
     assert (source.format, captions(source), left_out(source)) == (Format.FOLDER, {"a": "x"}, {})
 
 
-def test_tars_hold_samples_by_key(folder: Path) -> None:
+def test_the_files_of_a_tar_are_grouped_by_key(folder: Path) -> None:
     tar(
         folder / "00000.tar",
         {"0.jpg": "a", "0.txt": "x", "0.json": '{"caption": "no"}', "d/1.png": "b", "d/1.json": "{}"},
@@ -176,7 +176,7 @@ def test_tars_hold_samples_by_key(folder: Path) -> None:
     assert list(captions(source_at(str(folder / "00001.tar"), Columns()))) == ["c"]
 
 
-def test_a_tar_that_ends_early_gives_what_it_has_and_is_named(folder: Path) -> None:
+def test_a_truncated_tar_yields_what_it_holds_and_is_reported(folder: Path) -> None:
     whole = tar(folder / "a.tar", {f"{number}.jpg": b"x" * 2_000 for number in range(4)})
     whole.write_bytes(whole.read_bytes()[:6_000])
     found = everything(source_at(str(whole), Columns()))
@@ -194,12 +194,12 @@ def test_a_tar_that_ends_early_gives_what_it_has_and_is_named(folder: Path) -> N
         ("odd{name}.tar", ["odd{name}.tar"]),
     ],
 )
-def test_braces_stand_for_what_a_shell_makes_of_them(pattern: str, names: list[str]) -> None:
+def test_braces_expand_as_in_a_shell(pattern: str, names: list[str]) -> None:
     assert expanded(pattern) == names
 
 
 @pytest.mark.parametrize(
-    ("files", "place", "told", "words"),
+    ("files", "place", "requested", "words"),
     [
         ({"a.csv": "file,caption\n", "b.jsonl": ""}, "", None, "holds 2 tables"),
         ({"a.csv": "path,caption\nx.jpg,x\n"}, "", None, "has no column file, only path, caption. .* --file-column"),
@@ -213,15 +213,15 @@ def test_braces_stand_for_what_a_shell_makes_of_them(pattern: str, names: list[s
         ({"a.tar.gz": b"\x1f\x8b......"}, "", None, "is compressed. Decompress it"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(
-    folder: Path, files: Mapping[str, str | bytes], place: str, told: Format | None, words: str
+def test_an_unusable_source_is_refused_with_a_reason(
+    folder: Path, files: Mapping[str, str | bytes], place: str, requested: Format | None, words: str
 ) -> None:
     write(folder, files)
     with pytest.raises(ShardsRefused, match=words):
-        everything(source_at(f"{folder}/{place}", Columns(), told))
+        everything(source_at(f"{folder}/{place}", Columns(), requested))
 
 
-def test_a_column_that_was_named_and_is_not_there_is_refused(folder: Path) -> None:
+def test_a_named_column_that_does_not_exist_is_refused(folder: Path) -> None:
     write(folder, {"a.csv": "file,caption\nx.jpg,x\n"})
     rows(folder / "b.parquet", {"jpg": [b"a"]})
     for name in ("a.csv", "b.parquet"):
@@ -229,6 +229,6 @@ def test_a_column_that_was_named_and_is_not_there_is_refused(folder: Path) -> No
             everything(source_at(str(folder / name), Columns(caption="text")))
 
 
-def test_a_format_that_is_told_wins(folder: Path) -> None:
+def test_an_explicit_format_overrides_detection(folder: Path) -> None:
     write(folder, {"a.csv": "x", "b.jsonl": "y", "c.jpg": "c"})
     assert captions(source_at(str(folder), Columns(), Format.FOLDER)) == {"c": ""}

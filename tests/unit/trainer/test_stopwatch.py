@@ -1,4 +1,4 @@
-"""Tests that every statistic of the stopwatch is right to 1e-9, by a clock that is moved by hand."""
+"""Tests that every statistic of the window is exact to 1e-9, with a clock that is moved by hand."""
 
 import math
 from collections.abc import Sequence
@@ -51,7 +51,7 @@ ALONE = RankWindow(wait_seconds=0.0, forward_seconds=1.0, host_memory_peak_bytes
 def measured(
     steps: Sequence[float], ranks: Sequence[RankWindow] = (ALONE,), loss: float = 0.5, foreign: str = "0.1"
 ) -> Measurement:
-    """Of a window of just these steps, timed by a stopwatch after one step of warm-up; batches of 64 images."""
+    """The Measurement of a window of these steps, after one step of warm-up, with batches of 64 images."""
     asked = Window(warmup_batches=1, batches=len(steps), max_foreign_cpu_ratio=Decimal(foreign))
     watch = Stopwatch(asked)
     run(watch, Clock(), [7.0, *steps])
@@ -76,7 +76,7 @@ def test_steps_after_the_window_change_nothing() -> None:
     assert math.fsum(watch.steps) == exactly(4.0)
 
 
-def test_the_window_opens_when_both_batches_and_seconds_of_warm_up_have_passed() -> None:
+def test_the_window_opens_once_both_the_batches_and_the_seconds_of_warm_up_have_passed() -> None:
     watch, clock = Stopwatch(window(warmup=1, batches=2, seconds=10)), Clock()
     run(watch, clock, [4.0, 4.0])
     assert watch.state is WindowState.WARM_UP
@@ -86,7 +86,7 @@ def test_the_window_opens_when_both_batches_and_seconds_of_warm_up_have_passed()
     assert watch.steps == [exactly(0.5), exactly(0.25)]
 
 
-def test_pauses_are_taken_out_of_the_step_that_they_delay() -> None:
+def test_pauses_are_subtracted_from_the_step_that_they_delay() -> None:
     watch, clock = Stopwatch(window(warmup=1, batches=2)), Clock()
     run(watch, clock, [1.0])
     watch.pause(clock.now)
@@ -158,7 +158,7 @@ def test_skew_is_the_slowest_rank_over_the_median_one() -> None:
     assert rank_skew_ratio([RankWindow(0.0, 0.0, 1)]) == exactly(1.0)
 
 
-def test_one_slow_rank_shows_in_the_skew_and_in_its_own_wait_only() -> None:
+def test_a_slow_rank_affects_only_the_skew_and_its_own_wait() -> None:
     steps = [0.5] * 20
     usual = RankWindow(wait_seconds=0.2, forward_seconds=3.0, host_memory_peak_bytes=1)
     slow_loader, slow_model = replace(usual, wait_seconds=2.2), replace(usual, forward_seconds=4.0)
@@ -179,7 +179,7 @@ def test_the_median_of_two_ranks_is_their_mean() -> None:
     assert rank_skew_ratio([RankWindow(0.0, 1.0, 1), RankWindow(0.0, 3.0, 1)]) == exactly(1.5)
 
 
-def test_waits_are_shares_of_the_window_worst_and_mean() -> None:
+def test_waits_are_shares_of_the_window_as_maximum_and_mean() -> None:
     ranks = [RankWindow(0.2, 1.0, 10), RankWindow(1.0, 1.0, 30, 7), RankWindow(0.0, 1.0, 20, 9)]
     result = measured([1.0, 3.0], ranks)
     assert result.data_wait_ratio_max == exactly(0.25)
@@ -190,7 +190,7 @@ def test_waits_are_shares_of_the_window_worst_and_mean() -> None:
     assert result.images == 128
 
 
-def test_a_stall_in_the_middle_moves_mean_p95_and_its_block_and_not_the_median() -> None:
+def test_a_stall_in_the_middle_changes_the_mean_p95_and_its_block_but_not_the_median() -> None:
     steps = [0.5] * 100
     steps[45:55] = [0.75] * 10
     steps[50] = 20.5
@@ -227,7 +227,7 @@ def test_a_window_of_two_steps_has_every_statistic() -> None:
     assert result.block_step_seconds == (exactly(1.0), exactly(3.0))
 
 
-def test_an_evaluation_and_a_checkpoint_in_the_window_leave_every_statistic_as_it_was() -> None:
+def test_an_evaluation_and_a_checkpoint_in_the_window_change_no_statistic() -> None:
     asked = window(warmup=1, batches=5)
     watch, clock = Stopwatch(asked), Clock()
     run(watch, clock, [1.0])
@@ -240,17 +240,17 @@ def test_an_evaluation_and_a_checkpoint_in_the_window_leave_every_statistic_as_i
     assert measurement(asked, watch.steps, 64, [ALONE], 0.5) == measured([0.5, 0.25, 0.125, 0.25, 0.5])
 
 
-def test_every_step_is_told_without_its_pauses_measured_or_not() -> None:
+def test_every_step_is_returned_without_its_pauses_measured_or_not() -> None:
     watch, clock = Stopwatch(window(warmup=2, batches=2)), Clock()
     watch.start(clock.now)
-    told = [watch.step_ended(clock.after(2.0), 0.0)]
+    returned = [watch.step_ended(clock.after(2.0), 0.0)]
     watch.pause(clock.now)
     watch.resume(clock.after(9.0))
-    told += [watch.step_ended(clock.after(0.5), 0.0) for _ in range(4)]
-    assert told == [exactly(2.0), *[exactly(0.5)] * 4]
+    returned += [watch.step_ended(clock.after(0.5), 0.0) for _ in range(4)]
+    assert returned == [exactly(2.0), *[exactly(0.5)] * 4]
 
 
-def test_warm_up_by_seconds_alone_opens_at_the_first_step_that_ends_after_them() -> None:
+def test_with_a_warm_up_in_seconds_the_window_opens_at_the_first_step_that_ends_after_them() -> None:
     watch = Stopwatch(window(warmup=1, batches=3, seconds=5))
     run(watch, Clock(), [2.0, 2.0, 2.0, 0.1, 0.2, 0.3])
     assert watch.warmup_steps == 3
@@ -258,7 +258,7 @@ def test_warm_up_by_seconds_alone_opens_at_the_first_step_that_ends_after_them()
 
 
 @pytest.mark.parametrize("ended", [0, 1, 2, 3, 6])
-def test_a_window_cut_short_makes_no_measurement(ended: int) -> None:
+def test_an_incomplete_window_gives_no_measurement(ended: int) -> None:
     asked = window(warmup=2, batches=5)
     watch = Stopwatch(asked)
     run(watch, Clock(), [0.5] * ended)
@@ -268,7 +268,7 @@ def test_a_window_cut_short_makes_no_measurement(ended: int) -> None:
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf, -math.inf])
-def test_a_loss_that_is_no_number_makes_no_measurement(loss: float) -> None:
+def test_a_loss_that_is_not_finite_gives_no_measurement(loss: float) -> None:
     with pytest.raises(LossNotFinite, match=f"The loss is {loss} at the end of the window"):
         measured([0.5] * 4, loss=loss)
     with pytest.raises(LossNotFinite, match=f"The loss is {loss} after step 3"):
@@ -287,7 +287,7 @@ def test_a_loss_that_is_no_number_makes_no_measurement(loss: float) -> None:
         ([float(step) for step in range(25)], (0.5, 3.0, 5.5, 8.0, 10.5, 13.0, 15.5, 18.0, 20.5, 23.0)),
     ],
 )
-def test_blocks_are_as_equal_as_whole_steps_allow(steps: list[float], expected: tuple[float, ...]) -> None:
+def test_the_lengths_of_blocks_differ_by_at_most_one_step(steps: list[float], expected: tuple[float, ...]) -> None:
     assert block_means(steps) == tuple(exactly(mean) for mean in expected)
 
 
@@ -295,7 +295,7 @@ def test_blocks_are_as_equal_as_whole_steps_allow(steps: list[float], expected: 
     ("own", "stolen", "limit", "disturbed"),
     [(500, 0, "0.1", False), (500, 0, "0", False), (400, 0, "0.1", False), (400, 1, "0.1", True), (0, 500, "1", False)],
 )
-def test_a_window_is_disturbed_when_strangers_and_the_hypervisor_take_more_than_allowed(
+def test_a_window_is_disturbed_if_other_processes_and_the_hypervisor_take_more_than_allowed(
     own: int, stolen: int, limit: str, disturbed: bool
 ) -> None:
     rank = replace(ALONE, cpu=CpuDelta("here", busy=500, stolen=stolen, total=1000, own=own))
@@ -305,6 +305,6 @@ def test_a_window_is_disturbed_when_strangers_and_the_hypervisor_take_more_than_
     assert result.disturbed is disturbed
 
 
-def test_a_load_that_cannot_be_read_is_absent_and_calls_nothing_disturbed() -> None:
+def test_an_unreadable_load_is_absent_and_the_window_not_disturbed() -> None:
     result = measured([0.5] * 4, foreign="0")
     assert (result.foreign_cpu_ratio, result.steal_ratio, result.disturbed) == (None, None, False)

@@ -1,4 +1,4 @@
-"""Tests that a pod derives its ranks from the PyTorchJob's variables, and what it refuses."""
+"""Tests that a pod derives its ranks from the PyTorchJob's variables and refuses inconsistent ones."""
 
 import json
 from pathlib import Path
@@ -26,7 +26,7 @@ def environment(**changes: Any) -> dict[str, str]:
     return {"SDBENCH_RUN": json.dumps({"attempt": "a", "devices": 8, "trainer": TRAINER, **changes})}
 
 
-def test_the_second_of_two_pods_with_four_devices_has_ranks_four_to_seven() -> None:
+def test_the_second_pod_of_four_devices_has_ranks_four_to_seven() -> None:
     pod = topology_in(
         {**JOB, "PET_MASTER_PORT": "23456", "RANK": "1", "WORLD_SIZE": "2", START_VARIABLE: "1800"}, devices=8
     )
@@ -40,12 +40,12 @@ def test_the_second_of_two_pods_with_four_devices_has_ranks_four_to_seven() -> N
     assert variables["MASTER_ADDR"] == "job-master-0"
 
 
-def test_the_older_names_of_the_meeting_point_are_known() -> None:
+def test_the_older_variables_of_the_master_are_read() -> None:
     given = {"PET_NNODES": "2", "PET_NODE_RANK": "0", "MASTER_ADDR": "master", "MASTER_PORT": "99"}
     assert topology_in(given, devices=2) == Topology(2, 0, 1, "master", 99)
 
 
-def test_one_node_meets_on_itself_at_a_free_port() -> None:
+def test_the_ranks_of_a_single_pod_meet_on_the_loopback_at_a_free_port() -> None:
     pod = topology_in({"PET_MASTER_ADDR": "elsewhere"}, devices=2)
     assert pod.master == "127.0.0.1"
     assert pod.port > 1023
@@ -62,7 +62,7 @@ def test_one_node_meets_on_itself_at_a_free_port() -> None:
         (JOB, 8, ["PET_MASTER_PORT"]),
     ],
 )
-def test_pods_that_do_not_fit_are_refused(given: dict[str, str], devices: int, words: list[str]) -> None:
+def test_inconsistent_variables_are_refused(given: dict[str, str], devices: int, words: list[str]) -> None:
     with pytest.raises(LaunchRefused) as refused:
         topology_in(given, devices)
     assert all(word in str(refused.value) for word in words)
@@ -80,19 +80,19 @@ def test_pods_that_do_not_fit_are_refused(given: dict[str, str], devices: int, w
         (environment(trainer={**TRAINER, "precision": "amp_fp16"}), ["trainer.precision", "fp32"]),
     ],
 )
-def test_a_configuration_is_refused_with_the_path_of_its_field(given: dict[str, str], words: list[str]) -> None:
+def test_a_wrong_configuration_is_refused_with_the_path_of_the_field(given: dict[str, str], words: list[str]) -> None:
     with pytest.raises(LaunchRefused) as refused:
         run_in(given)
     assert all(word in str(refused.value) for word in words), str(refused.value)
 
 
-def test_a_right_configuration_is_taken_whole() -> None:
+def test_a_valid_configuration_is_read() -> None:
     run = run_in(environment(source={"remote": "s3://bucket/shards"}))
     assert isinstance(run, RunConfig)
     assert run.source.remote == "s3://bucket/shards"
 
 
-def test_the_files_of_a_secret_become_variables(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_the_files_of_a_secret_become_environment_variables(tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("secret")
     assert credential_variables(folder) == {}
     assert credential_variables(folder / "absent") == {}
@@ -109,7 +109,7 @@ def test_the_files_of_a_secret_become_variables(tmp_path_factory: pytest.TempPat
     }
 
 
-def test_an_own_s3_server_is_named_to_streaming_and_to_boto() -> None:
+def test_streaming_and_boto_get_the_endpoint_of_an_s3_server() -> None:
     assert source_variables(DataSource()) == {"HF_HUB_OFFLINE": "1"}
     assert source_variables(DataSource(remote="hf://datasets/a/b"))["HF_HUB_OFFLINE"] == "0"
     variables = source_variables(DataSource(remote="s3://b", endpoint="http://s3:80", region="here"))

@@ -1,4 +1,4 @@
-"""Tests which rank is blamed when a run ends, and when silence means a stall."""
+"""Tests which rank is blamed for a failure, and when a silent rank counts as stalled."""
 
 import signal
 from dataclasses import replace
@@ -28,11 +28,11 @@ LIMITS = Watchdog(rendezvous_seconds=20, first_step_seconds=30, stall_seconds=60
         (-signal.SIGBUS, ExitCode.SHARED_MEMORY_FULL),
     ],
 )
-def test_the_end_of_a_rank_becomes_an_exit_code(status: int, code: int) -> None:
+def test_the_exit_status_of_a_rank_becomes_an_exit_code(status: int, code: int) -> None:
     assert code_of(status) == code
 
 
-def test_only_an_aborted_rank_is_judged_by_its_last_words() -> None:
+def test_only_an_aborted_rank_gets_its_code_from_its_last_words() -> None:
     words = "third_party/gloo/gloo/transport/tcp/pair.cc:446] op.preamble.length <= op.nbytes. 8 vs 4"
     assert code_of(-signal.SIGABRT, words) == ExitCode.COLLECTIVE_ERROR
     assert code_of(-signal.SIGABRT, "free(): invalid pointer") == 134
@@ -57,7 +57,9 @@ def test_only_an_aborted_rank_is_judged_by_its_last_words() -> None:
         ({0: 69, 1: 74}, 1),
     ],
 )
-def test_who_names_a_cause_goes_before_who_only_suffered_from_it(codes: dict[int, int], blamed: int) -> None:
+def test_an_exit_that_names_a_cause_precedes_one_that_may_follow_from_another(
+    codes: dict[int, int], blamed: int
+) -> None:
     ends = [RankExit(rank, code, 0.0) for rank, code in codes.items()]
     found = first_failure(ends, now=0.1, running=0)
     assert found is not None
@@ -65,14 +67,14 @@ def test_who_names_a_cause_goes_before_who_only_suffered_from_it(codes: dict[int
 
 
 @pytest.mark.parametrize("code", [ExitCode.PEER_LOST, ExitCode.COLLECTIVE_ERROR, ExitCode.BUG])
-def test_a_rank_that_may_only_have_followed_another_is_not_believed_at_once(code: ExitCode) -> None:
+def test_an_exit_that_may_follow_from_another_counts_only_after_a_wait(code: ExitCode) -> None:
     ends = [RankExit(0, code, 100.0)]
     assert first_failure(ends, now=100.5, running=1) is None
     assert first_failure([*ends, RankExit(1, 137, 101.0)], now=101.0, running=0) == RankExit(1, 137, 101.0)
     assert first_failure(ends, now=100.0 + PEER_SECONDS, running=1) == ends[0]
 
 
-def test_without_an_end_nobody_is_to_blame() -> None:
+def test_without_an_exit_no_rank_is_blamed() -> None:
     assert first_failure([], now=0.0, running=2) is None
 
 
@@ -97,19 +99,19 @@ def beat(phase: RankPhase, at: float, steps: int = 0, median_step: float = 0.0) 
         (beat(RankPhase.FINISHING, 0.0, steps=5), 599.0, None),
     ],
 )
-def test_silence_beyond_the_limit_of_the_phase_is_death(
+def test_a_rank_that_is_silent_beyond_the_limit_of_its_phase_has_stalled(
     silent: Heartbeat, seconds: float, code: ExitCode | None
 ) -> None:
     found = find_stall([silent, None], LIMITS, now=seconds, start_seconds=100)
     assert (found.code if found else None) == code
 
 
-def test_a_stall_is_many_median_steps_bounded_by_the_limit() -> None:
+def test_the_limit_of_a_step_is_a_multiple_of_the_median_step_within_bounds() -> None:
     assert stall_limit(beat(RankPhase.TRAINING, 0.0, 5, 100.0), LIMITS) == 600
     assert stall_limit(beat(RankPhase.TRAINING, 0.0, 5, 0.001), Watchdog(stall_seconds=10)) == 10
 
 
-def test_of_several_silent_ranks_the_one_furthest_behind_is_named() -> None:
+def test_the_silent_rank_that_is_furthest_behind_is_blamed() -> None:
     beats = [beat(RankPhase.TRAINING, 0.0, steps=7), beat(RankPhase.TRAINING, 0.5, steps=6)]
     found = find_stall(beats, LIMITS, now=10_000.0)
     assert found is not None
@@ -117,7 +119,7 @@ def test_of_several_silent_ranks_the_one_furthest_behind_is_named() -> None:
     assert "step 6" in found.sentence
 
 
-def test_of_ranks_that_hang_in_the_same_step_the_one_that_the_others_wait_for_is_named() -> None:
+def test_within_a_step_the_rank_that_the_others_wait_for_is_blamed() -> None:
     waits, hangs = (
         Heartbeat(RankPhase.TRAINING, 7, 0.0, 0.0, 0.1, marks=2),
         Heartbeat(RankPhase.TRAINING, 7, 0.0, 0.5, 0.1, marks=1),
@@ -127,7 +129,7 @@ def test_of_ranks_that_hang_in_the_same_step_the_one_that_the_others_wait_for_is
     assert (found.local_rank, found.beat.progress) == (1, (RankPhase.TRAINING, 7, 1))
 
 
-def test_a_mark_counts_within_its_step_and_is_no_sign_of_life(tmp_path: Path) -> None:
+def test_a_mark_counts_within_its_step_but_not_as_progress(tmp_path: Path) -> None:
     beats, pulse = Heartbeats(tmp_path / "beats", 2, now=1.0), HeartbeatWriter(tmp_path / "beats", 1)
     pulse.enter(RankPhase.SETTING_UP)
     before = beats.of(1)
@@ -140,7 +142,7 @@ def test_a_mark_counts_within_its_step_and_is_no_sign_of_life(tmp_path: Path) ->
     assert (beats.of(1).progress, beats.of(0).progress) == ((RankPhase.SETTING_UP, 1, 1), (RankPhase.STARTING, 0, 0))
 
 
-def test_what_a_rank_beats_is_what_pid_1_reads(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_pid_1_reads_what_a_rank_writes(tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("beats") / "beats"
     beats = Heartbeats(path, 2, now=1.0)
     assert beats.of(1) == Heartbeat(RankPhase.STARTING, 0, 0.0, 1.0, 0.0)
@@ -158,7 +160,7 @@ def test_what_a_rank_beats_is_what_pid_1_reads(tmp_path_factory: pytest.TempPath
     assert beats.of(0).phase is RankPhase.STARTING
 
 
-def test_the_median_step_is_that_of_the_last_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_median_step_covers_the_last_steps_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = [*[1.0] * 40, *[2.0] * (RECENT_STEPS // 2 + 1)]
     moments = accumulate([100.0, *seconds])
     beats, pulse = Heartbeats(tmp_path / "beats", 1, now=1.0), HeartbeatWriter(tmp_path / "beats", 0)

@@ -1,4 +1,4 @@
-"""Defines every setting of a training run, `spec.trainer` of a Benchmark, with its bounds, default and description."""
+"""Defines the settings in `spec.trainer` of a Benchmark, with their bounds, defaults and descriptions."""
 
 import re
 from decimal import Decimal

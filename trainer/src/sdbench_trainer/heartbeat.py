@@ -87,6 +87,7 @@ class HeartbeatWriter:
         self.phase, self._steps, self._last = RankPhase.STARTING, 0, 0.0
         if path is not None:
             with path.open("r+b") as file:
+                # As aligned doubles, each of which is written at once: PID 1 never reads half of one.
                 memory = memoryview(mmap.mmap(file.fileno(), 0))
             self._record = memory[local_rank * BYTES : (local_rank + 1) * BYTES].cast("d")
 

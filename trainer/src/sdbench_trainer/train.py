@@ -71,6 +71,7 @@ def images(run: RunConfig, place: RankPlace) -> Any:
     tokenizer = clip_tokenizer()
     if run.source.remote is None and run.source.local is None:
         return SyntheticImages(share, tokenizer, run.trainer.encoding)
+    # One rank of each pod checks, which spares the store the requests of the others.
     if place.local_rank == 0:
         require_index(run.source)
     cache = (place.scratch or Path.cwd()) / "shards"

@@ -46,6 +46,7 @@ class WindowCallback(Callback):  # type: ignore[misc]
         self._images = images_per_step
         self._pulse = pulse
         self._telemetry = telemetry
+        # Only if the training uses the GPU: the trainer may run on the CPUs of a machine that has one.
         self._cuda = torch.cuda.is_available() and torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
         self._forward = ForwardClock(cuda_mark if self._cuda else None)
         self._clock: Callable[[], float] = time.perf_counter

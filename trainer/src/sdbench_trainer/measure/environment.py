@@ -27,6 +27,7 @@ DISTRIBUTIONS = {
 
 def config_hash(config: TrainerConfig) -> str:
     """12 hexadecimal digits that change with every setting."""
+    # Sorted and without spaces, so that equal settings always have the same text.
     text = json.dumps(config.document(), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 

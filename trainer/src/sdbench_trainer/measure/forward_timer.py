@@ -25,12 +25,10 @@ def cuda_mark() -> Mark:
 
 
 class ForwardClock:
-    """Sums the seconds from the start of each forward pass to the start of its backward pass.
-
-    On CUDA it takes them between marks: the host's clock would only time the launches.
-    """
+    """Sums the seconds from the start of each forward pass to the start of its backward pass."""
 
     def __init__(self, mark: Callable[[], Mark] | None, clock: Callable[[], float] = time.perf_counter) -> None:
+        # On CUDA the device sets marks: the clock of the host would only time the launches of the kernels.
         self._mark = mark
         self._clock = clock
         self._began: float | Mark = 0.0

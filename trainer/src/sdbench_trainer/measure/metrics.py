@@ -130,15 +130,14 @@ class Telemetry(Collector):
         self._add_up()
         values = self._values()
         for row in METRICS:
-            family: Metric
             if row.kind is MetricType.HISTOGRAM:
                 counts = list(accumulate(self._buckets))
                 buckets = list(zip([*map(str, BUCKETS), "+Inf"], counts, strict=True))
                 yield HistogramMetricFamily(row.name, row.text, buckets, self._seconds)
             elif row.kind is MetricType.INFO:
-                family = GaugeMetricFamily(row.name, row.text, labels=row.labels)
-                family.add_metric([__version__, self._model], 1)
-                yield family
+                build = GaugeMetricFamily(row.name, row.text, labels=row.labels)
+                build.add_metric([__version__, self._model], 1)
+                yield build
             elif (value := values[row.name]) is not None:
                 make = CounterMetricFamily if row.kind is MetricType.COUNTER else GaugeMetricFamily
                 yield make(row.name, row.text, float(value))

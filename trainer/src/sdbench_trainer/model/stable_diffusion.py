@@ -91,7 +91,7 @@ def materialised(network: nn.Module, device: torch.device, seed: int) -> nn.Modu
     generator = torch.Generator(device).manual_seed(seed)
     for module in network.modules():
         _fill(module, generator)
-    # The only buffers of the networks; their values got lost on meta.
+    # Position ids are the only buffers; their values were lost on the meta device.
     for name, buffer in network.named_buffers():
         if not name.endswith("position_ids"):
             raise RuntimeError(f"buffer {name} has no initial value")
@@ -142,6 +142,7 @@ class StableDiffusion(ComposerModel):  # type: ignore[misc]
             dropped = drawn.uniform < self.caption_dropout
             tokens = torch.where(dropped[:, None], parts.empty_tokens[None], batch["tokens"])
             context = parts.text_encoder(input_ids=tokens)[0].float()
+            # A convolution computes channels last only if its input is.
             noisy = noised(latents, drawn, parts.alphas).contiguous(memory_format=memory_format(self.unet))
         prediction = self.unet(noisy, drawn.timesteps, context, return_dict=False)[0]
         return prediction, drawn.noise

@@ -1,1 +1,1 @@
-"""Runs the ranks of a training pod, watches them, and reports how they ended; without torch, so that it starts fast."""
+"""Runs the ranks of a training pod, watches them and reports how they ended, without importing torch."""

@@ -76,6 +76,7 @@ def stalled(late: Stall, ranks: Sequence[Rank], topology: Topology) -> ReportErr
 
 def stopped(by: signal.Signals, topology: Topology, beats: Heartbeats) -> ReportError:
     """The error of a run that a signal to PID 1 stopped."""
+    # A signal to PID 1 has no rank to blame, so the pod's first rank stands for it.
     where = PHASE_WORDS[beats.of(0).phase]
     return ReportError(code=128 + by, rank=topology.first_rank, where=where, tail=f"Stopped by {by.name}.")
 

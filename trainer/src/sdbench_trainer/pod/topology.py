@@ -103,6 +103,7 @@ def credential_variables(folder: Path) -> dict[str, str]:
 
 def source_variables(source: DataSource) -> dict[str, str]:
     """The environment variables that point Streaming to an S3 server and permit or forbid requests to Hugging Face."""
+    # Networks and tokenizer are part of the image, so only shards may be downloaded.
     wanted = {
         "HF_HUB_OFFLINE": "0" if (source.remote or "").startswith("hf://") else "1",
         "S3_ENDPOINT_URL": source.endpoint,
@@ -132,4 +133,5 @@ def rank_variables(topology: Topology, local_rank: int, scratch: Path, temporary
 
 def default_variables(topology: Topology) -> dict[str, str]:
     """The environment variables of a rank that the pod's own override: one thread, and on one machine the loopback."""
+    # More threads would compete with those of the other ranks for the pod's CPUs.
     return {"OMP_NUM_THREADS": "1"} | ({"GLOO_SOCKET_IFNAME": "lo"} if topology.nodes == 1 else {})
