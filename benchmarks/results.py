@@ -1,9 +1,11 @@
 """Defines the results of a run of the benchmarks, and the JSON file that holds them."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
+from statistics import median
 
-from benchmarks.comparison import Estimate
+from benchmarks.comparison import Estimate, Pair
 from benchmarks.machine import Load, Machine
 from sdbench_trainer.config import Boundary
 
@@ -120,6 +122,21 @@ def finding(
         value_unit=value_unit,
         target=target,
     )
+
+
+def paired_finding(
+    what: str,
+    pairs: Sequence[Pair],
+    *,
+    scale: float,
+    unit: str,
+    value: Estimate,
+    value_unit: str,
+    target: Target | None = None,
+) -> Finding:
+    """A row that shows an estimate beside the medians of both implementations, which are scaled to the unit."""
+    plain, ours = (scale * median(values) for values in zip(*((pair.plain, pair.ours) for pair in pairs), strict=True))
+    return finding(what, unit=unit, plain=plain, ours=ours, value=value, value_unit=value_unit, target=target)
 
 
 def earlier(path: Path, machine: Machine, quick: bool) -> Results:

@@ -9,9 +9,11 @@ import torch
 
 from sdbench_trainer.distributed import RankPlace
 from sdbench_trainer.heartbeat import Heartbeats, HeartbeatWriter
+from sdbench_trainer.measure.metrics import Telemetry
 from sdbench_trainer.model.effective_config import EffectiveConfig
+from sdbench_trainer.report import Measurement
 from sdbench_trainer.run import RunConfig
-from sdbench_trainer.train import Parts, build_parts
+from sdbench_trainer.train import Parts, build_parts, fit
 
 SMOOTHING = 0.99
 TINY: Mapping[str, Any] = {
@@ -34,8 +36,9 @@ def fresh_parts(run: RunConfig) -> Parts:
     return replace(parts, algorithms=(*parts.algorithms, EffectiveConfig(run.trainer, run.devices)))
 
 
-def heartbeat_writer(folder: Path) -> HeartbeatWriter:
-    """A heartbeat writer whose file a watchdog could read."""
+def trained(run: RunConfig, folder: Path) -> Measurement:
+    """Trains on a fresh model with metrics and heartbeats, as a pod does, and returns the Measurement."""
     file = folder / "beats"
+    # PID 1 creates the file before its ranks start.
     Heartbeats(file, ranks=1, now=0.0)
-    return HeartbeatWriter(file, 0)
+    return fit(run, fresh_parts(run), HeartbeatWriter(file, 0), Telemetry("tiny", device_memory=False))

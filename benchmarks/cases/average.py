@@ -1,14 +1,12 @@
 """Measures the update of the moving average at the end of a step."""
 
-from statistics import median
-
 import torch
 
 from benchmarks.case import Case, CaseContext, CaseFindings
 from benchmarks.comparison import estimate, interleaved, times_faster
 from benchmarks.operations import dispatched, seconds_of
 from benchmarks.plain import average as plain
-from benchmarks.results import at_least, finding
+from benchmarks.results import at_least, finding, paired_finding
 from benchmarks.trained import SMOOTHING
 from benchmarks.weights import AveragedWeights, weights_of
 from sdbench_trainer.config import Model
@@ -45,11 +43,11 @@ def measure(context: CaseContext) -> CaseFindings:
     count = dispatched(average.update)
     return CaseFindings(
         (
-            finding(
+            paired_finding(
                 f"{weights}",
+                pairs,
+                scale=1e3,
                 unit="ms",
-                plain=1e3 * median(pair.plain for pair in pairs),
-                ours=1e3 * median(pair.ours for pair in pairs),
                 value=times_faster(pairs),
                 value_unit="times faster",
                 target=at_least(GAIN),

@@ -5,11 +5,9 @@ from statistics import median
 from benchmarks.case import Case, CaseContext, CaseFindings
 from benchmarks.comparison import Estimate, Pair, estimate, interleaved, times_larger
 from benchmarks.plain import training as plain
-from benchmarks.results import at_most, finding
-from benchmarks.trained import SMOOTHING, fresh_parts, heartbeat_writer, tiny_run
-from sdbench_trainer.measure.metrics import Telemetry
+from benchmarks.results import at_most, paired_finding
+from benchmarks.trained import SMOOTHING, fresh_parts, tiny_run, trained
 from sdbench_trainer.run import RunConfig
-from sdbench_trainer.train import fit
 
 STEP_SECONDS = 0.1
 OVERHEAD_PERCENT = 3.0
@@ -56,34 +54,23 @@ def measure(context: CaseContext) -> CaseFindings:
     run = segment(TRIED[0] if context.quick else fitting_batch(steps), steps)
 
     def ours() -> float:
-        measured = fit(run, fresh_parts(run), heartbeat_writer(context.folder), Telemetry("tiny", device_memory=False))
-        return measured.step_seconds.p50
+        return trained(run, context.folder).step_seconds.p50
 
     pairs = interleaved(lambda: median(plain_step_seconds(run)), ours, context.turns(TURNS), context.report_progress)
-    plain_ms, ours_ms = (
-        1e3 * median(times) for times in zip(*((pair.plain, pair.ours) for pair in pairs), strict=True)
-    )
     fixed = estimate(1e3 * (pair.ours - pair.plain) for pair in pairs)
     what = f"median step of a segment, batch {run.trainer.global_batch_size}"
     return CaseFindings(
         (
-            finding(
+            paired_finding(
                 what,
+                pairs,
+                scale=1e3,
                 unit="ms",
-                plain=plain_ms,
-                ours=ours_ms,
                 value=percent_more(pairs),
                 value_unit="% more",
                 target=at_most(OVERHEAD_PERCENT),
             ),
-            finding(
-                "the same, in ms per step",
-                unit="ms",
-                plain=plain_ms,
-                ours=ours_ms,
-                value=fixed,
-                value_unit="ms more",
-            ),
+            paired_finding("the same, in ms per step", pairs, scale=1e3, unit="ms", value=fixed, value_unit="ms more"),
         ),
         (
             f"Each segment has {steps} steps after a warm-up of {WARM_UP}. The cost does not depend on the length of "

@@ -1,19 +1,16 @@
 """Measures how much faster stored latents load than photographs."""
 
-from statistics import median
-
 from benchmarks import shards
 from benchmarks.case import Case, CaseContext, CaseFindings
-from benchmarks.cases.loader import BATCH, FEWEST, SAMPLES, our_loader, seconds_a_sample
+from benchmarks.cases.loader import BATCH, FEWEST, SAMPLES, SIZES, our_loader, seconds_a_sample
 from benchmarks.cases.tokenizer import plain_tokenizer
 from benchmarks.comparison import interleaved, times_faster
 from benchmarks.plain import photographs as plain
-from benchmarks.results import Finding, at_least, finding
+from benchmarks.results import Finding, at_least, paired_finding
 
 GAIN = 50.0
 TURNS = 7
 SOURCE = (640, 480)
-SIZES = (256, 512)
 LATENTS = 4096
 """Enough to make the start of an epoch a small part of it."""
 
@@ -31,11 +28,11 @@ def compared(context: CaseContext, image_size: int) -> Finding:
         context.turns(TURNS),
         lambda words: context.report_progress(f"{image_size} px: {words}"),
     )
-    return finding(
+    return paired_finding(
         f"latents of {image_size} px",
+        pairs,
+        scale=1e6,
         unit="µs a sample",
-        plain=1e6 * median(pair.plain for pair in pairs),
-        ours=1e6 * median(pair.ours for pair in pairs),
         value=times_faster(pairs),
         value_unit="times faster",
         target=at_least(GAIN),

@@ -6,10 +6,8 @@ from statistics import fmean, median, stdev
 from benchmarks.case import Case, CaseContext, CaseFindings
 from benchmarks.cases.framework import plain_step_seconds
 from benchmarks.comparison import Pair, interleaved, times_larger
-from benchmarks.results import at_most, finding
-from benchmarks.trained import fresh_parts, heartbeat_writer, tiny_run
-from sdbench_trainer.measure.metrics import Telemetry
-from sdbench_trainer.train import fit
+from benchmarks.results import at_most, paired_finding
+from benchmarks.trained import tiny_run, trained
 
 RATIO = 1.5
 SERIES = 6
@@ -36,8 +34,7 @@ def measure(context: CaseContext) -> CaseFindings:
     images = run.trainer.global_batch_size
 
     def ours() -> float:
-        measured = fit(run, fresh_parts(run), heartbeat_writer(context.folder), Telemetry("tiny", device_memory=False))
-        return measured.median_images_per_second
+        return trained(run, context.folder).median_images_per_second
 
     def run_plain() -> float:
         return images / median(plain_step_seconds(run))
@@ -47,11 +44,11 @@ def measure(context: CaseContext) -> CaseFindings:
     ]
     return CaseFindings(
         (
-            finding(
+            paired_finding(
                 f"CV of {repeats} repeats of {steps} steps, {len(series)} series",
+                series,
+                scale=100.0,
                 unit="%",
-                plain=100.0 * median(pair.plain for pair in series),
-                ours=100.0 * median(pair.ours for pair in series),
                 value=times_larger(series),
                 value_unit="times the plain CV",
                 target=at_most(RATIO),

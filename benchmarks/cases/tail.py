@@ -1,6 +1,5 @@
 """Measures the part of a step that follows the backward pass: its duration and its dispatched operations."""
 
-from statistics import median
 from typing import Any
 
 import torch
@@ -10,7 +9,7 @@ from benchmarks.comparison import estimate, interleaved, times_faster
 from benchmarks.machine import free_gibibytes
 from benchmarks.operations import dispatched, seconds_of
 from benchmarks.plain import tail as plain
-from benchmarks.results import Finding, at_least, at_most, finding
+from benchmarks.results import Finding, at_least, at_most, finding, paired_finding
 from benchmarks.trained import SMOOTHING
 from benchmarks.weights import AveragedWeights, Weights, weights_of
 from sdbench_trainer.config import Model
@@ -96,11 +95,11 @@ def measure(context: CaseContext) -> CaseFindings:
         context.turns(TURNS),
         context.report_progress,
     )
-    time = finding(
+    time = paired_finding(
         f"{weights}",
+        pairs,
+        scale=1e3,
         unit="ms",
-        plain=1e3 * median(pair.plain for pair in pairs),
-        ours=1e3 * median(pair.ours for pair in pairs),
         value=times_faster(pairs),
         value_unit="times faster",
         target=at_least(GAIN),

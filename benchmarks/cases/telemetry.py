@@ -9,14 +9,12 @@ from typing import Any
 from composer.core import Callback, Event
 
 from benchmarks.case import Case, CaseContext, CaseFindings
+from benchmarks.cases.framework import STEP_SECONDS
 from benchmarks.comparison import estimate
 from benchmarks.results import at_most, finding
-from benchmarks.trained import fresh_parts, heartbeat_writer, tiny_run
+from benchmarks.trained import tiny_run, trained
 from sdbench_trainer.measure.callback import WindowCallback
-from sdbench_trainer.measure.metrics import Telemetry
-from sdbench_trainer.train import fit
 
-STEP_SECONDS = 0.1
 SHARE_PERCENT = 0.05
 WARM_UP = 5
 STEPS = 150
@@ -55,7 +53,7 @@ def measure(context: CaseContext) -> CaseFindings:
     context.report_progress(f"{steps} steps")
     seconds: list[float] = []
     with timed_events(seconds):
-        fit(run, fresh_parts(run), heartbeat_writer(context.folder), Telemetry("tiny", device_memory=False))
+        trained(run, context.folder)
     measured = seconds[WARM_UP:]
     p99 = quantiles(measured[:-1], n=100, method="inclusive")[98]
     share = estimate(100.0 * spent / STEP_SECONDS for spent in measured[:-1])

@@ -3,14 +3,13 @@
 import gzip
 import json
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from benchmarks.case import Case, CaseContext, CaseFindings
 from benchmarks.comparison import interleaved, times_faster
 from benchmarks.operations import seconds_of
 from benchmarks.plain import tokens as plain
-from benchmarks.results import Finding, at_least, finding
+from benchmarks.results import Finding, at_least, paired_finding
 from photographs import PHOTOGRAPHS
 from sdbench_trainer.data.tokenizer import MERGES, clip_tokenizer, token_ids, vocabulary_file
 
@@ -53,11 +52,11 @@ def measure(context: CaseContext) -> CaseFindings:
         pairs = interleaved(
             lambda: seconds_of(run_plain), lambda: seconds_of(ours), context.turns(TURNS), context.report_progress
         )
-        return finding(
+        return paired_finding(
             f"in batches of {batch}",
+            pairs,
+            scale=1e6 / len(texts),
             unit="µs a caption",
-            plain=1e6 * median(pair.plain for pair in pairs) / len(texts),
-            ours=1e6 * median(pair.ours for pair in pairs) / len(texts),
             value=times_faster(pairs),
             value_unit="times faster",
             target=None if target is None else at_least(target),

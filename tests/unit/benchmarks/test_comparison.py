@@ -1,4 +1,4 @@
-"""Tests that two ways are compared in turns, by the median ratio, with an interval that covers enough."""
+"""Tests that two implementations take turns, and that the interval of their median ratio covers 95 %."""
 
 import math
 from collections.abc import Callable
@@ -9,20 +9,20 @@ from benchmarks.comparison import Pair, estimate, interleaved, outside_of, times
 
 
 def silent(words: str) -> None:
-    """No one waits."""
+    """Reports nothing."""
 
 
 def played(name: str, calls: list[str], values: list[float]) -> Callable[[], float]:
-    """A way that takes these durations, one after the other."""
+    """A fake implementation that takes these durations, one after the other, and records its calls."""
 
-    def way() -> float:
+    def run() -> float:
         calls.append(name)
         return values[calls.count(name) - 1]
 
-    return way
+    return run
 
 
-def test_ways_take_turns_the_first_alternates_and_the_warm_up_is_forgotten() -> None:
+def test_implementations_take_turns_the_first_alternates_and_the_warm_up_is_discarded() -> None:
     calls: list[str] = []
     plain, ours = played("plain", calls, [9.0, 1.0, 2.0, 3.0]), played("ours", calls, [8.0, 0.1, 0.2, 0.3])
     pairs = interleaved(plain, ours, 3, silent)
@@ -39,12 +39,12 @@ def test_the_person_who_waits_is_progress_each_turn() -> None:
 @pytest.mark.parametrize(
     ("count", "outside"), [(1, None), (2, None), (5, None), (6, 0), (8, 0), (9, 1), (11, 1), (12, 2), (16, 3), (20, 5)]
 )
-def test_so_many_values_may_be_left_out_at_each_end_of_the_interval(count: int, outside: int | None) -> None:
+def test_the_number_of_values_to_leave_out_at_each_end_of_the_interval(count: int, outside: int | None) -> None:
     assert outside_of(count) == outside
 
 
 @pytest.mark.parametrize("count", range(6, 60))
-def test_the_interval_covers_the_median_with_95_percent_and_one_tighter_would_not(count: int) -> None:
+def test_the_interval_covers_the_median_with_95_percent_and_a_tighter_one_would_not(count: int) -> None:
     def covered(outside: int) -> float:
         below = sum(math.comb(count, heads) for heads in range(outside + 1))
         return 1.0 - 2.0 * math.ldexp(below, -count)

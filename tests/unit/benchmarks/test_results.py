@@ -1,4 +1,4 @@
-"""Tests that the results name the machine, and that the page says what they say."""
+"""Tests that the results name the machine, and that the page shows them."""
 
 from pathlib import Path
 
@@ -40,7 +40,7 @@ def row(value: Estimate, target: Target | None, plain: float | None = 12.0) -> F
 
 
 def case(name: str, seconds: float = 1.0) -> CaseResult:
-    """What a case left."""
+    """The result of a case."""
     return CaseResult(
         name=name,
         title=f"The {name}",
@@ -68,11 +68,13 @@ def case(name: str, seconds: float = 1.0) -> CaseResult:
         (Estimate(12.0), None, None),
     ],
 )
-def test_a_target_is_met_narrowly_or_missed(value: Estimate, target: Target | None, verdict: Verdict | None) -> None:
+def test_a_target_is_met_narrowly_met_or_missed(
+    value: Estimate, target: Target | None, verdict: Verdict | None
+) -> None:
     assert row(value, target).verdict is verdict
 
 
-def test_a_new_result_takes_its_place_and_the_others_stay() -> None:
+def test_a_new_result_replaces_the_old_one_and_keeps_the_order_of_the_cases() -> None:
     order = ("first", "second", "third")
     results = Results(machine=MACHINE, quick=False, cases=(case("third"), case("gone"), case("first")))
     results = results.with_case(case("second"), order).with_case(case("third", seconds=9.0), order)
@@ -83,7 +85,7 @@ def test_a_new_result_takes_its_place_and_the_others_stay() -> None:
     ("machine", "quick", "kept"),
     [(MACHINE, False, 1), (MACHINE.model_copy(update={"cores": 4}), False, 0), (MACHINE, True, 0)],
 )
-def test_earlier_results_are_kept_only_of_the_same_machine(
+def test_earlier_results_are_kept_only_if_they_are_from_the_same_machine(
     machine: Machine, quick: bool, kept: int, tmp_path: Path
 ) -> None:
     write(Results(machine=MACHINE, quick=False, cases=(case("first"),)), tmp_path / "results.json")
@@ -94,19 +96,19 @@ def test_without_a_file_there_are_no_earlier_results(tmp_path: Path) -> None:
     assert earlier(tmp_path / "results.json", MACHINE, False).cases == ()
 
 
-def test_results_come_back_as_they_were_written(tmp_path: Path) -> None:
+def test_results_are_read_as_they_were_written(tmp_path: Path) -> None:
     results = Results(machine=MACHINE, quick=False, cases=(case("first"),))
     write(results, tmp_path / "results.json")
     assert Results.model_validate_json((tmp_path / "results.json").read_text()) == results
 
 
-def test_the_load_is_what_neither_idled_nor_was_ours() -> None:
+def test_the_load_excludes_idle_time_and_our_own() -> None:
     before = CpuReading("host", cpu_times_in("cpu  100 0 50 800 50 0 0 0 0 0\n"), own=100)
     after = CpuReading("host", cpu_times_in("cpu  200 10 80 1000 60 5 5 40 77 0\n"), own=190)
     assert load_between(before, after) == Load(foreign_cpu_ratio=0.15, steal_ratio=0.1)
 
 
-def test_a_load_that_cannot_be_read_is_said_to_be_unknown() -> None:
+def test_the_page_says_if_the_load_is_unknown() -> None:
     assert load_between(None, None) is None
     unseen = case("first").model_copy(update={"load": None})
     assert "the CPU time of other processes is unknown" in page(Results(machine=MACHINE, quick=False, cases=(unseen,)))
@@ -120,11 +122,11 @@ def test_the_page_shows_every_finding_with_machine_load_and_target() -> None:
     assert "* A note." in text
 
 
-def test_a_row_without_a_plain_way_and_a_target_says_so() -> None:
+def test_a_line_without_a_plain_implementation_and_a_target_has_a_dash_and_no_verdict() -> None:
     assert line(row(Estimate(1234.5), None, plain=None)) == "update: plain –, ours 1 ms: 1,234 times faster"
 
 
-def test_the_committed_page_is_what_the_committed_results_say() -> None:
+def test_the_committed_page_shows_the_committed_results() -> None:
     results = Results.model_validate_json(RESULTS.read_text())
     assert not results.quick
     assert (ROOT / "docs" / "benchmarks.md").read_text() == page(results), "the page is stale: run make generate"

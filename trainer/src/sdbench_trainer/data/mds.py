@@ -244,12 +244,10 @@ def shard_loader(
 ) -> Any:
     """A loader of the source's shards; remote shards are stored in `cache`. Raises DataMissing, ConfigInvalid."""
     place, knobs = source.remote or source.local, config.loader
-    make: MakeDataset
-    collate: Callable[[list[dict[str, Any]]], Batch]
     if config.encoding is Encoding.PRECOMPUTED:
         empty = np.array(token_ids(tokenizer, [""])[0], np.uint16).tobytes()
-        make = partial(ShardedLatents, share.image_size, share.seed, empty)
-        collate = partial(collated_latents, side=share.image_size // PIXELS_PER_LATENT)
+        make: MakeDataset = partial(ShardedLatents, share.image_size, share.seed, empty)
+        collate: Callable[..., Batch] = partial(collated_latents, side=share.image_size // PIXELS_PER_LATENT)
     else:
         make = partial(ShardedImages, share.image_size, share.seed)
         collate = partial(collated, tokenizer=tokenizer)

@@ -9,16 +9,18 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from sdbench_trainer.data.index import INDEX, KEY
 from sdbench_trainer.shards.encoders import Encoder, Jpegs
 from sdbench_trainer.shards.items import Columns, LeftOut, ShardsRefused
-from sdbench_trainer.shards.parts import Part, PartRecord, finished_record, write_part
+from sdbench_trainer.shards.parts import RECORD, Part, PartRecord, write_part
 from sdbench_trainer.shards.progress import ignore_progress
 from sdbench_trainer.shards.sources import Format, PhotoSource, source_at
 from sdbench_trainer.shards.workers import in_order
@@ -158,7 +160,12 @@ def _build_parts(
 
 # Top-level, because worker processes receive it by its name.
 def _build_part(part: Part, folder: Path, encoder: Encoder) -> tuple[str, PartRecord]:
-    return part.name, finished_record(part, folder) or write_part(part, folder, encoder)
+    """The name and the record of a part, which is written unless it is complete and unchanged."""
+    with suppress(OSError, ValidationError):
+        record = PartRecord.model_validate_json((folder / part.name / RECORD).read_text())
+        if record.digest == part.digest:
+            return part.name, record
+    return part.name, write_part(part, folder, encoder)
 
 
 def _write_index(folder: Path, names: list[str], description: dict[str, Any]) -> None:

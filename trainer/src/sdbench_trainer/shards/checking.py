@@ -56,10 +56,17 @@ def check(
     with tempfile.TemporaryDirectory(prefix="sdbench-check-") as temporary:
         remote = shards if "://" in shards else None
         local = temporary if remote else shards
-        index, count = _require_index(local, remote)
+        try:
+            _, readers = _open_shards(local, remote)
+            index = index_in(Path(local) / INDEX)
+        except Exception as error:
+            raise ShardsRefused(f"No shards at {shards}: {one_line(error)}") from error
+        if not index.columns >= IMAGE_COLUMNS.keys() and not index.columns >= LATENT_COLUMNS.keys():
+            names, needed = ", ".join(sorted(index.columns)), "image and caption, or moments and tokens"
+            raise ShardsRefused(f"The shards at {shards} have the columns {names}, but need {needed}.")
         tally = Tally()
         check_shard = partial(_check_shard, local=local, remote=remote, index=index)
-        for checked in in_order(check_shard, range(count), workers):
+        for checked in in_order(check_shard, range(len(readers)), workers):
             tally += checked
             report_progress(checked.samples)
     return index, tally
@@ -71,22 +78,6 @@ def _open_shards(local: str, remote: str | None) -> tuple[Any, list[Any]]:
     stream = Stream(remote=remote, local=local, download_retry=2, download_timeout=DOWNLOAD_SECONDS)
     # Unsafe types are columns that Python would unpickle, which may run any code.
     return stream, stream.get_shards(World.detect(), allow_unsafe_types=False)
-
-
-def _require_index(local: str, remote: str | None) -> tuple[Index, int]:
-    """The index and the number of its shards. Raises ShardsRefused."""
-    place = remote or local
-    try:
-        _, shards = _open_shards(local, remote)
-        index = index_in(Path(local) / INDEX)
-    except Exception as error:
-        raise ShardsRefused(f"No shards at {place}: {one_line(error)}") from error
-    if not index.columns >= IMAGE_COLUMNS.keys() and not index.columns >= LATENT_COLUMNS.keys():
-        names = ", ".join(sorted(index.columns))
-        raise ShardsRefused(
-            f"The shards at {place} have the columns {names}, but need image and caption, or moments and tokens."
-        )
-    return index, len(shards)
 
 
 def _check_shard(number: int, local: str, remote: str | None, index: Index) -> Tally:

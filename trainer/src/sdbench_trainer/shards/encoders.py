@@ -15,14 +15,12 @@ from sdbench_trainer.shards.items import LeftOut, Photograph
 
 LATENTS_BATCH = 8
 
-Sample = dict[str, bytes | str]
-
 
 @dataclass(frozen=True)
 class Encoded:
     """A sample, and whether it has a caption."""
 
-    sample: Sample
+    sample: dict[str, bytes | str]
     captioned: bool
 
 

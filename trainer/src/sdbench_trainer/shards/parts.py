@@ -1,11 +1,10 @@
-"""Writes one part as MDS shards with a record of the result, and reads the record of a finished part."""
+"""Writes one part of a source as MDS shards, with a record of the result."""
 
 import hashlib
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
 from streaming import MDSWriter
 
 from sdbench_trainer.config import Boundary
@@ -41,15 +40,6 @@ class Part:
     def digest(self) -> str:
         """A hash of its references; a resumed build rewrites a part whose references have changed."""
         return hashlib.sha256(repr(self.content).encode("utf-8", "backslashreplace")).hexdigest()[:16]
-
-
-def finished_record(part: Part, folder: Path) -> PartRecord | None:
-    """The record of a part that is complete and unchanged; None if the part must be written."""
-    try:
-        record = PartRecord.model_validate_json((folder / part.name / RECORD).read_text())
-    except (OSError, ValidationError):
-        return None
-    return record if record.digest == part.digest else None
 
 
 def _printable(name: str) -> str:

@@ -13,29 +13,23 @@ def ignore_progress(count: int) -> None:
 
 
 @contextmanager
-def progress(
-    title: str, unit: str, total: int | None = None, now: Callable[[], float] = time.monotonic
-) -> Iterator[Callable[[int], None]]:
+def progress(title: str, unit: str) -> Iterator[Callable[[int], None]]:
     """A function to call with the number of units that were completed since its last call."""
-    if not sys.stderr.isatty():
-        yield _line_reporter(title, unit, total, now)
+    if sys.stderr.isatty():
+        from tqdm import tqdm
+
+        with tqdm(desc=title, unit=unit) as bar:
+            yield lambda count: bar.update(count) and None
         return
-    from tqdm import tqdm
-
-    with tqdm(desc=title, unit=unit, total=total) as bar:
-        yield lambda count: bar.update(count) and None
-
-
-def _line_reporter(title: str, unit: str, total: int | None, now: Callable[[], float]) -> Callable[[int], None]:
-    started = last_line = now()
+    # A bar would fill a log file with its every step.
+    started = last_line = time.monotonic()
     done = 0
 
     def report(count: int) -> None:
         nonlocal last_line, done
         done += count
-        if now() - last_line >= LINE_SECONDS:
-            last_line = now()
-            of_total = f" of {total}" if total is not None else ""
-            sys.stderr.write(f"{title}: {done}{of_total} {unit}s, {done / (last_line - started):.0f} per second\n")
+        if time.monotonic() - last_line >= LINE_SECONDS:
+            last_line = time.monotonic()
+            sys.stderr.write(f"{title}: {done} {unit}s, {done / (last_line - started):.0f} per second\n")
 
-    return report
+    yield report

@@ -45,9 +45,8 @@ class PhotoSource:
             case Format.TABLE:
                 return in_parts(found for table in self.files for found in images_of(table, self.columns))
             case Format.FOLDER:
-                return in_parts(
-                    found for folder in self.files for found in images_in(folder, self.columns, self.exclude)
-                )
+                # One folder is all that this format has; its subfolders are searched, too.
+                return in_parts(images_in(self.files[0], self.columns, self.exclude))
 
 
 def source_at(
@@ -57,6 +56,7 @@ def source_at(
 
     A given format is not detected. Excluded folders are not searched.
     """
+    # A folder whose own name has braces is not a pattern.
     paths = [Path(place)] if Path(place).exists() else [Path(name) for name in expanded(place)]
     for path in paths:
         if not path.exists():
@@ -93,17 +93,16 @@ def _format_of_file(file: Path) -> Format:
 def _detect(folder: Path, columns: Columns, exclude: frozenset[Path]) -> tuple[Format, tuple[Path, ...]]:
     """The format of a folder, and its files."""
     # A folder of tars or tables may hold loose images, too, such as a preview: the most specific format comes first.
-    if tars := _files_of_format(Format.WEBDATASET, folder, exclude):
-        return Format.WEBDATASET, tars
-    if parquets := _files_of_format(Format.PARQUET, folder, exclude):
+    if files := _files_of_format(Format.WEBDATASET, folder, exclude):
+        return Format.WEBDATASET, files
+    if files := _files_of_format(Format.PARQUET, folder, exclude):
         from sdbench_trainer.shards.parquets import holds_images
 
         # img2dataset writes Parquet files of metadata beside its folders of images.
-        if holds_images(parquets[0], columns):
-            return Format.PARQUET, parquets
-    if tables := _files_of_format(Format.TABLE, folder, exclude):
-        return Format.TABLE, tables
-    return Format.FOLDER, (folder,)
+        if holds_images(files[0], columns):
+            return Format.PARQUET, files
+    files = _files_of_format(Format.TABLE, folder, exclude)
+    return (Format.TABLE, files) if files else (Format.FOLDER, (folder,))
 
 
 def _files_of_format(kind: Format, folder: Path, exclude: frozenset[Path]) -> tuple[Path, ...]:
