@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sdbench.api.status_gate import Verdict
-from sdbench.core.measure.statistics import RepeatStatistics, regression
+from sdbench.core.measure.statistics import Sample, regression
 from unit.core.gate.gates import BASELINE, answer, asked, baseline, row, verdict
 
 SPOILT: tuple[dict[str, Any], ...] = (
@@ -52,7 +52,7 @@ spreads = st.integers(0, 10**4).map(str)
 def test_a_regression_fails_and_passes_by_its_whole_interval(new: str, noise: str, old: str, old_noise: str) -> None:
     gate = {"baseline": {"name": BASELINE, "maxRegression": "0.02"}}
     made = verdict(answer(asked(gate), row(rate=new, spread=noise)), baseline(row(rate=old, spread=old_noise)))
-    found = regression(RepeatStatistics(3, float(new), float(noise)), RepeatStatistics(3, float(old), float(old_noise)))
+    found = regression(Sample(3, float(new), float(noise)), Sample(3, float(old), float(old_noise)))
     assert found.low <= found.value <= found.high
     assert (made.verdict is Verdict.FAIL) == (round(found.low, 12) > 0.02)
     assert (made.verdict is Verdict.PASS) == (round(found.high, 12) <= 0.02)

@@ -62,15 +62,12 @@ def budget_state(
     if most is None:
         return None
     running = sum((running_cost(row, snapshot) for row in rows if may_hold_devices(row)), Decimal(0))
-    return BudgetState(most, most.device_seconds - spent - running, _needs(rows, planned), snapshot)
-
-
-def _needs(rows: tuple[TrialRow, ...], planned: tuple[Trial, ...]) -> dict[int, Decimal]:
     dearest: dict[str, int] = {}
     for row in rows:
         dearest[row.point] = max(device_seconds(row), dearest.get(row.point, 0))
     warmups = [trial.point.devices * trial.point.config.window.warmup_seconds for trial in planned]
-    return {row.trial: Decimal(max(warmups[row.trial], dearest[row.point])) for row in rows}
+    needs = {row.trial: Decimal(max(warmups[row.trial], dearest[row.point])) for row in rows}
+    return BudgetState(most, most.device_seconds - spent - running, needs, snapshot)
 
 
 def exhausted(found: BudgetState | None) -> Diagnosis | None:
@@ -95,16 +92,14 @@ def give_up_unaffordable(
     """The rows, with those given up that need more than is left, once nothing runs any more."""
     if found is None or any(may_hold_devices(row) for row in rows):
         return rows
-    return tuple(_unless_paid(row, rows, found, snapshot) for row in rows)
-
-
-def _unless_paid(row: TrialRow, rows: tuple[TrialRow, ...], found: BudgetState, snapshot: Snapshot) -> TrialRow:
-    if row.phase is not TrialPhase.PENDING or found.can_afford(row, rows):
-        return row
-    left, needed = _hours(max(Decimal(0), found.left)), _hours(found.needs[row.trial])
-    whole = f"{_hours(found.budget.device_seconds)}, {found.budget.named}"
-    end = diagnosis(Reason.BUDGET_EXCEEDED, f"{left} are left of {whole}; this trial needs {needed}: {KEPT}")
-    return given_up(row, end, snapshot)
+    left, whole = _hours(max(Decimal(0), found.left)), _hours(found.budget.device_seconds)
+    kept = []
+    for row in rows:
+        if row.phase is TrialPhase.PENDING and not found.can_afford(row, rows):
+            why = f"{left} are left of {whole}, {found.budget.named}; this trial needs {_hours(found.needs[row.trial])}"
+            row = given_up(row, diagnosis(Reason.BUDGET_EXCEEDED, f"{why}: {KEPT}"), snapshot)
+        kept.append(row)
+    return tuple(kept)
 
 
 def _hours(seconds: Decimal) -> str:
@@ -138,6 +133,7 @@ def running_cost(row: TrialRow, snapshot: Snapshot) -> Decimal:
     """The cost until now of the row's Attempt, which is not released."""
     if row.scheduled_at is not None:
         return _since(row.scheduled_at, snapshot.now) * row.devices
+    # Not all of its pods are bound yet: those that are have cost something.
     return next(
         (partly_held(state, row, snapshot.now) for state in snapshot.attempts if state.name == row.job), Decimal(0)
     )

@@ -81,7 +81,10 @@ def decide(snapshot: Snapshot) -> Decision:
     ledger = _withdraw(ledger, planned, snapshot)
     ledger = _release(ledger, snapshot)
     ledger = replace(ledger, rows=skip_converged(ledger.rows, snapshot))
-    ledger = _start(ledger, planned, snapshot)
+    budget = _budget(ledger, planned, snapshot)
+    if not snapshot.benchmark.spec.suspend:
+        ledger = replace(ledger, rows=give_up_unaffordable(ledger.rows, budget, snapshot))
+    ledger = replace(ledger, rows=start_next(ledger.rows, budget, snapshot))
     status = within_size_limit(_status(ledger, resolved, planned, snapshot))
     # Jobs are created from the new status, which is stored first, and deleted from the stored one.
     new_jobs = jobs_to_create(ledger.rows, planned, resolved.image, snapshot)
@@ -147,14 +150,6 @@ def _release(ledger: Ledger, snapshot: Snapshot) -> Ledger:
             freed += device_seconds(row)
         rows.append(row)
     return replace(ledger, rows=tuple(rows), spent_device_seconds=ledger.spent_device_seconds + freed + int(partly))
-
-
-def _start(ledger: Ledger, planned: tuple[Trial, ...], snapshot: Snapshot) -> Ledger:
-    """Start the next Trials, and give up those that can never be paid. While suspended, neither happens."""
-    budget, rows = _budget(ledger, planned, snapshot), ledger.rows
-    if not snapshot.benchmark.spec.suspend:
-        rows = give_up_unaffordable(rows, budget, snapshot)
-    return replace(ledger, rows=start_next(rows, budget, snapshot))
 
 
 def _budget(ledger: Ledger, planned: tuple[Trial, ...], snapshot: Snapshot) -> BudgetState | None:

@@ -79,14 +79,10 @@ def signed(value: float) -> str:
 
 def formatted(model: type[BaseModel], values: Mapping[str, Any]) -> dict[str, Any]:
     """The values of a model's fields, each float as its field wants it: a Decimal, or a string for a signed number."""
-    return {
-        name: _as_annotated(values[name], field.annotation)
-        for name, field in model.model_fields.items()
-        if name in values
-    }
-
-
-def _as_annotated(value: Any, annotation: Any) -> Any:
-    if not isinstance(value, float):
-        return value
-    return signed(value) if annotation is str else decimal(value)
+    written = {}
+    for name, field in model.model_fields.items():
+        if name in values:
+            value = values[name]
+            as_float = signed if field.annotation is str else decimal
+            written[name] = as_float(value) if isinstance(value, float) else value
+    return written

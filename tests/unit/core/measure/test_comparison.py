@@ -5,7 +5,7 @@ from statistics import mean, stdev
 
 import pytest
 
-from sdbench.core.measure.statistics import Interval, RepeatStatistics, mean_difference, regression, t_quantile, t_share
+from sdbench.core.measure.statistics import Interval, Sample, mean_difference, regression, t_quantile, t_share
 
 SLEEP = (
     (0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0),
@@ -31,8 +31,8 @@ QUANTILES = {
 }
 
 
-def repeats(*values: float) -> RepeatStatistics:
-    return RepeatStatistics(len(values), mean(values), stdev(values))
+def repeats(*values: float) -> Sample:
+    return Sample(len(values), mean(values), stdev(values))
 
 
 @pytest.mark.parametrize(("one", "other", "low", "high"), WELCH.values(), ids=WELCH.keys())
@@ -55,38 +55,38 @@ def test_without_degrees_of_freedom_there_is_no_quantile(freedom: float) -> None
 
 
 def test_equal_spreads_and_sizes_add_up_their_degrees_of_freedom() -> None:
-    found = mean_difference(RepeatStatistics(3, 99.0, 1.0), RepeatStatistics(3, 100.0, 1.0))
+    found = mean_difference(Sample(3, 99.0, 1.0), Sample(3, 100.0, 1.0))
     reach = t_quantile(4) * sqrt(2 / 3)
     assert (found.value, found.low, found.high) == pytest.approx((-1, -1 - reach, reach - 1), abs=1e-12)
 
 
 def test_one_side_without_spread_leaves_the_other_its_own_degrees_of_freedom() -> None:
-    found = mean_difference(RepeatStatistics(3, 100.0, 0.0), RepeatStatistics(4, 100.0, 2.0))
+    found = mean_difference(Sample(3, 100.0, 0.0), Sample(4, 100.0, 2.0))
     assert found.high == pytest.approx(t_quantile(3) * 1.0, abs=1e-12)
 
 
 def test_an_interval_without_any_spread_is_a_point() -> None:
-    assert mean_difference(RepeatStatistics(2, 5.0, 0.0), RepeatStatistics(9, 3.0, 0.0)) == Interval(2.0, 2.0, 2.0)
+    assert mean_difference(Sample(2, 5.0, 0.0), Sample(9, 3.0, 0.0)) == Interval(2.0, 2.0, 2.0)
 
 
 def test_a_tiny_spread_does_not_vanish() -> None:
-    found = mean_difference(RepeatStatistics(2, 5.0, 1e-120), RepeatStatistics(2, 5.0, 1e-120))
+    found = mean_difference(Sample(2, 5.0, 1e-120), Sample(2, 5.0, 1e-120))
     assert found.high == pytest.approx(t_quantile(2) * 1e-120, rel=1e-9)
 
 
 def test_a_regression_is_relative_to_the_baseline_and_an_improvement_is_negative() -> None:
-    slower = regression(RepeatStatistics(3, 90.0, 0.0), RepeatStatistics(3, 100.0, 0.0))
+    slower = regression(Sample(3, 90.0, 0.0), Sample(3, 100.0, 0.0))
     assert (slower.value, slower.low, slower.high) == pytest.approx((0.1, 0.1, 0.1), abs=1e-12)
-    assert regression(RepeatStatistics(3, 120.0, 1.0), RepeatStatistics(3, 100.0, 1.0)).high < 0
+    assert regression(Sample(3, 120.0, 1.0), Sample(3, 100.0, 1.0)).high < 0
 
 
 @pytest.mark.parametrize("sizes", [(1, 3), (3, 1), (0, 2)])
 def test_a_single_repeat_cannot_be_compared(sizes: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="2 repeats"):
-        mean_difference(RepeatStatistics(sizes[0], 1.0, 0.1), RepeatStatistics(sizes[1], 1.0, 0.1))
+        mean_difference(Sample(sizes[0], 1.0, 0.1), Sample(sizes[1], 1.0, 0.1))
 
 
 @pytest.mark.parametrize("rate", [0.0, float("nan")])
 def test_a_baseline_without_a_rate_cannot_be_compared(rate: float) -> None:
     with pytest.raises(ValueError, match="compares with nothing"):
-        regression(RepeatStatistics(2, 1.0, 0.1), RepeatStatistics(2, rate, 0.1))
+        regression(Sample(2, 1.0, 0.1), Sample(2, rate, 0.1))

@@ -26,6 +26,7 @@ def is_ours(state: AttemptState, snapshot: Snapshot) -> bool:
 
 
 def all_pods_exist(state: AttemptState) -> bool:
+    """Whether there is exactly one pod of each planned index."""
     indexes = sorted(pod.index for pod in state.pods)
     return bool(indexes) and indexes == list(range(state.planned_pods))
 
@@ -54,13 +55,15 @@ def replaced_pod(row: TrialRow, state: AttemptState) -> str | None:
         places.add(pod.index)
     if row.pods_checksum is None or not all_pods_exist(state) or row.pods_checksum == pods_checksum(state):
         return None
-    newcomers = [pod.name for pod in state.pods if len(state.pods) == 1 or _later(pod, row)]
+    # The newcomer was bound to its node after the last of the pods that the row knows.
+    newcomers = [
+        pod.name
+        for pod in state.pods
+        if len(state.pods) == 1
+        or pod.scheduled_at is None
+        or (row.scheduled_at is not None and pod.scheduled_at > row.scheduled_at)
+    ]
     return f"Pod {newcomers[0]}" if newcomers else f"A pod of {state.name}"
-
-
-def _later(pod: PodState, row: TrialRow) -> bool:
-    """Whether the pod was bound to its node after the last of the pods that the row knows."""
-    return pod.scheduled_at is None or (row.scheduled_at is not None and pod.scheduled_at > row.scheduled_at)
 
 
 def suspended_after_scheduling(row: TrialRow, state: AttemptState) -> bool:
@@ -80,8 +83,10 @@ def deleted_pod(row: TrialRow, state: AttemptState) -> str | None:
             return f"Pod {pod.name} was deleted"
     if row.pods_checksum is not None and not all_pods_exist(state):
         places = {pod.index for pod in state.pods}
-        missing = [_pod_name(state, index) for index in range(state.planned_pods) if index not in places]
-        return f"{len(missing)} of {state.planned_pods} pods were deleted, {missing[0]} among them"
+        missing = [index for index in range(state.planned_pods) if index not in places]
+        # The names that the training-operator gives its pods.
+        first = f"{state.name}-worker-{missing[0] - 1}" if missing[0] else f"{state.name}-master-0"
+        return f"{len(missing)} of {state.planned_pods} pods were deleted, {first} among them"
     return None
 
 
@@ -101,10 +106,12 @@ def job_is_gone(row: TrialRow, state: AttemptState) -> bool:
 
 
 def all_exited_well(state: AttemptState) -> bool:
+    """Whether all planned pods have exited with 0."""
     return all_pods_exist(state) and all(pod.exit is not None and pod.exit.code == 0 for pod in state.pods)
 
 
 def all_exited(state: AttemptState) -> bool:
+    """Whether each pod that exists has exited."""
     return all(pod.exit is not None for pod in state.pods)
 
 
@@ -168,11 +175,6 @@ def _complete(measured: Measurement) -> bool:
     ):
         return False
     return min(rates) >= SLOWEST and min(*shares, *waits, *others_cpu) >= 0
-
-
-def _pod_name(state: AttemptState, index: int) -> str:
-    """The pod's name as the training-operator builds it."""
-    return f"{state.name}-worker-{index - 1}" if index else f"{state.name}-master-0"
 
 
 def different_images(image_ids: Iterable[str]) -> tuple[str, ...]:

@@ -62,12 +62,13 @@ def root_cause(state: AttemptState, spec: Spec, ranks: set[RootCauseRank]) -> Ro
     The exit code of a pod that its kubelet lost says nothing. Its rank is weak, and disruptions are considered before
     weak ends.
     """
-    failed = [(pod, pod.exit) for pod in state.pods if pod.exit is not None and pod.exit.code != 0]
-    found = [
-        (exited.reason != OUT_OF_HOST_MEMORY, _rank(pod, exited), _progress(pod), pod.index, pod, exited)
-        for pod, exited in failed
-        if _rank(pod, exited) in ranks
-    ]
+    found = []
+    for pod in state.pods:
+        if pod.exit is not None and pod.exit.code != 0 and (rank := _rank(pod, pod.exit)) in ranks:
+            error = pod.report.error if pod.report is not None else None
+            # How far the rank came that the pod blames; a pod that does not say comes last.
+            progress = error.progress if error is not None and error.progress is not None else (inf,)
+            found.append((pod.exit.reason != OUT_OF_HOST_MEMORY, rank, progress, pod.index, pod, pod.exit))
     if not found:
         return None
     *_, pod, exited = min(found, key=lambda entry: entry[:4])
@@ -90,12 +91,6 @@ def last_words(output: str) -> str:
     """The end of an output, on one line."""
     line = " ".join(output.split())
     return line if len(line) <= TAIL_CHARACTERS else f"…{line[-TAIL_CHARACTERS:]}"
-
-
-def _progress(pod: PodState) -> tuple[float, ...]:
-    """How far the rank came that the pod blames; infinitely far if the pod does not say."""
-    error = pod.report.error if pod.report is not None else None
-    return error.progress if error is not None and error.progress is not None else (inf,)
 
 
 def _rank(pod: PodState, exited: PodExit) -> RootCauseRank:

@@ -21,7 +21,7 @@ from sdbench.api.status_gate import ComparisonRow, FindingRow, Limit, Verdict
 from sdbench.core.format import bounded, decimal
 from sdbench.core.measure.environments import device_difference, disqualification, environments_of
 from sdbench.core.measure.references import CompletedBenchmark, Lookup, ReferenceUnavailable
-from sdbench.core.measure.statistics import Interval, RepeatStatistics, regression
+from sdbench.core.measure.statistics import Interval, Sample, regression
 from sdbench.core.plan.grid import Point
 from sdbench_trainer.run import division
 
@@ -38,17 +38,18 @@ def compared(
     """The finding for a Point, and its comparison; no comparison if one of the two Points may not be judged."""
     try:
         base = source(asked.name)
-        mine = _judged(_row(point.label, benchmark), benchmark, "")
-        theirs = _judged(_twin(point, mine, base), base.benchmark, f"in Benchmark {asked.name}, ")
-        _refuse_other_devices(point, benchmark, base)
+        own = next((row for row in benchmark.status.points if row.point == point.label), None)
+        mine = _judged(own, benchmark, "")
+        theirs = _judged(_same_point(point, mine, base), base.benchmark, f"in Benchmark {asked.name}, ")
+        ran_on = environments_of(point.label, benchmark.status)
+        if different := device_difference(ran_on, environments_of(point.label, base.benchmark.status)):
+            raise ReferenceUnavailable(different)
     except ReferenceUnavailable as error:
-        return _undecided(asked, point, str(error)), None
+        what = f"{Limit.REGRESSION} of {point.label} against {asked.name}"
+        message = f"{what} cannot be judged (at most {asked.max_regression:f} is asked for): {error}"
+        return _finding(asked, point, Verdict.INSUFFICIENT_DATA, None, message), None
     interval = regression(_repeats(mine), _repeats(theirs))
     return _decided(asked, point, interval), _comparison(mine, theirs, interval)
-
-
-def _row(label: str, benchmark: Benchmark) -> PointRow | None:
-    return next((row for row in benchmark.status.points if row.point == label), None)
 
 
 def _judged(row: PointRow | None, benchmark: Benchmark, where: str) -> PointRow:
@@ -66,7 +67,7 @@ def _judged(row: PointRow | None, benchmark: Benchmark, where: str) -> PointRow:
     return row
 
 
-def _twin(point: Point, mine: PointRow, base: CompletedBenchmark) -> PointRow | None:
+def _same_point(point: Point, mine: PointRow, base: CompletedBenchmark) -> PointRow | None:
     """The baseline's Point, or None if it is not measured. Raises ReferenceUnavailable for another training."""
     for other, row in base.points:
         if other.label == point.label:
@@ -81,22 +82,8 @@ def _twin(point: Point, mine: PointRow, base: CompletedBenchmark) -> PointRow | 
     return None
 
 
-def _refuse_other_devices(point: Point, benchmark: Benchmark, base: CompletedBenchmark) -> None:
-    other = device_difference(
-        environments_of(point.label, benchmark.status), environments_of(point.label, base.benchmark.status)
-    )
-    if other:
-        raise ReferenceUnavailable(other)
-
-
-def _repeats(row: PointRow) -> RepeatStatistics:
-    return RepeatStatistics(row.repeats, float(row.median_images_per_second), float(row.median_standard_deviation or 0))
-
-
-def _undecided(asked: Baseline, point: Point, why: str) -> FindingRow:
-    bound = f"at most {asked.max_regression:f} is asked for"
-    message = f"{Limit.REGRESSION} of {point.label} against {asked.name} cannot be judged ({bound}): {why}"
-    return _finding(asked, point, Verdict.INSUFFICIENT_DATA, None, message)
+def _repeats(row: PointRow) -> Sample:
+    return Sample(row.repeats, float(row.median_images_per_second), float(row.median_standard_deviation or 0))
 
 
 def _decided(asked: Baseline, point: Point, found: Interval) -> FindingRow:
@@ -140,8 +127,7 @@ def _comparison(mine: PointRow, theirs: PointRow, found: Interval) -> Comparison
 
 
 def _variation(row: PointRow) -> float:
-    of = _repeats(row)
-    return of.standard_deviation / of.mean
+    return float(row.median_standard_deviation or 0) / float(row.median_images_per_second)
 
 
 def _share(value: float) -> str:
@@ -159,16 +145,13 @@ def baseline_rates(benchmark: Benchmark, base: Benchmark, planned: Planned) -> I
     points, others = planned(benchmark), planned(base)
     for row in base.status.points:
         point, other = points.get(row.point), others.get(row.point)
-        if point and other and _same_training(point, other, row) and _same_devices(row.point, benchmark, base):
+        if point is None or other is None:
+            continue
+        mine, theirs = point.config, other.config
+        batch = division(mine, point.devices).run
+        if (mine.model, mine.image_size, batch) != (theirs.model, theirs.image_size, row.global_batch_size):
+            continue
+        # Before the Point is measured nothing is known of its devices, and the rate is shown all the same.
+        ran_on = environments_of(row.point, benchmark.status)
+        if not ran_on or not device_difference(ran_on, environments_of(row.point, base.status)):
             yield point, row.median_images_per_second
-
-
-def _same_training(point: Point, other: Point, row: PointRow) -> bool:
-    mine, theirs = point.config, other.config
-    batch = division(mine, point.devices).run
-    return (mine.model, mine.image_size, batch) == (theirs.model, theirs.image_size, row.global_batch_size)
-
-
-def _same_devices(label: str, benchmark: Benchmark, base: Benchmark) -> bool:
-    mine = environments_of(label, benchmark.status)
-    return not mine or not device_difference(mine, environments_of(label, base.status))

@@ -6,6 +6,7 @@ cancelled or has not ended is not judged.
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.reasons import Reason
@@ -42,7 +43,12 @@ def judge(benchmark: Benchmark, gate: Gate, planned: tuple[Trial, ...], source: 
             found, comparison = compared(gate.baseline, point, benchmark, source)
             findings.append(found)
             comparisons += [comparison] if comparison is not None else []
-    return _verdict(findings, _baseline(gate, comparisons, source))
+    baseline = None
+    if gate.baseline is not None:
+        with suppress(ReferenceUnavailable):
+            uid = source(gate.baseline.name).benchmark.metadata.uid
+            baseline = BaselineRow(name=gate.baseline.name, uid=uid, points=tuple(comparisons[:SHOWN]))
+    return _verdict(findings, baseline)
 
 
 def unjudged(why: str) -> GateRow:
@@ -75,16 +81,6 @@ def _incomparable(benchmark: Benchmark, point: Point, points: tuple[Point, ...])
         environments_of(point.label, benchmark.status), environments_of(base.label, benchmark.status)
     )
     return f"compared with {base.label}, {unlike}" if unlike else ""
-
-
-def _baseline(gate: Gate, comparisons: list[ComparisonRow], source: Lookup) -> BaselineRow | None:
-    if gate.baseline is None:
-        return None
-    try:
-        uid = source(gate.baseline.name).benchmark.metadata.uid
-    except ReferenceUnavailable:
-        return None
-    return BaselineRow(name=gate.baseline.name, uid=uid, points=tuple(comparisons[:SHOWN]))
 
 
 def _verdict(findings: list[FindingRow], baseline: BaselineRow | None) -> GateRow:

@@ -73,41 +73,35 @@ def disqualification(row: PointRow | None, spec: Spec) -> str:
 
 def environments_of(point: str, status: Status) -> tuple[RunEnvironment | None, ...]:
     """The environments of a Point's repeats, each once; None for a repeat whose environment is not known."""
-    return tuple(dict.fromkeys(_grounds(point, status)))
-
-
-def _grounds(point: str, status: Status) -> Iterator[RunEnvironment | None]:
+    found: dict[RunEnvironment | None, None] = {}
     for row in status.trials:
         if row.point == point and row.phase is TrialPhase.SUCCEEDED:
-            known = row.environment is not None and row.environment < len(status.environments)
-            yield _ground(status.environments[row.environment or 0]) if known else None
-
-
-def _ground(row: EnvironmentRow) -> RunEnvironment:
-    return RunEnvironment(row.device, row.image_id, tuple(sorted(row.versions.items())))
+            # A status that was too large has lost its environments (core/status/size_limit.py).
+            if row.environment is None or row.environment >= len(status.environments):
+                found[None] = None
+            else:
+                ran_in = status.environments[row.environment]
+                found[RunEnvironment(ran_in.device, ran_in.image_id, tuple(sorted(ran_in.versions.items())))] = None
+    return tuple(found)
 
 
 def environment_difference(one: tuple[RunEnvironment | None, ...], other: tuple[RunEnvironment | None, ...]) -> str:
     """Why the environments of two Points do not compare; empty if they do."""
     if None in (*one, *other) or not one or not other:
         return "what it ran on is not known"
-    return device_difference(one, other) or _software_difference(one, other)
+    if different := device_difference(one, other):
+        return different
+    both = [environment for environment in (*one, *other) if environment is not None]
+    if len({environment.image for environment in both}) > 1:
+        return "the two ran different images"
+    return "the two ran different versions" if len({environment.versions for environment in both}) > 1 else ""
 
 
 def device_difference(one: tuple[RunEnvironment | None, ...], other: tuple[RunEnvironment | None, ...]) -> str:
     """Why the devices of two Points do not compare; empty if they do."""
-    mine, theirs = ({ground.device if ground is not None else "" for ground in each} for each in (one, other))
+    mine, theirs = ({known.device if known is not None else "" for known in each} for each in (one, other))
     if not mine or not theirs or "" in mine | theirs:
         return "on which device it ran is not known"
-    return "" if mine == theirs and len(mine) == 1 else f"it ran on {_listed(mine)}, the other on {_listed(theirs)}"
-
-
-def _software_difference(one: tuple[RunEnvironment | None, ...], other: tuple[RunEnvironment | None, ...]) -> str:
-    seen = [ground for ground in (*one, *other) if ground is not None]
-    if len({ground.image for ground in seen}) > 1:
-        return "the two ran different images"
-    return "the two ran different versions" if len({ground.versions for ground in seen}) > 1 else ""
-
-
-def _listed(names: set[str]) -> str:
-    return " and ".join(sorted(names))
+    if mine == theirs and len(mine) == 1:
+        return ""
+    return f"it ran on {' and '.join(sorted(mine))}, the other on {' and '.join(sorted(theirs))}"

@@ -29,35 +29,25 @@ def point_rows(
 ) -> tuple[PointRow, ...]:
     """A row for each measured Point, in the plan's order: counts ascend. `others` looks up what stages refer to."""
     points = {trial.point.label: trial.point for trial in trials}
-    measured = _measurements(rows)
     made: list[PointRow] = []
     smallest: dict[str, Decimal] = {}
     for label, point in points.items():
-        if label in measured:
-            rate = _per_device(measured[label], point)
-            base = smallest.setdefault(point.knobs, rate)
+        measured = [row for row in rows if row.point == label and row.measurement is not None]
+        repeats = [
+            row.measurement for row in measured if row.phase is TrialPhase.SUCCEEDED and row.measurement is not None
+        ]
+        if repeats:
+            rate = _mean([one.images_per_second for one in repeats]) / point.devices
+            # Counts ascend, so the first Point of the same parameters has the smallest count: efficiency is 1 there.
+            efficiency = rate / smallest.setdefault(point.knobs, rate)
             ran_on = environments_of(label, Status(trials=rows, environments=environments))
-            row = _point_row(point, measured[label], rate / base, ran_on, spec, others)
-            differs = mixed((one for one in rows if one.point == label and one.measurement), environments)
-            made.append(row.model_copy(update={"mixed": differs}))
+            row = _point_row(point, repeats, efficiency, ran_on, spec, others)
+            made.append(row.model_copy(update={"mixed": mixed(measured, environments)}))
     return tuple(made)
-
-
-def _measurements(rows: tuple[TrialRow, ...]) -> dict[str, list[RowMeasurement]]:
-    """The Measurements of each measured Point, by its label."""
-    found: dict[str, list[RowMeasurement]] = {}
-    for row in rows:
-        if row.phase is TrialPhase.SUCCEEDED and row.measurement is not None:
-            found.setdefault(row.point, []).append(row.measurement)
-    return found
 
 
 def _mean(values: list[Decimal]) -> Decimal:
     return sum(values, Decimal(0)) / len(values)
-
-
-def _per_device(measured: list[RowMeasurement], point: Point) -> Decimal:
-    return _mean([one.images_per_second for one in measured]) / point.devices
 
 
 def _point_row(

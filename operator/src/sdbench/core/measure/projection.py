@@ -76,16 +76,14 @@ def project_training(
     """The full training on that many devices; raises ValueError for a rate that is not positive."""
     with localcontext() as context:
         context.prec = DIGITS
-        hours = sum((_hours(stage) for stage in stages), Decimal(0))
+        hours = Decimal(0)
+        for stage in stages:
+            if stage.images_per_second <= 0:
+                raise ValueError(f"a rate of {stage.images_per_second} images per second never ends")
+            hours += Decimal(stage.images) / stage.images_per_second / SECONDS_PER_HOUR
         if rounding is Rounding.SEED:
             return _as_in_the_seed(hours, devices, hourly_price)
         return ProjectedTraining(hours / HOURS_PER_DAY, hours * devices, hours * devices * hourly_price)
-
-
-def _hours(stage: Stage) -> Decimal:
-    if stage.images_per_second <= 0:
-        raise ValueError(f"a rate of {stage.images_per_second} images per second never ends")
-    return Decimal(stage.images) / stage.images_per_second / SECONDS_PER_HOUR
 
 
 def _as_in_the_seed(hours: Decimal, devices: int, hourly_price: Decimal) -> ProjectedTraining:
@@ -143,7 +141,7 @@ def _rate(number: int, stage: ProjectionStage, point: Point, own: OwnRate, sourc
 
 def _rate_elsewhere(stage: ProjectionStage, name: str, point: Point, own: OwnRate, source: Lookup) -> Decimal:
     found = source(name)
-    row = _same(_fitting(found, stage, point), point, name, stage)
+    row = _matching_point(found, stage, point)
     unlike = device_difference(environments_of(row.point, found.benchmark.status), own.ran_on)
     if disqualified := disqualification(row, found.benchmark.spec) or unlike:
         raise ReferenceUnavailable(f"of {row.point} in Benchmark {name}, {disqualified}")
@@ -152,23 +150,24 @@ def _rate_elsewhere(stage: ProjectionStage, name: str, point: Point, own: OwnRat
     return row.images_per_second
 
 
-def _fitting(found: CompletedBenchmark, stage: ProjectionStage, point: Point) -> tuple[PointRow, ...]:
-    return tuple(
+def _matching_point(found: CompletedBenchmark, stage: ProjectionStage, point: Point) -> PointRow:
+    """The Point of the same model and device count at the stage's size. Raises ReferenceUnavailable."""
+    name, what = (
+        found.benchmark.metadata.name,
+        f"{point.config.model} on {point.devices} devices at {stage.image_size} px",
+    )
+    rows = [
         row
         for other, row in found.points
         if other.devices == point.devices
         and other.config.image_size == stage.image_size
         and other.config.model is point.config.model
-    )
-
-
-def _same(rows: tuple[PointRow, ...], point: Point, name: str, stage: ProjectionStage) -> PointRow:
-    what = f"{point.config.model} on {point.devices} devices at {stage.image_size} px"
+    ]
     if not rows:
         raise ReferenceUnavailable(f"Benchmark {name} has not measured {what}")
-    twin = next((row for row in rows if row.point == point.label), None)
-    if twin is None and len(rows) > 1:
+    same_label = next((row for row in rows if row.point == point.label), None)
+    if same_label is None and len(rows) > 1:
         raise ReferenceUnavailable(
             f"Benchmark {name} has {len(rows)} Points of {what}, and none is called {point.label}"
         )
-    return twin or rows[0]
+    return same_label or rows[0]

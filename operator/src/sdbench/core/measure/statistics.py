@@ -114,15 +114,6 @@ def _away_from_zero(value: float) -> float:
 
 
 @dataclass(frozen=True)
-class RepeatStatistics:
-    """The number of repeats of one measurement, their mean and their standard deviation, in its unit."""
-
-    size: int
-    mean: float
-    standard_deviation: float
-
-
-@dataclass(frozen=True)
 class Interval:
     """A value with its two-sided 95 % interval."""
 
@@ -131,12 +122,12 @@ class Interval:
     high: float
 
 
-def mean_difference(one: RepeatStatistics, other: RepeatStatistics) -> Interval:
+def mean_difference(one: Sample, other: Sample) -> Interval:
     """The mean of one minus that of the other; raises ValueError for fewer than two repeats of either."""
     if min(one.size, other.size) < 2:
         raise ValueError("a spread needs 2 repeats")
     value = one.mean - other.mean
-    first, second = (each.standard_deviation**2 / each.size for each in (one, other))
+    first, second = ((each.standard_deviation or 0.0) ** 2 / each.size for each in (one, other))
     if first + second == 0:
         return Interval(value, value, value)
     largest = max(first, second)  # of which the shares are taken, so that no square underflows
@@ -146,7 +137,7 @@ def mean_difference(one: RepeatStatistics, other: RepeatStatistics) -> Interval:
     return Interval(value, value - reach, value + reach)
 
 
-def regression(new: RepeatStatistics, baseline: RepeatStatistics) -> Interval:
+def regression(new: Sample, baseline: Sample) -> Interval:
     """(baseline − new) / baseline of two rates: above 0 the new one is slower.
 
     The interval is that of the difference over the baseline's mean, which is taken as it is. Raises ValueError for

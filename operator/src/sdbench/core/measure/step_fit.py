@@ -28,10 +28,10 @@ def scaling_fits(points: Iterable[PointRow]) -> tuple[ScalingFitRow, ...]:
     sets: dict[str, list[PointRow]] = {}
     for point in points:
         sets.setdefault(knobs(point.point), []).append(point)
-    return tuple(law for name, alike in sets.items() for law in _law(name, alike))
+    return tuple(fit for name, alike in sets.items() for fit in _fit(name, alike))
 
 
-def _law(name: str, alike: list[PointRow]) -> Iterator[ScalingFitRow]:
+def _fit(name: str, alike: list[PointRow]) -> Iterator[ScalingFitRow]:
     images = [float(point.per_device) for point in alike]
     steps = [float(point.step_seconds_p50) for point in alike]
     if len({point.devices for point in alike}) < FEWEST_COUNTS or len(set(images)) == 1 or not all(steps):

@@ -80,15 +80,24 @@ def trials(spec: Spec) -> tuple[Trial, ...]:
     axes = tuple(_axes(spec.sweep or {}, ""))
     refuse_broken(DEVICES, spec.devices)
     refuse_broken(REPEATS, spec.repeats)
-    _refuse_many(spec, axes)
-    points = tuple(_point(spec, count, knobs) for count in sorted(spec.devices.counts) for knobs in _grid(axes))
-    _refuse_twins(points)
+    # Before the grid is built, which could be huge.
+    size = len(spec.devices.counts) * prod(len(values) for _, values in axes) * spec.repeats.most
+    if size > PLAN_LIMIT:
+        raise PlanRefused("spec", f"{size} trials are more than {PLAN_LIMIT}; take fewer counts, values or repeats")
+    names, cells = [name for name, _ in axes], list(product(*(values for _, values in axes)))
+    points = tuple(
+        _point(spec, count, tuple(zip(names, cell, strict=True)))
+        for count in sorted(spec.devices.counts)
+        for cell in cells
+    )
+    _refuse_duplicates(points)
     ordered = ((repeat, point) for repeat in range(spec.repeats.most) for point in points)
     return tuple(Trial(index, point, repeat) for index, (repeat, point) in enumerate(ordered))
 
 
 def refuse_broken(rules: Iterable[Rule], part: Any) -> None:
-    """Raises PlanRefused for the first rule that a part of the question breaks: an older CRD may have let it in."""
+    """Raises PlanRefused for the first rule that a part of the Benchmark breaks."""
+    # The API server has applied the rules, unless its CRD is older; a local run has no API server.
     for rule in rules:
         if rule.is_broken(part):
             raise PlanRefused(rule.path, rule.message)
@@ -108,34 +117,16 @@ def _axes(sweep: dict[str, Any], prefix: str) -> Iterator[Axis]:
             raise PlanRefused(f"spec.sweep.{name}", "write a list of at least one value to try")
 
 
-def _grid(axes: tuple[Axis, ...]) -> Iterator[Knobs]:
-    names = [name for name, _ in axes]
-    for values in product(*(values for _, values in axes)):
-        yield tuple(zip(names, values, strict=True))
-
-
-def _refuse_many(spec: Spec, axes: tuple[Axis, ...]) -> None:
-    size = len(spec.devices.counts) * prod(len(values) for _, values in axes) * spec.repeats.most
-    if size > PLAN_LIMIT:
-        raise PlanRefused("spec", f"{size} trials are more than {PLAN_LIMIT}; take fewer counts, values or repeats")
-
-
 def _point(spec: Spec, count: int, knobs: Knobs) -> Point:
-    label = _label(count, knobs)
+    # Booleans as in YAML and JSON.
+    words = (f"{name}={str(value).lower() if isinstance(value, bool) else value}" for name, value in knobs)
+    label = ",".join([f"devices={count}", *words])
     if len(label) > LABEL_CHARACTERS:
         raise PlanRefused("spec.sweep", f"the label {label} is longer than {LABEL_CHARACTERS} characters")
     pods = max(1, count // spec.devices.per_pod)
     config = _scaled(spec, count, _config(spec, knobs))
     _refuse_unfit(config, count, spec)
     return Point(label, count, pods, count // pods, config)
-
-
-def _label(count: int, knobs: Knobs) -> str:
-    return ",".join([f"devices={count}", *(f"{name}={_word(value)}" for name, value in knobs)])
-
-
-def _word(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _config(spec: Spec, knobs: Knobs) -> TrainerConfig:
@@ -152,13 +143,9 @@ def _config(spec: Spec, knobs: Knobs) -> TrainerConfig:
     try:
         return TrainerConfig.model_validate(document)
     except ValidationError as error:
-        raise _unknown_to_the_trainer(error) from None
-
-
-def _unknown_to_the_trainer(error: ValidationError) -> PlanRefused:
-    first = error.errors(include_url=False)[0]
-    place = ".".join(["spec.sweep", *(str(part) for part in first["loc"])])
-    return PlanRefused(place, f"{first['msg']}, not {first['input']!r}")
+        first = error.errors(include_url=False)[0]
+        path = ".".join(["spec.sweep", *(str(part) for part in first["loc"])])
+        raise PlanRefused(path, f"{first['msg']}, not {first['input']!r}") from None
 
 
 def _scaled(spec: Spec, count: int, config: TrainerConfig) -> TrainerConfig:
@@ -198,7 +185,7 @@ def _written(knob: str, spec: Spec) -> str:
     return f"spec.{'sweep' if swept else 'trainer'}.{knob}"
 
 
-def _refuse_twins(points: tuple[Point, ...]) -> None:
+def _refuse_duplicates(points: tuple[Point, ...]) -> None:
     """Raises PlanRefused for two equal Points, which would be measured twice and shown as if they differed."""
     seen: dict[tuple[int, str], str] = {}
     for point in points:

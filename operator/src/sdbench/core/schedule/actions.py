@@ -97,15 +97,10 @@ def requeue_after(
     of_rows = (moment for row in rows for moment in _moments(row, snapshot))
     moments = [*of_rows, *deletion_times(rows, snapshot), *(moment for moment in others if moment is not None)]
     waits = [moment - snapshot.now for moment in moments if moment > snapshot.now]
-    if poll or _unsettled(rows, snapshot):
+    creating = any(row.phase is TrialPhase.STARTING and row.job_uid is None for row in rows)
+    if poll or creating or teardown_pending(rows, snapshot):
         waits.append(POLL)
     return max(min(waits), AT_ONCE) if waits else None
-
-
-def _unsettled(rows: tuple[TrialRow, ...], snapshot: Snapshot) -> bool:
-    """Whether something is being created or torn down."""
-    creating = any(row.phase is TrialPhase.STARTING and row.job_uid is None for row in rows)
-    return creating or teardown_pending(rows, snapshot)
 
 
 def _moments(row: TrialRow, snapshot: Snapshot) -> Iterator[datetime]:

@@ -26,11 +26,12 @@ def skip_converged(rows: tuple[TrialRow, ...], snapshot: Snapshot) -> tuple[Tria
     if asked.target_coefficient_of_variation is None or not waiting:
         return rows
     sentences = {point: _converged([row for row in rows if row.point == point], asked) for point in waiting}
-    return tuple(_after(row, sentences.get(row.point), snapshot) for row in rows)
-
-
-def _after(row: TrialRow, sentence: str | None, snapshot: Snapshot) -> TrialRow:
-    return skipped(row, sentence, snapshot) if sentence and row.phase is TrialPhase.PENDING else row
+    return tuple(
+        skipped(row, sentence, snapshot)
+        if row.phase is TrialPhase.PENDING and (sentence := sentences[row.point])
+        else row
+        for row in rows
+    )
 
 
 def _converged(rows: Iterable[TrialRow], asked: Repeats) -> str | None:

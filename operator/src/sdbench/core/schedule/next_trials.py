@@ -78,15 +78,15 @@ def others_running(of: Benchmark, known: Iterable[Benchmark]) -> int:
     Counts those that may hold devices, and one for each Benchmark that was created earlier and waits as well, so that
     the oldest goes first.
     """
-    others = [other for other in known if other.metadata.uid != of.metadata.uid]
-    running = sum(may_hold_devices(row) for other in others for row in other.status.trials)
-    return running + sum(_waits(other) and _age(other) < _age(of) for other in others)
-
-
-def _waits(benchmark: Benchmark) -> bool:
-    wanted = benchmark.metadata.deletion_timestamp is None and not (benchmark.spec.suspend or benchmark.spec.cancel)
-    said = benchmark.status.conditions
-    return wanted and any(one.type is ConditionType.RUNNING and one.reason == WAITS_FOR_OTHERS for one in said)
+    count = 0
+    for other in known:
+        if other.metadata.uid == of.metadata.uid:
+            continue
+        count += sum(may_hold_devices(row) for row in other.status.trials)
+        wanted = other.metadata.deletion_timestamp is None and not (other.spec.suspend or other.spec.cancel)
+        running = [one.reason for one in other.status.conditions if one.type is ConditionType.RUNNING]
+        count += wanted and WAITS_FOR_OTHERS in running and _age(other) < _age(of)
+    return count
 
 
 def _age(benchmark: Benchmark) -> tuple[bool, str, str]:

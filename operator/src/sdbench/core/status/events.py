@@ -26,8 +26,11 @@ def events_of_change(before: Status, after: Status) -> tuple[Event, ...]:
         return ()
     rows = {row.trial: row for row in before.trials}
     of_trials = [event for row in after.trials for event in _of_row(rows.get(row.trial), row)]
-    of_the_whole = (*_of_conditions(before, after), *_of_gate(before, after))
-    return (*of_trials, *_not_tried(rows, after), *_skipped(rows, after), *of_the_whole)
+    events = [*of_trials, *_not_tried(rows, after), *_skipped(rows, after), *_of_conditions(before, after)]
+    if after.gate is not None and after.gate != before.gate:
+        passed = after.gate.verdict is Verdict.PASS
+        events.append(Event(not passed, f"Gate{after.gate.verdict}", after.gate.message))
+    return tuple(events)
 
 
 def _of_row(before: TrialRow | None, row: TrialRow) -> Iterator[Event]:
@@ -58,14 +61,15 @@ def _untried(before: TrialRow | None, row: TrialRow) -> bool:
 
 def _not_tried(before: dict[int, TrialRow], after: Status) -> Iterator[Event]:
     """One Event for each reason for which Trials are not tried: there may be hundreds of Trials."""
-    fresh = [row for row in after.trials if _untried(before.get(row.trial), row) and _changed(before, row)]
+    fresh = [
+        row
+        for row in after.trials
+        if _untried(before.get(row.trial), row)
+        and (row.trial not in before or before[row.trial].phase is not row.phase)
+    ]
     for reason, rows in groupby(sorted(fresh, key=lambda row: row.reason or ""), key=lambda row: row.reason):
         untried = list(rows)
         yield Event(True, reason or Reason.UNKNOWN, f"{len(untried)} trials are not tried: {untried[0].message}")
-
-
-def _changed(before: dict[int, TrialRow], row: TrialRow) -> bool:
-    return row.trial not in before or before[row.trial].phase is not row.phase
 
 
 def _skipped(before: dict[int, TrialRow], after: Status) -> Iterator[Event]:
@@ -89,12 +93,6 @@ def _of_conditions(before: Status, after: Status) -> Iterator[Event]:
     overdue = _overdue(after)
     if overdue is not None and _overdue(before) is None:
         yield Event(True, overdue.reason, overdue.message)
-
-
-def _of_gate(before: Status, after: Status) -> Iterator[Event]:
-    if after.gate is not None and after.gate != before.gate:
-        verdict = after.gate.verdict
-        yield Event(verdict is not Verdict.PASS, f"Gate{verdict}", after.gate.message)
 
 
 def _overdue(status: Status) -> Condition | None:

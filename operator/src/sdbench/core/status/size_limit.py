@@ -5,7 +5,6 @@ and a status that is refused would keep the Benchmark where it is for ever.
 """
 
 import json
-from collections.abc import Callable
 
 from sdbench.api.status import Status
 from sdbench.core.format import bounded
@@ -19,8 +18,6 @@ SURELY_FITTING = 128
 SHORT = 96
 """The length to which sentences are cut if there is no room."""
 
-Step = Callable[[Status], Status]
-
 
 def within_size_limit(status: Status) -> Status:
     """The status, shortened as little as necessary.
@@ -29,29 +26,20 @@ def within_size_limit(status: Status) -> Status:
     """
     if len(status.trials) <= SURELY_FITTING:
         return status
-    for step in (_whole, _brief, _without_environments, _silent):
-        status = step(status)
-        if written_bytes(status) <= LIMIT_BYTES:
-            return status
-    return status
+    if written_bytes(status) <= LIMIT_BYTES:
+        return status
+    status = _with_sentences(status, SHORT)
+    if written_bytes(status) <= LIMIT_BYTES:
+        return status
+    rows = tuple(row.model_copy(update={"environment": None}) for row in status.trials)
+    status = status.model_copy(update={"trials": rows, "environments": ()})
+    return status if written_bytes(status) <= LIMIT_BYTES else _with_sentences(status, 1)
 
 
 def written_bytes(status: Status) -> int:
     """An upper bound of what the API server writes: it escapes < > & as six characters each."""
     text = json.dumps(status.document(), ensure_ascii=False, separators=(",", ":"))
     return len(text.encode()) + 5 * sum(text.count(mark) for mark in "<>&")
-
-
-def _whole(status: Status) -> Status:
-    return status
-
-
-def _brief(status: Status) -> Status:
-    return _with_sentences(status, SHORT)
-
-
-def _silent(status: Status) -> Status:
-    return _with_sentences(status, 1)
 
 
 def _with_sentences(status: Status, characters: int) -> Status:
@@ -63,8 +51,3 @@ def _with_sentences(status: Status, characters: int) -> Status:
         for point in status.points
     )
     return status.model_copy(update={"trials": tuple(rows), "points": tuple(points)})
-
-
-def _without_environments(status: Status) -> Status:
-    rows = tuple(row.model_copy(update={"environment": None}) for row in status.trials)
-    return status.model_copy(update={"trials": rows, "environments": ()})

@@ -36,6 +36,7 @@ def summary(
     if not points:
         return line
     best = best_point(points)
+    spread = best.median_coefficient_of_variation
     measured = {
         "devices": best.devices,
         "images_per_second": _rounded(best.images_per_second, 1),
@@ -43,7 +44,7 @@ def summary(
         "days": _rounded(best.days, 2) if best.days is not None else None,
         "cost": _money(best.cost) if best.cost is not None else None,
         "mfu": _rounded(best.mfu_ratio, 3) if best.mfu_ratio is not None else None,
-        "coefficient_of_variation": _ratio(best.median_coefficient_of_variation),
+        "coefficient_of_variation": _rounded(spread, 4) if spread is not None else None,
     }
     return line.model_copy(update=measured)
 
@@ -90,10 +91,6 @@ def _blocked_by(row: TrialRow, snapshot: Snapshot) -> str:
 
 def _money(value: Decimal) -> str:
     return _rounded(value, 0 if value >= PENNIES_BELOW else 2)
-
-
-def _ratio(value: Decimal | None) -> str | None:
-    return _rounded(value, 4) if value is not None else None
 
 
 def _rounded(value: Decimal, places: int) -> str:

@@ -58,7 +58,10 @@ def _kept(rows: tuple[TrialRow, ...], snapshot: Snapshot) -> Iterator[tuple[Atte
     asked = timedelta(seconds=snapshot.benchmark.spec.retention.failed_seconds)
     for state in snapshot.attempts:
         row = rows[state.trial] if state.trial < len(rows) else None
-        if row is None or state.deleting or state.job_uid is None or not _failed(state, row, snapshot):
+        if row is None or state.deleting or state.job_uid is None or not facts.is_ours(state, snapshot):
+            continue
+        if state.attempt >= row.attempt and not (state.attempt == row.attempt and row.phase not in WANTED):
+            # It is still wanted, or ended well.
             continue
         if _over(state) and state.ended_at is not None:
             until = state.ended_at + asked
@@ -68,12 +71,6 @@ def _kept(rows: tuple[TrialRow, ...], snapshot: Snapshot) -> Iterator[tuple[Atte
             continue
         if snapshot.now < until:
             yield state, until
-
-
-def _failed(state: AttemptState, row: TrialRow, snapshot: Snapshot) -> bool:
-    """Whether the Attempt belongs to this Benchmark and did not end well."""
-    last = state.attempt == row.attempt and row.phase not in WANTED
-    return facts.is_ours(state, snapshot) and (state.attempt < row.attempt or last)
 
 
 def _over(state: AttemptState) -> bool:
