@@ -14,7 +14,7 @@ holds a device, because pulls and teardowns cost money, too. An Attempt that end
 charged for those that were, up to its end.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -25,7 +25,7 @@ from sdbench.core.attempt.diagnose import Diagnosis, diagnosis
 from sdbench.core.format import SECONDS_PER_HOUR
 from sdbench.core.plan.caps import Budget, budget
 from sdbench.core.plan.grid import Trial
-from sdbench.core.snapshot import AttemptState, Snapshot
+from sdbench.core.snapshot import Snapshot
 from sdbench.core.trial.row import LIVE, given_up, may_hold_devices
 
 FAR = Decimal(366 * 24) * SECONDS_PER_HOUR
@@ -134,27 +134,23 @@ def running_cost(row: TrialRow, snapshot: Snapshot) -> Decimal:
     if row.scheduled_at is not None:
         return _since(row.scheduled_at, snapshot.now) * row.devices
     # Not all of its pods are bound yet: those that are have cost something.
-    return next(
-        (partly_held(state, row, snapshot.now) for state in snapshot.attempts if state.name == row.job), Decimal(0)
-    )
+    return sum((_since(bound, snapshot.now) * share for bound, share in _bound_pods(row, snapshot)), Decimal(0))
 
 
 def running_devices(row: TrialRow, snapshot: Snapshot) -> Decimal:
     """The number of devices that the row's Attempt, which is not released, is charged for now."""
     if row.scheduled_at is not None:
         return Decimal(row.devices)
-    held = [state for state in snapshot.attempts if state.name == row.job and not state.foreign]
-    return sum((_of_pod(state, row) for state in held for pod in state.pods if pod.scheduled_at), Decimal(0))
+    return sum((share for _, share in _bound_pods(row, snapshot)), Decimal(0))
 
 
-def partly_held(state: AttemptState, row: TrialRow, now: datetime) -> Decimal:
-    """The device-seconds of the pods that are bound to a node while others are not."""
-    bound = [] if state.foreign else [pod.scheduled_at for pod in state.pods if pod.scheduled_at is not None]
-    return sum((_since(time, now) * _of_pod(state, row) for time in bound), Decimal(0))
-
-
-def _of_pod(state: AttemptState, row: TrialRow) -> Decimal:
-    return Decimal(row.devices) / max(1, state.planned_pods)
+def _bound_pods(row: TrialRow, snapshot: Snapshot) -> Iterator[tuple[datetime, Decimal]]:
+    """For each pod of the row's Attempt that is bound to a node: since when, and its share of the devices."""
+    for state in snapshot.attempts:
+        if state.name == row.job and not state.foreign:
+            for pod in state.pods:
+                if pod.scheduled_at is not None:
+                    yield pod.scheduled_at, Decimal(row.devices) / max(1, state.planned_pods)
 
 
 def _since(begin: datetime, end: datetime) -> Decimal:

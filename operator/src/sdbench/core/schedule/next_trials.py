@@ -27,11 +27,13 @@ Rows = tuple[TrialRow, ...]
 def start_next(rows: Rows, found: BudgetState | None, snapshot: Snapshot) -> Rows:
     """The rows, with those started whose turn it is."""
     now = [_numbered(row, snapshot) for row in rows]
+    # Nothing is started beside an Attempt that is no longer wanted: the two would share the hosts.
     if snapshot.benchmark.spec.suspend or teardown_pending(tuple(now), snapshot):
         return tuple(now)
     for index, row in enumerate(now):
         if row.phase is TrialPhase.PENDING:
             if not _fits(row, tuple(now), found, snapshot) or _taken_by_others(tuple(now), snapshot):
+                # A later Trial that would fit does not overtake: the order is the plan's.
                 break
             now[index] = started(row, snapshot)
     return tuple(now)
