@@ -89,7 +89,6 @@ def decide(snapshot: Snapshot) -> Decision:
     budget = _budget(ledger, planned, snapshot)
     others_first = blocked_by_concurrency_cap(ledger.rows, budget, snapshot)
     status = within_size_limit(_status(ledger, resolved, planned, snapshot, others_first))
-    # Jobs are created from the new status, which is stored first, and deleted from the stored one.
     new_jobs = jobs_to_create(ledger.rows, planned, resolved.image, snapshot)
     return _decision(status, snapshot, new_jobs, exhausted_at(budget, ledger.rows), others_first)
 

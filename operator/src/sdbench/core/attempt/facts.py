@@ -147,20 +147,17 @@ def _last(state: AttemptState, moments: list[datetime | None]) -> datetime | Non
 
 def valid_report(state: AttemptState, trial: Trial) -> Report | None:
     """Rank 0's Report, if it belongs to this Attempt, is complete and finite, and ran the requested batch."""
+    asked = trial.point.config
     for pod in state.pods:
         report = pod.report
         if pod.index == 0 and report is not None and report.attempt == state.name and report.error is None:
-            return report if _trusted(report, trial) else None
+            measured, batch = report.measurement, report.batch
+            if measured is None or not _complete(measured) or measured.batches != asked.window.batches:
+                return None
+            # Another batch is another training, whatever its rate.
+            as_asked = batch is None or batch.global_batch_size == division(asked, trial.point.devices).run
+            return report if as_asked else None
     return None
-
-
-def _trusted(report: Report, trial: Trial) -> bool:
-    asked = trial.point.config
-    if report.measurement is None or not _complete(report.measurement):
-        return False
-    if report.measurement.batches != asked.window.batches:
-        return False
-    return report.batch is None or report.batch.global_batch_size == division(asked, trial.point.devices).run
 
 
 def _complete(measured: Measurement) -> bool:

@@ -2,12 +2,8 @@
 
 A job is kept while its Attempt is not wanted, measured nothing, has ended by itself, and less than
 spec.retention.failedSeconds have passed since; of a Benchmark the eight that ended last. While some of its pods still
-run after one has failed, the job is left for SETTLE_SECONDS: pods that lost a peer end by themselves a few seconds
-later, and the job reports it after them. A job that this operator stopped (suspended, cancelled, beyond the budget) has
-not ended by itself, and a job that never ran has nothing to show.
-
-A job that has ended makes new pods for an instant (seen: for less than 0.1 s). So its devices are free only once all of
-its pods have ended and SETTLE_SECONDS have passed; then the next Trial starts beside what is kept.
+run after one has failed, the job is left for SETTLE_SECONDS. A job that this operator stopped (suspended, cancelled,
+beyond the budget) has not ended by itself, and a job that never ran has nothing to show.
 """
 
 from collections.abc import Iterator
@@ -38,6 +34,8 @@ def may_keep_a_job(row: TrialRow) -> bool:
 
 def is_idle(state: AttemptState, snapshot: Snapshot) -> bool:
     """Whether the Attempt's job is there and neither holds devices nor will."""
+    # A job that has ended makes new pods for an instant (seen: for less than 0.1 s), so its devices are free only after
+    # SETTLE_SECONDS; then the next Trial starts beside what is kept.
     return _over(state) and state.ended_at is not None and snapshot.now >= state.ended_at + SETTLED
 
 
@@ -63,9 +61,11 @@ def _kept(rows: tuple[TrialRow, ...], snapshot: Snapshot) -> Iterator[tuple[Atte
         if state.attempt >= row.attempt and not (state.attempt == row.attempt and row.phase not in WANTED):
             # It is still wanted, or ended well.
             continue
+        failed = any(pod.exit is not None and pod.exit.code != 0 for pod in state.pods)
         if _over(state) and state.ended_at is not None:
             until = state.ended_at + asked
-        elif row.job == state.name and row.ended_at is not None and _ends_by_itself(state, row):
+        elif row.job == state.name and row.ended_at is not None and row.reason not in ASKED and failed:
+            # Pods that lost a peer end by themselves a few seconds later, and the job reports it after them.
             until = row.ended_at + min(SETTLED, asked)
         else:
             continue
@@ -76,8 +76,3 @@ def _kept(rows: tuple[TrialRow, ...], snapshot: Snapshot) -> Iterator[tuple[Atte
 def _over(state: AttemptState) -> bool:
     """Whether the job and every one of its pods have ended."""
     return state.job_ended and facts.all_pods_exist(state) and not any(pod.holds_devices for pod in state.pods)
-
-
-def _ends_by_itself(state: AttemptState, row: TrialRow) -> bool:
-    """Whether a pod had failed before anyone asked the Attempt to end."""
-    return row.reason not in ASKED and any(pod.exit is not None and pod.exit.code != 0 for pod in state.pods)
