@@ -1,14 +1,8 @@
 """Compares a Point with the same Point of the baseline, by Welch's interval against the largest loss that passes.
 
-| interval of (baseline − new) / baseline | verdict |
-|---|---|
-| high end ≤ maxRegression | Pass |
-| low end > maxRegression | Fail |
-| the limit is inside | InsufficientData: more repeats would tell |
-
-Both sides are means over the repeats of median images/s. The same Point has the same label, model, image size and
-global batch, and ran on the same kind of device. Everything else may differ: it is what is compared. The baseline's
-rates are known before this Benchmark has measured anything; from then on its devices must match, too.
+The interval is that of (baseline − new) / baseline. Both sides are means over the repeats of median images/s. The same
+Point has the same label, model, image size and global batch, and ran on the same kind of device. Everything else may
+differ: it is what is compared.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -109,6 +103,7 @@ def _decided(asked: Baseline, point: Point, found: Interval) -> FindingRow:
         # Even the worst loss that the repeats allow passes.
         verdict, message = Verdict.PASS, f"{said} ({between}), at most {asked.max_regression:f}"
     else:
+        # More repeats would narrow the interval.
         verdict = Verdict.INSUFFICIENT_DATA
         message = f"{said}, but the interval contains the limit {asked.max_regression:f} ({between}): take more repeats"
     return _finding(asked, point, verdict, found.value, message)

@@ -1,12 +1,4 @@
-"""Handles a job that the cluster refuses to create: the row says so at once, and is given up in time.
-
-| refusal | given up, from the decision on | reason |
-|---|---|---|
-| a webhook cannot be asked | limits.queuedSeconds | DeadlineExceeded, as everything that cannot be created |
-| the operator lacks the right; a quota of objects is used up | limits.queuedSeconds | DeadlineExceeded |
-| an admission policy or webhook denies it | 60 s | PodsForbidden (its Point: another may be small enough) |
-| the job is invalid: another version of its CRD, or a bug | 60 s | ConfigInvalid |
-"""
+"""Handles a job that the cluster refuses to create: the row says so at once, and is given up in time."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -66,6 +58,7 @@ def row_after_create_error(row: TrialRow, kind: CreateError, said: str, snapshot
 
 
 def _meaning(kind: CreateError, said: str) -> Meaning:
+    # Without a reason it may pass: the Attempt waits until limits.queuedSeconds.
     if kind is CreateError.UNANSWERED:
         return Meaning("A webhook of the cluster cannot be asked for the job; it is tried again")
     if kind is CreateError.FORBIDDEN:

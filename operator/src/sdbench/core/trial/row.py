@@ -84,6 +84,7 @@ def observed(
     if state is None:
         end = _without_job(row, snapshot)
     else:
+        # Nothing is stored of an object that only has the Attempt's name.
         row = row if state.foreign else _updated(row, state, snapshot)
         end = diagnose(row, state, trial, snapshot.benchmark.spec, image(snapshot), snapshot.now)
     end = end or backoff.queue_timeout(row, snapshot)
@@ -114,6 +115,7 @@ def _updated(row: TrialRow, state: AttemptState, snapshot: Snapshot) -> TrialRow
             "phase": TrialPhase.RUNNING if running else TrialPhase.STARTING,
             "job_uid": row.job_uid or state.job_uid,
             "scheduled_at": row.scheduled_at or _whole_seconds(scheduled),
+            # Kept over Attempts that did not get all of their nodes, so that their waits add up.
             "waiting_since": None if row.scheduled_at or scheduled else row.waiting_since,
             "started_at": row.started_at or _whole_seconds(running_since),
             "ended_at": moment(snapshot.now) if has_first_sign_of_end(row, state) else row.ended_at,
@@ -130,6 +132,7 @@ def _whole_seconds(time: datetime | None) -> datetime | None:
 def concluded(row: TrialRow, end: Diagnosis, snapshot: Snapshot) -> TrialRow:
     """The row after its Attempt's end: a result, a void Attempt that another follows, or a failure."""
     now = moment(snapshot.now)
+    # A limit is over now, however long ago a first pod has ended.
     first_sign = None if end.limit_over else row.ended_at
     changes: dict[str, object] = {"reason": end.reason, "ended_at": first_sign or now}
     if end.report is not None and end.report.measurement is not None:
@@ -178,6 +181,7 @@ def released(row: TrialRow, snapshot: Snapshot) -> TrialRow:
     if row.phase is TrialPhase.STOPPING:
         changes["phase"] = TrialPhase.PENDING
         if row.not_before is not None:
+            # The back-off counts from now on, not from the decision to give the devices back.
             changes["not_before"] = backoff.not_before(row, snapshot)
     return row.model_copy(update=changes)
 
