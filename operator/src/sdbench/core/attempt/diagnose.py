@@ -136,7 +136,8 @@ def _waited(case: Case) -> Diagnosis | None:
 
 
 def _job_deleted(case: Case) -> Diagnosis | None:
-    if not facts.job_is_gone(case.row, case.state):
+    deleted = case.state.job_uid is None or case.state.deleting
+    if not deleted and not facts.job_replaced(case.row, case.state):
         return None
     what = f"Job {case.state.name} was deleted by somebody else"
     return diagnosis(Reason.JOB_DELETED, with_remedy(Reason.JOB_DELETED, what))

@@ -100,11 +100,6 @@ def job_replaced(row: TrialRow, state: AttemptState) -> bool:
     return None not in (row.job_uid, state.job_uid) and row.job_uid != state.job_uid
 
 
-def job_is_gone(row: TrialRow, state: AttemptState) -> bool:
-    """Whether the row's job is deleted or being deleted, though this operator has not asked for it."""
-    return state.job_uid is None or state.deleting or job_replaced(row, state)
-
-
 def all_exited_well(state: AttemptState) -> bool:
     """Whether all planned pods have exited with 0."""
     return all_pods_exist(state) and all(pod.exit is not None and pod.exit.code == 0 for pod in state.pods)

@@ -78,26 +78,23 @@ def finding(bound: Bound, point: str, row: PointRow | None, flaw: str) -> Findin
     limit = bound.scale.limit
     value = bound.scale.value(row) if row is not None else None
     known = value if value is not None and value.is_finite() else None
+    shown = None if known is None else f"{decimal(known, PLACES):f}"
     if known is None or flaw:
         # A gate fails closed: what cannot be judged never passes, whatever its number.
         verdict, said = Verdict.INSUFFICIENT_DATA, flaw or _missing(limit, row)
-        seen = f"{_shown(known)}, where " if known is not None else ""
+        seen = f"{shown}, where " if known is not None else ""
         message = f"{limit} of {point} cannot be judged ({seen}{bound.words} is asked for): {said}"
     else:
         verdict = Verdict.PASS if bound.holds(known) else Verdict.FAIL
-        message = f"{limit} of {point} is {_shown(known)}: the gate asks for {bound.words}"
+        message = f"{limit} of {point} is {shown}: the gate asks for {bound.words}"
     return FindingRow(
         limit=limit,
         point=point,
         verdict=verdict,
-        value=None if known is None else _shown(known),
+        value=shown,
         bound=f"{bound.asked:f}",
         message=bounded(message),
     )
-
-
-def _shown(value: Decimal) -> str:
-    return f"{decimal(value, PLACES):f}"
 
 
 def _missing(limit: Limit, row: PointRow | None) -> str:

@@ -12,7 +12,7 @@ from sdbench.core.attempt.facts import is_ours
 from sdbench.core.plan.grid import Trial
 from sdbench.core.snapshot import CreateJob, DeleteJob, Snapshot
 from sdbench.core.trial.backoff import queue_deadline
-from sdbench.core.trial.retention import deletion_times, kept_jobs
+from sdbench.core.trial.retention import kept_jobs
 from sdbench.core.trial.row import LIVE, TERMINAL, image
 from sdbench.core.trial.teardown import teardown_due, teardown_pending
 from sdbench_trainer.run import SHARDS_FOLDER, DataSource, RunConfig, Watchdog
@@ -92,7 +92,7 @@ def requeue_after(
     if changed:
         return AT_ONCE
     of_rows = (moment for row in rows for moment in _moments(row, snapshot))
-    moments = [*of_rows, *deletion_times(rows, snapshot), *(moment for moment in others if moment is not None)]
+    moments = [*of_rows, *kept_jobs(rows, snapshot).values(), *(moment for moment in others if moment is not None)]
     waits = [moment - snapshot.now for moment in moments if moment > snapshot.now]
     creating = any(row.phase is TrialPhase.STARTING and row.job_uid is None for row in rows)
     if poll or creating or teardown_pending(rows, snapshot):

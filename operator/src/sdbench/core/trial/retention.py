@@ -6,7 +6,6 @@ run after one has failed, the job is left for SETTLE_SECONDS. A job that this op
 beyond the budget) has not ended by itself, and a job that never ran has nothing to show.
 """
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from sdbench.api.reasons import Reason
@@ -39,20 +38,9 @@ def is_idle(state: AttemptState, snapshot: Snapshot) -> bool:
     return _over(state) and state.ended_at is not None and snapshot.now >= state.ended_at + SETTLED
 
 
-def kept_jobs(rows: tuple[TrialRow, ...], snapshot: Snapshot) -> frozenset[str]:
-    """The names of the Attempts whose jobs are kept now."""
-    found = [(until, state.name) for state, until in _kept(rows, snapshot)]
-    return frozenset(name for _, name in sorted(found, reverse=True)[:MOST])
-
-
-def deletion_times(rows: tuple[TrialRow, ...], snapshot: Snapshot) -> Iterator[datetime]:
-    """When each kept job is to be deleted."""
-    names = kept_jobs(rows, snapshot)
-    return (until for state, until in _kept(rows, snapshot) if state.name in names)
-
-
-def _kept(rows: tuple[TrialRow, ...], snapshot: Snapshot) -> Iterator[tuple[AttemptState, datetime]]:
-    """The Attempts that failed by themselves recently, and until when their jobs are kept."""
+def kept_jobs(rows: tuple[TrialRow, ...], snapshot: Snapshot) -> dict[str, datetime]:
+    """The Attempts that failed by themselves recently, whose jobs are kept, and until when."""
+    kept: dict[str, datetime] = {}
     asked = timedelta(seconds=snapshot.benchmark.spec.retention.failed_seconds)
     for state in snapshot.attempts:
         row = rows[state.trial] if state.trial < len(rows) else None
@@ -70,7 +58,9 @@ def _kept(rows: tuple[TrialRow, ...], snapshot: Snapshot) -> Iterator[tuple[Atte
         else:
             continue
         if snapshot.now < until:
-            yield state, until
+            kept[state.name] = until
+    # Those that ended last; the names decide between two of the same second.
+    return dict(sorted(kept.items(), key=lambda item: (item[1], item[0]), reverse=True)[:MOST])
 
 
 def _over(state: AttemptState) -> bool:
