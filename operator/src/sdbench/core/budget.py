@@ -14,7 +14,7 @@ holds a device, because pulls and teardowns cost money, too. An Attempt that end
 charged for those that were, up to its end.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -25,11 +25,11 @@ from sdbench.core.attempt.diagnose import Diagnosis, diagnosis
 from sdbench.core.format import SECONDS_PER_HOUR
 from sdbench.core.plan.caps import Budget, budget
 from sdbench.core.plan.grid import Trial
-from sdbench.core.snapshot import AttemptState, Snapshot
+from sdbench.core.snapshot import Snapshot
 from sdbench.core.trial.row import LIVE, given_up, may_hold_devices
 
 FAR = Decimal(366 * 24) * SECONDS_PER_HOUR
-"""The furthest moment to wait for: a budget may be of any size, and a date may not."""
+"""The longest wait in seconds."""
 
 KEPT = "what was measured is kept; ask for the rest in another benchmark"
 
@@ -82,7 +82,9 @@ def exhausted_at(found: BudgetState | None, rows: tuple[TrialRow, ...]) -> datet
     """When nothing will be left if everything goes on as now; None if nothing is being consumed or left."""
     if found is None or found.left <= 0 or not any(row.phase in LIVE for row in rows):
         return None
-    devices = sum((running_devices(row, found.snapshot) for row in rows if may_hold_devices(row)), Decimal(0))
+    held = (row for row in rows if may_hold_devices(row))
+    devices = sum((count for row in held for _, count in _charged(row, found.snapshot)), Decimal(0))
+    # A budget may be of any size, and a date may not.
     return found.snapshot.now + timedelta(seconds=float(min(found.left / devices, FAR))) if devices else None
 
 
@@ -90,6 +92,7 @@ def give_up_unaffordable(
     rows: tuple[TrialRow, ...], found: BudgetState | None, snapshot: Snapshot
 ) -> tuple[TrialRow, ...]:
     """The rows, with those given up that need more than is left, once nothing runs any more."""
+    # While anything holds devices, what is left still changes.
     if found is None or any(may_hold_devices(row) for row in rows):
         return rows
     left, whole = _hours(max(Decimal(0), found.left)), _hours(found.budget.device_seconds)
@@ -131,30 +134,20 @@ def device_seconds(row: TrialRow) -> int:
 
 def running_cost(row: TrialRow, snapshot: Snapshot) -> Decimal:
     """The cost until now of the row's Attempt, which is not released."""
+    return sum((_since(begin, snapshot.now) * count for begin, count in _charged(row, snapshot)), Decimal(0))
+
+
+def _charged(row: TrialRow, snapshot: Snapshot) -> Iterator[tuple[datetime, Decimal]]:
+    """The numbers of devices that the row's Attempt, which is not released, is charged for, and since when."""
     if row.scheduled_at is not None:
-        return _since(row.scheduled_at, snapshot.now) * row.devices
+        yield row.scheduled_at, Decimal(row.devices)
+        return
     # Not all of its pods are bound yet: those that are have cost something.
-    return next(
-        (partly_held(state, row, snapshot.now) for state in snapshot.attempts if state.name == row.job), Decimal(0)
-    )
-
-
-def running_devices(row: TrialRow, snapshot: Snapshot) -> Decimal:
-    """The number of devices that the row's Attempt, which is not released, is charged for now."""
-    if row.scheduled_at is not None:
-        return Decimal(row.devices)
-    held = [state for state in snapshot.attempts if state.name == row.job and not state.foreign]
-    return sum((_of_pod(state, row) for state in held for pod in state.pods if pod.scheduled_at), Decimal(0))
-
-
-def partly_held(state: AttemptState, row: TrialRow, now: datetime) -> Decimal:
-    """The device-seconds of the pods that are bound to a node while others are not."""
-    bound = [] if state.foreign else [pod.scheduled_at for pod in state.pods if pod.scheduled_at is not None]
-    return sum((_since(time, now) * _of_pod(state, row) for time in bound), Decimal(0))
-
-
-def _of_pod(state: AttemptState, row: TrialRow) -> Decimal:
-    return Decimal(row.devices) / max(1, state.planned_pods)
+    for state in snapshot.attempts:
+        if state.name == row.job and not state.foreign:
+            for pod in state.pods:
+                if pod.scheduled_at is not None:
+                    yield pod.scheduled_at, Decimal(row.devices) / max(1, state.planned_pods)
 
 
 def _since(begin: datetime, end: datetime) -> Decimal:

@@ -4,11 +4,11 @@ A decision follows from the stored status and the Snapshot alone, so it may be d
 """
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 from decimal import Decimal
 
 from sdbench.api.consequences import Scope
 from sdbench.api.reasons import Reason
-from sdbench.api.spec import Spec
 from sdbench.api.status import EnvironmentRow, Phase, PointRow, Status, Summary, TrialPhase, TrialRow
 from sdbench.api.status_gate import GateRow
 from sdbench.api.status_resolved import Resolved
@@ -85,10 +85,12 @@ def decide(snapshot: Snapshot) -> Decision:
     if not snapshot.benchmark.spec.suspend:
         ledger = replace(ledger, rows=give_up_unaffordable(ledger.rows, budget, snapshot))
     ledger = replace(ledger, rows=start_next(ledger.rows, budget, snapshot))
-    status = within_size_limit(_status(ledger, resolved, planned, snapshot))
-    # Jobs are created from the new status, which is stored first, and deleted from the stored one.
+    # A Trial that has just been started counts against the budget, too.
+    budget = _budget(ledger, planned, snapshot)
+    others_first = blocked_by_concurrency_cap(ledger.rows, budget, snapshot)
+    status = within_size_limit(_status(ledger, resolved, planned, snapshot, others_first))
     new_jobs = jobs_to_create(ledger.rows, planned, resolved.image, snapshot)
-    return _decision(status, _budget(ledger, planned, snapshot), snapshot, new_jobs)
+    return _decision(status, snapshot, new_jobs, exhausted_at(budget, ledger.rows), others_first)
 
 
 def _observe(ledger: Ledger, planned: tuple[Trial, ...], snapshot: Snapshot) -> Ledger:
@@ -100,6 +102,7 @@ def _observe(ledger: Ledger, planned: tuple[Trial, ...], snapshot: Snapshot) -> 
         updated, report = observed(row, state, trial, snapshot)
         ran_in = environment(report, state) if report is not None else None
         if ran_in is not None:
+            # Most Trials run in the same few environments, so rows refer to them by index.
             environments = environments if ran_in in environments else (*environments, ran_in)
             updated = updated.model_copy(update={"environment": environments.index(ran_in)})
         rows.append(updated)
@@ -125,6 +128,7 @@ def _skip_if_ruled_out(row: TrialRow, fatal: list[TrialRow], snapshot: Snapshot)
     """A waiting row, given up if a limit, its timeout in the queue or another row's failure rules it out."""
     if row.phase not in {TrialPhase.PENDING, TrialPhase.STOPPING}:
         return row
+    # limits.maxDevices and the administrator's bound may have been lowered since the plan was accepted.
     allowed = devices_at_once(snapshot.benchmark.spec, snapshot.defaults.bounds)
     if row.devices > allowed.count:
         return given_up(row, diagnosis(Reason.SKIPPED, f"{allowed.named} is {allowed.count} now"), snapshot)
@@ -156,18 +160,20 @@ def _budget(ledger: Ledger, planned: tuple[Trial, ...], snapshot: Snapshot) -> B
     return budget_state(ledger.rows, ledger.spent_device_seconds, planned, snapshot)
 
 
-def _status(ledger: Ledger, resolved: Resolved, planned: tuple[Trial, ...], snapshot: Snapshot) -> Status:
+def _status(
+    ledger: Ledger, resolved: Resolved, planned: tuple[Trial, ...], snapshot: Snapshot, others_first: bool
+) -> Status:
     """Everything that follows from the rows."""
     rows, benchmark = ledger.rows, snapshot.benchmark
     generation, end = benchmark.metadata.generation, outcome(rows)
-    others_first = blocked_by_concurrency_cap(rows, _budget(ledger, planned, snapshot), snapshot)
     points, verdict = _judged(ledger, planned, snapshot)
     spent = Spent(ledger.spent_device_seconds, benchmark.spec.devices.hourly_price)
     plan = plan_size(planned, benchmark.spec)
     described = plan_sentence(plan, benchmark.spec, snapshot.defaults.bounds)
+    shown = facts(rows, end, verdict, described, snapshot, others_first)
     return Status(
         observed_generation=generation,
-        phase=_phase(rows, end, benchmark.spec),
+        phase=_phase(rows, end, benchmark.spec.suspend),
         resolved=resolved,
         plan=plan,
         summary=summary(rows, points, spent, verdict, summary_reason(rows, end, others_first, snapshot)),
@@ -178,12 +184,8 @@ def _status(ledger: Ledger, resolved: Resolved, planned: tuple[Trial, ...], snap
         gate=verdict,
         spent_device_seconds=spent.device_seconds,
         spent_cost=decimal(spent.cost),
-        conditions=dated(
-            facts(rows, end, verdict, described, snapshot, others_first),
-            benchmark.status.conditions,
-            generation,
-            snapshot.now,
-        ),
+        conditions=dated(shown, benchmark.status.conditions, generation, snapshot.now),
+        # Fields of a newer version survive a rollback to this one.
         **(benchmark.status.model_extra or {}),
     )
 
@@ -205,10 +207,10 @@ def _judged(
     return points, judge(snapshot.benchmark.model_copy(update={"status": answer}), spec.gate, planned, others)
 
 
-def _phase(rows: tuple[TrialRow, ...], end: Outcome | None, spec: Spec) -> Phase:
+def _phase(rows: tuple[TrialRow, ...], end: Outcome | None, suspend: bool) -> Phase:
     if end is not None:
         return Phase.SUCCEEDED if end.complete else Phase.FAILED
-    if spec.suspend:
+    if suspend:
         return Phase.SUSPENDED
     started = any(row.job is not None or row.phase in TERMINAL for row in rows)
     return Phase.RUNNING if started else Phase.PENDING
@@ -225,6 +227,7 @@ def _refuse(sentence: str, snapshot: Snapshot) -> Decision:
         # Not final: the question may be asked again.
         verdict = unjudged("The question was refused") if snapshot.benchmark.spec.gate is not None else None
     shown = stored.summary or Summary(trials=f"{len(rows)}/{len(rows)}")
+    conditions = refusal_facts(ledger.rows, sentence, verdict, snapshot)
     status = stored.model_copy(
         update={
             "observed_generation": generation,
@@ -233,27 +236,28 @@ def _refuse(sentence: str, snapshot: Snapshot) -> Decision:
             "trials": ledger.rows,
             "spent_device_seconds": ledger.spent_device_seconds,
             "gate": verdict,
-            "conditions": dated(
-                refusal_facts(ledger.rows, sentence, verdict, snapshot), stored.conditions, generation, snapshot.now
-            ),
+            "conditions": dated(conditions, stored.conditions, generation, snapshot.now),
         }
     )
-    return _decision(status, None, snapshot)
+    return _decision(status, snapshot)
 
 
 def _decision(
-    status: Status, budget: BudgetState | None, snapshot: Snapshot, new_jobs: tuple[CreateJob, ...] = ()
+    status: Status,
+    snapshot: Snapshot,
+    new_jobs: tuple[CreateJob, ...] = (),
+    budget_ends: datetime | None = None,
+    others_first: bool = False,
 ) -> Decision:
     """What follows from the new status and the stored one, and when to look again."""
-    stored, rows = snapshot.benchmark.status, status.trials
+    stored = snapshot.benchmark.status
     changed, expiry = status != stored, expires_at(status, snapshot.benchmark.spec)
-    awaited = (expiry, exhausted_at(budget, rows))
-    others_first = blocked_by_concurrency_cap(rows, budget, snapshot)
     return Decision(
         status=status,
         jobs_to_create=new_jobs,
         jobs_to_delete=jobs_to_delete(stored.trials, snapshot),
         events=events_of_change(stored, status),
+        # A status that changes is stored and reported first.
         delete_self=not changed and expiry is not None and expiry <= snapshot.now,
-        requeue_after=requeue_after(rows, changed, snapshot, awaited, others_first),
+        requeue_after=requeue_after(status.trials, changed, snapshot, (expiry, budget_ends), others_first),
     )

@@ -93,7 +93,11 @@ class Blocker:
 def blockers(row: TrialRow, state: AttemptState, limits: Limits, image: str) -> tuple[Blocker, ...]:
     """Everything that blocks the Attempt, the most telling first."""
     if state.suspended:
-        return (_not_admitted(state, limits),)
+        # Waiting in a queue is not run time. The operator never writes to the job: whoever holds it admits it.
+        what = f"Waits for admission by {suspended_by(state)}"
+        # The queue says why in an object that the operator may not read.
+        detail = f"{_over('queuedSeconds', limits.queued_seconds)}; `kubectl describe workloads` tells why"
+        return (blocker(Reason.NOT_ADMITTED, what, detail, state.created_at, limits.queued_seconds),)
     return (
         # Pods that are rejected show nowhere but in Events.
         *_pods_not_created(state, limits),
@@ -101,6 +105,7 @@ def blockers(row: TrialRow, state: AttemptState, limits: Limits, image: str) -> 
         # Two Attempts that each hold a part of what they need would wait for each other for ever.
         *_partial_gang(row, state, limits),
         *unstarted_pods(state, limits, image),
+        # The pods' own watchdogs end a run that hangs; these two end what a watchdog did not.
         *_outlasting(row, state, limits),
         *_over_total(row, state, limits),
     )
@@ -125,15 +130,8 @@ def suspended_by(state: AttemptState) -> str:
     return f"queue {state.queue}" if state.queue else "somebody who suspended the job (spec.runPolicy.suspend)"
 
 
-def _not_admitted(state: AttemptState, limits: Limits) -> Blocker:
-    """Waiting in a queue is not run time. The operator never writes to the job: whoever holds it admits it."""
-    what = f"Waits for admission by {suspended_by(state)}"
-    # The queue says why in an object that the operator may not read.
-    detail = f"limits.queuedSeconds, {limits.queued_seconds} s, is over; `kubectl describe workloads` tells why"
-    return blocker(Reason.NOT_ADMITTED, what, detail, state.created_at, limits.queued_seconds)
-
-
 def _pods_not_created(state: AttemptState, limits: Limits) -> Iterator[Blocker]:
+    # An old rejection does not hold any more once all pods are there.
     if len(state.pods) < state.planned_pods:
         for warning in state.warnings_about:
             if warning.reason == "FailedCreatePod":
@@ -150,9 +148,11 @@ def _rejection(state: AttemptState, warning: WarningEvent, limits: Limits) -> Bl
             f"The ServiceAccount {account[1]}, which the administrator fixed for the pods, does not exist; create it"
         )
     elif MAY_PASS.search(message) or not (FORBIDDEN.search(message) or BY_QUOTA.search(message)):
+        # Not about these pods: a webhook that does not answer, or a namespace that is being set up.
         brief = "The pods cannot be created; it is tried again and again"
         due = state.created_at + timedelta(seconds=limits.queued_seconds)
     elif "PodSecurity" in message:
+        # The level holds for every pod, whatever its Point asks for.
         brief = "Pod Security of the namespace refuses the pods; relax its level or use another namespace"
     else:
         # A rule about amounts: a Point that asks for less may still fit.
@@ -166,6 +166,7 @@ def _rejection(state: AttemptState, warning: WarningEvent, limits: Limits) -> Bl
 def _pods_not_scheduled(state: AttemptState, limits: Limits) -> Iterator[Blocker]:
     since, seconds = state.created_at, limits.queued_seconds
     waiting = [pod for pod in state.pods if pod.scheduled_at is None and pod.exit is None]
+    # First, since its pod is unschedulable as well, and the missing claim tells more.
     for pod in waiting:
         if claim := MISSING_CLAIM.search(pod.unschedulable):
             brief = f"The claim {claim[1]} does not exist; create it or correct spec.data.claim"

@@ -88,10 +88,6 @@ def _name_conflict(case: Case) -> Diagnosis | None:
     return diagnosis(Reason.NAME_CONFLICT, with_remedy(Reason.NAME_CONFLICT, what))
 
 
-def _job_replaced(case: Case) -> Diagnosis | None:
-    return _job_deleted(case) if facts.job_replaced(case.row, case.state) else None
-
-
 def _pod_replaced(case: Case) -> Diagnosis | None:
     pod = facts.replaced_pod(case.row, case.state)
     if pod is None:
@@ -117,10 +113,6 @@ def _measured(case: Case) -> Diagnosis | None:
     return Diagnosis(Reason.MEASURED, "", Consequence.MEASURED, report)
 
 
-def _named_cause(case: Case) -> Diagnosis | None:
-    return _from_exits(case, STRONG)
-
-
 def _disrupted(case: Case) -> Diagnosis | None:
     """Blames the first pod that was taken off its node, one with a precise reason before others."""
     found = [(reason, pod) for pod in case.state.pods if (reason := disrupted_by(pod)) is not None]
@@ -136,6 +128,7 @@ def _waited(case: Case) -> Diagnosis | None:
     found = root_cause(case.state, case.spec, WAITED)
     if found is None:
         return None
+    # The rank that stalled may have waited for one on a node that the cluster has not given up yet.
     all_ended = facts.all_pods_exist(case.state) and facts.all_exited(case.state)
     if found.reason is Reason.STALLED and not all_ended and not case.has_waited(silence_seconds(case.spec.limits)):
         return None
@@ -143,7 +136,8 @@ def _waited(case: Case) -> Diagnosis | None:
 
 
 def _job_deleted(case: Case) -> Diagnosis | None:
-    if not facts.job_is_gone(case.row, case.state):
+    deleted = case.state.job_uid is None or case.state.deleting
+    if not deleted and not facts.job_replaced(case.row, case.state):
         return None
     what = f"Job {case.state.name} was deleted by somebody else"
     return diagnosis(Reason.JOB_DELETED, with_remedy(Reason.JOB_DELETED, what))
@@ -166,6 +160,7 @@ def _pod_deleted(case: Case) -> Diagnosis | None:
 def _weak_cause(case: Case) -> Diagnosis | None:
     state, waited = case.state, case.has_waited(SETTLE_SECONDS)
     all_ended = bool(state.pods) and facts.all_exited(state)
+    # A stall that `_waited` holds back is the better explanation.
     if state.suspended or root_cause(state, case.spec, WAITED) or not (waited or all_ended):
         return None
     if found := _from_exits(case, WEAK):
@@ -189,13 +184,13 @@ POLICIES: tuple[Callable[[Case], Diagnosis | None], ...] = (
     # The name belongs to another owner's object, so nothing that is seen under it is ours.
     _name_conflict,
     # Another job has the name of the one that was seen: what it left does not count.
-    _job_replaced,
+    lambda case: _job_deleted(case) if facts.job_replaced(case.row, case.state) else None,
     # A pod took the place of another: their ranks did not see one run, and even a result is void.
     _pod_replaced,
     # A result counts, whatever happened to the pods afterwards.
     _measured,
     # An exit that names its cause tells more than what the cluster did to other pods.
-    _named_cause,
+    lambda case: _from_exits(case, STRONG),
     # The cluster took a pod off its node, which explains every end below.
     _disrupted,
     # A rank waited for one that did not come or did not go on.

@@ -100,11 +100,6 @@ def job_replaced(row: TrialRow, state: AttemptState) -> bool:
     return None not in (row.job_uid, state.job_uid) and row.job_uid != state.job_uid
 
 
-def job_is_gone(row: TrialRow, state: AttemptState) -> bool:
-    """Whether the row's job is deleted or being deleted, though this operator has not asked for it."""
-    return state.job_uid is None or state.deleting or job_replaced(row, state)
-
-
 def all_exited_well(state: AttemptState) -> bool:
     """Whether all planned pods have exited with 0."""
     return all_pods_exist(state) and all(pod.exit is not None and pod.exit.code == 0 for pod in state.pods)
@@ -147,20 +142,17 @@ def _last(state: AttemptState, moments: list[datetime | None]) -> datetime | Non
 
 def valid_report(state: AttemptState, trial: Trial) -> Report | None:
     """Rank 0's Report, if it belongs to this Attempt, is complete and finite, and ran the requested batch."""
+    asked = trial.point.config
     for pod in state.pods:
         report = pod.report
         if pod.index == 0 and report is not None and report.attempt == state.name and report.error is None:
-            return report if _trusted(report, trial) else None
+            measured, batch = report.measurement, report.batch
+            if measured is None or not _complete(measured) or measured.batches != asked.window.batches:
+                return None
+            # Another batch is another training, whatever its rate.
+            as_asked = batch is None or batch.global_batch_size == division(asked, trial.point.devices).run
+            return report if as_asked else None
     return None
-
-
-def _trusted(report: Report, trial: Trial) -> bool:
-    asked = trial.point.config
-    if report.measurement is None or not _complete(report.measurement):
-        return False
-    if report.measurement.batches != asked.window.batches:
-        return False
-    return report.batch is None or report.batch.global_batch_size == division(asked, trial.point.devices).run
 
 
 def _complete(measured: Measurement) -> bool:

@@ -1,14 +1,8 @@
 """Compares a Point with the same Point of the baseline, by Welch's interval against the largest loss that passes.
 
-| interval of (baseline − new) / baseline | verdict |
-|---|---|
-| high end ≤ maxRegression | Pass |
-| low end > maxRegression | Fail |
-| the limit is inside | InsufficientData: more repeats would tell |
-
-Both sides are means over the repeats of median images/s. The same Point has the same label, model, image size and
-global batch, and ran on the same kind of device. Everything else may differ: it is what is compared. The baseline's
-rates are known before this Benchmark has measured anything; from then on its devices must match, too.
+The interval is that of (baseline − new) / baseline. Both sides are means over the repeats of median images/s. The same
+Point has the same label, model, image size and global batch, and ran on the same kind of device. Everything else may
+differ: it is what is compared.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -48,8 +42,24 @@ def compared(
         what = f"{Limit.REGRESSION} of {point.label} against {asked.name}"
         message = f"{what} cannot be judged (at most {asked.max_regression:f} is asked for): {error}"
         return _finding(asked, point, Verdict.INSUFFICIENT_DATA, None, message), None
-    interval = regression(_repeats(mine), _repeats(theirs))
-    return _decided(asked, point, interval), _comparison(mine, theirs, interval)
+    new, old = (
+        Sample(row.repeats, float(row.median_images_per_second), float(row.median_standard_deviation or 0))
+        for row in (mine, theirs)
+    )
+    interval = regression(new, old)
+    comparison = ComparisonRow(
+        point=mine.point,
+        repeats=mine.repeats,
+        images_per_second=mine.median_images_per_second,
+        coefficient_of_variation=decimal((new.standard_deviation or 0) / new.mean, PLACES),
+        baseline_repeats=theirs.repeats,
+        baseline_images_per_second=theirs.median_images_per_second,
+        baseline_coefficient_of_variation=decimal((old.standard_deviation or 0) / old.mean, PLACES),
+        regression=_share(interval.value),
+        regression_low=_share(interval.low),
+        regression_high=_share(interval.high),
+    )
+    return _decided(asked, point, interval), comparison
 
 
 def _judged(row: PointRow | None, benchmark: Benchmark, where: str) -> PointRow:
@@ -82,22 +92,21 @@ def _same_point(point: Point, mine: PointRow, base: CompletedBenchmark) -> Point
     return None
 
 
-def _repeats(row: PointRow) -> Sample:
-    return Sample(row.repeats, float(row.median_images_per_second), float(row.median_standard_deviation or 0))
-
-
 def _decided(asked: Baseline, point: Point, found: Interval) -> FindingRow:
     most, low, high = float(asked.max_regression), round(found.low, EXACT), round(found.high, EXACT)
     said = f"{Limit.REGRESSION} of {point.label} against {asked.name} is {_share(found.value)}"
     between = f"95 % between {_share(low)} and {_share(high)}"
     if low > most:
-        message = f"{said} ({between}): the gate asks for at most {asked.max_regression:f}"
-        return _finding(asked, point, Verdict.FAIL, found.value, message)
-    if high <= most:
-        message = f"{said} ({between}), at most {asked.max_regression:f}"
-        return _finding(asked, point, Verdict.PASS, found.value, message)
-    message = f"{said}, but the interval contains the limit {asked.max_regression:f} ({between}): take more repeats"
-    return _finding(asked, point, Verdict.INSUFFICIENT_DATA, found.value, message)
+        # Even the mildest loss that the repeats allow is too much.
+        verdict, message = Verdict.FAIL, f"{said} ({between}): the gate asks for at most {asked.max_regression:f}"
+    elif high <= most:
+        # Even the worst loss that the repeats allow passes.
+        verdict, message = Verdict.PASS, f"{said} ({between}), at most {asked.max_regression:f}"
+    else:
+        # More repeats would narrow the interval.
+        verdict = Verdict.INSUFFICIENT_DATA
+        message = f"{said}, but the interval contains the limit {asked.max_regression:f} ({between}): take more repeats"
+    return _finding(asked, point, verdict, found.value, message)
 
 
 def _finding(asked: Baseline, point: Point, verdict: Verdict, value: float | None, message: str) -> FindingRow:
@@ -109,25 +118,6 @@ def _finding(asked: Baseline, point: Point, verdict: Verdict, value: float | Non
         bound=f"{asked.max_regression:f}",
         message=bounded(message),
     )
-
-
-def _comparison(mine: PointRow, theirs: PointRow, found: Interval) -> ComparisonRow:
-    return ComparisonRow(
-        point=mine.point,
-        repeats=mine.repeats,
-        images_per_second=mine.median_images_per_second,
-        coefficient_of_variation=decimal(_variation(mine), PLACES),
-        baseline_repeats=theirs.repeats,
-        baseline_images_per_second=theirs.median_images_per_second,
-        baseline_coefficient_of_variation=decimal(_variation(theirs), PLACES),
-        regression=_share(found.value),
-        regression_low=_share(found.low),
-        regression_high=_share(found.high),
-    )
-
-
-def _variation(row: PointRow) -> float:
-    return float(row.median_standard_deviation or 0) / float(row.median_images_per_second)
 
 
 def _share(value: float) -> str:

@@ -1,15 +1,4 @@
-"""Judges one value of a Point against one limit of the gate; what is missing or disqualified is not judged.
-
-| limit | value, from status.points | holds if |
-|---|---|---|
-| ImagesPerSecond | medianImagesPerSecond | ≥ |
-| ImagesPerSecondPerDevice | medianImagesPerSecond / devices | ≥ |
-| ScalingEfficiency | scalingEfficiency, of two Points that ran on the same | ≥ |
-| CoefficientOfVariation | medianCoefficientOfVariation | ≤ |
-| DataWaitRatio | dataWaitRatioMax | ≤ |
-| Mfu | mfuRatio | ≥ |
-| Days, Cost | days, cost | ≤ |
-"""
+"""Judges one value of a Point against one limit of the gate; what is missing or disqualified is not judged."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -39,6 +28,7 @@ class Scale:
 
 
 SCALES = (
+    # Rates are compared by their medians, which a stall within a window hardly moves.
     Scale(Limit.IMAGES_PER_SECOND, True, lambda g: g.min_images_per_second, lambda row: row.median_images_per_second),
     Scale(
         Limit.IMAGES_PER_SECOND_PER_DEVICE,
@@ -79,10 +69,8 @@ class Bound:
 
 def gate_bounds(gate: Gate) -> Iterator[Bound]:
     """The limits that a gate sets, except the baseline."""
-    for scale in SCALES:
-        asked = scale.asked(gate)
-        if asked is not None:
-            yield Bound(scale, asked)
+    asked = ((scale, scale.asked(gate)) for scale in SCALES)
+    return (Bound(scale, value) for scale, value in asked if value is not None)
 
 
 def finding(bound: Bound, point: str, row: PointRow | None, flaw: str) -> FindingRow:
@@ -90,25 +78,23 @@ def finding(bound: Bound, point: str, row: PointRow | None, flaw: str) -> Findin
     limit = bound.scale.limit
     value = bound.scale.value(row) if row is not None else None
     known = value if value is not None and value.is_finite() else None
+    shown = None if known is None else f"{decimal(known, PLACES):f}"
     if known is None or flaw:
+        # A gate fails closed: what cannot be judged never passes, whatever its number.
         verdict, said = Verdict.INSUFFICIENT_DATA, flaw or _missing(limit, row)
-        seen = f"{_shown(known)}, where " if known is not None else ""
+        seen = f"{shown}, where " if known is not None else ""
         message = f"{limit} of {point} cannot be judged ({seen}{bound.words} is asked for): {said}"
     else:
         verdict = Verdict.PASS if bound.holds(known) else Verdict.FAIL
-        message = f"{limit} of {point} is {_shown(known)}: the gate asks for {bound.words}"
+        message = f"{limit} of {point} is {shown}: the gate asks for {bound.words}"
     return FindingRow(
         limit=limit,
         point=point,
         verdict=verdict,
-        value=None if known is None else _shown(known),
+        value=shown,
         bound=f"{bound.asked:f}",
         message=bounded(message),
     )
-
-
-def _shown(value: Decimal) -> str:
-    return f"{decimal(value, PLACES):f}"
 
 
 def _missing(limit: Limit, row: PointRow | None) -> str:

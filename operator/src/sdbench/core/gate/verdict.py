@@ -57,25 +57,23 @@ def unjudged(why: str) -> GateRow:
 
 
 def _of_limits(benchmark: Benchmark, gate: Gate, point: Point, points: tuple[Point, ...]) -> Iterator[FindingRow]:
-    row = _row(point, benchmark)
+    rows = {row.point: row for row in benchmark.status.points}
+    row = rows.get(point.label)
     disqualified = disqualification(row, benchmark.spec)
     for bound in gate_bounds(gate):
         why = disqualified
         if bound.scale.limit is Limit.SCALING_EFFICIENCY:
-            why = why or _incomparable(benchmark, point, points)
+            # The only value that depends on a second Point, which must be fit to be judged as well.
+            why = why or _incomparable(benchmark, rows, point, points)
         yield finding(bound, point.label, row, why)
 
 
-def _row(point: Point, benchmark: Benchmark) -> PointRow | None:
-    return next((row for row in benchmark.status.points if row.point == point.label), None)
-
-
-def _incomparable(benchmark: Benchmark, point: Point, points: tuple[Point, ...]) -> str:
+def _incomparable(benchmark: Benchmark, rows: dict[str, PointRow], point: Point, points: tuple[Point, ...]) -> str:
     """Why the efficiency of a Point, relative to the smallest count with equal parameters, cannot be judged."""
     base = min((one for one in points if one.knobs == point.knobs), key=lambda one: one.devices)
     if base == point:
         return ""
-    if disqualified := disqualification(_row(base, benchmark), benchmark.spec):
+    if disqualified := disqualification(rows.get(base.label), benchmark.spec):
         return f"of {base.label}, with which it is compared, {disqualified}"
     unlike = environment_difference(
         environments_of(point.label, benchmark.status), environments_of(base.label, benchmark.status)

@@ -1,12 +1,4 @@
-"""Decides whether Measurements compare: what differs between their environments, and what disqualifies a Point.
-
-| disqualified by | reported as |
-|---|---|
-| no Measurement | it is not measured |
-| fewer repeats than the spec asks for at least | n of m repeats are measured |
-| a window that other processes disturbed | n of its repeats were disturbed |
-| repeats on different devices, images or versions | its repeats are mixed |
-"""
+"""Decides whether Measurements compare: what differs between their environments, and what disqualifies a Point."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -62,10 +54,12 @@ def disqualification(row: PointRow | None, spec: Spec) -> str:
     """Why a Point of this spec may not be judged; empty if it may."""
     if row is None:
         return "it is not measured"
+    # Repeats that failed, or that the budget did not pay for.
     if row.repeats < spec.repeats.min:
         return f"{row.repeats} of {spec.repeats.min} repeats are measured"
     if row.disturbed_repeats:
         return f"{row.disturbed_repeats} of its repeats were disturbed by other work on the host"
+    # Different devices, images or versions, whose mean says nothing about any of them.
     if row.mixed is not None:
         return f"its repeats are mixed: {row.mixed}"
     return ""

@@ -20,7 +20,7 @@ Each stage of the training has its own rate:
 | rateRatio | own rate × ratio |
 | benchmark | mean rate of that Benchmark's Point of the same device count and model at the stage's imageSize |
 
-If that Benchmark has several such Points, the one with the same label counts. A rate is unknown while that Benchmark is
+A rate is unknown while that Benchmark is
 not complete, if its Point is disqualified (core/measure/environments.py), and if it ran on another device.
 """
 
@@ -123,20 +123,17 @@ def stages_of(asked: Projection, point: Point, own: OwnRate, source: Lookup) -> 
     """The stages of a measured Point's full training. Raises ReferenceUnavailable for the first unknown rate."""
     if not asked.stages:
         return (Stage(asked.total_images, own.rate),)
-    return tuple(
-        Stage(stage.images, _rate(number, stage, point, own, source)) for number, stage in enumerate(asked.stages, 1)
-    )
-
-
-def _rate(number: int, stage: ProjectionStage, point: Point, own: OwnRate, source: Lookup) -> Decimal:
-    if stage.rate_ratio is not None:
-        return own.rate * stage.rate_ratio
-    if stage.benchmark is None:
-        return own.rate
-    try:
-        return _rate_elsewhere(stage, stage.benchmark, point, own, source)
-    except ReferenceUnavailable as error:
-        raise ReferenceUnavailable(f"The rate of stage {number} ({stage.image_size} px) is unknown: {error}") from None
+    stages = []
+    for number, stage in enumerate(asked.stages, 1):
+        rate = own.rate if stage.rate_ratio is None else own.rate * stage.rate_ratio
+        if stage.rate_ratio is None and stage.benchmark is not None:
+            try:
+                rate = _rate_elsewhere(stage, stage.benchmark, point, own, source)
+            except ReferenceUnavailable as error:
+                what = f"The rate of stage {number} ({stage.image_size} px) is unknown"
+                raise ReferenceUnavailable(f"{what}: {error}") from None
+        stages.append(Stage(stage.images, rate))
+    return tuple(stages)
 
 
 def _rate_elsewhere(stage: ProjectionStage, name: str, point: Point, own: OwnRate, source: Lookup) -> Decimal:
@@ -152,10 +149,8 @@ def _rate_elsewhere(stage: ProjectionStage, name: str, point: Point, own: OwnRat
 
 def _matching_point(found: CompletedBenchmark, stage: ProjectionStage, point: Point) -> PointRow:
     """The Point of the same model and device count at the stage's size. Raises ReferenceUnavailable."""
-    name, what = (
-        found.benchmark.metadata.name,
-        f"{point.config.model} on {point.devices} devices at {stage.image_size} px",
-    )
+    name = found.benchmark.metadata.name
+    what = f"{point.config.model} on {point.devices} devices at {stage.image_size} px"
     rows = [
         row
         for other, row in found.points
@@ -165,6 +160,7 @@ def _matching_point(found: CompletedBenchmark, stage: ProjectionStage, point: Po
     ]
     if not rows:
         raise ReferenceUnavailable(f"Benchmark {name} has not measured {what}")
+    # Several Points may differ in knobs, and only the same label says which of them is meant.
     same_label = next((row for row in rows if row.point == point.label), None)
     if same_label is None and len(rows) > 1:
         raise ReferenceUnavailable(

@@ -7,8 +7,7 @@ The t quantile is computed for any real degrees of freedom, as Welch's test need
     share within ±t = 1 − I(ν / (ν + t²); ν / 2, 1 / 2)
 
 I is the regularised incomplete beta function, by its continued fraction (NIST Digital Library of Mathematical
-Functions, 8.17.22) in Lentz's way, and by its symmetry where the fraction is slow. The quantile is bisected to the
-last bit, so that no table is needed.
+Functions, 8.17.22) in Lentz's way.
 
 Two measurements are compared by Welch's interval of the difference of their means:
 
@@ -67,6 +66,7 @@ def t_quantile(freedom: float, confidence: float = CONFIDENCE) -> float:
     low, high = 0.0, 1.0
     while t_share(high, freedom) < confidence:
         high *= 2
+    # Bisected to the last bit, so that no table is needed.
     while (middle := (low + high) / 2) not in (low, high):
         if t_share(middle, freedom) < confidence:
             low = middle
@@ -90,6 +90,7 @@ def _incomplete_beta(x: float, rest: float, a: float, b: float) -> float:
     front = exp(lgamma(a + b) - lgamma(a) - lgamma(b) + a * log(x) + b * log(rest))
     if x < (a + 1) / (a + b + 2):
         return front * _fraction(x, a, b) / a
+    # By symmetry, since the fraction is slow on this side.
     return 1 - front * _fraction(rest, b, a) / b
 
 

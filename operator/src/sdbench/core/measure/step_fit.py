@@ -3,9 +3,7 @@
     a, c = argmin over (a, c) of Σ ((step - a x images - c) / images)²
     residual = sqrt(Σ (step - a x images - c)² / points)
 
-with step = stepSecondsP50 and images = perDevice. The error of a step grows with its length, which is about that of its
-images, so the fit is made on seconds per image, step / images = a + c / images (statistics.linear_regression): it then
-holds where steps are short and c decides, and does not follow the longest step alone.
+with step = stepSecondsP50 and images = perDevice.
 
 a is the work of an image; c is what a step costs however few images a device has (optimiser, average, all-reduce, the
 loop itself), so that no step is ever shorter. Under Weak scaling the images per device do not vary, so there is no fit.
@@ -37,6 +35,8 @@ def _fit(name: str, alike: list[PointRow]) -> Iterator[ScalingFitRow]:
     if len({point.devices for point in alike}) < FEWEST_COUNTS or len(set(images)) == 1 or not all(steps):
         return
     pairs = tuple(zip(images, steps, strict=True))
+    # The error of a step grows with its length, which is about that of its images, so the fit is made on seconds per
+    # image: it then holds where steps are short and c decides, and does not follow the longest step alone.
     constant, each = linear_regression([1 / image for image in images], [step / image for image, step in pairs])
     missed = [each * image + constant - step for image, step in pairs]
     yield ScalingFitRow(

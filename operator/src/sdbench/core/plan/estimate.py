@@ -15,12 +15,15 @@ PLACES = 3
 def plan_size(planned: tuple[Trial, ...], spec: Spec) -> Plan:
     """The plan as shown in `status.plan`."""
     points = {trial.point.label: trial.point.devices for trial in planned}
+    # If each Attempt lasted limits.totalSeconds and each Trial took all of its retries.
+    longest = spec.limits.total_seconds * (1 + spec.retries)
+    most = Decimal(sum(trial.point.devices for trial in planned) * longest)
     return Plan(
         trials=len(planned),
         points=len(points),
         largest_devices=max(points.values()),
         least_device_hours=decimal(certain_device_seconds(planned, spec) / SECONDS_PER_HOUR, PLACES),
-        most_device_hours=decimal(most_device_seconds(planned, spec) / SECONDS_PER_HOUR, PLACES),
+        most_device_hours=decimal(most / SECONDS_PER_HOUR, PLACES),
     )
 
 
@@ -34,9 +37,3 @@ def certain_device_seconds(planned: tuple[Trial, ...], spec: Spec) -> Decimal:
     """The device-seconds of the warm-ups of the repeats that are measured in any case."""
     certain = [trial.point for trial in planned if trial.repeat < spec.repeats.min]
     return Decimal(sum(point.devices * point.config.window.warmup_seconds for point in certain))
-
-
-def most_device_seconds(planned: tuple[Trial, ...], spec: Spec) -> Decimal:
-    """The device-seconds if each Attempt lasted limits.totalSeconds and each Trial took all of its retries."""
-    longest = spec.limits.total_seconds * (1 + spec.retries)
-    return Decimal(sum(trial.point.devices for trial in planned) * longest)

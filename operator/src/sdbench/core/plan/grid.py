@@ -1,8 +1,4 @@
-"""Plans the Trials that a question asks for, in their order: a pure function of the spec.
-
-Counts ascend and repeats go round-robin (every Point once, then every Point again), so that a drift of the cluster
-shows between repeats and cheap Points fail first.
-"""
+"""Plans the Trials that a question asks for, in their order: a pure function of the spec."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -90,7 +86,15 @@ def trials(spec: Spec) -> tuple[Trial, ...]:
         for count in sorted(spec.devices.counts)
         for cell in cells
     )
-    _refuse_duplicates(points)
+    seen: dict[tuple[int, str], str] = {}
+    for point in points:
+        key = (point.devices, point.config.model_dump_json())
+        if key in seen:
+            # They would be measured twice and shown as if they differed.
+            raise PlanRefused("spec.sweep", f"{point.label} and {seen[key]} are the same configuration")
+        seen[key] = point.label
+    # Counts ascend, so that cheap Points fail first. Repeats go round-robin (every Point once, then every Point again),
+    # so that a drift of the cluster shows between repeats.
     ordered = ((repeat, point) for repeat in range(spec.repeats.most) for point in points)
     return tuple(Trial(index, point, repeat) for index, (repeat, point) in enumerate(ordered))
 
@@ -149,12 +153,10 @@ def _config(spec: Spec, knobs: Knobs) -> TrainerConfig:
 
 
 def _scaled(spec: Spec, count: int, config: TrainerConfig) -> TrainerConfig:
-    """The config with globalBatchSize grown with the devices under Weak scaling, from the smallest count on.
-
-    Counts ascend, so that a batch that does not divide over the smallest was refused before it is scaled.
-    """
+    """The config with globalBatchSize grown with the devices under Weak scaling, from the smallest count on."""
     if spec.scaling is Scaling.STRONG:
         return config
+    # Counts ascend, so that a batch that does not divide over the smallest was refused before it is scaled.
     size = config.global_batch_size * count // min(spec.devices.counts)
     try:
         return TrainerConfig.model_validate({**config.document(), "globalBatchSize": size})
@@ -169,13 +171,11 @@ def _refuse_unfit(config: TrainerConfig, count: int, spec: Spec) -> None:
         division(config, count)
     except ValueError as error:
         raise PlanRefused(_written("globalBatchSize", spec), str(error)) from None
-    if clash := unsupported_together(config):
-        raise PlanRefused(_written(clash.field, spec), clash.sentence)
     pods = max(1, count // spec.devices.per_pod)
-    if unfit := unsupported_for_pods(config, pods):
+    if unfit := unsupported_together(config) or unsupported_for_pods(config, pods):
         raise PlanRefused(_written(unfit.field, spec), unfit.sentence)
-    unfit = unsupported_for_cpu(config) if spec.devices.resource is None else None
-    if unfit is not None:
+    if spec.devices.resource is None and (unfit := unsupported_for_cpu(config)):
+        # Whoever has GPUs may have forgotten to name them.
         raise PlanRefused(_written(unfit.field, spec), f"{unfit.sentence}; for GPUs name devices.resource")
 
 
@@ -183,13 +183,3 @@ def _written(knob: str, spec: Spec) -> str:
     """The path at which the person wrote a knob: its axis, or the knob."""
     swept = any(name == knob for name, _ in _axes(spec.sweep or {}, ""))
     return f"spec.{'sweep' if swept else 'trainer'}.{knob}"
-
-
-def _refuse_duplicates(points: tuple[Point, ...]) -> None:
-    """Raises PlanRefused for two equal Points, which would be measured twice and shown as if they differed."""
-    seen: dict[tuple[int, str], str] = {}
-    for point in points:
-        key = (point.devices, point.config.model_dump_json())
-        if key in seen:
-            raise PlanRefused("spec.sweep", f"{point.label} and {seen[key]} are the same configuration")
-        seen[key] = point.label

@@ -1,8 +1,4 @@
-"""Lists the jobs to create and to delete now, and when to decide again.
-
-Jobs are created from the *new* status, which is stored first: a row says Starting before its job exists. Jobs are
-deleted by the *stored* status: what an Attempt left is kept before its job is deleted, whatever crashes in between.
-"""
+"""Lists the jobs to create and to delete now, and when to decide again."""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
@@ -16,7 +12,7 @@ from sdbench.core.attempt.facts import is_ours
 from sdbench.core.plan.grid import Trial
 from sdbench.core.snapshot import CreateJob, DeleteJob, Snapshot
 from sdbench.core.trial.backoff import queue_deadline
-from sdbench.core.trial.retention import deletion_times, kept_jobs
+from sdbench.core.trial.retention import kept_jobs
 from sdbench.core.trial.row import LIVE, TERMINAL, image
 from sdbench.core.trial.teardown import teardown_due, teardown_pending
 from sdbench_trainer.run import SHARDS_FOLDER, DataSource, RunConfig, Watchdog
@@ -32,11 +28,10 @@ def jobs_to_create(
     rows: tuple[TrialRow, ...], trials: tuple[Trial, ...], resolved_image: str, snapshot: Snapshot
 ) -> tuple[CreateJob, ...]:
     """The jobs of Starting rows that were not seen yet: created now, or again after a crash."""
-    seen = {state.name for state in snapshot.attempts}
-    waiting = (row for row in rows if row.phase is TrialPhase.STARTING and row.job_uid is None)
-    jobs = []
-    for row in waiting:
-        if row.job is not None and row.job not in seen:
+    seen, jobs = {state.name for state in snapshot.attempts}, []
+    # From the new status, which is stored first: a row says Starting before its job exists.
+    for row in rows:
+        if row.phase is TrialPhase.STARTING and row.job_uid is None and row.job is not None and row.job not in seen:
             trial = trials[row.trial]
             run, point = run_config(row.job, trial, snapshot.benchmark.spec), trial.point
             jobs.append(
@@ -70,11 +65,13 @@ def run_config(name: str, trial: Trial, spec: Spec) -> RunConfig:
 
 def jobs_to_delete(stored: tuple[TrialRow, ...], snapshot: Snapshot) -> tuple[DeleteJob, ...]:
     """The jobs of our Attempts that the stored status no longer wants, except those kept for inspection."""
+    # By the stored status: what an Attempt left is kept before its job is deleted, whatever crashes in between.
     kept, jobs = kept_jobs(stored, snapshot), []
     for state in snapshot.attempts:
         if state.job_uid is None or state.deleting or state.trial >= len(stored) or not is_ours(state, snapshot):
             continue
         row = stored[state.trial]
+        # An Attempt beyond the row's last is not known to the stored status yet, so it is not judged.
         wanted = state.attempt > row.attempt or (state.attempt == row.attempt and row.phase in LIVE)
         if (row.phase in TERMINAL or not wanted) and state.name not in kept:
             jobs.append(DeleteJob(state.name, state.job_uid, row.reason or Reason.UNKNOWN, row.message))
@@ -95,7 +92,7 @@ def requeue_after(
     if changed:
         return AT_ONCE
     of_rows = (moment for row in rows for moment in _moments(row, snapshot))
-    moments = [*of_rows, *deletion_times(rows, snapshot), *(moment for moment in others if moment is not None)]
+    moments = [*of_rows, *kept_jobs(rows, snapshot).values(), *(moment for moment in others if moment is not None)]
     waits = [moment - snapshot.now for moment in moments if moment > snapshot.now]
     creating = any(row.phase is TrialPhase.STARTING and row.job_uid is None for row in rows)
     if poll or creating or teardown_pending(rows, snapshot):
@@ -113,6 +110,7 @@ def _moments(row: TrialRow, snapshot: Snapshot) -> Iterator[datetime]:
     if row.phase not in LIVE:
         return
     if row.ended_at is not None:
+        # A weak cause, and a stall, wait that long for a better explanation.
         yield row.ended_at + timedelta(seconds=SETTLE_SECONDS)
         yield row.ended_at + timedelta(seconds=silence_seconds(snapshot.benchmark.spec.limits))
     spec = snapshot.benchmark.spec

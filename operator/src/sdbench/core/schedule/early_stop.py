@@ -1,9 +1,4 @@
-"""Skips the repeats of a Point whose Measurements have converged.
-
-A Point has converged when at least spec.repeats.min undisturbed repeats (two at least) are measured, and the
-coefficient of variation of their medianImagesPerSecond is at most spec.repeats.targetCoefficientOfVariation. A
-disturbed repeat says nothing about the spread of the Point, so it does not count; a failed repeat is not replaced.
-"""
+"""Skips the repeats of a Point whose Measurements have converged."""
 
 from collections.abc import Iterable
 from decimal import Decimal
@@ -36,6 +31,7 @@ def skip_converged(rows: tuple[TrialRow, ...], snapshot: Snapshot) -> tuple[Tria
 
 def _converged(rows: Iterable[TrialRow], asked: Repeats) -> str | None:
     """Why a Point needs no further repeat; None while it needs one."""
+    # A disturbed repeat says nothing about the spread of the Point; a failed one is not replaced.
     calm = [row.measurement for row in rows if row.measurement is not None and not row.measurement.disturbed]
     target = asked.target_coefficient_of_variation
     if target is None or len(calm) < max(asked.min, FEWEST):

@@ -1,12 +1,4 @@
-"""Starts the next Trials in the plan's order; none overtakes another.
-
-A Trial starts once all of these hold, and until then keeps its place:
-
-* the Benchmark is not suspended, and no unwanted Attempt may hold devices;
-* fewer than spec.parallelism Trials run, and all together use at most limits.maxDevices devices;
-* its back-off is over, and what is left of the budget pays for it;
-* fewer Trials of all Benchmarks together run than the administrator allows.
-"""
+"""Starts the next Trials in the plan's order; none overtakes another."""
 
 from collections.abc import Iterable
 
@@ -26,12 +18,20 @@ Rows = tuple[TrialRow, ...]
 
 def start_next(rows: Rows, found: BudgetState | None, snapshot: Snapshot) -> Rows:
     """The rows, with those started whose turn it is."""
-    now = [_numbered(row, snapshot) for row in rows]
+    now = []
+    for row in rows:
+        attempts = (state for state in snapshot.attempts if state.trial == row.trial and is_ours(state, snapshot))
+        last = max((state.attempt for state in attempts), default=0)
+        # A status that was restored may lack Attempts that exist: count on from them, so that no name is used twice.
+        lost = row.phase is TrialPhase.PENDING and last > row.attempt
+        now.append(adopt_unknown_attempt(row, last, snapshot) if lost else row)
+    # Nothing is started beside an Attempt that is no longer wanted: the two would share the hosts.
     if snapshot.benchmark.spec.suspend or teardown_pending(tuple(now), snapshot):
         return tuple(now)
     for index, row in enumerate(now):
         if row.phase is TrialPhase.PENDING:
             if not _fits(row, tuple(now), found, snapshot) or _taken_by_others(tuple(now), snapshot):
+                # A later Trial that would fit does not overtake: the order is the plan's.
                 break
             now[index] = started(row, snapshot)
     return tuple(now)
@@ -51,8 +51,11 @@ def _fits(row: TrialRow, rows: Rows, found: BudgetState | None, snapshot: Snapsh
     devices = row.devices + sum(other.devices for other in live)
     return (
         len(live) < snapshot.benchmark.spec.parallelism
+        # limits.maxDevices, or the administrator's bound.
         and devices <= devices_at_once(snapshot.benchmark.spec, snapshot.defaults.bounds).count
+        # It gave its devices back, so that another gang gets them first.
         and not backoff.is_backing_off(row, snapshot)
+        # What the running Attempts will still need is set aside.
         and (found is None or found.can_afford(row, rows))
     )
 
@@ -63,21 +66,8 @@ def _taken_by_others(rows: Rows, snapshot: Snapshot) -> bool:
     return most is not None and snapshot.others_running + sum(row.phase in LIVE for row in rows) >= most
 
 
-def _numbered(row: TrialRow, snapshot: Snapshot) -> TrialRow:
-    """The waiting row, counting from its Trial's last known Attempt, so that no name is used twice."""
-    if row.phase is not TrialPhase.PENDING:
-        return row
-    known = [state.attempt for state in snapshot.attempts if state.trial == row.trial and is_ours(state, snapshot)]
-    last = max(known, default=0)
-    return row if last <= row.attempt else adopt_unknown_attempt(row, last, snapshot)
-
-
 def others_running(of: Benchmark, known: Iterable[Benchmark]) -> int:
-    """The number of Trials of other Benchmarks that count against the administrator's cap.
-
-    Counts those that may hold devices, and one for each Benchmark that was created earlier and waits as well, so that
-    the oldest goes first.
-    """
+    """The number of Trials of other Benchmarks that count against the administrator's cap."""
     count = 0
     for other in known:
         if other.metadata.uid == of.metadata.uid:
@@ -85,6 +75,7 @@ def others_running(of: Benchmark, known: Iterable[Benchmark]) -> int:
         count += sum(may_hold_devices(row) for row in other.status.trials)
         wanted = other.metadata.deletion_timestamp is None and not (other.spec.suspend or other.spec.cancel)
         running = [one.reason for one in other.status.conditions if one.type is ConditionType.RUNNING]
+        # One for each Benchmark that was created earlier and waits as well, so that the oldest goes first.
         count += wanted and WAITS_FOR_OTHERS in running and _age(other) < _age(of)
     return count
 

@@ -2,8 +2,7 @@
 
 `Accepted`, `Running`, `Suspended` and `CleanedUp` are always there; `Complete` and `Failed` from the end on;
 `GatePassed` with a gate, Unknown until the end and while anything is missing. `Reconciling` is there until everything
-is cleaned up and comes before `Stalled`, which comes with `Failed`: kstatus takes the first that is True, and so sees
-progress until the devices are free.
+is cleaned up, and `Stalled` comes with `Failed`.
 """
 
 from collections.abc import Iterator
@@ -37,20 +36,17 @@ def dated(
     facts: tuple[Fact, ...], stored: tuple[Condition, ...], generation: int, now: datetime
 ) -> tuple[Condition, ...]:
     """The facts as conditions; lastTransitionTime moves only when the status does."""
-    before = {condition.type: condition for condition in stored}
-    return tuple(_dated(fact, before.get(fact.type), generation, now) for fact in facts)
-
-
-def _dated(fact: Fact, before: Condition | None, generation: int, now: datetime) -> Condition:
-    status = STATUSES[fact.holds]
-    kept = before is not None and before.status is status
-    return Condition(
-        type=fact.type,
-        status=status,
-        reason=fact.reason,
-        message=bounded(fact.message, CONDITION_CHARACTERS),
-        last_transition_time=before.last_transition_time if before is not None and kept else moment(now),
-        observed_generation=generation,
+    since = {(condition.type, condition.status): condition.last_transition_time for condition in stored}
+    return tuple(
+        Condition(
+            type=fact.type,
+            status=STATUSES[fact.holds],
+            reason=fact.reason,
+            message=bounded(fact.message, CONDITION_CHARACTERS),
+            last_transition_time=since.get((fact.type, STATUSES[fact.holds]), moment(now)),
+            observed_generation=generation,
+        )
+        for fact in facts
     )
 
 
@@ -96,15 +92,13 @@ def facts(
 
     `plan` describes it in a sentence; `others_first` says that it waits for other Benchmarks.
     """
-    clean = end is not None and not teardown_pending(rows, snapshot)
     return (
         Fact(ConditionType.ACCEPTED, True, "PlanAccepted", plan),
         _running(rows, end, others_first, snapshot),
         _suspended(rows, end, snapshot.benchmark.spec.suspend),
         *_end(end),
         *_gate(verdict, snapshot),
-        _cleaned_up(rows, end, clean, snapshot),
-        *(() if clean else (Fact(ConditionType.RECONCILING, True, "CleaningUp" if end else "InProgress"),)),
+        *_cleanup(rows, end, snapshot),
         *((Fact(ConditionType.STALLED, True, end.reason, end.message),) if end and not end.complete else ()),
     )
 
@@ -149,12 +143,15 @@ def _gate(verdict: GateRow | None, snapshot: Snapshot) -> Iterator[Fact]:
         yield Fact(ConditionType.GATE_PASSED, passed, verdict.verdict, verdict.message)
 
 
-def _cleaned_up(rows: tuple[TrialRow, ...], end: Outcome | None, clean: bool, snapshot: Snapshot) -> Fact:
-    if clean:
-        return Fact(ConditionType.CLEANED_UP, True, "DevicesFree")
-    if overdue := overdue_teardown(rows, snapshot):
-        return Fact(ConditionType.CLEANED_UP, False, "TeardownOverdue", overdue)
-    return Fact(ConditionType.CLEANED_UP, False, "CleaningUp" if end else "InProgress")
+def _cleanup(rows: tuple[TrialRow, ...], end: Outcome | None, snapshot: Snapshot) -> Iterator[Fact]:
+    """Whether all devices are free for good; until then something is still to do."""
+    if end is not None and not teardown_pending(rows, snapshot):
+        yield Fact(ConditionType.CLEANED_UP, True, "DevicesFree")
+        return
+    overdue, doing = overdue_teardown(rows, snapshot), "CleaningUp" if end else "InProgress"
+    yield Fact(ConditionType.CLEANED_UP, False, "TeardownOverdue" if overdue else doing, overdue)
+    # Before Stalled: kstatus takes the first that is True, and so sees progress until the devices are free.
+    yield Fact(ConditionType.RECONCILING, True, doing)
 
 
 def backend_missing(snapshot: Snapshot) -> bool:
@@ -164,23 +161,19 @@ def backend_missing(snapshot: Snapshot) -> bool:
 
 
 def backend_unavailable(snapshot: Snapshot) -> Decision:
-    """The stored status with conditions that say so.
-
-    Nothing is known of any Attempt, so no row changes and no deadline is judged. The operator looks at all Benchmarks
-    from time to time, and at once when PyTorchJobs are served.
-    """
+    """The stored status with conditions that say so."""
+    # Nothing is known of any Attempt, so no row changes and no deadline is judged. The operator looks at all Benchmarks
+    # from time to time, and at once when PyTorchJobs are served, so nothing is requeued.
     stored, generation = snapshot.benchmark.status, snapshot.benchmark.metadata.generation
     said = with_remedy(Reason.BACKEND_UNAVAILABLE, "The cluster does not know PyTorchJobs")
     facts = unavailable_facts(stored.trials, outcome(stored.trials), said, snapshot)
-    conditions = dated(facts, stored.conditions, generation, snapshot.now)
-    shown = stored.summary or Summary(trials="0/0")
-    status = stored.model_copy(
-        update={
-            "observed_generation": generation,
-            "conditions": conditions,
-            "summary": shown.model_copy(update={"reason": Reason.BACKEND_UNAVAILABLE.value}),
-        }
-    )
+    changes = {
+        "observed_generation": generation,
+        "conditions": dated(facts, stored.conditions, generation, snapshot.now),
+        "summary": (stored.summary or Summary(trials="0/0")).model_copy(
+            update={"reason": Reason.BACKEND_UNAVAILABLE.value}
+        ),
+    }
     reported = any(condition.reason == Reason.BACKEND_UNAVAILABLE for condition in stored.conditions)
     events = () if reported else (Event(True, Reason.BACKEND_UNAVAILABLE, said),)
-    return Decision(status, events=events)
+    return Decision(stored.model_copy(update=changes), events=events)

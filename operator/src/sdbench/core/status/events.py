@@ -36,9 +36,11 @@ def events_of_change(before: Status, after: Status) -> tuple[Event, ...]:
 def _of_row(before: TrialRow | None, row: TrialRow) -> Iterator[Event]:
     known = (before.phase, before.attempt) if before is not None else (TrialPhase.PENDING, 0)
     if known == (row.phase, row.attempt):
+        # Only the message or a time has changed.
         return
     name = f"Trial {row.trial} ({row.point}), attempt {row.attempt}"
     if before is not None and row.failures > before.failures and row.attempt > before.attempt:
+        # One pass ended an Attempt and started the next, so no status ever said Stopping.
         void = f"Trial {row.trial} ({row.point}), attempt {before.attempt}, is void; another follows"
         yield Event(True, row.reason or Reason.UNKNOWN, void)
     if row.phase is TrialPhase.STARTING:
@@ -60,7 +62,8 @@ def _untried(before: TrialRow | None, row: TrialRow) -> bool:
 
 
 def _not_tried(before: dict[int, TrialRow], after: Status) -> Iterator[Event]:
-    """One Event for each reason for which Trials are not tried: there may be hundreds of Trials."""
+    """One Event for each reason for which Trials are not tried."""
+    # There may be hundreds of Trials.
     fresh = [
         row
         for row in after.trials

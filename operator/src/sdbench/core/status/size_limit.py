@@ -20,17 +20,14 @@ SHORT = 96
 
 
 def within_size_limit(status: Status) -> Status:
-    """The status, shortened as little as necessary.
-
-    If the environments do not fit, gates that need them say InsufficientData.
-    """
-    if len(status.trials) <= SURELY_FITTING:
-        return status
-    if written_bytes(status) <= LIMIT_BYTES:
+    """The status, shortened as little as necessary."""
+    # Writing a status takes time, and most are small.
+    if len(status.trials) <= SURELY_FITTING or written_bytes(status) <= LIMIT_BYTES:
         return status
     status = _with_sentences(status, SHORT)
     if written_bytes(status) <= LIMIT_BYTES:
         return status
+    # Gates that need the environments say InsufficientData from here on.
     rows = tuple(row.model_copy(update={"environment": None}) for row in status.trials)
     status = status.model_copy(update={"trials": rows, "environments": ()})
     return status if written_bytes(status) <= LIMIT_BYTES else _with_sentences(status, 1)

@@ -1,9 +1,7 @@
 """Computes how long a Trial waits after it gave its devices back: longer each time, with jitter.
 
-Two gangs that each hold half of what they need both give it back; if both came back at once, they would collide again.
-So the delay doubles, and its jitter is derived from the names: a restarted operator computes the same. It counts from
-the moment the devices are free. A waiting Trial keeps its place, and its whole wait is bounded by limits.queuedSeconds,
-counted from the first of the Attempts that did not get all of their nodes.
+The delay counts from the moment the devices are free. A waiting Trial keeps its place, and its whole wait is bounded by
+limits.queuedSeconds, counted from the first of the Attempts that did not get all of their nodes.
 """
 
 import zlib
@@ -29,6 +27,8 @@ def delay(uid: str, row: TrialRow) -> timedelta:
     """The delay in whole seconds, as times are stored."""
     uncounted = max(0, row.attempt - row.failures - 1)
     usual = min(LONGEST_SECONDS, FIRST_SECONDS * 2 ** min(uncounted, 16))
+    # Two gangs that each hold half of what they need both give it back; if both came back at once, they would collide
+    # again. The jitter is derived from the names, so that a restarted operator computes the same.
     drawn = zlib.crc32(f"{uid}/{row.trial}/{row.attempt}".encode()) / 2**32
     return timedelta(seconds=round(usual * (0.5 + drawn)))
 

@@ -1,14 +1,4 @@
-"""Handles a job that the cluster refuses to create: the row says so at once, and is given up in time.
-
-| refusal | given up, from the decision on | reason |
-|---|---|---|
-| a webhook cannot be asked | limits.queuedSeconds | DeadlineExceeded, as everything that cannot be created |
-| the operator lacks the right; a quota of objects is used up | limits.queuedSeconds | DeadlineExceeded |
-| an admission policy or webhook denies it | 60 s | PodsForbidden (its Point: another may be small enough) |
-| the job is invalid: another version of its CRD, or a bug | 60 s | ConfigInvalid |
-
-Only a refusal that has just happened counts: an older one may not hold any more.
-"""
+"""Handles a job that the cluster refuses to create: the row says so at once, and is given up in time."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -49,21 +39,6 @@ class Meaning:
     consequence: Consequence = Consequence.STOPS_SWEEP
 
 
-WEBHOOK = Meaning("A webhook of the cluster cannot be asked for the job; it is tried again")
-NO_RIGHT = Meaning("The operator may not create PyTorchJobs in this namespace; grant it by the chart's rules")
-NO_QUOTA = Meaning("A quota of the namespace has no room for another PyTorchJob; raise it or delete old ones")
-NEW_QUOTA = Meaning("A quota of the namespace is not counted yet; it is tried again")
-POLICY = Meaning(
-    "The cluster's policies refuse the job; ask whoever administers them",
-    Reason.PODS_FORBIDDEN,
-    Consequence.ENDS_POINT,
-)
-NO_JOB = Meaning(
-    "The cluster calls the job invalid; run a training-operator of version 1.9.4 or later, or report a bug",
-    Reason.CONFIG_INVALID,
-)
-
-
 def with_create_error(snapshot: Snapshot, trial: int, kind: CreateError, said: str) -> Status:
     """The stored status with the refusal in that Trial's row."""
     status = snapshot.benchmark.status
@@ -76,19 +51,27 @@ def row_after_create_error(row: TrialRow, kind: CreateError, said: str, snapshot
     meaning = _meaning(kind, said)
     sentence = f"{meaning.brief}: {said}"
     due = row.queued_at + timedelta(seconds=REFUSED_SECONDS) if row.queued_at is not None else None
+    # Only a refusal that has just happened counts: an older one may not hold any more.
     if meaning.reason is not None and due is not None and due <= snapshot.now:
         return concluded(row, Diagnosis(meaning.reason, sentence, meaning.consequence), snapshot)
     return row.model_copy(update={"message": bounded(sentence)})
 
 
 def _meaning(kind: CreateError, said: str) -> Meaning:
+    # Without a reason it may pass: the Attempt waits until limits.queuedSeconds.
     if kind is CreateError.UNANSWERED:
-        return WEBHOOK
-    forbidden = kind is CreateError.FORBIDDEN
-    if forbidden and RIGHT in said:
-        return NO_RIGHT
-    if forbidden and BY_QUOTA.search(said):
-        return NO_QUOTA
-    if forbidden and UNCOUNTED_QUOTA.search(said):
-        return NEW_QUOTA
-    return POLICY if forbidden or any(word in said for word in DENIED) else NO_JOB
+        return Meaning("A webhook of the cluster cannot be asked for the job; it is tried again")
+    if kind is CreateError.FORBIDDEN:
+        # The API server's authorization and quotas answer in fixed words; whatever else forbids is a policy.
+        if RIGHT in said:
+            return Meaning("The operator may not create PyTorchJobs in this namespace; grant it by the chart's rules")
+        if BY_QUOTA.search(said):
+            return Meaning("A quota of the namespace has no room for another PyTorchJob; raise it or delete old ones")
+        if UNCOUNTED_QUOTA.search(said):
+            return Meaning("A quota of the namespace is not counted yet; it is tried again")
+    if kind is CreateError.FORBIDDEN or any(word in said for word in DENIED):
+        # Another Point may be small enough for the policy.
+        sentence = "The cluster's policies refuse the job; ask whoever administers them"
+        return Meaning(sentence, Reason.PODS_FORBIDDEN, Consequence.ENDS_POINT)
+    sentence = "The cluster calls the job invalid; run a training-operator of version 1.9.4 or later, or report a bug"
+    return Meaning(sentence, Reason.CONFIG_INVALID)

@@ -1,13 +1,4 @@
-"""Derives the end of a Benchmark once every row is terminal: Complete or Failed, with a reason and a sentence.
-
-| rows | condition | reason |
-|---|---|---|
-| every Point has a Measurement | Complete | Measured |
-| at least one has | Complete | PartlyMeasured |
-| none has | Failed | that of the first failure |
-| cancelled, at least one has / none has | Complete / Failed | Cancelled |
-| the budget is exhausted, at least one has / none has | Complete / Failed | BudgetExceeded |
-"""
+"""Derives the end of a Benchmark once every row is terminal: Complete or Failed, with a reason and a sentence."""
 
 from dataclasses import dataclass
 
@@ -34,16 +25,17 @@ def outcome(rows: tuple[TrialRow, ...]) -> Outcome | None:
     points = {row.point for row in rows}
     measured = {row.point for row in rows if row.phase is TrialPhase.SUCCEEDED}
     count = measured_count(rows)
+    # Who ended it early wants to know that first; whatever was measured until then is a result.
     if any(row.reason is Reason.CANCELLED for row in rows):
         return Outcome(bool(measured), Reason.CANCELLED, f"Cancelled: {count}")
     if unpaid := [row for row in rows if row.reason is Reason.BUDGET_EXCEEDED]:
         return Outcome(bool(measured), Reason.BUDGET_EXCEEDED, f"{count}: {unpaid[0].message}")
-    if not measured:
-        first = first_failure(rows)
-        return Outcome(False, first.reason or Reason.UNKNOWN, first.message)
+    # A Point is measured if one of its repeats is: others of it may have failed or been skipped.
     if measured == points:
         return Outcome(True, Reason.MEASURED, count)
     first = first_failure(rows)
+    if not measured:
+        return Outcome(False, first.reason or Reason.UNKNOWN, first.message)
     return Outcome(True, PARTLY_MEASURED, f"{count}; {first.point}: {first.reason}: {first.message}")
 
 

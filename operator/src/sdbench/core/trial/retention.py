@@ -2,15 +2,10 @@
 
 A job is kept while its Attempt is not wanted, measured nothing, has ended by itself, and less than
 spec.retention.failedSeconds have passed since; of a Benchmark the eight that ended last. While some of its pods still
-run after one has failed, the job is left for SETTLE_SECONDS: pods that lost a peer end by themselves a few seconds
-later, and the job reports it after them. A job that this operator stopped (suspended, cancelled, beyond the budget) has
-not ended by itself, and a job that never ran has nothing to show.
-
-A job that has ended makes new pods for an instant (seen: for less than 0.1 s). So its devices are free only once all of
-its pods have ended and SETTLE_SECONDS have passed; then the next Trial starts beside what is kept.
+run after one has failed, the job is left for SETTLE_SECONDS. A job that this operator stopped (suspended, cancelled,
+beyond the budget) has not ended by itself, and a job that never ran has nothing to show.
 """
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from sdbench.api.reasons import Reason
@@ -38,23 +33,14 @@ def may_keep_a_job(row: TrialRow) -> bool:
 
 def is_idle(state: AttemptState, snapshot: Snapshot) -> bool:
     """Whether the Attempt's job is there and neither holds devices nor will."""
+    # A job that has ended makes new pods for an instant (seen: for less than 0.1 s), so its devices are free only after
+    # SETTLE_SECONDS; then the next Trial starts beside what is kept.
     return _over(state) and state.ended_at is not None and snapshot.now >= state.ended_at + SETTLED
 
 
-def kept_jobs(rows: tuple[TrialRow, ...], snapshot: Snapshot) -> frozenset[str]:
-    """The names of the Attempts whose jobs are kept now."""
-    found = [(until, state.name) for state, until in _kept(rows, snapshot)]
-    return frozenset(name for _, name in sorted(found, reverse=True)[:MOST])
-
-
-def deletion_times(rows: tuple[TrialRow, ...], snapshot: Snapshot) -> Iterator[datetime]:
-    """When each kept job is to be deleted."""
-    names = kept_jobs(rows, snapshot)
-    return (until for state, until in _kept(rows, snapshot) if state.name in names)
-
-
-def _kept(rows: tuple[TrialRow, ...], snapshot: Snapshot) -> Iterator[tuple[AttemptState, datetime]]:
-    """The Attempts that failed by themselves recently, and until when their jobs are kept."""
+def kept_jobs(rows: tuple[TrialRow, ...], snapshot: Snapshot) -> dict[str, datetime]:
+    """The Attempts that failed by themselves recently, whose jobs are kept, and until when."""
+    kept: dict[str, datetime] = {}
     asked = timedelta(seconds=snapshot.benchmark.spec.retention.failed_seconds)
     for state in snapshot.attempts:
         row = rows[state.trial] if state.trial < len(rows) else None
@@ -63,21 +49,20 @@ def _kept(rows: tuple[TrialRow, ...], snapshot: Snapshot) -> Iterator[tuple[Atte
         if state.attempt >= row.attempt and not (state.attempt == row.attempt and row.phase not in WANTED):
             # It is still wanted, or ended well.
             continue
+        failed = any(pod.exit is not None and pod.exit.code != 0 for pod in state.pods)
         if _over(state) and state.ended_at is not None:
             until = state.ended_at + asked
-        elif row.job == state.name and row.ended_at is not None and _ends_by_itself(state, row):
+        elif row.job == state.name and row.ended_at is not None and row.reason not in ASKED and failed:
+            # Pods that lost a peer end by themselves a few seconds later, and the job reports it after them.
             until = row.ended_at + min(SETTLED, asked)
         else:
             continue
         if snapshot.now < until:
-            yield state, until
+            kept[state.name] = until
+    # Those that ended last; the names decide between two of the same second.
+    return dict(sorted(kept.items(), key=lambda item: (item[1], item[0]), reverse=True)[:MOST])
 
 
 def _over(state: AttemptState) -> bool:
     """Whether the job and every one of its pods have ended."""
     return state.job_ended and facts.all_pods_exist(state) and not any(pod.holds_devices for pod in state.pods)
-
-
-def _ends_by_itself(state: AttemptState, row: TrialRow) -> bool:
-    """Whether a pod had failed before anyone asked the Attempt to end."""
-    return row.reason not in ASKED and any(pod.exit is not None and pod.exit.code != 0 for pod in state.pods)

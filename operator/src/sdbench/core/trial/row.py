@@ -5,8 +5,7 @@ Pending ─► Starting ─► Running ─► Succeeded, Failed ─► released
   └─ released ─┴─ Stopping ┘   (the Attempt is void, or gave its devices back; see backoff.py)
 """
 
-from datetime import datetime, timedelta
-from decimal import Decimal
+from datetime import timedelta
 from math import isfinite
 
 from sdbench.api.consequences import Consequence
@@ -84,6 +83,7 @@ def observed(
     if state is None:
         end = _without_job(row, snapshot)
     else:
+        # Nothing is stored of an object that only has the Attempt's name.
         row = row if state.foreign else _updated(row, state, snapshot)
         end = diagnose(row, state, trial, snapshot.benchmark.spec, image(snapshot), snapshot.now)
     end = end or backoff.queue_timeout(row, snapshot)
@@ -113,9 +113,10 @@ def _updated(row: TrialRow, state: AttemptState, snapshot: Snapshot) -> TrialRow
         update={
             "phase": TrialPhase.RUNNING if running else TrialPhase.STARTING,
             "job_uid": row.job_uid or state.job_uid,
-            "scheduled_at": row.scheduled_at or _whole_seconds(scheduled),
+            "scheduled_at": row.scheduled_at or (moment(scheduled) if scheduled else None),
+            # Kept over Attempts that did not get all of their nodes, so that their waits add up.
             "waiting_since": None if row.scheduled_at or scheduled else row.waiting_since,
-            "started_at": row.started_at or _whole_seconds(running_since),
+            "started_at": row.started_at or (moment(running_since) if running_since else None),
             "ended_at": moment(snapshot.now) if has_first_sign_of_end(row, state) else row.ended_at,
             "pods_checksum": row.pods_checksum or checksum,
             "message": bounded(blocker.brief) if blocker is not None else "",
@@ -123,13 +124,10 @@ def _updated(row: TrialRow, state: AttemptState, snapshot: Snapshot) -> TrialRow
     )
 
 
-def _whole_seconds(time: datetime | None) -> datetime | None:
-    return moment(time) if time is not None else None
-
-
 def concluded(row: TrialRow, end: Diagnosis, snapshot: Snapshot) -> TrialRow:
     """The row after its Attempt's end: a result, a void Attempt that another follows, or a failure."""
     now = moment(snapshot.now)
+    # A limit is over now, however long ago a first pod has ended.
     first_sign = None if end.limit_over else row.ended_at
     changes: dict[str, object] = {"reason": end.reason, "ended_at": first_sign or now}
     if end.report is not None and end.report.measurement is not None:
@@ -178,6 +176,7 @@ def released(row: TrialRow, snapshot: Snapshot) -> TrialRow:
     if row.phase is TrialPhase.STOPPING:
         changes["phase"] = TrialPhase.PENDING
         if row.not_before is not None:
+            # The back-off counts from now on, not from the decision to give the devices back.
             changes["not_before"] = backoff.not_before(row, snapshot)
     return row.model_copy(update=changes)
 
@@ -194,14 +193,9 @@ def environment(report: Report, state: AttemptState | None) -> EnvironmentRow | 
     if report.environment is None:
         return None
     images = [pod.image_id for pod in state.pods if pod.index == 0] if state is not None else []
-    ran_on = report.environment
-    numbers = {
-        "flops_per_image": _positive(ran_on.flops_per_image),
-        "peak_teraflops": _positive(ran_on.peak_teraflops),
-    }
-    return EnvironmentRow(image_id=images[0] if images else "", **{**ran_on.model_dump(), **numbers})
-
-
-def _positive(value: float | None) -> Decimal | None:
-    """The value as a Decimal, or None if it is missing, not finite or not positive."""
-    return decimal(value) if value is not None and isfinite(value) and value > 0 else None
+    fields = report.environment.model_dump()
+    for name in ("flops_per_image", "peak_teraflops"):
+        # A number beside the Measurement: an odd one is left out, and the result counts all the same.
+        known = fields[name] is not None and isfinite(fields[name]) and fields[name] > 0
+        fields[name] = decimal(fields[name]) if known else None
+    return EnvironmentRow(image_id=images[0] if images else "", **fields)

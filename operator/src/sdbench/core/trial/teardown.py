@@ -44,10 +44,8 @@ def overdue_teardown(rows: tuple[TrialRow, ...], snapshot: Snapshot) -> str:
 
 
 def leftovers_of_previous(snapshot: Snapshot) -> str:
-    """A sentence about what an earlier Benchmark of this name left holding devices, and how to free it, or empty.
-
-    Only the garbage collector deletes it, since its owner is gone.
-    """
+    """A sentence about what an earlier Benchmark of this name left holding devices, and how to free it, or empty."""
+    # Only the garbage collector deletes it, since its owner is gone.
     left = [
         state for state in snapshot.attempts if not is_ours(state, snapshot) and attempt_holds_devices(state, snapshot)
     ]
