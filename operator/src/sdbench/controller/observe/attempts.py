@@ -15,12 +15,11 @@ from sdbench.api.names import (
 )
 from sdbench.api.status import TrialPhase, TrialRow
 from sdbench.controller.apiserver.client import Document
+from sdbench.controller.job.scheduling import QUEUE_LABEL
 from sdbench.controller.observe.pods import label, parsed_time, pod_state
 from sdbench.core.attempt.facts import pod_failed, unsuspended_since
 from sdbench.core.snapshot import AttemptState, PodState, WarningEvent
 from sdbench.core.trial.row import LIVE, may_hold_devices
-
-QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 
 STUCK_AFTER = timedelta(seconds=8)
 """An Attempt that is not suspended and has not started for so long is stuck, and its Events are read."""
@@ -103,7 +102,13 @@ def attempts(benchmark: Benchmark, jobs: Iterable[Document], pods: Iterable[Docu
             found[name] = _state_of_job(owner, job, _pod_states(pods_of.get(owner, ())))
     for owner, left in pods_of.items():
         if owner.name not in found:
-            found[owner.name] = _state_of_pods(owner, left)
+            # The job is gone while pods are left. How many it planned is known only from the highest index.
+            created = min(parsed_time(pod["metadata"]["creationTimestamp"]) for pod in left)
+            pods_left = _pod_states(left)
+            planned = max(pod.index for pod in pods_left) + 1
+            found[owner.name] = AttemptState(
+                owner.name, owner.trial, owner.attempt, None, created, planned, pods=pods_left
+            )
     for row in benchmark.status.trials:
         # Another owner's object has the name of a job that may be created.
         may_be_created = row.phase is TrialPhase.STARTING and row.job_uid is None and row.job in by_name
@@ -190,14 +195,6 @@ def _state_of_job(owner: Identity, job: Document, pods: tuple[PodState, ...]) ->
         said=next((str(end["message"]) for end in ends if end.get("message")), ""),
         pods=pods,
     )
-
-
-def _state_of_pods(owner: Identity, documents: Iterable[Document]) -> AttemptState:
-    """The state of an Attempt whose job is gone while pods are left."""
-    created = min(parsed_time(document["metadata"]["creationTimestamp"]) for document in documents)
-    pods = _pod_states(documents)
-    planned = max(pod.index for pod in pods) + 1
-    return AttemptState(owner.name, owner.trial, owner.attempt, None, created, planned, pods=pods)
 
 
 def _pod_states(pods: Iterable[Document]) -> tuple[PodState, ...]:
