@@ -42,11 +42,7 @@ STILL_TRUE_SECONDS = 5.0
 PODS_ASKED = 4
 """At most this many pods of one Attempt have their Events read in one pass: their warnings are alike."""
 
-CREATE_ERRORS = {
-    Forbidden: CreateError.FORBIDDEN,
-    Invalid: CreateError.INVALID,
-    WebhookFailed: CreateError.UNANSWERED,
-}
+CREATE_ERRORS = {Forbidden: CreateError.FORBIDDEN, Invalid: CreateError.INVALID, WebhookFailed: CreateError.UNANSWERED}
 """The API server's answers to a new job that are stored in the Trial's row."""
 
 log = logging.getLogger(__name__)
@@ -187,10 +183,8 @@ async def _create(cluster: Cluster, benchmark: Benchmark, create: CreateJob) -> 
         metadata = (await cluster.benchmark(key)).metadata
     except NotFound:
         return False
-    unchanged = (metadata.uid, metadata.resource_version) == (
-        benchmark.metadata.uid,
-        benchmark.metadata.resource_version,
-    )
+    before = benchmark.metadata
+    unchanged = (metadata.uid, metadata.resource_version) == (before.uid, before.resource_version)
     if not unchanged or time.monotonic() - asked > STILL_TRUE_SECONDS:
         return False
     try:

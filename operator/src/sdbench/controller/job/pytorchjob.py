@@ -14,14 +14,7 @@ from decimal import Decimal
 from kubernetes.utils.quantity import parse_quantity
 
 from sdbench.api.benchmark import Benchmark
-from sdbench.api.names import (
-    API_VERSION,
-    ATTEMPT_LABEL,
-    BENCHMARK_LABEL,
-    BENCHMARK_UID_LABEL,
-    KIND,
-    TRIAL_LABEL,
-)
+from sdbench.api.names import API_VERSION, ATTEMPT_LABEL, BENCHMARK_LABEL, BENCHMARK_UID_LABEL, KIND, TRIAL_LABEL
 from sdbench.api.spec import Data, Devices
 from sdbench.api.spec_scheduling import Preset
 from sdbench.api.workload import Workload

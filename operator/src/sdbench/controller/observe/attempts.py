@@ -5,14 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sdbench.api.benchmark import Benchmark
-from sdbench.api.names import (
-    ATTEMPT_LABEL,
-    BENCHMARK_LABEL,
-    BENCHMARK_UID_LABEL,
-    KIND,
-    TRIAL_LABEL,
-    attempt_name,
-)
+from sdbench.api.names import ATTEMPT_LABEL, BENCHMARK_LABEL, BENCHMARK_UID_LABEL, KIND, TRIAL_LABEL, attempt_name
 from sdbench.api.status import TrialPhase, TrialRow
 from sdbench.controller.apiserver.client import Document
 from sdbench.controller.job.scheduling import QUEUE_LABEL
@@ -43,15 +36,12 @@ def identity(document: Document) -> Identity | None:
     return Identity(attempt_name(benchmark, uid, int(trial), int(attempt)), int(trial), int(attempt))
 
 
-def controlled_by(job: Document, benchmark: Benchmark) -> bool:
-    """Whether this Benchmark, not another one of its name, owns the job."""
-    return any(owner.get("controller") and owner["uid"] == benchmark.metadata.uid for owner in _owners(job))
-
-
 def is_job_of(job: Document, benchmark: Benchmark, name: str) -> bool:
     """Whether the job is the one of this Attempt, and does not only have its name."""
     found = identity(job)
-    return found is not None and found.name == name == job["metadata"]["name"] and controlled_by(job, benchmark)
+    # By the UID: another Benchmark may have had the same name.
+    owned = _controller(job).get("uid") == benchmark.metadata.uid
+    return owned and found is not None and found.name == name == job["metadata"]["name"]
 
 
 def unconfirmed(benchmark: Benchmark, jobs: Iterable[Document], pods: Iterable[Document]) -> tuple[str, ...]:
@@ -156,20 +146,15 @@ def _by_attempt(pods: Iterable[Document]) -> Mapping[Identity, list[Document]]:
     return grouped
 
 
-def _owners(document: Document) -> Iterable[Document]:
-    owners: Iterable[Document] = document["metadata"].get("ownerReferences") or ()
-    return owners
+def _controller(job: Document) -> Document:
+    """The owner reference of the job's controller, of which the API server allows one; empty without any."""
+    return next((one for one in job["metadata"].get("ownerReferences") or () if one.get("controller")), {})
 
 
 def _owned_by_name(job: Document, benchmark: Benchmark) -> bool:
     """Whether a Benchmark of this name, and of the UID in the job's label, owns the job."""
-    uid = label(job, BENCHMARK_UID_LABEL)
-    return any(
-        owner.get("controller")
-        and owner.get("kind") == KIND
-        and (owner.get("name"), owner["uid"]) == (benchmark.metadata.name, uid)
-        for owner in _owners(job)
-    )
+    owner, uid = _controller(job), label(job, BENCHMARK_UID_LABEL)
+    return (owner.get("kind"), owner.get("name"), owner.get("uid")) == (KIND, benchmark.metadata.name, uid)
 
 
 def _state_of_job(owner: Identity, job: Document, pods: tuple[PodState, ...]) -> AttemptState:
