@@ -6,8 +6,8 @@
 
 kopf asks only at its start which resources and namespaces there are, and ends on an answer that it does not expect: a
 CRD that is deleted, a right that is missing while the API server starts, an outage longer than its back-offs. The
-operator does not end with it: Kubernetes would restart it with a back-off of up to five minutes, while passes and
-metrics can go on without watches, from the periodic list.
+operator does not end with it. While a watch is refused, Kubernetes would restart the operator again and again, with a
+back-off of up to five minutes; without watches, passes and metrics go on from the periodic list.
 """
 
 import asyncio
@@ -91,7 +91,7 @@ class KopfRunner:
             where = f" in {', '.join(served.namespaces)}" if served.namespaces else ""
             log.info("restarting the watches; served now: %s%s", ", ".join(sorted(served.plurals)) or "nothing", where)
             self._stop()
-        elif not (missing := unwatched(served)):
+        elif not (missing := unwatched(served)):  # kopf goes on without what its discovery does not find
             self._complete_at = time.monotonic()
         elif time.monotonic() - self._complete_at > WATCHER_START_SECONDS:
             log.warning("restarting the watches, as there is none of %s", ", ".join(sorted(missing)))
