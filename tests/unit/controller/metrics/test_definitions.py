@@ -23,7 +23,7 @@ WHO = 'benchmark="tiny",namespace="default"'
 HOLDING = {"job": "j", "scheduled_at": NOON, "phase": TrialPhase.RUNNING}
 
 Values = dict[tuple[str, ...], float]
-"""Of one metric: the values of its labels, after those that name the Benchmark, to the value."""
+"""Values of one metric by its labels, without those that name the Benchmark."""
 
 
 def served(*benchmarks: Benchmark) -> set[str]:
