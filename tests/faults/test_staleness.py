@@ -23,20 +23,20 @@ FIRST_WRITE, FIRST_JOB = where("update"), where("create", "pytorchjobs")
 
 async def test_an_operator_with_stale_reads_neither_duplicates_nor_deletes(grounds: Grounds, tmp_path: Path) -> None:
     cases = {
-        "as before the first status": lambda: returned(grounds, tmp_path, FIRST_WRITE, ALL_OLD),
-        "as before the job": lambda: returned(grounds, tmp_path, FIRST_JOB, ALL_OLD),
-        "jobs listed as before the job": lambda: returned(grounds, tmp_path, FIRST_JOB, JOBS_LISTED_OLD),
-        "jobs listed as before the job, which has no pods": lambda: returned_before_pods(grounds, tmp_path),
-        "as while the last trial ran": lambda: during_the_next(grounds, tmp_path, ALL_OLD),
-        "jobs listed as while the last trial ran": lambda: during_the_next(grounds, tmp_path, JOBS_LISTED_OLD),
+        "as before the first status": lambda: restarted(grounds, tmp_path, FIRST_WRITE, ALL_OLD),
+        "as before the job": lambda: restarted(grounds, tmp_path, FIRST_JOB, ALL_OLD),
+        "jobs listed as before the job": lambda: restarted(grounds, tmp_path, FIRST_JOB, JOBS_LISTED_OLD),
+        "jobs listed as before the job, which has no pods": lambda: restarted_before_pods(grounds, tmp_path),
+        "as while the last trial ran": lambda: restarted_in_the_next(grounds, tmp_path, ALL_OLD),
+        "jobs listed as while the last trial ran": lambda: restarted_in_the_next(grounds, tmp_path, JOBS_LISTED_OLD),
     }
     assert await wrong_in(cases) == {}
 
 
-async def returned(grounds: Grounds, folder: Path, moment: Where, old: Where) -> None:
+async def restarted(grounds: Grounds, folder: Path, moment: Where, old: Where) -> None:
     """Starts an operator that sees the state before a request, while a Trial runs."""
     go_on = asyncio.Event()
-    async with attended(grounds, folder, held(go_on, devices=1)) as case:
+    async with attended(grounds, folder, succeeds_once_allowed(go_on, devices=1)) as case:
         views: list[Snapshot] = []
 
         async def look(exchange: Exchange) -> None:
@@ -45,39 +45,39 @@ async def returned(grounds: Grounds, folder: Path, moment: Where, old: Where) ->
 
         case.proxy.lookers.append(look)
         await case.running()
-        await ends_as_if_nothing_was(case, views[0], old, go_on, trials=1)
+        await assert_usual_end(case, views[0], old, go_on, trials=1)
 
 
-async def returned_before_pods(grounds: Grounds, folder: Path) -> None:
+async def restarted_before_pods(grounds: Grounds, folder: Path) -> None:
     """Checks an operator for which only the job itself says that it exists."""
     go_on = asyncio.Event()
     async with attended(grounds, folder, measured) as case:
         script = grounds.company.scripts.pop(case.scene.namespace)
         view = await snapshot(case.scene)
         await case.scene.ask(devices=ONE)
-        await grounds.witness.until(lambda: seen_uid(case), "the row to name its job's UID")
-        await ends_as_if_nothing_was(case, view, JOBS_LISTED_OLD, go_on, trials=1, script=script)
+        await grounds.witness.until(lambda: row_has_uid(case), "the row to name its job's UID")
+        await assert_usual_end(case, view, JOBS_LISTED_OLD, go_on, trials=1, script=script)
 
 
-def seen_uid(case: Attended) -> bool:
+def row_has_uid(case: Attended) -> bool:
     rows = (case.scene.benchmark() or {}).get("status", {}).get("trials", ())
     return any("jobUID" in row for row in rows)
 
 
-async def during_the_next(grounds: Grounds, folder: Path, old: Where) -> None:
+async def restarted_in_the_next(grounds: Grounds, folder: Path, old: Where) -> None:
     """Starts an operator that sees the state of the first Trial, while the second runs."""
     first, second = asyncio.Event(), asyncio.Event()
-    script = held(first, devices=1), held(second, devices=2)
+    script = succeeds_once_allowed(first, devices=1), succeeds_once_allowed(second, devices=2)
     async with attended(grounds, folder, lambda run, index: script[run.devices - 1](run, index)) as case:
         await case.scene.ask(devices=TWO)
         await case.scene.until_row(0, "Running")
         view = await snapshot(case.scene)
         first.set()
         await case.scene.until_row(1, "Running")
-        await ends_as_if_nothing_was(case, view, old, second, trials=2)
+        await assert_usual_end(case, view, old, second, trials=2)
 
 
-def held(go_on: asyncio.Event, devices: int) -> Script:
+def succeeds_once_allowed(go_on: asyncio.Event, devices: int) -> Script:
     """A pod that succeeds once the test allows it."""
 
     def script(run: RunConfig, index: int) -> End | None:
@@ -87,7 +87,7 @@ def held(go_on: asyncio.Event, devices: int) -> Script:
     return script
 
 
-async def ends_as_if_nothing_was(
+async def assert_usual_end(
     case: Attended, view: Snapshot, old: Where, go_on: asyncio.Event, trials: int, script: Script | None = None
 ) -> None:
     case.cast.killed.set()
