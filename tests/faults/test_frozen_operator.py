@@ -1,4 +1,4 @@
-"""Tests that an operator that was frozen during a pass does not act on what has changed meanwhile.
+"""Tests that an operator frozen in mid-pass repeats nothing that another one has finished.
 
 It is stopped between the status that says Starting and the job. The other operator creates that job, stores its result
 and deletes it: the name is free then, and must not be used again.
@@ -45,19 +45,19 @@ def freezing(cast: Operators, frozen: asyncio.Event, *places: Where) -> None:
     """
     first, *others = places
 
-    async def heard_late(exchange: Exchange) -> web.StreamResponse:
+    async def freeze(exchange: Exchange) -> web.StreamResponse:
         answer = await exchange.passed_on()
         if others:
             freezing(cast, frozen, *others)
         else:
-            tell(cast.operators[exchange.proxy], signal.SIGSTOP)
+            send(cast.operators[exchange.proxy], signal.SIGSTOP)
             frozen.set()
         return answer
 
-    cast.proxies[0].arm(first, heard_late, times=1)
+    cast.proxies[0].arm(first, freeze, times=1)
 
 
-def tell(operator: ForkedOperator, number: signal.Signals) -> None:
+def send(operator: ForkedOperator, number: signal.Signals) -> None:
     assert operator.process.pid is not None
     os.kill(operator.process.pid, number)
 
@@ -66,32 +66,34 @@ async def test_an_operator_that_was_frozen_before_it_created_a_job_does_not_crea
     multi_namespace: MultiNamespace, tmp_path: Path
 ) -> None:
     cases = {
-        "before it hears that its status is stored": lambda: outdated_pass(multi_namespace, tmp_path, STORES),
-        "before it hears that nothing has changed": lambda: outdated_pass(multi_namespace, tmp_path, STORES, LOOKS),
+        "before it hears that its status is stored": lambda: resumed_after_the_other(multi_namespace, tmp_path, STORES),
+        "before it hears that nothing has changed": lambda: resumed_after_the_other(
+            multi_namespace, tmp_path, STORES, LOOKS
+        ),
     }
     assert await wrong_in(cases) == {}
 
 
-async def outdated_pass(multi_namespace: MultiNamespace, folder: Path, *places: Where) -> None:
+async def resumed_after_the_other(multi_namespace: MultiNamespace, folder: Path, *places: Where) -> None:
     """Freezes the first of two operators, and resumes it once the second has finished."""
     scene = await multi_namespace.scene()
     async with cast_of(scene, folder, operators=2) as cast:
         slow, quick = cast.proxies
         cast.start(quick)
         await cast.operators[quick].ready()
-        tell(cast.operators[quick], signal.SIGSTOP)
+        send(cast.operators[quick], signal.SIGSTOP)
         frozen = asyncio.Event()
         freezing(cast, frozen, *places)
         cast.start(slow)
         await scene.ask(devices=ONE)
         await within(frozen.wait(), "the first operator to be frozen")
-        tell(cast.operators[quick], signal.SIGCONT)
+        send(cast.operators[quick], signal.SIGCONT)
         since = time.monotonic()
         await answered(scene)
         # The fault must last this long to be one; nothing is awaited.
         await asyncio.sleep(max(0.0, since + STILL_TRUE_SECONDS + 1 - time.monotonic()))
         next_pass = slow.arm(PASSES, Exchange.passed_on, times=1)
-        tell(cast.operators[slow], signal.SIGCONT)
+        send(cast.operators[slow], signal.SIGCONT)
         await within(next_pass.hit.wait(), "its next pass")
         assert [str(request) for request in slow.seen if CREATES.meets(request)] == []
         assert len(multi_namespace.object_log.ever(JOBS, scene.namespace)) == 1

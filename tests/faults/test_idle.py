@@ -20,7 +20,7 @@ pytest_plugins = ["testkit.server.places"]
 
 MANY = 1_000
 LOOK_SECONDS = 30
-START_SECONDS = 300
+TIMEOUT_SECONDS = 300
 PACE_SECONDS = 1.0
 
 
@@ -39,8 +39,8 @@ def test_a_thousand_benchmarks_get_a_pass_soon_after_a_start(
     crowd.ask([f"waits-{number}" for number in range(waiting)], devices=ONE_DEVICE, suspend=True)
     started = time.monotonic()
     with OperatorProcess(kubeconfig, namespace, tmp_path / "log") as operator:
-        until(lambda: passed_over(crowd) == waiting, START_SECONDS, "a pass over all that may still change")
-        until(lambda: shown(operator) == MANY, START_SECONDS, "all in the metrics")
+        until(lambda: reported_as_waiting(crowd) == waiting, TIMEOUT_SECONDS, "a pass over all that may still change")
+        until(lambda: benchmarks_in_metrics(operator) == MANY, TIMEOUT_SECONDS, "all in the metrics")
         taken, queued = time.monotonic() - started, seconds_in_the_run_queue(operator.process.pid)
         assert operator.answer("/healthz")[0] == 200
     assert taken - queued <= LOOK_SECONDS, f"{taken:.0f} s, {queued:.0f} of them without a core of the machine"
@@ -52,14 +52,14 @@ def seconds_in_the_run_queue(process: int) -> float:
     return int(waited) / 1e9
 
 
-def shown(operator: OperatorProcess) -> int:
+def benchmarks_in_metrics(operator: OperatorProcess) -> int:
     """The number of Benchmarks in the metrics. They take a megabyte and cost the operator time, so ask rarely."""
     time.sleep(PACE_SECONDS)
     lines = operator.answer("/metrics")[1].splitlines()
     return sum(line.startswith("sdbench_benchmark_spent_device_seconds_total{") for line in lines)
 
 
-def passed_over(crowd: Crowd) -> int:
+def reported_as_waiting(crowd: Crowd) -> int:
     """The number of waiting Benchmarks whose status says that they wait."""
     time.sleep(PACE_SECONDS)
     statuses = crowd.statuses("waits").values()
@@ -77,7 +77,7 @@ def test_an_operator_with_nothing_to_do_writes_nothing(silence: Silence) -> None
 
 
 def events_since(silence: Silence) -> list[dict[str, Any]]:
-    """The clients that wrote."""
+    """The Events that were created since the silence began."""
     events = read(silence.place.plane, silence.place.namespace, "events")["items"]
     begin = silence.since.strftime("%Y-%m-%dT%H:%M:%SZ")
     return [one for one in events if one["metadata"]["creationTimestamp"] > begin]

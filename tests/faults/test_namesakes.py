@@ -22,9 +22,9 @@ async def test_a_name_can_be_reused_at_once_and_a_deletion_needs_no_operator(
     multi_namespace: MultiNamespace, tmp_path: Path
 ) -> None:
     cases = {
-        "again, deleted in the background": lambda: asked_again(multi_namespace, tmp_path, "Background"),
-        "again, deleted in the foreground": lambda: asked_again(multi_namespace, tmp_path, "Foreground"),
-        "again while the operator was away": lambda: asked_again_meanwhile(multi_namespace, tmp_path),
+        "again, deleted in the background": lambda: created_again(multi_namespace, tmp_path, "Background"),
+        "again, deleted in the foreground": lambda: created_again(multi_namespace, tmp_path, "Foreground"),
+        "again while the operator was away": lambda: created_again_meanwhile(multi_namespace, tmp_path),
         "deleted between the status and the job": lambda: deleted_before_its_job(multi_namespace, tmp_path),
         "namespace deleted without an operator": lambda: namespace_deleted(multi_namespace, tmp_path),
     }
@@ -42,21 +42,21 @@ def only_the_first_runs_on() -> Script:
     return script
 
 
-async def asked_again(multi_namespace: MultiNamespace, folder: Path, policy: str) -> None:
+async def created_again(multi_namespace: MultiNamespace, folder: Path, policy: str) -> None:
     async with attended(multi_namespace, folder, only_the_first_runs_on()) as case:
-        old, beside = await old_one(case), watched_for_other_pods(case)
+        old, beside = await uid_once_running(case), active_pods_at_creation(case)
         await case.scene.delete(policy)
-        await gone(case, old)
+        await until_gone(case, old)
         await case.scene.ask(devices=ONE)
         await answered_by_the_new_one(case, old, beside)
 
 
-async def asked_again_meanwhile(multi_namespace: MultiNamespace, folder: Path) -> None:
+async def created_again_meanwhile(multi_namespace: MultiNamespace, folder: Path) -> None:
     async with attended(multi_namespace, folder, only_the_first_runs_on()) as case:
-        old, beside = await old_one(case), watched_for_other_pods(case)
+        old, beside = await uid_once_running(case), active_pods_at_creation(case)
         case.operator.kill()
         await case.scene.delete()
-        await gone(case, old)
+        await until_gone(case, old)
         await case.scene.ask(devices=ONE)
         case.cast.start(case.proxy)
         await answered_by_the_new_one(case, old, beside)
@@ -94,7 +94,7 @@ async def namespace_deleted(multi_namespace: MultiNamespace, folder: Path) -> No
         await multi_namespace.object_log.until(lambda: case.scene.benchmark() is None, "the Benchmark to go")
 
 
-async def old_one(case: SteppedOperator) -> str:
+async def uid_once_running(case: SteppedOperator) -> str:
     """The UID of a Benchmark whose Trial runs."""
     await case.running()
     benchmark = case.scene.benchmark()
@@ -102,23 +102,23 @@ async def old_one(case: SteppedOperator) -> str:
     return str(benchmark["metadata"]["uid"])
 
 
-async def gone(case: SteppedOperator, uid: str) -> None:
+async def until_gone(case: SteppedOperator, uid: str) -> None:
     existing = case.scene.multi_namespace.object_log.objects[BENCHMARKS[1]]
     await case.scene.multi_namespace.object_log.until(lambda: uid not in existing, "the old Benchmark to go")
 
 
-def watched_for_other_pods(case: SteppedOperator) -> list[str]:
+def active_pods_at_creation(case: SteppedOperator) -> list[str]:
     """Collects, from now on, the names of the pods that are active when a job is created."""
     beside: list[str] = []
     known = {job["metadata"]["uid"] for job in case.scene.jobs()}
 
-    def noticed(plural: str, one: Document) -> None:
+    def record(plural: str, one: Document) -> None:
         new = plural == JOBS[1] and one["metadata"]["uid"] not in known
         if new and one["metadata"]["namespace"] == case.scene.namespace:
             known.add(one["metadata"]["uid"])
             beside.extend(pod["metadata"]["name"] for pod in case.scene.active_pods())
 
-    case.scene.multi_namespace.object_log.listeners.append(noticed)
+    case.scene.multi_namespace.object_log.listeners.append(record)
     return beside
 
 

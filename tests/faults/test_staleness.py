@@ -25,20 +25,22 @@ async def test_an_operator_with_stale_reads_neither_duplicates_nor_deletes(
     multi_namespace: MultiNamespace, tmp_path: Path
 ) -> None:
     cases = {
-        "as before the first status": lambda: returned(multi_namespace, tmp_path, FIRST_WRITE, ALL_OLD),
-        "as before the job": lambda: returned(multi_namespace, tmp_path, FIRST_JOB, ALL_OLD),
-        "jobs listed as before the job": lambda: returned(multi_namespace, tmp_path, FIRST_JOB, JOBS_LISTED_OLD),
-        "jobs listed as before the job, which has no pods": lambda: returned_before_pods(multi_namespace, tmp_path),
-        "as while the last trial ran": lambda: during_the_next(multi_namespace, tmp_path, ALL_OLD),
-        "jobs listed as while the last trial ran": lambda: during_the_next(multi_namespace, tmp_path, JOBS_LISTED_OLD),
+        "as before the first status": lambda: restarted(multi_namespace, tmp_path, FIRST_WRITE, ALL_OLD),
+        "as before the job": lambda: restarted(multi_namespace, tmp_path, FIRST_JOB, ALL_OLD),
+        "jobs listed as before the job": lambda: restarted(multi_namespace, tmp_path, FIRST_JOB, JOBS_LISTED_OLD),
+        "jobs listed as before the job, which has no pods": lambda: restarted_before_pods(multi_namespace, tmp_path),
+        "as while the last trial ran": lambda: restarted_in_the_next(multi_namespace, tmp_path, ALL_OLD),
+        "jobs listed as while the last trial ran": lambda: restarted_in_the_next(
+            multi_namespace, tmp_path, JOBS_LISTED_OLD
+        ),
     }
     assert await wrong_in(cases) == {}
 
 
-async def returned(multi_namespace: MultiNamespace, folder: Path, moment: Where, old: Where) -> None:
+async def restarted(multi_namespace: MultiNamespace, folder: Path, moment: Where, old: Where) -> None:
     """Starts an operator that sees the state before a request, while a Trial runs."""
     go_on = asyncio.Event()
-    async with attended(multi_namespace, folder, held(go_on, devices=1)) as case:
+    async with attended(multi_namespace, folder, succeeds_once_allowed(go_on, devices=1)) as case:
         views: list[Snapshot] = []
 
         async def look(exchange: Exchange) -> None:
@@ -47,39 +49,39 @@ async def returned(multi_namespace: MultiNamespace, folder: Path, moment: Where,
 
         case.proxy.lookers.append(look)
         await case.running()
-        await ends_as_if_nothing_was(case, views[0], old, go_on, trials=1)
+        await assert_usual_end(case, views[0], old, go_on, trials=1)
 
 
-async def returned_before_pods(multi_namespace: MultiNamespace, folder: Path) -> None:
+async def restarted_before_pods(multi_namespace: MultiNamespace, folder: Path) -> None:
     """Checks an operator for which only the job itself says that it exists."""
     go_on = asyncio.Event()
     async with attended(multi_namespace, folder, measured) as case:
         script = multi_namespace.kubelet.scripts.pop(case.scene.namespace)
         view = await snapshot(case.scene)
         await case.scene.ask(devices=ONE)
-        await multi_namespace.object_log.until(lambda: seen_uid(case), "the row to name its job's UID")
-        await ends_as_if_nothing_was(case, view, JOBS_LISTED_OLD, go_on, trials=1, script=script)
+        await multi_namespace.object_log.until(lambda: row_has_uid(case), "the row to name its job's UID")
+        await assert_usual_end(case, view, JOBS_LISTED_OLD, go_on, trials=1, script=script)
 
 
-def seen_uid(case: SteppedOperator) -> bool:
+def row_has_uid(case: SteppedOperator) -> bool:
     rows = (case.scene.benchmark() or {}).get("status", {}).get("trials", ())
     return any("jobUID" in row for row in rows)
 
 
-async def during_the_next(multi_namespace: MultiNamespace, folder: Path, old: Where) -> None:
+async def restarted_in_the_next(multi_namespace: MultiNamespace, folder: Path, old: Where) -> None:
     """Starts an operator that sees the state of the first Trial, while the second runs."""
     first, second = asyncio.Event(), asyncio.Event()
-    script = held(first, devices=1), held(second, devices=2)
+    script = succeeds_once_allowed(first, devices=1), succeeds_once_allowed(second, devices=2)
     async with attended(multi_namespace, folder, lambda run, index: script[run.devices - 1](run, index)) as case:
         await case.scene.ask(devices=TWO)
         await case.scene.until_row(0, "Running")
         view = await snapshot(case.scene)
         first.set()
         await case.scene.until_row(1, "Running")
-        await ends_as_if_nothing_was(case, view, old, second, trials=2)
+        await assert_usual_end(case, view, old, second, trials=2)
 
 
-def held(go_on: asyncio.Event, devices: int) -> Script:
+def succeeds_once_allowed(go_on: asyncio.Event, devices: int) -> Script:
     """A pod that succeeds once the test allows it."""
 
     def script(run: RunConfig, index: int) -> End | None:
@@ -89,7 +91,7 @@ def held(go_on: asyncio.Event, devices: int) -> Script:
     return script
 
 
-async def ends_as_if_nothing_was(
+async def assert_usual_end(
     case: SteppedOperator, view: Snapshot, old: Where, go_on: asyncio.Event, trials: int, script: Script | None = None
 ) -> None:
     case.cast.killed.set()

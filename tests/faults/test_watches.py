@@ -32,17 +32,17 @@ async def test_whatever_happens_to_a_watch_the_operator_sees_every_change_in_the
     multi_namespace: MultiNamespace, tmp_path: Path
 ) -> None:
     cases = {
-        "frozen": lambda: cancelled_unheard(multi_namespace, tmp_path),
+        "frozen": lambda: cancelled_while_frozen(multi_namespace, tmp_path),
         "cut, and not to be had for a while": lambda: cancelled_while_cut(multi_namespace, tmp_path),
-        "410 while a job was deleted": lambda: job_deleted_unheard(multi_namespace, tmp_path),
-        "410 while the Benchmark was deleted": lambda: benchmark_deleted_unheard(multi_namespace, tmp_path),
+        "410 while a job was deleted": lambda: job_deleted_while_frozen(multi_namespace, tmp_path),
+        "410 while the Benchmark was deleted": lambda: benchmark_deleted_while_frozen(multi_namespace, tmp_path),
         "every event twice": lambda: same_end(multi_namespace, tmp_path, fault_kinds.doubled),
         "objects in another order": lambda: same_end(multi_namespace, tmp_path, fault_kinds.shuffled),
     }
     assert await wrong_in(cases) == {}
 
 
-async def cancelled_unheard(multi_namespace: MultiNamespace, folder: Path) -> None:
+async def cancelled_while_frozen(multi_namespace: MultiNamespace, folder: Path) -> None:
     """A watch whose connection stays open but delivers nothing; the metrics show that, and that lists go on."""
     async with attended(multi_namespace, folder, runs_on) as case:
         await case.running()
@@ -67,7 +67,7 @@ async def cancelled_while_cut(multi_namespace: MultiNamespace, folder: Path) -> 
         await case.scene.until_empty()
 
 
-async def job_deleted_unheard(multi_namespace: MultiNamespace, folder: Path) -> None:
+async def job_deleted_while_frozen(multi_namespace: MultiNamespace, folder: Path) -> None:
     """Checks that a job deleted unnoticed ends its Attempt and is not created again."""
     async with attended(multi_namespace, folder, first_runs_on) as case:
         await case.running()
@@ -83,7 +83,7 @@ async def job_deleted_unheard(multi_namespace: MultiNamespace, folder: Path) -> 
         assert len(multi_namespace.object_log.ever(JOBS, case.scene.namespace)) == 2
 
 
-async def benchmark_deleted_unheard(multi_namespace: MultiNamespace, folder: Path) -> None:
+async def benchmark_deleted_while_frozen(multi_namespace: MultiNamespace, folder: Path) -> None:
     """Checks that a Benchmark deleted unnoticed gets no further writes, and its series end."""
     async with attended(multi_namespace, folder, runs_on) as case:
         await case.running()

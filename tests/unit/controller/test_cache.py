@@ -25,17 +25,17 @@ ABSENT = condition(ConditionType.ACCEPTED, False, "BackendUnavailable")
 
 
 def with_status(*conditions: Condition, version: str = "7", **spec: Any) -> Benchmark:
-    of = benchmark()
-    status = Status(observed_generation=of.metadata.generation, conditions=conditions)
-    metadata = of.metadata.model_copy(update={"resource_version": version})
-    return of.model_copy(update={"status": status, "metadata": metadata, "spec": of.spec.model_copy(update=spec)})
+    found = benchmark()
+    status = Status(observed_generation=found.metadata.generation, conditions=conditions)
+    metadata = found.metadata.model_copy(update={"resource_version": version})
+    return found.model_copy(update={"status": status, "metadata": metadata, "spec": found.spec.model_copy(update=spec)})
 
 
 def with_row(phase: TrialPhase, attempt: int, keep_seconds: int = 60) -> Benchmark:
-    """One that is over, with one Trial."""
-    of = with_status(*DONE, retention=Retention(failed_seconds=keep_seconds))
+    """A Benchmark that ended and is cleaned up, with one Trial."""
+    found = with_status(*DONE, retention=Retention(failed_seconds=keep_seconds))
     row = TrialRow(trial=0, point="1", devices=1, repeat=0, phase=phase, attempt=attempt)
-    return of.model_copy(update={"status": of.status.model_copy(update={"trials": (row,)})})
+    return found.model_copy(update={"status": found.status.model_copy(update={"trials": (row,)})})
 
 
 def test_a_benchmark_that_a_full_list_omits_is_gone() -> None:
@@ -62,7 +62,7 @@ def test_nothing_is_settled_before_the_operator_has_seen_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("of", "worth"),
+    ("found", "needed"),
     [
         (with_status(), True),
         (with_status(condition(ConditionType.COMPLETE)), True),
@@ -78,22 +78,22 @@ def test_nothing_is_settled_before_the_operator_has_seen_it() -> None:
         (with_row(TrialPhase.SKIPPED, attempt=0), False),
     ],
 )
-def test_a_benchmark_that_may_change_by_itself_needs_a_pass(of: Benchmark, worth: bool) -> None:
-    assert BenchmarkCache().needs_pass(of) is worth
+def test_a_benchmark_that_may_change_by_itself_needs_a_pass(found: Benchmark, needed: bool) -> None:
+    assert BenchmarkCache().needs_pass(found) is needed
 
 
 def test_a_finished_benchmark_with_a_time_limit_needs_one_pass() -> None:
-    cache, of = BenchmarkCache(), with_status(*DONE, ttl_seconds_after_finished=60)
-    cache.put(of)
-    assert not cache.needs_pass(of)
+    cache, found = BenchmarkCache(), with_status(*DONE, ttl_seconds_after_finished=60)
+    cache.put(found)
+    assert not cache.needs_pass(found)
     assert cache.needs_pass(with_status(*DONE, ttl_seconds_after_finished=60, version="8"))
 
 
 def test_an_unchanged_benchmark_is_not_parsed_again() -> None:
-    cache, of = BenchmarkCache(), with_status()
-    cache.put(of)
-    same = {"namespace": "lab", "name": "tiny", "uid": of.metadata.uid, "resourceVersion": "7"}
-    assert cache.unchanged(same) is of
+    cache, found = BenchmarkCache(), with_status()
+    cache.put(found)
+    same = {"namespace": "lab", "name": "tiny", "uid": found.metadata.uid, "resourceVersion": "7"}
+    assert cache.unchanged(same) is found
     assert cache.unchanged(same | {"resourceVersion": "8"}) is None
     assert cache.unchanged(same | {"uid": "another"}) is None
 
@@ -106,22 +106,22 @@ def test_an_unreadable_benchmark_is_reported_again_only_when_it_has_changed() ->
 
 
 @pytest.mark.parametrize(
-    ("conditions", "generation", "surely"),
+    ("conditions", "generation", "over"),
     [(DONE, 1, True), (DONE, 2, False), (DONE[:1], 1, False), (DONE[1:], 1, False), ((), 1, False)],
 )
 def test_an_unread_benchmark_is_over_when_it_ended_was_cleaned_up_and_has_not_changed(
-    conditions: tuple[Condition, ...], generation: int, surely: bool
+    conditions: tuple[Condition, ...], generation: int, over: bool
 ) -> None:
     status = Status(observed_generation=1, conditions=conditions).document()
-    assert is_over({"metadata": {"generation": generation}, "status": status}) is surely
+    assert is_over({"metadata": {"generation": generation}, "status": status}) is over
     assert not is_over({"metadata": {"generation": generation}})
 
 
 def test_a_refused_benchmark_gets_one_pass_from_each_operator() -> None:
     refused = condition(ConditionType.ACCEPTED, False, "PlanRefused")
-    of = with_status(refused, condition(ConditionType.FAILED), condition(ConditionType.CLEANED_UP))
+    found = with_status(refused, condition(ConditionType.FAILED), condition(ConditionType.CLEANED_UP))
     cache = BenchmarkCache()
-    assert is_settled(of)
-    assert cache.needs_pass(of)
-    cache.put(of)
-    assert not cache.needs_pass(of)
+    assert is_settled(found)
+    assert cache.needs_pass(found)
+    cache.put(found)
+    assert not cache.needs_pass(found)

@@ -15,8 +15,8 @@ from sdbench.controller.reconcile import Pass
 from unit.controller.shapes import benchmark
 
 
-class Played:
-    """A cluster that says in turn what is served, or fails so."""
+class ScriptedCluster:
+    """A cluster whose `served` returns or raises these answers, one after the other."""
 
     def __init__(self, *answers: Any) -> None:
         self._answers = list(answers)
@@ -31,23 +31,23 @@ class Played:
         return ()
 
 
-class Over(Exception):
-    """The play is over."""
+class ScriptEnded(Exception):
+    """Raised when no answer is left."""
 
 
 async def waits(one: Operator, *answers: Any, monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """How long the operator waits after each of these answers."""
+    """Returns how many seconds the operator waits after each of these answers."""
     found: list[float] = []
 
     async def sleep(seconds: float) -> None:
         if seconds > 0:
             found.append(seconds)
         if len(found) == len(answers):
-            raise Over
+            raise ScriptEnded
 
     monkeypatch.setattr(asyncio, "sleep", sleep)
-    played: Any = Played(*answers)
-    with pytest.raises(Over):
+    played: Any = ScriptedCluster(*answers)
+    with pytest.raises(ScriptEnded):
         await one.resync(played)
     return found
 
@@ -102,7 +102,7 @@ async def test_a_namespace_is_logged_once_when_it_becomes_unreadable_and_readabl
 async def test_the_third_conflict_in_a_row_is_a_failure(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    one, changed, played = Operator(Options("image")), benchmark(), Played()
+    one, changed, played = Operator(Options("image")), benchmark(), ScriptedCluster()
 
     async def conflict(*_: Any) -> Pass:
         return Pass(changed, conflict=True)

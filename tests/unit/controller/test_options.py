@@ -31,7 +31,7 @@ from unit.controller.shapes import benchmark, fixed, start
 
 
 def written(folder: Path, content: Any) -> Path:
-    """A file of presets, or a workload."""
+    """Writes a file with presets or a Workload, and returns its path."""
     file = folder / "presets.yaml"
     file.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
     return file

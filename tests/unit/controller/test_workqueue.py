@@ -11,7 +11,7 @@ from sdbench.controller.workqueue import CONFLICTS_IN_A_ROW, LONGEST_BACKOFF, Wo
 
 @dataclass
 class Clock:
-    """Stands still unless it is set."""
+    """A clock that stands still unless it is set."""
 
     now: float = 0.0
 
@@ -20,7 +20,7 @@ class Clock:
 
 
 async def idle(waiting: Awaitable[str]) -> bool:
-    """Whether nothing comes although every task had its turn."""
+    """Whether no key comes although every task has had its turn."""
     task = asyncio.ensure_future(waiting)
     for _ in range(10):
         await asyncio.sleep(0)
@@ -29,8 +29,8 @@ async def idle(waiting: Awaitable[str]) -> bool:
     return still
 
 
-async def looked_at_again() -> tuple[Clock, WorkQueue[str]]:
-    """A queue in which the look at `a` has failed once, and is repeated now."""
+async def with_a_running_retry() -> tuple[Clock, WorkQueue[str]]:
+    """A queue in which the pass over `a` has failed once, and is being repeated."""
     clock = Clock()
     queue = WorkQueue[str](clock)
     queue.add("a")
@@ -120,7 +120,7 @@ async def test_events_that_a_failure_causes_do_not_shorten_its_back_off() -> Non
 
 
 async def test_a_key_added_during_the_retry_is_processed_after_the_retry_succeeds() -> None:
-    _, queue = await looked_at_again()
+    _, queue = await with_a_running_retry()
     queue.add("a")
     queue.done("a")
     assert await queue.get() == "a"
@@ -198,7 +198,7 @@ async def test_a_success_resets_the_count_of_conflicts() -> None:
 
 
 async def test_a_key_with_a_failure_and_then_a_conflict_is_requeued() -> None:
-    clock, queue = await looked_at_again()
+    clock, queue = await with_a_running_retry()
     assert queue.requeue_conflict("a", 0.05)
     clock.now += 0.05
     assert await queue.get() == "a"

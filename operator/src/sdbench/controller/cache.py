@@ -67,8 +67,12 @@ class BenchmarkCache:
             return True
         passed = self._passed.get(key_of(benchmark))
         # A pass over this very version has requeued it for when its time comes.
-        was_passed = passed is not None and _version(passed) == _version(benchmark.metadata)
-        return (is_timed(benchmark) or is_not_accepted(benchmark)) and not was_passed
+        if passed is not None and _version(passed) == _version(benchmark.metadata):
+            return False
+        # What another operator has not accepted, one with other presets or bounds may accept.
+        conditions = benchmark.status.conditions
+        refused = any(one.type is ConditionType.ACCEPTED and one.status is ConditionStatus.FALSE for one in conditions)
+        return refused or is_timed(benchmark)
 
 
 def _version(metadata: Metadata) -> tuple[str, str]:
@@ -90,14 +94,9 @@ def is_timed(benchmark: Benchmark) -> bool:
     return spec.ttl_seconds_after_finished is not None or keeps
 
 
-def is_not_accepted(benchmark: Benchmark) -> bool:
-    """Whether it was not accepted; an operator with other presets or bounds may accept it."""
-    conditions = benchmark.status.conditions
-    return any(one.type is ConditionType.ACCEPTED and one.status is ConditionStatus.FALSE for one in conditions)
-
-
 def is_over(document: Mapping[str, Any]) -> bool:
     """Whether a Benchmark, given as JSON, ended, is cleaned up and has not changed since."""
+    # Not parsed, as is_settled needs it: a list may hold thousands, and some that this version cannot read.
     status = document.get("status") or {}
     conditions = status.get("conditions") or ()
     true = {condition.get("type") for condition in conditions if condition.get("status") == "True"}

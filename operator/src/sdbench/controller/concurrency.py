@@ -32,6 +32,7 @@ class ConcurrencyGate:
         if snapshot.defaults.bounds.concurrent_trials is None:
             yield snapshot
             return
+        # Before the first list the cache is empty, and no other Benchmark's Trials would be counted.
         await self._listed.wait()
         # What a turn stores is in the cache before the next one begins, so two passes never take the same free place.
         async with self._turn:

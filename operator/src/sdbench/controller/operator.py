@@ -8,7 +8,7 @@ list of all ────┘
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import sdbench
@@ -16,7 +16,7 @@ from sdbench.api.benchmark import Benchmark
 from sdbench.api.names import PLURAL
 from sdbench.api.spec_scheduling import Preset
 from sdbench.api.workload import Workload
-from sdbench.controller.apiserver.client import Document, connected
+from sdbench.controller.apiserver.client import connected
 from sdbench.controller.apiserver.cluster import Cluster, Key, Served, benchmark_in, key_of
 from sdbench.controller.apiserver.errors import ApiError, Conflict, Forbidden, Unreadable, retry_after
 from sdbench.controller.apiserver.requests import JOBS
@@ -169,8 +169,16 @@ class Operator:
         """Replaces the cache's content by a full list, and queues each Benchmark that needs a pass."""
         self._cache.start_listing()
         is_served = PLURAL in self._served.plurals
-        documents = await cluster.benchmark_documents(self._served.namespaces) if is_served else ()
-        found = [read async for read in self._read(documents)]
+        found: list[Benchmark] = []
+        for document in await cluster.benchmark_documents(self._served.namespaces) if is_served else ():
+            # There may be thousands: let other tasks run in between.
+            await asyncio.sleep(0)
+            try:
+                found.append(self._cache.unchanged(document["metadata"]) or benchmark_in(document))
+            except Unreadable as error:
+                # Its pass reports it, once for each version.
+                if not self._cache.is_unreadable(error.metadata):
+                    self._queue.add(Key(error.metadata.namespace, error.metadata.name))
         self._cache.replace(found)
         self._concurrency.mark_listed()
         for benchmark in found:
@@ -180,17 +188,6 @@ class Operator:
         self._liveness.last_list = time.monotonic()
         if is_served:
             self.series.last_list.set_to_current_time()
-
-    async def _read(self, documents: tuple[Document, ...]) -> AsyncIterator[Benchmark]:
-        """Yields the readable Benchmarks, and queues each unreadable one for a pass, which reports it."""
-        for document in documents:
-            # There may be thousands: let other tasks run in between.
-            await asyncio.sleep(0)
-            try:
-                yield self._cache.unchanged(document["metadata"]) or benchmark_in(document)
-            except Unreadable as error:
-                if not self._cache.is_unreadable(error.metadata):
-                    self._queue.add(Key(error.metadata.namespace, error.metadata.name))
 
     def _warn_once(self, warning: str) -> None:
         if warning != self._last_warning:

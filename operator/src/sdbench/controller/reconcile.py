@@ -42,11 +42,7 @@ STILL_TRUE_SECONDS = 5.0
 PODS_ASKED = 4
 """At most this many pods of one Attempt have their Events read in one pass: their warnings are alike."""
 
-CREATE_ERRORS = {
-    Forbidden: CreateError.FORBIDDEN,
-    Invalid: CreateError.INVALID,
-    WebhookFailed: CreateError.UNANSWERED,
-}
+CREATE_ERRORS = {Forbidden: CreateError.FORBIDDEN, Invalid: CreateError.INVALID, WebhookFailed: CreateError.UNANSWERED}
 """The API server's answers to a new job that are stored in the Trial's row."""
 
 log = logging.getLogger(__name__)
@@ -121,15 +117,16 @@ async def _attempts(cluster: Cluster, benchmark: Benchmark, key: Key) -> tuple[A
     if outdated := attempts.possibly_outdated(benchmark, states):
         newer = [await cluster.job(key.namespace, name) for name in outdated]
         states = attempts.attempts(benchmark, attempts.with_newer(known, newer), pods)
-    return tuple([await _with_warnings(cluster, state, key) for state in states])
-
-
-async def _with_warnings(cluster: Cluster, state: AttemptState, key: Key) -> AttemptState:
-    if state.job_uid is None or not attempts.is_stuck(state, cluster.now()):
-        return state
-    waiting = [pod.uid for pod in state.pods if pod.started_at is None][:PODS_ASKED]
-    events = await cluster.warnings(key.namespace, (state.job_uid, *waiting))
-    return replace(state, warnings_about=tuple(one for about in events for one in attempts.warnings_about(about)))
+    explained = []
+    for state in states:
+        # Events are read only of what is stuck: each object takes a request.
+        if state.job_uid is not None and attempts.is_stuck(state, cluster.now()):
+            waiting = [pod.uid for pod in state.pods if pod.started_at is None][:PODS_ASKED]
+            events = await cluster.warnings(key.namespace, (state.job_uid, *waiting))
+            warnings = tuple(one for about in events for one in attempts.warnings_about(about))
+            state = replace(state, warnings_about=warnings)
+        explained.append(state)
+    return tuple(explained)
 
 
 async def _references(cluster: Cluster, benchmark: Benchmark) -> tuple[Reference, ...]:
@@ -186,10 +183,8 @@ async def _create(cluster: Cluster, benchmark: Benchmark, create: CreateJob) -> 
         metadata = (await cluster.benchmark(key)).metadata
     except NotFound:
         return False
-    unchanged = (metadata.uid, metadata.resource_version) == (
-        benchmark.metadata.uid,
-        benchmark.metadata.resource_version,
-    )
+    before = benchmark.metadata
+    unchanged = (metadata.uid, metadata.resource_version) == (before.uid, before.resource_version)
     if not unchanged or time.monotonic() - asked > STILL_TRUE_SECONDS:
         return False
     try:

@@ -1,4 +1,4 @@
-"""Tests what becomes of a request that is cut off."""
+"""Tests how a request ends that is cut off, and whose time counts."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -13,7 +13,7 @@ from sdbench.controller.apiserver.requests import LIST_PODS
 
 
 class Client:
-    """Stands for a connection: asks `answer` for what happens."""
+    """A connection that answers each request with what `answer` returns or raises."""
 
     def __init__(self, answer: Any) -> None:
         self._answer = answer
@@ -26,7 +26,7 @@ class Client:
 
 
 class Response:
-    """An empty list, said at noon."""
+    """An empty list, with a Date header of noon."""
 
     status = 200
     headers: ClassVar = {"Date": "Tue, 01 Jan 2030 12:00:00 GMT"}
@@ -65,7 +65,7 @@ async def test_the_time_comes_from_the_api_server(monkeypatch: pytest.MonkeyPatc
     async def answered() -> Response:
         return Response()
 
-    # An hour before and after what this machine believes.
+    # This machine's clock is an hour slow, then an hour fast.
     for wrong in (-3600.0, 3600.0):
         monkeypatch.setattr("time.time", lambda wrong=wrong: 1e9 + wrong)
         one = transport(answered)

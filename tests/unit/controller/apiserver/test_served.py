@@ -15,11 +15,11 @@ BOTH = frozenset({PLURAL, JOBS})
 NO_RIGHT, NO_CRD, AWAY = Forbidden("403: no right"), NotFound("404"), Unavailable("503")
 
 Answers = Mapping[tuple[str, str], ApiError]
-"""Errors by namespace and resource; whatever is not in it is listed."""
+"""Errors by namespace and resource; every other list call succeeds."""
 
 
-class Played:
-    """A transport."""
+class ScriptedTransport:
+    """A transport that raises these errors and lists nothing."""
 
     def __init__(self, answers: Answers) -> None:
         self._answers = answers
@@ -33,7 +33,7 @@ class Played:
 
 
 def cluster(answers: Answers) -> Cluster:
-    played: Any = Played(answers)
+    played: Any = ScriptedTransport(answers)
     return Cluster(played)
 
 

@@ -21,7 +21,7 @@ BUNDLE = {"configMap": "site-ca"}
 
 
 def pods(workload: dict[str, Any], **spec: Any) -> list[dict[str, Any]]:
-    """The pods of master and workers where this is fixed."""
+    """The pods of the master and the workers with this Workload."""
     one = fixed(benchmark(**spec), Workload.model_validate(workload))
     replicas = pytorchjob(one, start(one, pods=2))["spec"]["pytorchReplicaSpecs"].values()
     return [replica["template"]["spec"] for replica in replicas]
@@ -35,7 +35,7 @@ def environment(pod: dict[str, Any]) -> dict[str, str]:
 
 
 def proxied(workload: dict[str, Any], endpoint: str | None = None) -> dict[str, str]:
-    """The variables of a container whose shards are there."""
+    """The variables of a container that reads its shards from this endpoint."""
     return variables(Workload.model_validate(workload), Data(remote="s3://b/shards", endpoint=endpoint))
 
 

@@ -1,6 +1,6 @@
 """Tests that the job of an Attempt is what the cluster must run.
 
-`UPDATE_GOLDEN=1 pytest tests/unit/controller` writes the golden files anew; read their diff.
+`UPDATE_GOLDEN=1 pytest tests/unit/controller` updates the golden files; read their diff.
 """
 
 import json
@@ -46,7 +46,7 @@ def on_gpus() -> tuple[Benchmark, CreateJob]:
 
 
 def on_a_site() -> tuple[Benchmark, CreateJob]:
-    """Where the administrator fixes everything that there is to fix."""
+    """A job for which the administrator fixes everything that a Workload can hold."""
     data = {"remote": "s3://b/shards", "endpoint": "http://minio:9000"}
     one = fixed(benchmark(data=data, imagePullSecrets=["mine", "registry"]), Workload.model_validate(SITE))
     return one, start(one, pods=2)
@@ -57,7 +57,7 @@ CASES = [("cpu-one-pod", on_cpu), ("gpu-two-pods", on_gpus), ("site-two-pods", o
 
 @pytest.mark.parametrize(("name", "case"), CASES)
 def test_the_job_equals_the_stored_manifest(name: str, case: Any) -> None:
-    # By way of JSON, so that parts that are used twice are written twice.
+    # Through JSON, because YAML would write a part that is used twice as an alias.
     made = yaml.safe_dump(json.loads(json.dumps(pytorchjob(*case()))), sort_keys=False)
     path = GOLDEN / f"{name}.yaml"
     if os.environ.get("UPDATE_GOLDEN"):

@@ -32,7 +32,7 @@ def templates(made: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def pods(**scheduling: Any) -> list[dict[str, Any]]:
-    """The pods of master and workers, scheduled so."""
+    """The pods of the master and the workers with these scheduling fields."""
     return [template["spec"] for template in templates(job(scheduling=scheduling))]
 
 
@@ -92,7 +92,7 @@ def test_every_pod_says_where_it_may_run(scheduling: dict[str, Any], field: str,
 
 
 def tolerated(*given: dict[str, Any]) -> dict[tuple[str, str], Any]:
-    """(key, effect) → seconds of what a pod tolerates; None: for ever."""
+    """Seconds for which a pod tolerates each (key, effect); None means forever."""
     found = pods(tolerations=given)[0]["tolerations"]
     return {(one.get("key", ""), one.get("effect", "")): one.get("tolerationSeconds") for one in found}
 

@@ -20,10 +20,10 @@ from unit.core.gate.gates import BASELINE, answer, asked, baseline, complete, en
 from unit.core.worlds import NOON, benchmark
 
 WHO = 'benchmark="tiny",namespace="default"'
-HOLDING = {"scheduled_at": NOON, "phase": TrialPhase.RUNNING}
+HOLDING = {"job": "j", "scheduled_at": NOON, "phase": TrialPhase.RUNNING}
 
 Values = dict[tuple[str, ...], float]
-"""Of one metric: the values of its labels, after those that name the Benchmark, to the value."""
+"""Values of one metric by its labels, without those that name the Benchmark."""
 
 
 def served(*benchmarks: Benchmark) -> set[str]:
@@ -140,8 +140,8 @@ def test_a_benchmark_waits_since_its_longest_waiting_trial_does() -> None:
 
 def test_devices_are_held_from_scheduling_to_release() -> None:
     not_bound = {"phase": TrialPhase.STARTING, "job": "j"}
-    torn_down = {"phase": TrialPhase.SUCCEEDED, "scheduled_at": NOON}
-    free = {"phase": TrialPhase.SUCCEEDED, "scheduled_at": NOON, "released_at": NOON}
+    torn_down = {"job": "j", "phase": TrialPhase.SUCCEEDED, "scheduled_at": NOON}
+    free = {"job": "j", "phase": TrialPhase.SUCCEEDED, "scheduled_at": NOON, "released_at": NOON}
     name = "sdbench_benchmark_devices"
     assert values(name, with_trials(not_bound, HOLDING, torn_down, free, {})) == {(): 4}
     assert values(name, with_trials(free)) == {(): 0}

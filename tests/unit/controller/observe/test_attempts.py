@@ -46,7 +46,7 @@ def test_a_report_is_read_from_the_termination_message() -> None:
     assert pod_state(pod(containerStatuses=[container(ended)])).report == report
 
 
-def test_a_truncated_report_is_no_report() -> None:
+def test_a_truncated_report_is_not_read() -> None:
     cut = message(Report(attempt="tiny-40d0b-0-1"))[:-3]
     ended = {"terminated": {"exitCode": 0, "message": cut}}
     assert pod_state(pod(containerStatuses=[container(ended)])).report is None
@@ -211,12 +211,12 @@ def live(**row: Any) -> Any:
     return benchmark().model_copy(update={"status": Status(trials=(trial,))})
 
 
-def held(document: dict[str, Any]) -> dict[str, Any]:
+def suspended_job(document: dict[str, Any]) -> dict[str, Any]:
     document["spec"]["runPolicy"] = {"suspend": True}
     return document
 
 
-def going(document: dict[str, Any]) -> dict[str, Any]:
+def deleting(document: dict[str, Any]) -> dict[str, Any]:
     document["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:20Z"
     return document
 
@@ -226,15 +226,21 @@ BROKEN = {"terminated": {"exitCode": 69, "reason": "Error"}}
 READINGS: list[tuple[str, dict[str, Any], list[dict[str, Any]], dict[str, Any], bool]] = [
     ("it runs", job(workers=1), [pod(0), pod(1)], {"pods_checksum": "1"}, False),
     ("it starts", job(workers=1), [pod(0)], {}, False),
-    ("a pod goes", job(workers=1), [pod(0), going(pod(1))], {}, True),
+    ("a pod is being deleted", job(workers=1), [pod(0), deleting(pod(1))], {}, True),
     ("a pod was killed", job(workers=1), [pod(0), pod(1, containerStatuses=[container(BROKEN)])], {}, True),
     ("a pod is gone", job(workers=1), [pod(0)], {"pods_checksum": "1"}, True),
-    ("it waits", held(job(workers=1)), [], {}, False),
-    ("it is taken away", held(job(workers=1)), [going(pod(0)), going(pod(1))], {"pods_checksum": "1"}, False),
-    ("it has just been let go", held(job(workers=1)), [pod(0)], {}, True),
-    ("the job goes", going(job(workers=1)), [going(pod(0))], {}, False),
+    ("it is suspended", suspended_job(job(workers=1)), [], {}, False),
+    (
+        "its pods are deleted after a suspension",
+        suspended_job(job(workers=1)),
+        [deleting(pod(0)), deleting(pod(1))],
+        {"pods_checksum": "1"},
+        False,
+    ),
+    ("it is suspended and its pod is left", suspended_job(job(workers=1)), [pod(0)], {}, True),
+    ("the job is being deleted", deleting(job(workers=1)), [deleting(pod(0))], {}, False),
     ("the job has failed", job(workers=1, conditions=[{"type": "Failed", "status": "True"}]), [pod(0)], {}, False),
-    ("nobody wants it", job(workers=1), [going(pod(0))], {"phase": TrialPhase.STOPPING}, False),
+    ("its row is stopping", job(workers=1), [deleting(pod(0))], {"phase": TrialPhase.STOPPING}, False),
 ]
 
 
@@ -249,9 +255,9 @@ def test_a_job_is_read_again_if_its_pods_contradict_it(
 
 
 def test_the_newer_reading_of_a_job_counts_and_a_job_that_is_gone_by_then_stays() -> None:
-    assert attempts.with_newer([job()], [held(job())]) == (held(job()),)
+    assert attempts.with_newer([job()], [suspended_job(job())]) == (suspended_job(job()),)
     assert attempts.with_newer([job()], [None]) == (job(),)
-    another = held(job())
+    another = suspended_job(job())
     another["metadata"]["uid"] = "another"
     assert attempts.with_newer([job()], [another]) == (job(),)
 
@@ -272,5 +278,5 @@ def test_the_spec_says_whether_a_job_is_suspended(suspend: bool | None, conditio
 
 
 def test_the_events_of_a_suspended_job_are_not_read() -> None:
-    (state,) = attempts.attempts(benchmark(), [held(job())], [])
+    (state,) = attempts.attempts(benchmark(), [suspended_job(job())], [])
     assert not attempts.is_stuck(state, BIRTH + timedelta(days=1))

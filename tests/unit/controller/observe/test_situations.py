@@ -1,7 +1,7 @@
 """Tests that raw jobs, pods and Events lead to every reason that a cluster can cause.
 
-One situation for each reason, as the API server shows it, read by observe and podstate and judged by ending. The few
-that no Attempt gets by itself are named.
+Each reason has a situation as the API server shows it, which `observe` reads and `diagnose` judges. The few reasons
+that no Attempt gets by itself are listed.
 """
 
 from collections.abc import Iterator
@@ -47,7 +47,7 @@ NOT_OF_AN_ATTEMPT = {
 
 
 def here(index: int, state: Document | None = None, phase: str = "Running", **status: Any) -> Document:
-    """A scheduled pod whose training container is in this state; running without one."""
+    """A scheduled pod whose training container is in this state; by default it runs."""
     status = {"conditions": [SCHEDULED], "containerStatuses": [container(state or RUNS)], **status}
     return pod(index, phase, **status)
 
@@ -65,7 +65,7 @@ def failed(index: int, code: int, said: str = "it broke", reason: str = "") -> D
 
 
 def well(index: int, **status: Any) -> Document:
-    """A pod that ended well; rank 0's with its Report."""
+    """A pod that succeeded; that of rank 0 has written a Report."""
     left = report(NAME, batch=ASKED.spec.trainer.global_batch_size, batches=WINDOW)
     return here(index, ended(0, message(left) if index == 0 else ""), "Succeeded", **status)
 
@@ -92,7 +92,7 @@ def deleting(document: Document) -> Document:
 
 
 def suspended(queue: str = "", **status: Any) -> Document:
-    """A job that is held; Kueue's label says by which queue."""
+    """A suspended job; Kueue's label names the queue."""
     document = job(workers=1, **status)
     document["spec"]["runPolicy"] = {"suspend": True}
     if queue:
@@ -109,14 +109,14 @@ class Situation:
     """What the API server shows of one Attempt."""
 
     named: str
-    """What the sentence must say."""
+    """Text that the message must contain."""
     pods: tuple[Document, ...] = ()
     job: Document | None = field(default_factory=lambda: job(workers=1))
     events: tuple[Document, ...] = ()
     seconds: float = 60
-    """Since the job's creation."""
+    """Age of the job."""
     seen: bool = False
-    """Whether all pods had been seen before, running."""
+    """Whether all pods were seen running before."""
     since: float | None = None
     """Seconds since creation at which a first sign of its end was seen."""
 
@@ -267,7 +267,7 @@ def base() -> dict[str, Any]:
 
 
 def row(one: Situation) -> TrialRow:
-    """The live row, as earlier looks left it."""
+    """The live row, as earlier passes left it."""
     live: dict[str, Any] = {**base(), "phase": TrialPhase.RUNNING, "job_uid": "job-0-1"}
     if one.seen:
         (before,) = states(replace(one, job=job(workers=1)), (here(0), here(1)))

@@ -39,11 +39,7 @@ class Transport:
         return self._clock.now(time.monotonic())
 
     async def send(
-        self,
-        call: Call,
-        path: Mapping[str, str],
-        query: Mapping[str, str] | None = None,
-        body: Document | None = None,
+        self, call: Call, path: Mapping[str, str], query: Mapping[str, str] | None = None, body: Document | None = None
     ) -> Document:
         """Sends a request and returns the response's document. Raises ApiError."""
         method, url, headers, _, _ = await self._client.param_serialize(
@@ -96,9 +92,6 @@ async def connected(on_request: OnRequest) -> AsyncIterator[Transport]:
         yield Transport(client, on_request)
 
 
-WHOLE_SECOND = timedelta(seconds=1)
-
-
 class ServerClock:
     """Follows the `Date` headers of responses; between them it counts monotonic seconds."""
 
@@ -110,7 +103,7 @@ class ServerClock:
         # The header has whole seconds. The clock runs on while it is inside the named second, so that it does not step
         # back and forth, and is set to the nearer edge when it is outside.
         earliest = parsedate_to_datetime(date).astimezone(UTC)
-        latest = earliest + WHOLE_SECOND
+        latest = earliest + timedelta(seconds=1)
         guess = self.now(monotonic) if self._known else earliest
         self._known = (min(max(guess, earliest), latest), monotonic)
 

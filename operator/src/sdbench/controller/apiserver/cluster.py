@@ -103,12 +103,8 @@ class Cluster:
         body = {
             "apiVersion": API_VERSION,
             "kind": KIND,
-            "metadata": {
-                "name": metadata.name,
-                "namespace": metadata.namespace,
-                "uid": metadata.uid,
-                "resourceVersion": metadata.resource_version,
-            },
+            # The API server refuses the write if the resourceVersion or the UID is another one by now.
+            "metadata": _identity(metadata),
             "status": status.document(),
         }
         stored = await self._transport.send(requests.PUT_STATUS, key_of(benchmark)._asdict(), body=body)
@@ -233,6 +229,10 @@ def _of(key: Key) -> dict[str, str]:
     return {"labelSelector": f"{BENCHMARK_LABEL}={key.name}"}
 
 
+def _identity(metadata: Metadata) -> dict[str, str]:
+    return metadata.model_dump(by_alias=True, include={"name", "namespace", "uid", "resource_version"})
+
+
 def _event(metadata: Metadata, event: Event, now: datetime) -> Document:
     moment = now.strftime("%Y-%m-%dT%H:%M:%SZ")
     # The same for the same Event of an unchanged Benchmark, so what is retried again and again is reported once.
@@ -242,14 +242,7 @@ def _event(metadata: Metadata, event: Event, now: datetime) -> Document:
         "apiVersion": "v1",
         "kind": "Event",
         "metadata": {"name": f"{metadata.name}.{fingerprint}", "namespace": metadata.namespace},
-        "involvedObject": {
-            "apiVersion": API_VERSION,
-            "kind": KIND,
-            "name": metadata.name,
-            "namespace": metadata.namespace,
-            "uid": metadata.uid,
-            "resourceVersion": metadata.resource_version,
-        },
+        "involvedObject": {"apiVersion": API_VERSION, "kind": KIND, **_identity(metadata)},
         "type": "Warning" if event.warning else "Normal",
         "reason": event.reason,
         "message": event.message[:1024],

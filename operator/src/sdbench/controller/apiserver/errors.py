@@ -78,6 +78,7 @@ def error_in(status: int, body: str, headers: Mapping[str, str]) -> ApiError:
     """The error for a response with a status of 400 or more."""
     sentence, reason = _message_and_reason(body)
     text = f"{status}: {sentence or 'no explanation'}"
+    # Both errors are a 409: only the reason tells an existing name from an outdated object.
     if status == 409 and reason == "AlreadyExists":
         return AlreadyExists(text)
     if status in _BY_STATUS:
@@ -93,4 +94,5 @@ def _message_and_reason(body: str) -> tuple[str, str]:
         status = json.loads(body)
         return str(status["message"]), str(status.get("reason", ""))
     except (ValueError, KeyError, TypeError, AttributeError):
+        # A proxy or a load balancer answers with a page of its own.
         return body.strip()[:500], ""

@@ -3,13 +3,11 @@
 The ServiceAccount's token is not mounted: a cloud identity comes by its webhook's own volume, or from the node.
 """
 
-from typing import Any
 from urllib.parse import urlsplit
 
 from sdbench.api.spec import Data
-from sdbench.api.workload import CA_VOLUME, Proxy, Workload
-
-Part = dict[str, Any]
+from sdbench.api.workload import CA_VOLUME, Workload
+from sdbench.controller.job.scheduling import Part
 
 CA_FOLDER = "/etc/sdbench/ca-bundle"
 CA_FILE = "ca.crt"
@@ -41,9 +39,18 @@ def pull_secrets(authors: tuple[str, ...], workload: Workload) -> Part:
 
 def variables(workload: Workload, data: Data) -> dict[str, str]:
     """Variables of the training container; nothing in them is to be expanded."""
-    found = _proxied(workload.proxy, data.endpoint) if workload.proxy is not None else {}
     trusted = CA_VARIABLES if workload.ca_bundle is not None else ()
-    return found | dict.fromkeys(trusted, f"{CA_FOLDER}/{CA_FILE}")
+    found = dict.fromkeys(trusted, f"{CA_FOLDER}/{CA_FILE}")
+    proxy = workload.proxy
+    if proxy is None:
+        return found
+    # An S3 server whose name has no dot can only be a Service of the namespace, which no proxy reaches.
+    host = (urlsplit(data.endpoint).hostname if data.endpoint else None) or ""
+    service = host if "." not in host and ":" not in host else ""
+    asked = proxy.no_proxy.split(",") if proxy.no_proxy else ()
+    unproxied = dict.fromkeys((*UNPROXIED, service, *(name.strip() for name in asked)))
+    values = (proxy.http, proxy.https, ",".join(name for name in unproxied if name))
+    return {name: value for name, value in zip(PROXY_VARIABLES, values * 2, strict=True) if value} | found
 
 
 def volumes(workload: Workload) -> list[Part]:
@@ -61,16 +68,3 @@ def mounts(workload: Workload) -> list[Part]:
     """The training container's mounts of these volumes."""
     mount = {"name": CA_VOLUME, "mountPath": CA_FOLDER, "readOnly": True}
     return [mount] if workload.ca_bundle is not None else []
-
-
-def _proxied(proxy: Proxy, endpoint: str | None) -> dict[str, str]:
-    asked = proxy.no_proxy.split(",") if proxy.no_proxy else ()
-    unproxied = dict.fromkeys((*UNPROXIED, *_service_of(endpoint), *(name.strip() for name in asked)))
-    values = (proxy.http, proxy.https, ",".join(name for name in unproxied if name))
-    return {name: value for name, value in zip(PROXY_VARIABLES, values * 2, strict=True) if value}
-
-
-def _service_of(endpoint: str | None) -> tuple[str, ...]:
-    """The S3 server's host if it has no dot: then it can only be a Service of the namespace."""
-    host = (urlsplit(endpoint).hostname if endpoint else None) or ""
-    return (host,) if host and "." not in host and ":" not in host else ()

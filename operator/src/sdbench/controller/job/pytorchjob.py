@@ -10,25 +10,17 @@ without `$`, which the kubelet would expand.
 import json
 import re
 from decimal import Decimal
-from typing import Any
 
 from kubernetes.utils.quantity import parse_quantity
 
 from sdbench.api.benchmark import Benchmark
-from sdbench.api.names import (
-    API_VERSION,
-    ATTEMPT_LABEL,
-    BENCHMARK_LABEL,
-    BENCHMARK_UID_LABEL,
-    KIND,
-    TRIAL_LABEL,
-)
+from sdbench.api.names import API_VERSION, ATTEMPT_LABEL, BENCHMARK_LABEL, BENCHMARK_UID_LABEL, KIND, TRIAL_LABEL
 from sdbench.api.spec import Data, Devices
 from sdbench.api.spec_scheduling import Preset
 from sdbench.api.workload import Workload
 from sdbench.controller.apiserver.requests import JOB_API_VERSION, JOB_KIND
 from sdbench.controller.job import pod_defaults
-from sdbench.controller.job.scheduling import gang, placed, queue_labels
+from sdbench.controller.job.scheduling import Part, gang, placed, queue_labels
 from sdbench.core.snapshot import CreateJob
 from sdbench_trainer.run import CREDENTIALS_FOLDER, METRICS_PORT, RUN_VARIABLE, SHARDS_FOLDER, START_VARIABLE, RunConfig
 
@@ -43,8 +35,6 @@ GRACE_SECONDS = 10
 SCRATCH_LIMIT = "64Gi"
 """The most that a pod may write below /tmp: cached shards and compilers' caches."""
 
-Part = dict[str, Any]
-
 METRICS: Part = {"name": "metrics", "containerPort": METRICS_PORT, "protocol": "TCP"}
 RENDEZVOUS: Part = {"name": "pytorchjob-port", "containerPort": 23456, "protocol": "TCP"}
 """The training-operator looks for a port of this name."""
@@ -53,7 +43,11 @@ RENDEZVOUS: Part = {"name": "pytorchjob-port", "containerPort": 23456, "protocol
 def pytorchjob(benchmark: Benchmark, create: CreateJob) -> Part:
     """Builds the job of an Attempt."""
     scheduling, labels = benchmark.spec.scheduling, _labels(benchmark, create)
-    metadata = _pod_metadata(benchmark, labels)
+    # Our labels and the administrator's annotations take precedence over the author's.
+    annotations = benchmark.spec.pod_annotations | _preset(benchmark).annotations
+    metadata: Part = {"labels": benchmark.spec.pod_labels | labels}
+    if annotations:
+        metadata["annotations"] = annotations
     replicas = {"Master": _replica(1, metadata, _pod(benchmark, create, (METRICS, RENDEZVOUS)))}
     if create.pods > 1:
         # Only rank 0 serves metrics: a port of that name on the others would be a target that is always down.
@@ -90,12 +84,6 @@ def _workload(benchmark: Benchmark) -> Workload:
     """The administrator's Workload as it was pinned at acceptance."""
     resolved = benchmark.status.resolved
     return (resolved.workload if resolved is not None else None) or Workload()
-
-
-def _pod_metadata(benchmark: Benchmark, labels: dict[str, str]) -> Part:
-    """Labels and annotations of a pod; ours and the administrator's take precedence over the author's."""
-    annotations = benchmark.spec.pod_annotations | _preset(benchmark).annotations
-    return {"labels": benchmark.spec.pod_labels | labels} | ({"annotations": annotations} if annotations else {})
 
 
 def _labels(benchmark: Benchmark, create: CreateJob) -> dict[str, str]:

@@ -13,7 +13,7 @@ from sdbench.controller.apiserver.errors import KNOWN, ApiError
 from sdbench.controller.apiserver.requests import Call
 from sdbench.controller.metrics import definitions
 from sdbench.controller.metrics.definitions import MetricType, Series
-from sdbench.controller.metrics.samples import Baselines, Sample, reader
+from sdbench.controller.metrics.samples import Baselines, Sample, samples
 
 PASS_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
@@ -35,8 +35,7 @@ class BenchmarkSeries(Collector):
             if definition == definitions.POINT_BASELINE:
                 yield _family(definition, self._baselines.samples(found))
             else:
-                read = reader(definition)
-                yield _family(definition, (sample for one in found for sample in read(one)))
+                yield _family(definition, samples(definition, found))
 
 
 class OperatorSeries:

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
-from functools import partial
 
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.reasons import Reason
@@ -14,7 +13,7 @@ from sdbench.controller.metrics import definitions
 from sdbench.controller.metrics.definitions import Series
 from sdbench.core.gate.baseline import baseline_rates
 from sdbench.core.plan.grid import PlanRefused, Point, trials
-from sdbench.core.trial.row import TERMINAL
+from sdbench.core.trial.row import TERMINAL, may_hold_devices
 
 Sample = tuple[tuple[str, ...], float]
 """The values of the labels, and the sample's value."""
@@ -35,22 +34,18 @@ OF_POINT: dict[Series, Callable[[PointRow], Decimal | None]] = {
 }
 
 
-def reader(definition: Series) -> Callable[[Benchmark], Iterator[Sample]]:
-    """A function that returns a Benchmark's samples of one series, with all of their labels."""
-    if definition in OF_POINT:
-        return partial(_point_samples, OF_POINT[definition])
-    return partial(_benchmark_samples, OF_BENCHMARK[definition])
-
-
-def _point_samples(value_of: Callable[[PointRow], Decimal | None], benchmark: Benchmark) -> Iterator[Sample]:
-    for row in benchmark.status.points:
-        value = value_of(row)
-        if value is not None:
-            yield (*name_labels(benchmark), row.point, str(row.devices)), float(value)
-
-
-def _benchmark_samples(own: Callable[[Benchmark], Iterable[Sample]], benchmark: Benchmark) -> Iterator[Sample]:
-    return (((*name_labels(benchmark), *labels), value) for labels, value in own(benchmark))
+def samples(definition: Series, benchmarks: Iterable[Benchmark]) -> Iterator[Sample]:
+    """Yields every sample of one series, with all of its labels."""
+    for benchmark in benchmarks:
+        named = name_labels(benchmark)
+        if definition in OF_POINT:
+            for row in benchmark.status.points:
+                rate = OF_POINT[definition](row)
+                if rate is not None:
+                    yield (*named, row.point, str(row.devices)), float(rate)
+        else:
+            for labels, value in OF_BENCHMARK[definition](benchmark):
+                yield (*named, *labels), value
 
 
 def name_labels(benchmark: Benchmark) -> tuple[str, str]:
@@ -58,62 +53,42 @@ def name_labels(benchmark: Benchmark) -> tuple[str, str]:
     return benchmark.metadata.namespace, benchmark.metadata.name
 
 
-def _phase(benchmark: Benchmark) -> Iterable[Sample]:
-    return (((phase.value,), float(benchmark.status.phase is phase)) for phase in Phase)
+def _single(value: Decimal | float | None) -> list[Sample]:
+    """The only sample of a series without further labels; none if there is no value."""
+    return [] if value is None else [((), float(value))]
 
 
-def _verdict(benchmark: Benchmark) -> Iterable[Sample]:
-    gate = benchmark.status.gate
-    return (((one.value,), float(gate.verdict is one)) for one in Verdict) if gate is not None else ()
-
-
-def _target(benchmark: Benchmark) -> Iterable[Sample]:
-    gate = benchmark.spec.gate
-    asked = gate.min_images_per_second if gate is not None else None
-    return [((), float(asked))] if asked is not None else []
-
-
-def _trials(benchmark: Benchmark) -> Iterable[Sample]:
-    found = Counter(row.phase for row in benchmark.status.trials)
-    return (((phase.value,), float(found[phase])) for phase in TrialPhase)
-
-
-def _failed_trials(benchmark: Benchmark) -> Iterable[Sample]:
+def _failed_trials(benchmark: Benchmark) -> list[Sample]:
     failed = (row for row in benchmark.status.trials if row.phase is TrialPhase.FAILED)
     found = Counter(row.reason or Reason.UNKNOWN for row in failed)
-    return (((reason.value,), float(count)) for reason, count in sorted(found.items()))
+    return [((reason.value,), float(count)) for reason, count in sorted(found.items())]
 
 
-def _waiting_since(benchmark: Benchmark) -> Iterable[Sample]:
+def _waiting_since(benchmark: Benchmark) -> list[Sample]:
     waiting = (row.waiting_since for row in benchmark.status.trials if row.phase not in TERMINAL)
     since = min((moment for moment in waiting if moment is not None), default=None)
-    return [((), since.timestamp())] if since is not None else []
+    return _single(since.timestamp() if since is not None else None)
 
 
-def _devices(benchmark: Benchmark) -> Iterable[Sample]:
-    rows = (row for row in benchmark.status.trials if row.scheduled_at is not None and row.released_at is None)
-    return [((), float(sum(row.devices for row in rows)))]
-
-
-def _spent(benchmark: Benchmark) -> Iterable[Sample]:
-    return [((), float(benchmark.status.spent_device_seconds))]
-
-
-def _spent_cost(benchmark: Benchmark) -> Iterable[Sample]:
-    priced = benchmark.spec.devices.hourly_price > 0
-    return [((), float(benchmark.status.spent_cost))] if priced else []
-
-
-OF_BENCHMARK: dict[Series, Callable[[Benchmark], Iterable[Sample]]] = {
-    definitions.PHASE: _phase,
-    definitions.VERDICT: _verdict,
-    definitions.TARGET: _target,
-    definitions.TRIALS: _trials,
+OF_BENCHMARK: dict[Series, Callable[[Benchmark], list[Sample]]] = {
+    # A series for each value, also for those that do not hold: otherwise a query could not tell 0 from absent.
+    definitions.PHASE: lambda one: [((phase.value,), float(one.status.phase is phase)) for phase in Phase],
+    definitions.VERDICT: lambda one: [
+        ((verdict.value,), float(one.status.gate.verdict is verdict)) for verdict in Verdict if one.status.gate
+    ],
+    definitions.TARGET: lambda one: _single(one.spec.gate.min_images_per_second if one.spec.gate else None),
+    definitions.TRIALS: lambda one: [
+        ((phase.value,), float(sum(row.phase is phase for row in one.status.trials))) for phase in TrialPhase
+    ],
     definitions.FAILED_TRIALS: _failed_trials,
     definitions.WAITING_SINCE: _waiting_since,
-    definitions.DEVICES: _devices,
-    definitions.SPENT: _spent,
-    definitions.SPENT_COST: _spent_cost,
+    definitions.DEVICES: lambda one: _single(
+        # An Attempt that is not scheduled yet has a job, and holds nothing.
+        sum(row.devices for row in one.status.trials if may_hold_devices(row) and row.scheduled_at is not None)
+    ),
+    definitions.SPENT: lambda one: _single(one.status.spent_device_seconds),
+    # Without a price the cost is unknown, not 0.
+    definitions.SPENT_COST: lambda one: _single(one.status.spent_cost if one.spec.devices.hourly_price > 0 else None),
 }
 """The samples of each series without the labels that name the Benchmark."""
 

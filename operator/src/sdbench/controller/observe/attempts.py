@@ -5,22 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sdbench.api.benchmark import Benchmark
-from sdbench.api.names import (
-    ATTEMPT_LABEL,
-    BENCHMARK_LABEL,
-    BENCHMARK_UID_LABEL,
-    KIND,
-    TRIAL_LABEL,
-    attempt_name,
-)
+from sdbench.api.names import ATTEMPT_LABEL, BENCHMARK_LABEL, BENCHMARK_UID_LABEL, KIND, TRIAL_LABEL, attempt_name
 from sdbench.api.status import TrialPhase, TrialRow
 from sdbench.controller.apiserver.client import Document
+from sdbench.controller.job.scheduling import QUEUE_LABEL
 from sdbench.controller.observe.pods import label, parsed_time, pod_state
 from sdbench.core.attempt.facts import pod_failed, unsuspended_since
 from sdbench.core.snapshot import AttemptState, PodState, WarningEvent
 from sdbench.core.trial.row import LIVE, may_hold_devices
-
-QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 
 STUCK_AFTER = timedelta(seconds=8)
 """An Attempt that is not suspended and has not started for so long is stuck, and its Events are read."""
@@ -44,15 +36,12 @@ def identity(document: Document) -> Identity | None:
     return Identity(attempt_name(benchmark, uid, int(trial), int(attempt)), int(trial), int(attempt))
 
 
-def controlled_by(job: Document, benchmark: Benchmark) -> bool:
-    """Whether this Benchmark, not another one of its name, owns the job."""
-    return any(owner.get("controller") and owner["uid"] == benchmark.metadata.uid for owner in _owners(job))
-
-
 def is_job_of(job: Document, benchmark: Benchmark, name: str) -> bool:
     """Whether the job is the one of this Attempt, and does not only have its name."""
     found = identity(job)
-    return found is not None and found.name == name == job["metadata"]["name"] and controlled_by(job, benchmark)
+    # By the UID: another Benchmark may have had the same name.
+    owned = _controller(job).get("uid") == benchmark.metadata.uid
+    return owned and found is not None and found.name == name == job["metadata"]["name"]
 
 
 def unconfirmed(benchmark: Benchmark, jobs: Iterable[Document], pods: Iterable[Document]) -> tuple[str, ...]:
@@ -103,7 +92,13 @@ def attempts(benchmark: Benchmark, jobs: Iterable[Document], pods: Iterable[Docu
             found[name] = _state_of_job(owner, job, _pod_states(pods_of.get(owner, ())))
     for owner, left in pods_of.items():
         if owner.name not in found:
-            found[owner.name] = _state_of_pods(owner, left)
+            # The job is gone while pods are left. How many it planned is known only from the highest index.
+            created = min(parsed_time(pod["metadata"]["creationTimestamp"]) for pod in left)
+            pods_left = _pod_states(left)
+            planned = max(pod.index for pod in pods_left) + 1
+            found[owner.name] = AttemptState(
+                owner.name, owner.trial, owner.attempt, None, created, planned, pods=pods_left
+            )
     for row in benchmark.status.trials:
         # Another owner's object has the name of a job that may be created.
         may_be_created = row.phase is TrialPhase.STARTING and row.job_uid is None and row.job in by_name
@@ -151,20 +146,15 @@ def _by_attempt(pods: Iterable[Document]) -> Mapping[Identity, list[Document]]:
     return grouped
 
 
-def _owners(document: Document) -> Iterable[Document]:
-    owners: Iterable[Document] = document["metadata"].get("ownerReferences") or ()
-    return owners
+def _controller(job: Document) -> Document:
+    """The owner reference of the job's controller, of which the API server allows one; empty without any."""
+    return next((one for one in job["metadata"].get("ownerReferences") or () if one.get("controller")), {})
 
 
 def _owned_by_name(job: Document, benchmark: Benchmark) -> bool:
     """Whether a Benchmark of this name, and of the UID in the job's label, owns the job."""
-    uid = label(job, BENCHMARK_UID_LABEL)
-    return any(
-        owner.get("controller")
-        and owner.get("kind") == KIND
-        and (owner.get("name"), owner["uid"]) == (benchmark.metadata.name, uid)
-        for owner in _owners(job)
-    )
+    owner, uid = _controller(job), label(job, BENCHMARK_UID_LABEL)
+    return (owner.get("kind"), owner.get("name"), owner.get("uid")) == (KIND, benchmark.metadata.name, uid)
 
 
 def _state_of_job(owner: Identity, job: Document, pods: tuple[PodState, ...]) -> AttemptState:
@@ -190,14 +180,6 @@ def _state_of_job(owner: Identity, job: Document, pods: tuple[PodState, ...]) ->
         said=next((str(end["message"]) for end in ends if end.get("message")), ""),
         pods=pods,
     )
-
-
-def _state_of_pods(owner: Identity, documents: Iterable[Document]) -> AttemptState:
-    """The state of an Attempt whose job is gone while pods are left."""
-    created = min(parsed_time(document["metadata"]["creationTimestamp"]) for document in documents)
-    pods = _pod_states(documents)
-    planned = max(pod.index for pod in pods) + 1
-    return AttemptState(owner.name, owner.trial, owner.attempt, None, created, planned, pods=pods)
 
 
 def _pod_states(pods: Iterable[Document]) -> tuple[PodState, ...]:

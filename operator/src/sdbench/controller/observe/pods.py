@@ -26,22 +26,29 @@ NEVER = datetime(2000, 1, 1, tzinfo=UTC)
 def pod_state(pod: Document) -> PodState:
     """The state of a pod."""
     metadata, status = pod["metadata"], pod.get("status") or {}
-    trainer = _trainer_status(status)
+    replica, trainer, scheduled = label(pod, REPLICA_INDEX), _trainer_status(status), _condition(status, "PodScheduled")
     exit_ = _exit(status)
     reason, message = _waiting(status)
     disruption, disruption_message = _disruption(status)
+    state = trainer.get("state", {})
+    started = (state.get("running") or state.get("terminated") or {}).get("startedAt")
+    index = int(replica) if replica.isdigit() else 0
     return PodState(
         name=metadata["name"],
         uid=metadata["uid"],
-        index=_replica_index(pod),
+        # The master is 0, and worker n is n + 1.
+        index=index + (label(pod, REPLICA_TYPE) == "worker"),
         holds_devices=_holds_devices(status),
-        scheduled_at=_scheduled_at(status),
-        started_at=_started_at(trainer),
+        scheduled_at=parsed_time(scheduled["lastTransitionTime"]) if scheduled.get("status") == "True" else None,
+        started_at=parsed_time(started) if started and parsed_time(started) > NEVER else None,
         node=pod["spec"].get("nodeName"),
         image_id=str(trainer.get("imageID", "")),
         waiting_reason=reason,
         waiting_message=message,
-        unschedulable=_unschedulable(status),
+        # The scheduler's sentence if it has written one, else its reason.
+        unschedulable=str(scheduled.get("message") or scheduled.get("reason", ""))
+        if scheduled.get("status") == "False"
+        else "",
         disruption=disruption,
         disruption_message=disruption_message,
         lost=_lost(status, exit_, disruption),
@@ -62,13 +69,6 @@ def parsed_time(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-def _replica_index(pod: Document) -> int:
-    """0 is the master; worker n is n + 1."""
-    replica = label(pod, REPLICA_INDEX)
-    number = int(replica) if replica.isdigit() else 0
-    return number + 1 if label(pod, REPLICA_TYPE) == "worker" else number
-
-
 def _trainer_status(status: Document) -> Document:
     """The status of the training container; empty until the kubelet has seen the pod."""
     return next((c for c in status.get("containerStatuses") or () if c["name"] == CONTAINER), {})
@@ -87,12 +87,6 @@ def _holds_devices(status: Document) -> bool:
         return any("running" in container.get("state", {}) for container in _containers(status))
     statuses = status.get("containerStatuses") or ()
     return not statuses or any("terminated" not in container.get("state", {}) for container in statuses)
-
-
-def _started_at(trainer: Document) -> datetime | None:
-    state = trainer.get("state", {})
-    started = (state.get("running") or state.get("terminated") or {}).get("startedAt")
-    return parsed_time(started) if started and parsed_time(started) > NEVER else None
 
 
 def _exit(status: Document) -> PodExit | None:
@@ -122,16 +116,6 @@ def _waiting(status: Document) -> tuple[str, str]:
 
 def _condition(status: Document, kind: str) -> Document:
     return next((c for c in status.get("conditions") or () if c["type"] == kind), {})
-
-
-def _scheduled_at(status: Document) -> datetime | None:
-    condition = _condition(status, "PodScheduled")
-    return parsed_time(condition["lastTransitionTime"]) if condition.get("status") == "True" else None
-
-
-def _unschedulable(status: Document) -> str:
-    condition = _condition(status, "PodScheduled")
-    return str(condition.get("message") or condition.get("reason", "")) if condition.get("status") == "False" else ""
 
 
 def _disruption(status: Document) -> tuple[str, str]:

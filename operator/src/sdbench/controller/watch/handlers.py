@@ -25,19 +25,22 @@ def registry(enqueue: Enqueue, served: frozenset[str]) -> kopf.OperatorRegistry:
     login: Any = kopf.login_with_service_account if in_cluster else kopf.login_with_kubeconfig
     kopf.on.login(registry=handlers)(login)
 
-    def benchmark_changed(name: str | None, namespace: str | None, body: kopf.Body, type: str | None, **_: Any) -> None:
+    # Coroutines, because kopf calls plain functions in threads.
+    async def benchmark_changed(
+        name: str | None, namespace: str | None, body: kopf.Body, type: str | None, **_: Any
+    ) -> None:
         # Events of the initial list have no type; of those, Benchmarks that are over need no pass.
         if type is not None or not is_over(body):
             enqueue(Key(namespace or "", name or ""))
 
-    def child_changed(labels: kopf.Labels, namespace: str | None, **_: Any) -> None:
+    async def child_changed(labels: kopf.Labels, namespace: str | None, **_: Any) -> None:
         enqueue(Key(namespace or "", labels[BENCHMARK_LABEL]))
 
     marked = {BENCHMARK_LABEL: kopf.PRESENT}
-    kopf.on.event(GROUP, VERSION, PLURAL, registry=handlers)(_in_loop(benchmark_changed))
+    kopf.on.event(GROUP, VERSION, PLURAL, registry=handlers)(benchmark_changed)
     if JOBS in served:
-        kopf.on.event(JOB_GROUP, "v1", JOBS, labels=marked, registry=handlers)(_in_loop(child_changed))
-    kopf.on.event("", "v1", "pods", labels=marked, registry=handlers)(_in_loop(child_changed))
+        kopf.on.event(JOB_GROUP, "v1", JOBS, labels=marked, registry=handlers)(child_changed)
+    kopf.on.event("", "v1", "pods", labels=marked, registry=handlers)(child_changed)
     return handlers
 
 
@@ -69,13 +72,3 @@ def settings() -> kopf.OperatorSettings:
     chosen.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=GROUP)
     chosen.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=GROUP, key="last-handled")
     return chosen
-
-
-def _in_loop(act: Callable[..., None]) -> Callable[..., Any]:
-    """Wraps a function as a coroutine, because kopf calls plain functions in threads."""
-
-    async def handler(**facts: Any) -> None:
-        act(**facts)
-
-    handler.__name__ = act.__name__
-    return handler

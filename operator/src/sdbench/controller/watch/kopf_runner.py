@@ -6,12 +6,8 @@
 
 kopf asks only at its start which resources and namespaces there are, and ends on an answer that it does not expect: a
 CRD that is deleted, a right that is missing while the API server starts, an outage longer than its back-offs. The
-operator does not end with it: Kubernetes would restart it with a back-off of up to five minutes, and passes and metrics
-go on without watches, from the periodic list.
-
-kopf's watchers are known by the names of their tasks. When one fails, kopf ends without the others and cancels them
-last, each together with the task that pauses it, and confuses the two: the watcher starts again with a closed session,
-and kopf waits for it forever. So the watchers are cancelled before kopf does it.
+operator does not end with it. While a watch is refused, Kubernetes would restart the operator again and again, with a
+back-off of up to five minutes; without watches, passes and metrics go on from the periodic list.
 """
 
 import asyncio
@@ -63,7 +59,6 @@ class KopfRunner:
         self._stop_kopf = asyncio.Event()
         self._kopf_limit: asyncio.Timeout | None = None
         """Limits the time that kopf takes to end; None while kopf does not run."""
-        self._last_error, self._retry_seconds = "", RETRY_SECONDS
         self.watched: Served | None = None
         self._complete_at = time.monotonic()
         """When everything last had a watcher, or kopf was started."""
@@ -71,13 +66,22 @@ class KopfRunner:
     async def run(self, ask: Callable[[], Awaitable[Served]]) -> None:
         """Watches what `ask` says is served, until SIGTERM or SIGINT."""
         self._take_signals()
+        last_error = ""
         while not self._exit.is_set():
-            served = await self._ask(ask)
-            restart = served is not None and PLURAL in served.plurals and await self._watch(served)
-            if not restart:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(self._retry_seconds):
-                        await self._exit.wait()
+            served, wait = Served(), RETRY_SECONDS
+            try:
+                served = await ask()
+                last_error = ""
+            except ApiError as error:
+                # An outage takes many attempts, and is one line in the log.
+                if str(error) != last_error:
+                    log.warning("the API server does not say what it serves: %s", error)
+                last_error, wait = str(error), retry_after(error, RETRY_SECONDS)
+            if PLURAL in served.plurals and await self._watch(served):
+                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._exit.wait()
 
     def restart_if_changed(self, served: Served) -> None:
         """Restarts kopf if the served resources or namespaces changed, or something has had no watcher for long."""
@@ -87,24 +91,12 @@ class KopfRunner:
             where = f" in {', '.join(served.namespaces)}" if served.namespaces else ""
             log.info("restarting the watches; served now: %s%s", ", ".join(sorted(served.plurals)) or "nothing", where)
             self._stop()
-        elif not (missing := unwatched(served)):
+        elif not (missing := unwatched(served)):  # kopf goes on without what its discovery does not find
             self._complete_at = time.monotonic()
         elif time.monotonic() - self._complete_at > WATCHER_START_SECONDS:
             log.warning("restarting the watches, as there is none of %s", ", ".join(sorted(missing)))
             self._on_failure()
             self._stop()
-
-    async def _ask(self, ask: Callable[[], Awaitable[Served]]) -> Served | None:
-        """What is served; None, with one line in the log, while the API server does not answer."""
-        try:
-            served = await ask()
-        except ApiError as error:
-            if str(error) != self._last_error:
-                log.warning("the API server does not say what it serves: %s", error)
-            self._last_error, self._retry_seconds = str(error), retry_after(error, RETRY_SECONDS)
-            return None
-        self._last_error, self._retry_seconds = "", RETRY_SECONDS
-        return served
 
     async def _watch(self, served: Served) -> bool:
         """Runs kopf until something ends it; returns whether we did."""
@@ -112,7 +104,13 @@ class KopfRunner:
         self._stop_kopf = asyncio.Event()
         kopf_task = asyncio.create_task(self._run_kopf(served))
         try:
-            await self._until_ended(kopf_task)
+            async with asyncio.timeout(None) as self._kopf_limit:
+                await asyncio.wait({kopf_task})
+            # A limit that is over cannot be changed any more.
+            self._kopf_limit = None
+            if kopf_task.cancelled():
+                raise RuntimeError("kopf was cancelled")
+            kopf_task.result()
         except Exception as error:
             log.warning("the watches failed; restarting them in %.0f s: %r", RETRY_SECONDS, error)
             self._on_failure()
@@ -121,22 +119,11 @@ class KopfRunner:
                 # kopf ended without an error and without us: by a signal that it caught before we took it back.
                 self._begin_exit()
         finally:
-            self.watched = None
+            self.watched = self._kopf_limit = None
             if not await cancel_all({kopf_task, *watchers()}):
                 log.warning("a task of kopf does not end; going on without it")
             self._take_signals()
         return self._stop_kopf.is_set()
-
-    async def _until_ended(self, kopf_task: asyncio.Task[None]) -> None:
-        """Raises the error that kopf ended with, and TimeoutError if it is to end and does not."""
-        async with asyncio.timeout(None) as self._kopf_limit:
-            try:
-                await asyncio.wait({kopf_task})
-            finally:
-                self._kopf_limit = None
-        if kopf_task.cancelled():
-            raise RuntimeError("kopf was cancelled")
-        kopf_task.result()
 
     async def _run_kopf(self, served: Served) -> None:
         registry = handlers.registry(self._enqueue, served.plurals)
@@ -146,6 +133,8 @@ class KopfRunner:
             self._take_signals()
 
         async def ending(**_: Any) -> None:
+            # When a watcher fails, kopf cancels the others last, each together with the task that pauses it, and
+            # confuses the two: the watcher starts again with a closed session, and kopf waits for it forever.
             self._limit_kopf()
             await cancel_all(watchers())
 
