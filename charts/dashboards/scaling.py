@@ -22,8 +22,8 @@ ANSWER = (
     table(
         "Scaling table",
         "Every measured Point: mean images per second over its repeats with its 95 % interval, efficiency relative to "
-        "the smallest device count, and the projected full training. Cost is in the currency of spec.devices.hourlyPrice; "
-        "unknown values are marked.",
+        "the smallest device count, and the projected full training. Cost is in the currency of "
+        "spec.devices.hourlyPrice; unknown values are marked.",
         COLUMNS,
         Query(RATE, "Images/s", {"decimals": 1}),
         Query(LOW, "from", {"decimals": 1}),
