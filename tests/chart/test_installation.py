@@ -102,7 +102,7 @@ def test_a_missing_training_operator_fails_the_check(
     plane.kubectl("delete", "crd", "pytorchjobs.kubeflow.org")
     code, _, missing = hook.outcome(bystander.port, *timeout(SHORT))
     plane.install_pytorchjob_crd()
-    sentence = "the cluster serves no pytorchjobs of kubeflow.org/v1: install the Kubeflow training-operator 1.9"
+    sentence = "the cluster does not serve pytorchjobs of kubeflow.org/v1: install the Kubeflow training-operator 1.9"
     assert (code, missing) == (1, f"FAILED: {sentence}")
 
 
@@ -118,7 +118,7 @@ def test_an_operator_without_rights_fails_the_check(plane: ControlPlane, hook: H
     powerless = plane.service_account_kubeconfig(NAMESPACE, "default")
     with OperatorProcess(powerless, "team-a", tmp_path / "operator.log") as running:
         code, _, missing = hook.outcome(running.port, *timeout(SHORT))
-    assert (code, missing) == (1, "FAILED: the operator has listed no Benchmarks yet; read its log")
+    assert (code, missing) == (1, "FAILED: the operator has not listed Benchmarks yet: read its log")
 
 
 def asked(plane: ControlPlane) -> str:
@@ -184,7 +184,7 @@ def test_a_benchmark_of_that_name_is_left_alone(plane: ControlPlane, hook: Hook,
     mine = {"apiVersion": API_VERSION, "kind": KIND, "metadata": {"name": TINY, "namespace": "team-a"}}
     plane.kubectl("create", "-f", "-", input=json.dumps(mine | {"spec": QUESTION["spec"]}))
     code, _, missing = hook.outcome(bystander.port, *hook.given[2:])
-    assert (code, missing) == (1, f"FAILED: the Benchmark team-a/{TINY} exists already: delete it, then test again")
+    assert (code, missing) == (1, f"FAILED: the Benchmark team-a/{TINY} already exists: delete it, then test again")
     assert asked(plane) != ""
     plane.kubectl("delete", "sdb", TINY, "--namespace=team-a")
 
@@ -195,7 +195,7 @@ def test_a_refused_benchmark_fails_with_the_refusals_own_words(
     code, _, missing = hook.outcome(bystander.port, "--benchmark", "team-b/sdbench-test")
     assert code == 1
     assert missing.startswith(
-        "FAILED: the tiny Benchmark is refused: stablediffusionbenchmarks.sdbench.dev is forbidden"
+        "FAILED: the API server refused the tiny Benchmark: stablediffusionbenchmarks.sdbench.dev is forbidden"
     )
 
 

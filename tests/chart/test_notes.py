@@ -70,7 +70,7 @@ def first_question(helm: Helm, values: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_the_notes_name_a_missing_training_operator_only(installed: Helm) -> None:
-    sentence = "This cluster has no PyTorchJob yet"
+    sentence = "This cluster does not serve PyTorchJobs"
     assert sentence in notes(installed, {})
     assert sentence not in notes(installed, {}, "--api-versions", "kubeflow.org/v1/PyTorchJob")
 

@@ -127,4 +127,4 @@ def test_a_repository_or_all_below_a_prefix_can_be_allowed(helm: Helm, entry: st
 
 def test_a_cluster_without_admission_policies_is_refused(helm: Helm) -> None:
     refusal = replace(helm, served=()).refusal({"policies": {"enabled": True, "default": EVERYWHERE}})
-    assert f"policies.enabled: this cluster serves no admissionregistration.k8s.io/v1/{POLICY}" in refusal
+    assert f"policies.enabled: this cluster does not serve admissionregistration.k8s.io/v1/{POLICY}" in refusal

@@ -184,4 +184,4 @@ def test_an_upgrade_changes_what_was_asked_and_what_was_not_stays_and_a_rollback
 def test_podmonitors_in_a_cluster_that_does_not_know_them_are_refused_by_name(releases: Releases) -> None:
     done = releases("install", RELEASE, str(CHART), values={"monitoring": {"podMonitor": {"enabled": True}}})
     assert done.returncode != 0
-    assert "monitoring.podMonitor.enabled: this cluster serves no monitoring.coreos.com/v1/PodMonitor" in done.stderr
+    assert "monitoring.podMonitor.enabled: this cluster does not serve monitoring.coreos.com/v1/PodMonitor" in done.stderr

@@ -74,7 +74,7 @@ def test_what_the_cluster_does_not_serve_is_refused_by_a_sentence(
 ) -> None:
     values, api, brought_by = found
     elsewhere = replace(helm, served=tuple(each for each in helm.served if each != api))
-    assert f"{switch}: this cluster serves no {api}. Install {brought_by} first" in elsewhere.refusal(values)
+    assert f"{switch}: this cluster does not serve {api}. Install {brought_by} first" in elsewhere.refusal(values)
 
 
 def test_the_operators_own_labels_win_over_the_targets(helm: Helm) -> None:
