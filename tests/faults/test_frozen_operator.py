@@ -1,4 +1,4 @@
-"""Tests that an operator that was frozen in mid-pass does nothing that another one has overtaken.
+"""Tests that an operator that was frozen during a pass does not act on what has changed meanwhile.
 
 It is stopped between the status that says Starting and the job. The other operator creates that job, stores its result
 and deletes it: the name is free then, and must not be used again.
@@ -66,13 +66,13 @@ async def test_an_operator_that_was_frozen_before_it_created_a_job_does_not_crea
     grounds: Grounds, tmp_path: Path
 ) -> None:
     cases = {
-        "before it hears that its status is stored": lambda: overtaken(grounds, tmp_path, STORES),
-        "before it hears that nothing has changed": lambda: overtaken(grounds, tmp_path, STORES, LOOKS),
+        "before it hears that its status is stored": lambda: outdated_pass(grounds, tmp_path, STORES),
+        "before it hears that nothing has changed": lambda: outdated_pass(grounds, tmp_path, STORES, LOOKS),
     }
     assert await wrong_in(cases) == {}
 
 
-async def overtaken(grounds: Grounds, folder: Path, *places: Where) -> None:
+async def outdated_pass(grounds: Grounds, folder: Path, *places: Where) -> None:
     """Freezes the first of two operators, and resumes it once the second has finished."""
     scene = await grounds.scene()
     async with cast_of(scene, folder, operators=2) as cast:

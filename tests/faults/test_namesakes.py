@@ -42,7 +42,7 @@ def only_the_first_runs_on() -> Script:
 
 async def asked_again(grounds: Grounds, folder: Path, policy: str) -> None:
     async with attended(grounds, folder, only_the_first_runs_on()) as case:
-        old, beside = await old_one(case), watched_for_neighbours(case)
+        old, beside = await old_one(case), watched_for_other_pods(case)
         await case.scene.delete(policy)
         await gone(case, old)
         await case.scene.ask(devices=ONE)
@@ -51,7 +51,7 @@ async def asked_again(grounds: Grounds, folder: Path, policy: str) -> None:
 
 async def asked_again_meanwhile(grounds: Grounds, folder: Path) -> None:
     async with attended(grounds, folder, only_the_first_runs_on()) as case:
-        old, beside = await old_one(case), watched_for_neighbours(case)
+        old, beside = await old_one(case), watched_for_other_pods(case)
         case.operator.kill()
         await case.scene.delete()
         await gone(case, old)
@@ -103,7 +103,7 @@ async def gone(case: Attended, uid: str) -> None:
     await case.scene.grounds.witness.until(lambda: uid not in existing, "the old Benchmark to go")
 
 
-def watched_for_neighbours(case: Attended) -> list[str]:
+def watched_for_other_pods(case: Attended) -> list[str]:
     """Collects, from now on, the names of the pods that are active when a job is created."""
     beside: list[str] = []
     known = {job["metadata"]["uid"] for job in case.scene.jobs()}

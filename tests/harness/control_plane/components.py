@@ -106,7 +106,7 @@ class ControlPlane:
         until(lambda: self.serves("kubeflow.org/v1", "pytorchjobs"), 60, "the API server to serve PyTorchJobs")
 
     def serves(self, group_version: str, plural: str) -> bool:
-        """Whether the API server serves a resource. (`kubectl wait` fails on a CRD that has no conditions yet.)"""
+        """Whether the API server serves a resource; `kubectl wait` fails on a CRD that has no conditions yet."""
         known = self.kubectl("get", "--raw", f"/apis/{group_version}", check=False)
         return f'"name":"{plural}"' in known
 

@@ -30,7 +30,7 @@ def test_implementations_take_turns_the_first_alternates_and_the_warm_up_is_disc
     assert pairs == (Pair(1.0, 0.1), Pair(2.0, 0.2), Pair(3.0, 0.3))
 
 
-def test_the_person_who_waits_is_progress_each_turn() -> None:
+def test_progress_is_reported_for_each_turn() -> None:
     progress: list[str] = []
     interleaved(lambda: 1.0, lambda: 1.0, 2, progress.append)
     assert progress == ["warm-up", "pair 1 of 2", "pair 2 of 2"]

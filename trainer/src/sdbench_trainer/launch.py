@@ -33,7 +33,7 @@ from sdbench_trainer.pod.topology import (
 )
 from sdbench_trainer.pod.watchdog import RankExit, Stall, code_of, find_stall, first_failure
 from sdbench_trainer.report import Report, message
-from sdbench_trainer.run import CREDENTIALS_FOLDER, SCRATCH_VARIABLE, RunConfig
+from sdbench_trainer.run import CREDENTIALS_FOLDER, HEARTBEATS_FILE, SCRATCH_VARIABLE, RunConfig
 
 REPORT_VARIABLE = "SDBENCH_REPORT"
 """Environment variable with the path of the file that receives the Report."""
@@ -108,7 +108,7 @@ class Pod:
 
 def start_pod(run: RunConfig, topology: Topology, scratch: Path, temporary: Path, command: Sequence[str]) -> Pod:
     """Start all ranks of this pod."""
-    beats = Heartbeats(scratch / "beats", topology.per_node, time.monotonic())
+    beats = Heartbeats(scratch / HEARTBEATS_FILE, topology.per_node, time.monotonic())
     # Later entries override earlier ones.
     shared = {
         **default_variables(topology),

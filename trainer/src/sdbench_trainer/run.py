@@ -18,6 +18,12 @@ It is not a field of RunConfig, because an older trainer, pinned at acceptance, 
 SCRATCH_VARIABLE = "SDBENCH_SCRATCH"
 """Environment variable with the folder that PID 1 and its ranks share."""
 
+HEARTBEATS_FILE = "beats"
+"""The file in that folder through which the ranks show their progress."""
+
+OUTCOME_FILE = "outcome-{}.json"
+"""The file in that folder in which a rank, by its local rank, leaves its Report."""
+
 METRICS_PORT = 9464
 """TCP port on which rank 0 serves /metrics in a pod."""
 

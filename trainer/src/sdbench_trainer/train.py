@@ -38,7 +38,7 @@ from sdbench_trainer.model.ema import ExponentialMovingAverage
 from sdbench_trainer.model.optimizations import adamw, keep_compiled_below, parallelism
 from sdbench_trainer.model.stable_diffusion import stable_diffusion
 from sdbench_trainer.report import BatchTruth, Measurement, Report, ReportError
-from sdbench_trainer.run import RUN_VARIABLE, RunConfig, division
+from sdbench_trainer.run import HEARTBEATS_FILE, OUTCOME_FILE, RUN_VARIABLE, RunConfig, division
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,7 @@ def run_rank(program: Callable[[RunConfig, RankPlace, HeartbeatWriter], Report] 
     faulthandler.enable()
     faulthandler.register(signal.SIGUSR1, all_threads=True)
     run, place = RunConfig.model_validate_json(os.environ[RUN_VARIABLE]), rank_place_in(os.environ)
-    pulse = HeartbeatWriter(place.scratch / "beats" if place.scratch else None, place.local_rank)
+    pulse = HeartbeatWriter(place.scratch / HEARTBEATS_FILE if place.scratch else None, place.local_rank)
     try:
         _leave_outcome(program(run, place, pulse), place)
     except Exception as error:
@@ -204,7 +204,7 @@ def run_rank(program: Callable[[RunConfig, RankPlace, HeartbeatWriter], Report] 
 def _leave_outcome(report: Report, place: RankPlace) -> None:
     """Write the outcome where PID 1 finds it."""
     if place.scratch is not None:
-        (place.scratch / f"outcome-{place.local_rank}.json").write_text(report.model_dump_json(by_alias=True))
+        (place.scratch / OUTCOME_FILE.format(place.local_rank)).write_text(report.model_dump_json(by_alias=True))
 
 
 if __name__ == "__main__":

@@ -91,7 +91,7 @@ class TimedLoader:
         return len(self.loader)
 
     def __getattr__(self, name: str) -> Any:
-        """Any other attribute: batch_size, dataset, state_dict, load_state_dict, …"""
+        """Any other attribute, such as batch_size, dataset, state_dict and load_state_dict."""
         if name == "loader":  # not set yet, so looking it up would recurse
             raise AttributeError(name)
         return getattr(self.loader, name)

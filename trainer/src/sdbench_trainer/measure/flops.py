@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from sdbench_trainer.config import Encoding, Model, TrainerConfig
+from sdbench_trainer.data.index import PIXELS_PER_LATENT
 from sdbench_trainer.data.tokenizer import CONTEXT
 from sdbench_trainer.model.stable_diffusion import networks_on_meta
 
@@ -44,8 +45,7 @@ def _counted(forward: Any, *, backward: bool) -> int:
 def image_flops(model: Model, image_size: int) -> ImageFlops:
     """Count for one image of image_size x image_size, without memory for weights."""
     networks: Any = networks_on_meta(model)
-    # The VAE's latents have an eighth of the image's side.
-    side = image_size // 8
+    side = image_size // PIXELS_PER_LATENT
     with torch.device("meta"):
         image, latents = torch.zeros(1, 3, image_size, image_size), torch.zeros(1, 4, side, side)
         timesteps, tokens = torch.zeros(1, dtype=torch.int64), torch.zeros(1, CONTEXT, dtype=torch.int64)

@@ -12,7 +12,7 @@ from sdbench_trainer.pod.ranks import Rank
 from sdbench_trainer.pod.topology import Topology
 from sdbench_trainer.pod.watchdog import RankExit, Stall
 from sdbench_trainer.report import ExitCode, Report, ReportError
-from sdbench_trainer.run import RUN_VARIABLE, RunConfig
+from sdbench_trainer.run import OUTCOME_FILE, RUN_VARIABLE, RunConfig
 
 STACK_LINES = 12
 
@@ -36,7 +36,7 @@ def refusal(sentence: str) -> Report:
 def outcome(scratch: Path, local_rank: int) -> Report | None:
     """The Report that a rank left for PID 1; None if it left none, or half of one."""
     try:
-        return Report.model_validate_json((scratch / f"outcome-{local_rank}.json").read_text())
+        return Report.model_validate_json((scratch / OUTCOME_FILE.format(local_rank)).read_text())
     except (OSError, ValueError):
         return None
 

@@ -96,7 +96,8 @@ def trials(spec: Spec) -> tuple[Trial, ...]:
 
 
 def refuse_broken(rules: Iterable[Rule], part: Any) -> None:
-    """Raises PlanRefused for the first rule that a part of the question breaks: an older CRD may have let it in."""
+    """Raises PlanRefused for the first rule that a part of the Benchmark breaks."""
+    # The API server has applied the rules, unless its CRD is older; a local run has no API server.
     for rule in rules:
         if rule.is_broken(part):
             raise PlanRefused(rule.path, rule.message)
