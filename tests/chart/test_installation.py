@@ -152,7 +152,7 @@ ENDS = {
 
 
 @pytest.mark.parametrize(("conditions", "code", "sentence"), ENDS.values(), ids=ENDS)
-def test_a_tiny_benchmark_is_asked_and_deleted_whatever_comes_of_it(
+def test_a_tiny_benchmark_is_run_and_deleted_whatever_its_result(
     plane: ControlPlane,
     hook: Hook,
     bystander: OperatorProcess,
@@ -172,7 +172,7 @@ def test_a_tiny_benchmark_is_asked_and_deleted_whatever_comes_of_it(
     assert asked(plane) == ""
 
 
-def test_a_test_that_is_ended_leaves_no_benchmark(plane: ControlPlane, hook: Hook, bystander: OperatorProcess) -> None:
+def test_an_interrupted_test_leaves_no_benchmark(plane: ControlPlane, hook: Hook, bystander: OperatorProcess) -> None:
     process = hook.start(bystander.port, *hook.given[2:])
     until(lambda: bool(asked(plane)), 60, "the tiny Benchmark")
     process.terminate()
@@ -180,7 +180,9 @@ def test_a_test_that_is_ended_leaves_no_benchmark(plane: ControlPlane, hook: Hoo
     assert asked(plane) == ""
 
 
-def test_a_benchmark_of_that_name_is_left_alone(plane: ControlPlane, hook: Hook, bystander: OperatorProcess) -> None:
+def test_an_existing_benchmark_of_that_name_is_not_deleted(
+    plane: ControlPlane, hook: Hook, bystander: OperatorProcess
+) -> None:
     mine = {"apiVersion": API_VERSION, "kind": KIND, "metadata": {"name": TINY, "namespace": "team-a"}}
     plane.kubectl("create", "-f", "-", input=json.dumps(mine | {"spec": QUESTION["spec"]}))
     code, _, missing = hook.outcome(bystander.port, *hook.given[2:])
@@ -189,7 +191,7 @@ def test_a_benchmark_of_that_name_is_left_alone(plane: ControlPlane, hook: Hook,
     plane.kubectl("delete", "sdb", TINY, "--namespace=team-a")
 
 
-def test_a_refused_benchmark_fails_with_the_refusals_own_words(
+def test_a_refused_benchmark_fails_with_the_api_servers_message(
     plane: ControlPlane, hook: Hook, bystander: OperatorProcess
 ) -> None:
     code, _, missing = hook.outcome(bystander.port, "--benchmark", "team-b/sdbench-test")
@@ -199,7 +201,7 @@ def test_a_refused_benchmark_fails_with_the_refusals_own_words(
     )
 
 
-def test_a_policy_that_asks_for_a_limit_admits_the_tiny_benchmark(
+def test_a_policy_that_requires_a_limit_admits_the_tiny_benchmark(
     helm: Helm, plane: ControlPlane, hook: Hook, bystander: OperatorProcess
 ) -> None:
     strict = {"policies": {"enabled": True, "default": {"maxDevices": 1, "deviceHours": "0.5"}}}
@@ -224,7 +226,7 @@ def test_without_a_benchmark_the_test_has_no_rights(helm: Helm) -> None:
     assert ACCOUNT not in [one["name"] for one in subjects]
 
 
-def test_the_pod_asks_the_operators_service(helm: Helm) -> None:
+def test_the_pod_uses_the_operators_service(helm: Helm) -> None:
     objects = helm.render()
     service, (container,) = the(objects, "Service"), the(objects, "Pod")["spec"]["containers"]
     name, namespace = service["metadata"]["name"], service["metadata"]["namespace"]

@@ -232,7 +232,7 @@ SILENT = (
 
 
 @pytest.mark.parametrize("case", FIRING, ids=lambda case: f"{case.alert}, {case.situation}")
-def test_an_alert_fires_after_its_time_with_its_labels_and_words(helm: Helm, tmp_path: Path, case: Firing) -> None:
+def test_an_alert_fires_in_time_with_its_labels_and_texts(helm: Helm, tmp_path: Path, case: Firing) -> None:
     rules = groups(helm)
     rule = next(one for group in rules for one in group["rules"] if one.get("alert") == case.alert)
     expected = {
@@ -256,12 +256,12 @@ def test_an_alert_stays_silent(helm: Helm, tmp_path: Path, case: Silent) -> None
     judged(tmp_path, groups(helm), case.series, {"alert_rule_test": tests})
 
 
-def test_each_alert_has_situations_of_both_kinds(helm: Helm) -> None:
+def test_each_alert_has_firing_and_silent_cases(helm: Helm) -> None:
     alerts = {rule["alert"] for group in groups(helm) for rule in group["rules"] if "alert" in rule}
     assert {case.alert for case in FIRING} == {case.alert for case in SILENT} == alerts
 
 
-def test_a_healthy_run_raises_nothing(helm: Helm, tmp_path: Path) -> None:
+def test_a_healthy_run_fires_no_alert(helm: Helm, tmp_path: Path) -> None:
     healthy = {
         BUILD: "1x90",
         LISTED: "0+15x90",
@@ -286,7 +286,7 @@ RESTARTED = f"0x40 stale _x4 {NEVER}x80"
 """It lists once, then not for ten minutes; the kubelet restarts it in one; and it still does not list."""
 
 
-def test_a_deaf_operator_that_is_restarted_fires_on_until_it_lists(helm: Helm, tmp_path: Path) -> None:
+def test_a_restart_of_a_deaf_operator_does_not_end_its_alert(helm: Helm, tmp_path: Path) -> None:
     listing = {LISTED: f"{RESTARTED} {127 * 15}+15x40"}
     firing = [f"{seconds}s" for seconds in range(315, 127 * 15, 15)]
     silent = [f"{seconds}s" for seconds in (0, 300, 127 * 15, 130 * 15, 150 * 15)]
