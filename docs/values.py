@@ -1,7 +1,7 @@
 """Writes the chart's README from the comments in values.yaml.
 
 `make generate` runs it. The comment right above a value explains it. A map is one value if it has a comment and its
-first key has none.
+first key has none; otherwise each of its keys is a value.
 """
 
 import json
@@ -20,19 +20,19 @@ HEAD = """\
 
 # The sdbench chart
 
-The operator that benchmarks Stable Diffusion training on Kubernetes, with its CRD and its rights. Optional: monitoring
-(PodMonitors, ServiceMonitor, PrometheusRule, Grafana dashboards), restrictions (NetworkPolicies,
+Installs the operator that benchmarks Stable Diffusion training on Kubernetes, with its CRD and its rights. Optional:
+monitoring (PodMonitors, ServiceMonitor, PrometheusRule, Grafana dashboards), restrictions (NetworkPolicies,
 ValidatingAdmissionPolicies), and Kueue queues.
 
-It needs Kubernetes 1.30, Helm 4 and the Kubeflow training-operator 1.9.
+The chart needs Kubernetes 1.30, Helm 4 and the Kubeflow training-operator 1.9.
 
 ```
 helm install sdbench charts/sdbench --namespace sdbench-system --create-namespace --wait
 helm test sdbench --namespace sdbench-system
 ```
 
-[docs/install.md](../../docs/install.md) describes the installation. A misspelt value, or one of the wrong type, is
-refused with its path; so is a switch for an API that the cluster does not serve.
+[docs/install.md](../../docs/install.md) describes the installation. Helm refuses a misspelt value or one of the wrong
+type, and names its path. It also refuses a switch for an API that the cluster does not serve.
 
 ## Values
 
@@ -61,15 +61,13 @@ def _below(node: yaml.MappingNode, content: dict[str, Any], lines: list[str], pa
     for key, value in node.value:
         here = (*path, key.value)
         meaning = _comment(lines, key.start_mark.line)
-        if isinstance(value, yaml.MappingNode) and (not meaning or _explained_inside(value, lines)):
+        # A flow mapping such as {cpu: 50m} and an empty one have no commented keys.
+        block = isinstance(value, yaml.MappingNode) and not value.flow_style and bool(value.value)
+        explained_inside = block and bool(_comment(lines, value.value[0][0].start_mark.line))
+        if isinstance(value, yaml.MappingNode) and (not meaning or explained_inside):
             yield from _below(value, content[key.value], lines, here)
         else:
             yield Value(".".join(here), content[key.value], meaning)
-
-
-def _explained_inside(node: yaml.MappingNode, lines: list[str]) -> bool:
-    """Whether the map's own keys have comments."""
-    return bool(not node.flow_style and node.value and _comment(lines, node.value[0][0].start_mark.line))
 
 
 def _comment(lines: list[str], line: int) -> str:

@@ -1,26 +1,18 @@
-"""Defines the dashboard *Fleet and operator*: all Benchmarks, and the operator."""
+"""Defines the dashboard *Fleet and operator*: all Benchmarks, and the operator's health."""
 
-from charts.dashboards.catalog import BENCHMARK, or_unknown
+from charts.dashboards.catalog import BENCHMARK, EACH_BENCHMARK, WAITING_SECONDS, labelled, or_unknown
 from charts.dashboards.dashboard import Dashboard, Section
 from charts.dashboards.panels import BENCHMARK_COLUMNS, Query, areas, bars, lines, numbers, table, words
 
 NAMESPACE = "cluster, namespace"
-EACH = f"max by ({BENCHMARK}) (sdbench_benchmark_phase)"
 SPENT = f"max by ({BENCHMARK}) (sdbench_benchmark_spent_device_seconds_total)"
 COST = f"max by ({BENCHMARK}) (sdbench_benchmark_spent_cost_total)"
 HELD = f"max by ({BENCHMARK}) (sdbench_benchmark_devices)"
-WAITING = f"min by ({BENCHMARK}) (sdbench_benchmark_waiting_since_timestamp_seconds)"
 FAILED = f"max by ({BENCHMARK}, reason) (sdbench_benchmark_failed_trials)"
 VERDICTS = f"max by ({BENCHMARK}, verdict) (sdbench_benchmark_verdict)"
 BUCKETS = "sum by (cluster, le) (rate(sdbench_operator_reconcile_duration_seconds_bucket[$__rate_interval]))"
 LAST_LIST = "max by (cluster) (sdbench_operator_last_list_timestamp_seconds)"
 LAST_EVENT = "max by (cluster) (sdbench_operator_last_watch_event_timestamp_seconds)"
-
-
-def none_of(label: str, value: str, count: str) -> str:
-    """A count under a made label value, for Benchmarks without any."""
-    return f'label_replace({count}, "{label}", "{value}", "", "")'
-
 
 OPEN_RUN = {
     "title": "See it run",
@@ -39,11 +31,11 @@ BENCHMARKS = (
     ),
     bars(
         "Benchmarks by verdict",
-        "Number of Benchmarks with each verdict; one without a gate, or that has not ended, has no verdict.",
+        "Number of Benchmarks with each verdict. A Benchmark has none if it has no gate or has not ended.",
         "short",
         Query(
             f"sum by (verdict) ({VERDICTS}) or "
-            + none_of("verdict", "no verdict", f"count({EACH}) - (count({VERDICTS} == 1) or vector(0))"),
+            + labelled(f"count({EACH_BENCHMARK}) - (count({VERDICTS} == 1) or vector(0))", "verdict", "no verdict"),
             "{{verdict}}",
         ),
         width=6,
@@ -53,7 +45,10 @@ BENCHMARKS = (
         "Failed Trials by reason",
         "Failed Trials of the Benchmarks that exist; docs/endings.md says what to do about each reason.",
         "short",
-        Query(f"sum by (reason) ({FAILED}) or on () " + none_of("reason", "none", f"0 * count({EACH})"), "{{reason}}"),
+        Query(
+            f"sum by (reason) ({FAILED}) or on () " + labelled(f"0 * count({EACH_BENCHMARK})", "reason", "none"),
+            "{{reason}}",
+        ),
         width=6,
         decimals=0,
     ),
@@ -61,7 +56,7 @@ BENCHMARKS = (
         "Longest wait for devices",
         "How long the longest waiting Trial has been waiting for its devices; 0 if none waits.",
         "s",
-        Query(f"max by ({NAMESPACE}) (time() - {WAITING} or 0 * {EACH})", "{{namespace}} {{cluster}}"),
+        Query(f"max by ({NAMESPACE}) ({WAITING_SECONDS})", "{{namespace}} {{cluster}}"),
         width=6,
         decimals=0,
     ),
@@ -74,7 +69,7 @@ BENCHMARKS = (
     ),
     bars(
         "Device-hours spent",
-        "Device-hours that the Benchmarks that exist have used, by namespace, with image pulls and teardown.",
+        "Device-hours used by the Benchmarks that exist, by namespace; includes image pulls and teardown.",
         "suffix:device-hours",
         Query(f"sum by ({NAMESPACE}) ({SPENT}) / 3600", "{{namespace}} {{cluster}}"),
         width=6,
@@ -86,19 +81,20 @@ BENCHMARKS = (
         "all prices are in one currency.",
         "none",
         Query(
-            or_unknown(f"sum by ({NAMESPACE}) ({COST})", f"sum by ({NAMESPACE}) ({EACH})"), "{{namespace}} {{cluster}}"
+            or_unknown(f"sum by ({NAMESPACE}) ({COST})", f"sum by ({NAMESPACE}) ({EACH_BENCHMARK})"),
+            "{{namespace}} {{cluster}}",
         ),
         width=6,
         decimals=2,
     ),
     table(
         "All Benchmarks",
-        "Every Benchmark with its phase, the devices that it holds and what it has spent; its name links to its run.",
+        "Every Benchmark with its phase, the devices it holds and what it has spent. Its name links to its run.",
         {**BENCHMARK_COLUMNS, "phase": "Phase"},
         Query(f"max by ({BENCHMARK}, phase) (sdbench_benchmark_phase == 1)", ""),
         Query(HELD, "Devices", {"decimals": 0}),
         Query(f"{SPENT} / 3600", "Device-hours", {"decimals": 2}),
-        Query(or_unknown(COST, EACH), "Cost", {"decimals": 2}),
+        Query(or_unknown(COST, EACH_BENCHMARK), "Cost", {"decimals": 2}),
         link=OPEN_RUN,
     ),
 )
@@ -141,7 +137,7 @@ OPERATOR = (
     ),
     lines(
         "Pass duration",
-        "Median and 95th percentile of the duration of a pass over a Benchmark; no line where no pass ended.",
+        "Median and 95th percentile of the duration of a pass over a Benchmark; no line while no pass ends.",
         "s",
         Query(f"histogram_quantile(0.5, {BUCKETS})", "p50 {{cluster}}"),
         Query(f"histogram_quantile(0.95, {BUCKETS})", "p95 {{cluster}}"),

@@ -1,6 +1,15 @@
 """Defines the dashboard *Run*: one Benchmark's progress, its speed, and what limits it."""
 
-from charts.dashboards.catalog import BENCHMARK, POINT, TRIAL, or_unknown
+from charts.dashboards.catalog import (
+    BENCHMARK,
+    EACH_BENCHMARK,
+    OF_BASELINE,
+    POINT,
+    TRIAL,
+    WAITING_SECONDS,
+    labelled,
+    or_unknown,
+)
 from charts.dashboards.dashboard import Dashboard, Section
 from charts.dashboards.panels import Query, areas, bars, heat_map, lines, numbers, states, words
 
@@ -8,24 +17,18 @@ WHO = "{{namespace}}/{{benchmark}}"
 A_TRIAL = f"{WHO} trial {{{{trial}}}}"
 A_POINT = f"{WHO} {{{{point}}}}"
 
-EACH = f"max by ({BENCHMARK}) (sdbench_benchmark_phase)"
-"""One series for each Benchmark that exists, in any phase."""
-
 BUCKETS = f"sum by ({TRIAL}, le) (rate(sdbench_step_duration_seconds_bucket[$__rate_interval]))"
 THICK = {"custom.lineWidth": 3}
 DASHED = {"custom.lineStyle": {"fill": "dash", "dash": [10, 10]}}
 WINDOW = {0: ("Warm-up", "yellow"), 1: ("Measuring", "green"), 2: ("Complete", "blue")}
 
 
-def nothing(label: str, value: str) -> str:
-    """0 for each Benchmark, with a label for the legend."""
-    return f'label_replace(0 * {EACH}, "{label}", "{value}", "", "")'
+# A Benchmark without a verdict or a failure shows this 0, so that it does not vanish from the panel.
+NO_VERDICT = labelled(f"0 * {EACH_BENCHMARK}", "verdict", "none so far")
+NO_REASON = labelled(f"0 * {EACH_BENCHMARK}", "reason", "none")
 
-
-def memory(name: str, metric: str) -> str:
-    """A memory peak, with the kind of memory as a label."""
-    return f'label_replace(max by ({TRIAL}) ({metric}), "memory", "{name}", "", "")'
-
+DEVICE_MEMORY = labelled(f"max by ({TRIAL}) (sdbench_device_memory_peak_bytes)", "memory", "device")
+HOST_MEMORY = labelled(f"max by ({TRIAL}) (sdbench_host_memory_peak_bytes)", "memory", "host")
 
 STANDING = (
     words(
@@ -35,10 +38,9 @@ STANDING = (
     ),
     words(
         "Verdict",
-        "The gate's verdict, once the Benchmark has ended; a Benchmark without a gate has none.",
+        "The gate's verdict, once the Benchmark has ended; a Benchmark without a gate has no verdict.",
         Query(
-            f"max by ({BENCHMARK}, verdict) (sdbench_benchmark_verdict == 1)"
-            f" or on ({BENCHMARK}) {nothing('verdict', 'none so far')}",
+            f"max by ({BENCHMARK}, verdict) (sdbench_benchmark_verdict == 1) or on ({BENCHMARK}) {NO_VERDICT}",
             f"{WHO}: {{{{verdict}}}}",
         ),
     ),
@@ -46,7 +48,7 @@ STANDING = (
         "Waiting for devices",
         "How long the longest waiting Trial has been waiting for its devices; 0 if none waits.",
         "s",
-        Query(f"time() - min by ({BENCHMARK}) (sdbench_benchmark_waiting_since_timestamp_seconds) or 0 * {EACH}", WHO),
+        Query(WAITING_SECONDS, WHO),
     ),
     numbers(
         "Devices held",
@@ -66,8 +68,7 @@ STANDING = (
         "Failed Trials by reason; docs/endings.md says what to do about each.",
         "short",
         Query(
-            f"max by ({BENCHMARK}, reason) (sdbench_benchmark_failed_trials)"
-            f" or on ({BENCHMARK}) {nothing('reason', 'none')}",
+            f"max by ({BENCHMARK}, reason) (sdbench_benchmark_failed_trials) or on ({BENCHMARK}) {NO_REASON}",
             f"{WHO} {{{{reason}}}}",
         ),
         width=6,
@@ -75,7 +76,7 @@ STANDING = (
     ),
     bars(
         "Spent",
-        "Device-hours that the Benchmark has used so far, with image pulls and teardown.",
+        "Device-hours that the Benchmark has used so far; includes image pulls and teardown.",
         "suffix:device-hours",
         Query(f"max by ({BENCHMARK}) (sdbench_benchmark_spent_device_seconds_total) / 3600", WHO),
         width=6,
@@ -87,7 +88,7 @@ SPEED = (
     lines(
         "Images per second",
         "Thick: the trainer's own rate over its last steps. Thin: the rate of its image counter between scrapes. "
-        "Dashed: the target of spec.gate, and the measured rates of the baseline's Points. The live series include the "
+        "Dashed: the target of spec.gate, and the measured rates of the baseline's Points. Live series include the "
         "warm-up; results do not.",
         "suffix:images/s",
         Query(f"max by ({TRIAL}) (sdbench_images_per_second)", A_TRIAL, THICK),
@@ -101,25 +102,18 @@ SPEED = (
         "Median images per second of each measured Point, divided by that of the same Point in the Benchmark that "
         "spec.gate.baseline names; below 100 % it is slower. Unknown if the baseline lacks the Point.",
         "percentunit",
-        Query(
-            or_unknown(
-                f"max by ({POINT}) (sdbench_point_median_images_per_second)"
-                f" / max by ({POINT}) (sdbench_point_baseline_images_per_second)",
-                f"max by ({POINT}) (sdbench_point_median_images_per_second)",
-            ),
-            A_POINT,
-        ),
+        Query(OF_BASELINE, A_POINT),
     ),
     heat_map(
         "Steps by duration",
-        "Number of optimiser steps by duration, without evaluation and checkpoints. A second band is a sign of "
-        "stragglers or of a loader that falls behind from time to time.",
+        "Number of optimiser steps by duration, without evaluation and checkpoints. A second band points to "
+        "stragglers, or to a loader that falls behind from time to time.",
         "s",
         Query("sum by (le) (increase(sdbench_step_duration_seconds_bucket[$__rate_interval]))", "{{le}}"),
     ),
     lines(
         "Step time",
-        "Median and 95th percentile of an optimiser step, as exact as the buckets of the histogram.",
+        "Median and 95th percentile of an optimiser step; the histogram's buckets limit the precision.",
         "s",
         Query(f"histogram_quantile(0.5, {BUCKETS})", f"{A_TRIAL} p50"),
         Query(f"histogram_quantile(0.95, {BUCKETS})", f"{A_TRIAL} p95"),
@@ -138,11 +132,7 @@ LIMITS = (
         "Memory",
         "Peak memory of rank 0's device; on CPUs, of rank 0's process.",
         "bytes",
-        Query(
-            f"{memory('device', 'sdbench_device_memory_peak_bytes')}"
-            f" or on ({TRIAL}) {memory('host', 'sdbench_host_memory_peak_bytes')}",
-            f"{A_TRIAL} {{{{memory}}}}",
-        ),
+        Query(f"{DEVICE_MEMORY} or on ({TRIAL}) {HOST_MEMORY}", f"{A_TRIAL} {{{{memory}}}}"),
     ),
     lines(
         "MFU",
@@ -156,7 +146,7 @@ LIMITS = (
     ),
     states(
         "Measured window",
-        "Whether the run warms up, is being measured, or is complete. Only the steps of the window make the result.",
+        "Whether the run warms up, is being measured, or is complete. Only the window's steps count for the result.",
         Query(f"max by ({TRIAL}) (sdbench_window_state)", A_TRIAL),
         WINDOW,
     ),
@@ -168,7 +158,7 @@ LIMITS = (
     ),
     words(
         "Trainer",
-        "The model and the trainer's version that run now, or ran last in the chosen time range.",
+        "Model and trainer version of the current run, or of the last one in the chosen time range.",
         Query(f"max by ({TRIAL}, model, version) (sdbench_build_info)", f"{A_TRIAL}: {{{{model}}}}, {{{{version}}}}"),
         width=8,
         height=8,

@@ -1,6 +1,6 @@
 """Defines the dashboard *Scaling*: the table of Points, their curves over devices, and their intervals."""
 
-from charts.dashboards.catalog import POINT, of_point, or_unknown
+from charts.dashboards.catalog import OF_BASELINE, POINT, of_point
 from charts.dashboards.dashboard import Dashboard, Section
 from charts.dashboards.panels import BENCHMARK_COLUMNS, Query, bars, curves, table
 
@@ -14,11 +14,6 @@ MFU = of_point("sdbench_point_mfu_ratio")
 DAYS = of_point("sdbench_point_projected_days")
 HOURS = of_point("sdbench_point_device_hours")
 COST = of_point("sdbench_point_projected_cost")
-BASELINE = or_unknown(
-    f"max by ({POINT}) (sdbench_point_median_images_per_second)"
-    f" / max by ({POINT}) (sdbench_point_baseline_images_per_second)",
-    RATE,
-)
 
 COLUMNS = {**BENCHMARK_COLUMNS, "devices": "Devices", "point": "Point"}
 DOTS = {"custom.show": "points", "custom.pointSize": {"fixed": 4}}
@@ -27,8 +22,8 @@ ANSWER = (
     table(
         "Scaling table",
         "Every measured Point: mean images per second over its repeats with its 95 % interval, efficiency relative to "
-        "the smallest count, and the projected full training. Cost is in the currency of spec.devices.hourlyPrice; "
-        "unknown values are marked.",
+        "the smallest device count, and the projected full training. Cost is in the currency of "
+        "spec.devices.hourlyPrice; unknown values are marked.",
         COLUMNS,
         Query(RATE, "Images/s", {"decimals": 1}),
         Query(LOW, "from", {"decimals": 1}),
@@ -36,7 +31,7 @@ ANSWER = (
         Query(VARIATION, "Variation", {"unit": "percentunit", "decimals": 2}),
         Query(EFFICIENCY, "Efficiency", {"unit": "percentunit", "decimals": 1}),
         Query(MFU, "MFU", {"unit": "percentunit", "decimals": 1}),
-        Query(BASELINE, "Of baseline", {"unit": "percentunit", "decimals": 1}),
+        Query(OF_BASELINE, "Of baseline", {"unit": "percentunit", "decimals": 1}),
         Query(DAYS, "Days", {"decimals": 2}),
         Query(HOURS, "Device-hours", {"decimals": 0}),
         Query(COST, "Cost", {"decimals": 2}),
@@ -53,7 +48,7 @@ CURVES = (
     ),
     curves(
         "Speed and its interval",
-        "Mean images per second of each Point; small dots mark its 95 % interval, which needs at least two repeats.",
+        "Mean images per second of each Point. Small dots mark the 95 % interval, which needs at least two repeats.",
         "suffix:images/s",
         Query(RATE, "Images/s"),
         Query(LOW, "Interval from", DOTS),
@@ -92,13 +87,13 @@ TRUST = (
     ),
     bars(
         "Longest data wait",
-        "Share of the window in which the worst rank waited for its loader, in the worst repeat.",
+        "Share of the window that the worst rank waited for its loader, in the worst repeat.",
         "percentunit",
         Query(f"max by ({POINT}) (sdbench_point_data_wait_ratio)", A_POINT),
     ),
     bars(
         "Model FLOPs utilisation",
-        "Share of the devices' peak that the model's arithmetic used; unknown if its FLOP count or the peak is.",
+        "Share of the devices' peak FLOPs that the model used; unknown if its FLOP count or the peak is unknown.",
         "percentunit",
         Query(MFU, A_POINT),
     ),
@@ -113,7 +108,7 @@ TRUST = (
         "Median images per second, divided by that of the baseline's same Point; below 100 % it is slower. Unknown if "
         "the baseline lacks the Point.",
         "percentunit",
-        Query(BASELINE, A_POINT),
+        Query(OF_BASELINE, A_POINT),
     ),
 )
 

@@ -43,7 +43,7 @@ def test_without_bounds_there_are_none(helm: Helm, values: dict[str, Any], monke
     assert (understood.bounds, understood.presets) == (Bounds(), {})
 
 
-def test_each_bound_is_understood_as_it_was_written(helm: Helm, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_bound_reaches_the_operator(helm: Helm, monkeypatch: pytest.MonkeyPatch) -> None:
     written = VALUE_SETS["bounded"]["bounds"]
     found = options(arguments(helm, {"bounds": written}), monkeypatch).bounds
     assert (found.max_devices, str(found.device_hours), found.concurrent_trials) == tuple(written.values())
@@ -64,11 +64,11 @@ def test_the_presets_are_a_file_that_the_operator_reads(
     assert options(here, monkeypatch).presets == expected
 
 
-def test_without_presets_no_file_is_made(helm: Helm) -> None:
+def test_without_presets_there_is_no_file(helm: Helm) -> None:
     assert not of_kind(helm.render(), "ConfigMap")
 
 
-def test_other_presets_start_another_operator(helm: Helm) -> None:
+def test_changed_presets_restart_the_operator(helm: Helm) -> None:
     def annotations(values: dict[str, Any]) -> Any:
         return the(helm.render(values), "Deployment")["spec"]["template"]["metadata"]["annotations"]
 

@@ -22,7 +22,7 @@ def test_every_annotation_is_text() -> None:
     assert all(isinstance(value, str) for value in CHART["annotations"].values())
 
 
-def test_the_crd_is_ours(helm: Helm) -> None:
+def test_the_crd_is_the_projects(helm: Helm) -> None:
     (crd,) = annotation("crds")
     assert (crd["kind"], crd["version"]) == (KIND, VERSION)
     assert crd["name"] == the(helm.render(), "CustomResourceDefinition")["metadata"]["name"]
@@ -30,13 +30,13 @@ def test_the_crd_is_ours(helm: Helm) -> None:
     assert crd["description"].endswith(".")
 
 
-def test_the_example_is_a_question_that_is_accepted() -> None:
+def test_the_example_is_accepted() -> None:
     (example,) = annotation("crdsExamples")
     assert (example["apiVersion"], example["kind"]) == (API_VERSION, KIND)
     assert len(accepted(Benchmark.model_validate(example))) == 2
 
 
-def test_the_images_are_those_that_run(helm: Helm) -> None:
+def test_the_images_are_those_of_the_deployment(helm: Helm) -> None:
     (container,) = pod_spec(helm.render())["containers"]
     assert {one["name"]: one["image"] for one in annotation("images")} == {
         "operator": container["image"],
@@ -44,7 +44,7 @@ def test_the_images_are_those_that_run(helm: Helm) -> None:
     }
 
 
-def test_capabilities_changes_and_links_are_of_the_words_that_it_knows() -> None:
+def test_capabilities_changes_and_links_have_known_values() -> None:
     levels = ("Basic Install", "Seamless Upgrades", "Full Lifecycle", "Deep Insights", "Auto Pilot")
     kinds = {"added", "changed", "deprecated", "removed", "fixed", "security"}
     assert annotation("operatorCapabilities") in levels
@@ -53,5 +53,5 @@ def test_capabilities_changes_and_links_are_of_the_words_that_it_knows() -> None
 
 
 @pytest.mark.parametrize("name", ["license", "operator", "prerelease", "category"])
-def test_it_says_what_it_is(name: str) -> None:
+def test_the_descriptive_annotations_are_present(name: str) -> None:
     assert CHART["annotations"][f"artifacthub.io/{name}"]

@@ -68,7 +68,9 @@ def _account(name: str) -> Manifest:
 
 
 @pytest.mark.parametrize("values", VALUE_SETS.values(), ids=VALUE_SETS)
-def test_the_api_server_takes_what_is_rendered(helm: Helm, furnished: ControlPlane, values: dict[str, Any]) -> None:
+def test_the_api_server_accepts_the_rendered_objects(
+    helm: Helm, furnished: ControlPlane, values: dict[str, Any]
+) -> None:
     objects = helm.render(values)
     tried(furnished, (*objects, *pods(furnished, objects)))
 
@@ -77,7 +79,7 @@ ODD = ("12345e7", "2024", "null")
 """Namespaces that YAML reads as something else, unless they are quoted."""
 
 
-def test_names_that_look_like_numbers_are_names(helm: Helm, furnished: ControlPlane) -> None:
+def test_names_that_look_like_numbers_stay_strings(helm: Helm, furnished: ControlPlane) -> None:
     for name in ODD:
         furnished.kubectl("create", "namespace", name)
     values = VALUE_SETS["all on"] | {
@@ -109,7 +111,9 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("kind", "invalidate", "said"), WRONG.values(), ids=WRONG)
-def test_a_wrong_object_is_refused(helm: Helm, furnished: ControlPlane, kind: str, invalidate: Any, said: str) -> None:
+def test_an_invalid_object_is_refused(
+    helm: Helm, furnished: ControlPlane, kind: str, invalidate: Any, said: str
+) -> None:
     objects = helm.render(VALUE_SETS["all on"])
     pods(furnished, objects)
     invalid = json.loads(json.dumps(of_kind(objects, kind)[0]))

@@ -102,7 +102,7 @@ def test_a_missing_training_operator_fails_the_check(
     plane.kubectl("delete", "crd", "pytorchjobs.kubeflow.org")
     code, _, missing = hook.outcome(bystander.port, *timeout(SHORT))
     plane.install_pytorchjob_crd()
-    sentence = "the cluster serves no pytorchjobs of kubeflow.org/v1: install the Kubeflow training-operator 1.9"
+    sentence = "the cluster does not serve pytorchjobs of kubeflow.org/v1: install the Kubeflow training-operator 1.9"
     assert (code, missing) == (1, f"FAILED: {sentence}")
 
 
@@ -118,7 +118,7 @@ def test_an_operator_without_rights_fails_the_check(plane: ControlPlane, hook: H
     powerless = plane.service_account_kubeconfig(NAMESPACE, "default")
     with OperatorProcess(powerless, "team-a", tmp_path / "operator.log") as running:
         code, _, missing = hook.outcome(running.port, *timeout(SHORT))
-    assert (code, missing) == (1, "FAILED: the operator has listed no Benchmarks yet; read its log")
+    assert (code, missing) == (1, "FAILED: the operator has not listed Benchmarks yet: read its log")
 
 
 def asked(plane: ControlPlane) -> str:
@@ -152,7 +152,7 @@ ENDS = {
 
 
 @pytest.mark.parametrize(("conditions", "code", "sentence"), ENDS.values(), ids=ENDS)
-def test_a_tiny_benchmark_is_asked_and_deleted_whatever_comes_of_it(
+def test_a_tiny_benchmark_is_run_and_deleted_whatever_its_result(
     plane: ControlPlane,
     hook: Hook,
     bystander: OperatorProcess,
@@ -172,7 +172,7 @@ def test_a_tiny_benchmark_is_asked_and_deleted_whatever_comes_of_it(
     assert asked(plane) == ""
 
 
-def test_a_test_that_is_ended_leaves_no_benchmark(plane: ControlPlane, hook: Hook, bystander: OperatorProcess) -> None:
+def test_an_interrupted_test_leaves_no_benchmark(plane: ControlPlane, hook: Hook, bystander: OperatorProcess) -> None:
     process = hook.start(bystander.port, *hook.given[2:])
     until(lambda: bool(asked(plane)), 60, "the tiny Benchmark")
     process.terminate()
@@ -180,26 +180,28 @@ def test_a_test_that_is_ended_leaves_no_benchmark(plane: ControlPlane, hook: Hoo
     assert asked(plane) == ""
 
 
-def test_a_benchmark_of_that_name_is_left_alone(plane: ControlPlane, hook: Hook, bystander: OperatorProcess) -> None:
+def test_an_existing_benchmark_of_that_name_is_not_deleted(
+    plane: ControlPlane, hook: Hook, bystander: OperatorProcess
+) -> None:
     mine = {"apiVersion": API_VERSION, "kind": KIND, "metadata": {"name": TINY, "namespace": "team-a"}}
     plane.kubectl("create", "-f", "-", input=json.dumps(mine | {"spec": QUESTION["spec"]}))
     code, _, missing = hook.outcome(bystander.port, *hook.given[2:])
-    assert (code, missing) == (1, f"FAILED: the Benchmark team-a/{TINY} exists already: delete it, then test again")
+    assert (code, missing) == (1, f"FAILED: the Benchmark team-a/{TINY} already exists: delete it, then test again")
     assert asked(plane) != ""
     plane.kubectl("delete", "sdb", TINY, "--namespace=team-a")
 
 
-def test_a_refused_benchmark_fails_with_the_refusals_own_words(
+def test_a_refused_benchmark_fails_with_the_api_servers_message(
     plane: ControlPlane, hook: Hook, bystander: OperatorProcess
 ) -> None:
     code, _, missing = hook.outcome(bystander.port, "--benchmark", "team-b/sdbench-test")
     assert code == 1
     assert missing.startswith(
-        "FAILED: the tiny Benchmark is refused: stablediffusionbenchmarks.sdbench.dev is forbidden"
+        "FAILED: the API server refused the tiny Benchmark: stablediffusionbenchmarks.sdbench.dev is forbidden"
     )
 
 
-def test_a_policy_that_asks_for_a_limit_admits_the_tiny_benchmark(
+def test_a_policy_that_requires_a_limit_admits_the_tiny_benchmark(
     helm: Helm, plane: ControlPlane, hook: Hook, bystander: OperatorProcess
 ) -> None:
     strict = {"policies": {"enabled": True, "default": {"maxDevices": 1, "deviceHours": "0.5"}}}
@@ -224,7 +226,7 @@ def test_without_a_benchmark_the_test_has_no_rights(helm: Helm) -> None:
     assert ACCOUNT not in [one["name"] for one in subjects]
 
 
-def test_the_pod_asks_the_operators_service(helm: Helm) -> None:
+def test_the_pod_uses_the_operators_service(helm: Helm) -> None:
     objects = helm.render()
     service, (container,) = the(objects, "Service"), the(objects, "Pod")["spec"]["containers"]
     name, namespace = service["metadata"]["name"], service["metadata"]["namespace"]

@@ -18,7 +18,7 @@ TWO: dict[str, Any] = {
 }
 
 
-def test_each_is_made_in_its_namespace(helm: Helm) -> None:
+def test_each_queue_is_created_in_its_namespace(helm: Helm) -> None:
     queues = of_kind(helm.render(TWO), "LocalQueue")
     found = [
         {"name": one["metadata"]["name"], "namespace": one["metadata"]["namespace"], **one["spec"]} for one in queues
@@ -27,10 +27,10 @@ def test_each_is_made_in_its_namespace(helm: Helm) -> None:
 
 
 @pytest.mark.parametrize(("more", "version"), [((), "v1beta1"), ((NEWER,), "v1beta2")])
-def test_the_version_is_the_newest_that_is_served(helm: Helm, more: tuple[str, ...], version: str) -> None:
+def test_the_queues_have_the_newest_served_version(helm: Helm, more: tuple[str, ...], version: str) -> None:
     queues = of_kind(replace(helm, served=(*helm.served, *more)).render(TWO), "LocalQueue")
     assert {one["apiVersion"] for one in queues} == {f"kueue.x-k8s.io/{version}"}
 
 
-def test_without_being_asked_there_is_none(helm: Helm) -> None:
+def test_queues_are_off_by_default(helm: Helm) -> None:
     assert not of_kind(helm.render(), "LocalQueue")

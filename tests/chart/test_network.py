@@ -109,13 +109,13 @@ def test_a_connection_is_allowed_or_not(
     assert found is allowed
 
 
-def test_names_are_looked_up_by_udp_too(closed: Ends) -> None:
+def test_dns_is_allowed_over_udp_too(closed: Ends) -> None:
     assert closed.network.allows(rank_0, dns, 53, "UDP")
     assert closed.network.allows(closed.operator, dns, 53, "UDP")
     assert not closed.network.allows(rank_0, internet, 443, "UDP")
 
 
-def test_the_ports_are_those_that_the_containers_open(helm: Helm, closed: Ends) -> None:
+def test_the_ports_are_those_of_the_containers(helm: Helm, closed: Ends) -> None:
     (operator,) = pod_spec(helm.render(CLOSED))["containers"]
     assert [port["containerPort"] for port in operator["ports"]] == [OPERATOR_PORT]
     ports = {port["name"]: port["containerPort"] for port in MASTER["spec"]["containers"][0]["ports"]}
@@ -153,14 +153,14 @@ CHOICES: dict[str, tuple[dict[str, Any], Place, Place, int, bool]] = {
 
 
 @pytest.mark.parametrize(("chosen", "source", "destination", "port", "allowed"), CHOICES.values(), ids=CHOICES)
-def test_the_installer_decides_who_is_whom(
+def test_the_values_set_the_peers(
     helm: Helm, chosen: dict[str, Any], source: Place, destination: Place, port: int, allowed: bool
 ) -> None:
     network = installed(helm, {"networkPolicy": CLOSED["networkPolicy"] | chosen}).network
     assert network.allows(source, destination, port) is allowed
 
 
-def test_nobody_scrapes_the_operator_when_nobody_may_but_the_test_still_asks_it(helm: Helm) -> None:
+def test_without_scrapers_the_installation_test_still_reaches_the_operator(helm: Helm) -> None:
     ends = installed(helm, {"networkPolicy": CLOSED["networkPolicy"] | {"metricsFrom": []}})
     assert not ends.network.allows(prometheus, ends.operator, OPERATOR_PORT)
     assert ends.network.allows(ends.test, ends.operator, OPERATOR_PORT)
@@ -175,14 +175,14 @@ def test_nobody_scrapes_the_operator_when_nobody_may_but_the_test_still_asks_it(
         ({"http": "http://[2001:db8::1]:8888"}, 8888),
     ],
 )
-def test_the_proxy_of_the_training_pods_is_reached(helm: Helm, proxy: dict[str, str], port: int) -> None:
+def test_training_pods_reach_their_proxy(helm: Helm, proxy: dict[str, str], port: int) -> None:
     network = installed(helm, CLOSED | {"trainer": {"proxy": proxy}}).network
     assert network.allows(rank_0, internet, port)
     assert network.allows(rank_0, internet, 443)
     assert not network.allows(rank_0, internet, port + 1)
 
 
-def test_the_proxy_is_elsewhere_than_the_store(helm: Helm) -> None:
+def test_proxy_and_store_have_peers_of_their_own(helm: Helm) -> None:
     proxied = {"trainer": {"proxy": {"https": "http://proxy.example:3128"}}}
     places = STORE | {"proxy": {"to": [{"ipBlock": {"cidr": "203.0.113.0/24"}}]}}
     network = installed(helm, {"networkPolicy": CLOSED["networkPolicy"] | places} | proxied).network
@@ -192,10 +192,10 @@ def test_the_proxy_is_elsewhere_than_the_store(helm: Helm) -> None:
     assert not network.allows(rank_0, store_inside, 3128)
 
 
-def test_in_watched_namespaces_those_are_closed(helm: Helm) -> None:
+def test_watched_namespaces_get_policies(helm: Helm) -> None:
     policies = of_kind(helm.render(VALUE_SETS["two namespaces, closed"]), "NetworkPolicy")
     assert [p["metadata"]["namespace"] for p in policies] == [NAMESPACE, "team-a", "team-b"]
 
 
-def test_without_being_asked_nothing_is_closed(helm: Helm) -> None:
+def test_network_policies_are_off_by_default(helm: Helm) -> None:
     assert not of_kind(helm.render(), "NetworkPolicy")

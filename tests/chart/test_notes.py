@@ -34,7 +34,7 @@ def notes(helm: Helm, values: dict[str, Any], *options: str) -> str:
     return str(the(helm.render(values, *options), "Notes")["text"])
 
 
-def test_the_next_three_commands_name_the_release(installed: Helm) -> None:
+def test_the_commands_name_the_release_and_the_namespaces(installed: Helm) -> None:
     text = notes(installed, {"watchNamespaces": ["team-a"], "fullnameOverride": "benchmarks"})
     assert [line for line in text.splitlines() if line.startswith("kubectl")] == [
         f"kubectl --namespace {NAMESPACE} rollout status deployment/benchmarks",
@@ -43,7 +43,7 @@ def test_the_next_three_commands_name_the_release(installed: Helm) -> None:
     ]
 
 
-def test_the_first_question_is_a_valid_one(installed: Helm) -> None:
+def test_the_first_benchmark_is_valid(installed: Helm) -> None:
     question = first_question(installed, {})
     assert (question["apiVersion"], question["kind"]) == (API_VERSION, KIND)
     assert Benchmark.model_validate(question).spec.devices.counts == (1, 2)
@@ -57,7 +57,7 @@ ONE_DEVICE: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("values", ONE_DEVICE.values(), ids=ONE_DEVICE)
-def test_the_first_question_keeps_to_what_is_allowed(installed: Helm, values: dict[str, Any]) -> None:
+def test_the_first_benchmark_respects_bounds_and_policies(installed: Helm, values: dict[str, Any]) -> None:
     spec = Benchmark.model_validate(first_question(installed, values)).spec
     assert spec.devices.counts == (1,)
     assert spec.limits.device_hours == Decimal("0.5")
@@ -69,13 +69,13 @@ def first_question(helm: Helm, values: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def test_the_notes_name_a_missing_training_operator_only(installed: Helm) -> None:
-    sentence = "This cluster has no PyTorchJob yet"
+def test_the_notes_report_a_missing_training_operator(installed: Helm) -> None:
+    sentence = "This cluster does not serve PyTorchJobs"
     assert sentence in notes(installed, {})
     assert sentence not in notes(installed, {}, "--api-versions", "kubeflow.org/v1/PyTorchJob")
 
 
-def test_the_notes_name_the_administrators_choices_and_nothing_else(installed: Helm) -> None:
+def test_the_notes_list_the_administrators_bounds_and_presets(installed: Helm) -> None:
     sentences = ("Bounds that no author can raise", "spec.scheduling.preset may name")
     assert not [sentence for sentence in sentences if sentence in notes(installed, {})]
     values = VALUE_SETS["bounded"] | {"presets": {"rdma": {}, "plain": {}}}
@@ -87,7 +87,7 @@ def test_the_notes_name_the_administrators_choices_and_nothing_else(installed: H
     assert "spec.scheduling.preset may name: plain, rdma." in text
 
 
-def test_the_test_is_named_by_the_release(installed: Helm) -> None:
+def test_the_test_command_names_the_release(installed: Helm) -> None:
     assert f"helm test {RELEASE} --namespace {NAMESPACE}\n" in notes(installed, {})
     longer = {"test": {"benchmark": True, "seconds": 600}}
     assert f"helm test {RELEASE} --namespace {NAMESPACE} --timeout 720s\n" in notes(installed, longer)
@@ -102,7 +102,7 @@ MONITORING = {
 
 
 @pytest.mark.parametrize(("values", "served", "sentence"), MONITORING.values(), ids=MONITORING)
-def test_the_notes_say_what_is_not_scraped(
+def test_the_notes_report_missing_monitoring(
     installed: Helm, values: dict[str, Any], served: tuple[str, ...], sentence: str
 ) -> None:
     text = notes(replace(installed, served=served), values)
@@ -110,7 +110,7 @@ def test_the_notes_say_what_is_not_scraped(
     assert said == ([sentence] if sentence else [])
 
 
-def test_the_queues_and_the_roles_are_named(installed: Helm) -> None:
+def test_the_notes_list_the_queues_and_roles(installed: Helm) -> None:
     queues = [{"name": "fast", "namespace": "team-a", "clusterQueue": "gpus"}]
     text = notes(installed, {"watchNamespaces": ["team-a"], "kueue": {"localQueues": queues}})
     assert "spec.scheduling.queueName may name: fast in team-a." in text

@@ -81,7 +81,7 @@ def people(plane: ControlPlane) -> Iterator[None]:
         plane.kubectl("delete", "rolebinding", f"{role}er", "--namespace", "team-a")
 
 
-def test_the_clusters_roles_let_people_see_and_ask_and_nobody_write_an_answer(
+def test_the_clusters_roles_allow_benchmarks_but_never_their_status(
     releases: Releases, reviews: Reviews, people: None
 ) -> None:
     releases.install({})
@@ -93,7 +93,7 @@ def test_the_clusters_roles_let_people_see_and_ask_and_nobody_write_an_answer(
 
 
 @pytest.mark.parametrize("role", ["view", "edit"])
-def test_in_watched_namespaces_there_are_roles_to_be_bound(
+def test_watched_namespaces_have_roles_to_bind(
     plane: ControlPlane, releases: Releases, reviews: Reviews, role: str
 ) -> None:
     releases.install({"watchNamespaces": ["team-a"]})
@@ -118,22 +118,20 @@ def allowed(reviews: Reviews, namespace: str) -> list[Right]:
     return [right for right in ALL if reviews.allows(OPERATOR, right, namespace)]
 
 
-def test_in_watched_namespaces_the_operator_has_no_right_elsewhere_and_none_in_the_cluster(
-    releases: Releases, reviews: Reviews
-) -> None:
+def test_with_watched_namespaces_the_operator_has_no_other_rights(releases: Releases, reviews: Reviews) -> None:
     releases.install({"watchNamespaces": ["team-a"]})
     until(lambda: allowed(reviews, "team-a") == list(ALL), 30, "the rights in team-a")
     for namespace in ("team-b", "default", "kube-system", NAMESPACE, CLUSTER):
         assert allowed(reviews, namespace) == [], namespace
 
 
-def test_otherwise_it_has_them_everywhere(releases: Releases, reviews: Reviews) -> None:
+def test_without_watched_namespaces_the_operator_has_rights_everywhere(releases: Releases, reviews: Reviews) -> None:
     releases.install({})
     until(lambda: allowed(reviews, CLUSTER) == list(ALL), 30, "the rights in the cluster")
     assert allowed(reviews, "team-b") == list(ALL)
 
 
-def test_in_watched_namespaces_nothing_is_made_of_the_clusters_own_kinds(helm: Helm) -> None:
+def test_with_watched_namespaces_no_cluster_role_is_created(helm: Helm) -> None:
     values: dict[str, Any] = {"watchNamespaces": ["team-a", "team-b"], "test": {"benchmark": True}}
     made = {one["kind"] for one in helm.render(values | {"networkPolicy": {"enabled": True}})}
     assert not [kind for kind in made if kind.startswith("Cluster")]

@@ -28,7 +28,7 @@ def bounds(objects: tuple[Manifest, ...]) -> dict[str, tuple[dict[str, Any], Any
     return found
 
 
-def test_where_all_are_alike_the_default_holds(helm: Helm) -> None:
+def test_without_namespaces_the_default_applies_everywhere(helm: Helm) -> None:
     assert bounds(rendered(helm, {"default": EVERYWHERE})) == {name: ({}, bound) for name, bound in EVERYWHERE.items()}
 
 
@@ -47,13 +47,13 @@ def test_without_a_default_only_the_listed_namespaces_are_bounded(helm: Helm) ->
     assert bounds(objects)["maxDevices"] == ({"team-a": 0}, 0)
 
 
-def test_a_large_number_of_devices_stays_a_whole_number(helm: Helm) -> None:
+def test_a_large_number_of_devices_stays_an_integer(helm: Helm) -> None:
     text = json.dumps(rendered(helm, {"default": TEAM, "namespaces": {"team-a": TEAM}}))
     assert text.count("1000000") == 2
 
 
 @pytest.mark.parametrize(("watched", "expected"), [((), None), (("team-a", "team-b"), ["team-a", "team-b"])])
-def test_a_release_judges_in_the_namespaces_that_it_watches(
+def test_a_policy_applies_to_the_watched_namespaces(
     helm: Helm, watched: tuple[str, ...], expected: list[str] | None
 ) -> None:
     spec = the(rendered(helm, {"default": EVERYWHERE, "namespaces": {"team-a": TEAM}}, watched), BINDING)["spec"]
@@ -64,7 +64,7 @@ def test_a_release_judges_in_the_namespaces_that_it_watches(
         assert only == {"key": "kubernetes.io/metadata.name", "operator": "In", "values": expected}
 
 
-def test_what_cannot_be_judged_is_refused_and_no_object_can_be_missing(helm: Helm) -> None:
+def test_a_policy_fails_closed_and_depends_on_no_other_object(helm: Helm) -> None:
     objects = rendered(helm, {"default": EVERYWHERE})
     policy, binding = the(objects, POLICY), the(objects, BINDING)
     assert policy["spec"]["failurePolicy"] == "Fail"
@@ -80,14 +80,14 @@ def test_two_releases_do_not_share_their_policies(helm: Helm) -> None:
     assert the(mine, BINDING)["metadata"]["name"] != the(theirs, BINDING)["metadata"]["name"]
 
 
-def test_the_example_of_the_page_is_taken(helm: Helm) -> None:
+def test_the_example_in_the_documentation_is_valid(helm: Helm) -> None:
     (text,) = re.findall(r"```yaml\n(policies:.*?)```", PAGE.read_text(), re.DOTALL)
     example = yaml.safe_load(text)["policies"]
     found = bounds(rendered(helm, example))
     assert found["maxDevices"] == ({"team-a": 64, "sandbox": 0}, 8)
 
 
-def test_nothing_is_judged_unless_it_is_asked_for(helm: Helm) -> None:
+def test_policies_are_off_by_default(helm: Helm) -> None:
     assert not of_kind(helm.render({"policies": {"default": EVERYWHERE}}, *SERVED), POLICY, BINDING)
 
 
@@ -111,7 +111,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("values", "sentence"), REFUSED, ids=[sentence for _, sentence in REFUSED])
-def test_a_policy_that_cannot_be_meant_fails_the_render_with_a_sentence(
+def test_a_meaningless_policy_fails_the_render_with_a_message(
     helm: Helm, values: dict[str, Any], sentence: str
 ) -> None:
     asked = values | {"policies": values["policies"] | {"enabled": True}}
@@ -121,10 +121,10 @@ def test_a_policy_that_cannot_be_meant_fails_the_render_with_a_sentence(
 
 
 @pytest.mark.parametrize("entry", ["trainer", "ghcr.io/", "registry.example:5000/a_b/c.d-e", "localhost:5000/x/"])
-def test_a_repository_or_all_below_a_prefix_can_be_allowed(helm: Helm, entry: str) -> None:
+def test_a_repository_or_a_prefix_can_be_allowed(helm: Helm, entry: str) -> None:
     assert bounds(rendered(helm, {"default": {"images": [entry]}}))["images"] == ({}, [entry])
 
 
 def test_a_cluster_without_admission_policies_is_refused(helm: Helm) -> None:
     refusal = replace(helm, served=()).refusal({"policies": {"enabled": True, "default": EVERYWHERE}})
-    assert f"policies.enabled: this cluster serves no admissionregistration.k8s.io/v1/{POLICY}" in refusal
+    assert f"policies.enabled: this cluster does not serve admissionregistration.k8s.io/v1/{POLICY}" in refusal

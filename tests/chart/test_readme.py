@@ -33,11 +33,11 @@ whole:
 """
 
 
-def test_the_readme_is_what_the_values_say() -> None:
+def test_the_readme_is_up_to_date() -> None:
     assert chart_file("README.md") == VALUES["page"](chart_file("values.yaml")), "run make generate"
 
 
-def test_a_value_has_its_path_its_default_and_its_comment() -> None:
+def test_a_row_has_the_path_the_default_and_the_comment_of_a_value() -> None:
     found = [(one.path, one.default, one.meaning) for one in VALUES["values"](SAMPLE)]
     assert found == [
         ("plain", 1, "One line."),
@@ -51,7 +51,7 @@ def test_a_value_has_its_path_its_default_and_its_comment() -> None:
     )
 
 
-def test_together_the_rows_are_the_whole_of_the_values() -> None:
+def test_the_rows_cover_all_values() -> None:
     built: dict[str, Any] = {}
     for one in VALUES["values"](chart_file("values.yaml")):
         assert one.meaning.endswith((".", ")")), one.path

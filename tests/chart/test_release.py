@@ -90,7 +90,7 @@ def tenant(plane: ControlPlane) -> Iterator[Path]:
     plane.kubectl("delete", "serviceaccount", "tenant", "--namespace", NAMESPACE)
 
 
-def test_who_has_rights_in_the_namespaces_only_can_install(
+def test_a_user_with_rights_in_the_namespaces_only_can_install(
     helm: Helm, plane: ControlPlane, releases: Releases, tenant: Path
 ) -> None:
     releases.install({})
@@ -99,7 +99,7 @@ def test_who_has_rights_in_the_namespaces_only_can_install(
     assert "the namespaces team-a." in Releases(helm, plane, tenant).install(theirs)
 
 
-def test_what_a_release_made_goes_with_it_but_for_the_benchmarks(plane: ControlPlane, benchmark: str) -> None:
+def test_an_uninstall_removes_everything_except_the_benchmarks(plane: ControlPlane, benchmark: str) -> None:
     kinds = "all,serviceaccounts,roles,configmaps,networkpolicies"
     assert plane.kubectl("get", kinds, "--namespace", NAMESPACE, "--selector=helm.sh/chart") == ""
     assert plane.kubectl("get", "clusterroles,clusterrolebindings", "--selector=helm.sh/chart") == ""
@@ -107,7 +107,7 @@ def test_what_a_release_made_goes_with_it_but_for_the_benchmarks(plane: ControlP
 
 
 @pytest.mark.parametrize("name", [RELEASE, OTHER])
-def test_the_next_release_finds_the_benchmarks_whatever_its_name(
+def test_a_later_release_of_any_name_keeps_the_benchmarks(
     plane: ControlPlane, releases: Releases, benchmark: str, name: str
 ) -> None:
     releases.install({}, name)
@@ -116,7 +116,7 @@ def test_the_next_release_finds_the_benchmarks_whatever_its_name(
     assert seen(plane) == benchmark
 
 
-def test_a_release_leaves_the_same_crd_to_another_and_says_so(
+def test_an_identical_crd_stays_with_its_release_and_the_notes_say_so(
     plane: ControlPlane, releases: Releases, no_crd: None
 ) -> None:
     sentence = f"belong to the release {RELEASE} in {NAMESPACE}"
@@ -130,7 +130,7 @@ def test_a_release_leaves_the_same_crd_to_another_and_says_so(
     assert releases.owner() == RELEASE
 
 
-def test_another_crd_is_taken_over_only_on_request(
+def test_a_different_crd_is_taken_over_only_on_request(
     plane: ControlPlane, releases: Releases, changed_chart: Path, no_crd: None
 ) -> None:
     releases.install({"watchNamespaces": ["team-a"]})
@@ -149,25 +149,27 @@ def test_another_crd_is_taken_over_only_on_request(
     assert (releases.owner(), seen(plane)) == (OTHER, uid)
 
 
-def test_a_crd_that_is_not_kept_is_never_left_to_another(releases: Releases, no_crd: None) -> None:
+def test_a_crd_without_the_keep_policy_is_not_shared(releases: Releases, no_crd: None) -> None:
     releases.install({"crds": {"keep": False}})
     refused = releases("install", OTHER, str(CHART))
     assert refused.returncode != 0
     assert "ownership" in refused.stderr
 
 
-def test_a_crd_that_is_not_kept_goes_with_its_release(plane: ControlPlane, releases: Releases, no_crd: None) -> None:
+def test_a_crd_without_the_keep_policy_is_deleted_with_its_release(
+    plane: ControlPlane, releases: Releases, no_crd: None
+) -> None:
     releases.install({"crds": {"keep": False}})
     releases.uninstall()
     until(lambda: not plane.kubectl("get", "crd", CRD, "--ignore-not-found", "--output=name"), 30, "no CRD")
 
 
-def test_in_watched_namespaces_only_the_operator_has_rights_there_only(plane: ControlPlane, releases: Releases) -> None:
+def test_with_watched_namespaces_the_operator_has_rights_only_there(plane: ControlPlane, releases: Releases) -> None:
     releases.install({"watchNamespaces": ["team-a"]})
     rights(plane, "team-a")
 
 
-def test_an_upgrade_changes_what_was_asked_and_what_was_not_stays_and_a_rollback_undoes_it(
+def test_an_upgrade_changes_only_the_given_values_and_a_rollback_undoes_it(
     plane: ControlPlane, releases: Releases
 ) -> None:
     releases.install({"resources": {"limits": {"memory": "1Gi"}}})
@@ -181,7 +183,9 @@ def test_an_upgrade_changes_what_was_asked_and_what_was_not_stays_and_a_rollback
     rights(plane, "default", "team-a")
 
 
-def test_podmonitors_in_a_cluster_that_does_not_know_them_are_refused_by_name(releases: Releases) -> None:
+def test_podmonitors_are_refused_in_a_cluster_that_does_not_serve_them(releases: Releases) -> None:
     done = releases("install", RELEASE, str(CHART), values={"monitoring": {"podMonitor": {"enabled": True}}})
     assert done.returncode != 0
-    assert "monitoring.podMonitor.enabled: this cluster serves no monitoring.coreos.com/v1/PodMonitor" in done.stderr
+    assert (
+        "monitoring.podMonitor.enabled: this cluster does not serve monitoring.coreos.com/v1/PodMonitor" in done.stderr
+    )

@@ -36,7 +36,7 @@ def test_every_container_passes_restricted_pod_security(helm: Helm, values: dict
 
 
 @EVERY_WAY
-def test_the_selector_finds_the_pod_and_one_operator_runs_at_a_time(helm: Helm, values: dict[str, Any]) -> None:
+def test_the_selector_matches_the_pod_and_one_operator_runs_at_a_time(helm: Helm, values: dict[str, Any]) -> None:
     spec = the(helm.render(values), "Deployment")["spec"]
     labels = spec["template"]["metadata"]["labels"]
     assert spec["selector"]["matchLabels"].items() <= labels.items()
@@ -52,7 +52,7 @@ def test_no_two_objects_have_one_name(helm: Helm, values: dict[str, Any]) -> Non
     assert len(names) == len(set(names))
 
 
-def test_the_operator_gets_the_trainer_image_its_port_and_its_namespaces(helm: Helm) -> None:
+def test_the_operator_gets_the_trainer_image_the_port_and_the_namespaces(helm: Helm) -> None:
     (container,) = pod_spec(helm.render(NAMESPACES))["containers"]
     assert container["command"] == ["sdbench"]
     assert container["args"] == [
@@ -73,7 +73,7 @@ def test_the_operator_gets_the_trainer_image_its_port_and_its_namespaces(helm: H
         ({"tag": "dev", "digest": "sha256:" + 64 * "a"}, "ghcr.io/sdbench/operator@sha256:" + 64 * "a"),
     ],
 )
-def test_an_image_is_its_digest_else_its_tag_else_the_charts_version(
+def test_an_image_has_its_digest_or_its_tag_or_the_charts_version(
     helm: Helm, image: dict[str, str], reference: str
 ) -> None:
     (container,) = pod_spec(helm.render({"image": image, "trainer": {"image": image}}))["containers"]
@@ -81,7 +81,7 @@ def test_an_image_is_its_digest_else_its_tag_else_the_charts_version(
     assert container["args"][2] == reference.replace("sdbench/operator", "sdbench/trainer")
 
 
-def test_the_service_leads_to_the_operator(helm: Helm) -> None:
+def test_the_service_selects_the_operator(helm: Helm) -> None:
     objects = helm.render()
     service = the(objects, "Service")["spec"]
     labels = the(objects, "Deployment")["spec"]["template"]["metadata"]["labels"]
@@ -90,7 +90,7 @@ def test_the_service_leads_to_the_operator(helm: Helm) -> None:
     assert service["ports"] == [{"name": "metrics", "port": 8080, "targetPort": "metrics", "protocol": "TCP"}]
 
 
-def test_where_the_pod_runs_is_the_installers_choice(helm: Helm) -> None:
+def test_the_values_decide_where_the_pod_runs(helm: Helm) -> None:
     values = VALUE_SETS["placed"]
     objects = helm.render(values)
     pod = pod_spec(objects)
@@ -116,7 +116,7 @@ def test_the_cluster_role_holds_the_generated_rules_for_the_operators_account(he
     assert pod_spec(objects)["serviceAccountName"] == account
 
 
-def test_watched_namespaces_need_no_right_in_the_cluster(helm: Helm) -> None:
+def test_with_watched_namespaces_there_are_no_cluster_rights(helm: Helm) -> None:
     objects = helm.render(NAMESPACES)
     assert not [value["kind"] for value in objects if value["kind"].startswith("Cluster")]
     bindings = of_kind(objects, "RoleBinding")
@@ -133,7 +133,7 @@ def test_no_rule_is_a_wildcard_or_reads_secrets() -> None:
         assert "secrets" not in rule["resources"], rule
 
 
-def test_an_account_that_exists_is_used_and_nothing_is_made_for_it(helm: Helm) -> None:
+def test_an_existing_account_is_used_and_no_object_is_created_for_it(helm: Helm) -> None:
     objects = helm.render(VALUE_SETS["an account that exists"], "--no-hooks")
     assert {value["kind"] for value in objects} == {"Deployment", "Service"}
     assert pod_spec(objects)["serviceAccountName"] == "given"
@@ -148,7 +148,7 @@ def test_the_crd_is_the_generated_one_and_outlives_the_release(helm: Helm) -> No
     assert crd["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
 
 
-def test_the_crd_goes_with_the_release_or_does_not_come_with_it_when_asked(helm: Helm) -> None:
+def test_the_crd_can_be_deleted_with_the_release_or_left_out(helm: Helm) -> None:
     crd = the(helm.render({"crds": {"keep": False}}), "CustomResourceDefinition")
     assert "helm.sh/resource-policy" not in crd["metadata"].get("annotations", {})
     assert not of_kind(helm.render({"crds": {"enabled": False}}), "CustomResourceDefinition")

@@ -71,7 +71,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("values", "words"), WRONG, ids=[json.dumps(values) for values, _ in WRONG])
-def test_a_wrong_value_is_refused_by_a_sentence_that_names_it(
+def test_a_wrong_value_is_refused_with_a_message_that_names_it(
     helm: Helm, values: dict[str, Any], words: tuple[str, ...]
 ) -> None:
     sentence = helm.refusal(values)
@@ -80,12 +80,12 @@ def test_a_wrong_value_is_refused_by_a_sentence_that_names_it(
 
 
 @pytest.mark.parametrize("variable", sorted(RESERVED_NAMES) + [f"{prefix}X" for prefix in RESERVED_PREFIXES])
-def test_a_preset_that_the_operator_would_not_start_with_is_refused(helm: Helm, variable: str) -> None:
+def test_a_preset_that_the_operator_rejects_is_refused(helm: Helm, variable: str) -> None:
     sentence = helm.refusal({"presets": {"rdma": {"environment": {variable: "x"}}}})
     assert f"presets.rdma.environment.{variable}: a preset may not set it" in sentence
 
 
-def test_a_value_that_is_blank_is_refused_by_its_name_or_can_be_missing(helm: Helm) -> None:
+def test_a_null_value_is_refused_by_name_unless_it_is_optional(helm: Helm) -> None:
     refused = {}
     for path, _ in _paths(yaml.safe_load(chart_file("values.yaml"))):
         values: Any = None
@@ -98,7 +98,7 @@ def test_a_value_that_is_blank_is_refused_by_its_name_or_can_be_missing(helm: He
     assert {"watchNamespaces", "bounds.deviceHours", "networkPolicy.objectStore.to"} <= refused.keys()
 
 
-def test_every_value_is_in_the_schema_and_the_schema_has_no_other() -> None:
+def test_the_schema_has_exactly_the_chart_values() -> None:
     in_values = {path for path, _ in _paths(yaml.safe_load(chart_file("values.yaml")))}
     schema = json.loads(chart_file("values.schema.json"))
     assert in_values == set(_known(schema, schema)) - {"global"}

@@ -42,18 +42,20 @@ def file_of(objects: tuple[Manifest, ...]) -> Any:
 
 
 @pytest.mark.parametrize(("trainer", "read"), WRITTEN.values(), ids=WRITTEN)
-def test_the_operator_reads_what_was_written(helm: Helm, trainer: dict[str, Any], read: dict[str, Any]) -> None:
+def test_the_operator_reads_the_settings_as_they_were_set(
+    helm: Helm, trainer: dict[str, Any], read: dict[str, Any]
+) -> None:
     assert file_of(helm.render({"trainer": trainer})) == read
 
 
 @pytest.mark.parametrize("trainer", [{}, {"proxy": {"http": ""}}, {"caBundle": {"key": "x.pem"}}])
-def test_an_empty_workload_makes_no_file(helm: Helm, trainer: dict[str, Any]) -> None:
+def test_empty_settings_create_no_file(helm: Helm, trainer: dict[str, Any]) -> None:
     objects = helm.render({"trainer": trainer})
     assert not of_kind(objects, "ConfigMap")
     assert "--workload" not in pod_spec(objects)["containers"][0]["args"]
 
 
-def test_another_workload_starts_another_operator(helm: Helm) -> None:
+def test_changed_settings_restart_the_operator(helm: Helm) -> None:
     def annotations(trainer: dict[str, Any]) -> Any:
         return the(helm.render({"trainer": trainer}), "Deployment")["spec"]["template"]["metadata"]["annotations"]
 

@@ -50,7 +50,7 @@ def opened(browser: Browser, benchmark: Benchmark, folder: Path, size: dict[str,
     return shown, heard
 
 
-def test_the_table_and_both_plots_are_there(browser: Browser, tmp_path: Path) -> None:
+def test_the_page_shows_the_table_and_both_plots(browser: Browser, tmp_path: Path) -> None:
     shown, heard = opened(browser, sample.complete(), tmp_path, DESK)
     cells = [row.locator("td").all_inner_texts() for row in shown.locator("table.scaling tbody tr").all()]
     assert cells[0] == ["8", "128.2 ± 1.1", "16.02", "100.0 %", "258.83", "49,696", "99,392", "1.2 %", "0.21 %"]
@@ -72,7 +72,7 @@ def test_no_request_leaves_the_page(browser: Browser, tmp_path: Path) -> None:
     shown.close()
 
 
-def test_the_page_says_what_was_not_measured_and_hostile_texts_do_nothing(browser: Browser, tmp_path: Path) -> None:
+def test_the_page_lists_missing_points_and_escapes_hostile_strings(browser: Browser, tmp_path: Path) -> None:
     shown, heard = opened(browser, sample.partly(sample.HOSTILE), tmp_path, DESK)
     row = shown.locator("table.missing tbody tr td").all_inner_texts()
     assert row == ["devices=32", "0", "OutOfMemoryDevice", sample.HOSTILE]
@@ -90,7 +90,7 @@ def test_a_phone_needs_no_sideways_scrolling(browser: Browser, tmp_path: Path) -
     shown.close()
 
 
-def test_the_page_prints_on_few_sheets(browser: Browser, tmp_path: Path) -> None:
+def test_the_page_prints_on_at_most_three_sheets(browser: Browser, tmp_path: Path) -> None:
     shown, _ = opened(browser, sample.complete(), tmp_path, DESK)
     printed = shown.pdf(format="A4", path=tmp_path / "report.pdf")
     assert 1 <= printed.count(b"/Type /Page\n") <= 3

@@ -1,7 +1,7 @@
-"""Checks an installation: `helm test` runs this in a pod of the operator's image, with the standard library only.
+"""Checks an installation; `helm test` runs this in a pod of the operator's image.
 
-The operator must be well and allowed to list Benchmarks, and the cluster must serve what it needs. With --benchmark a
-tiny Benchmark is run to its end as well, and deleted.
+The operator must be healthy and allowed to list Benchmarks, and the cluster must serve the APIs that it needs. With
+--benchmark a tiny Benchmark is also run to its end, and deleted. Only the standard library is used.
 """
 
 import argparse
@@ -28,7 +28,7 @@ QUESTION = {
         "precision": "fp32",
         "window": {"warmupBatches": 2, "warmupSeconds": 0, "batches": 10},
     },
-    # A policy of the namespace may ask for a limit.
+    # An admission policy may require a limit.
     "limits": {"deviceHours": "0.25"},
 }
 DIRECT = urllib.request.ProxyHandler({})
@@ -57,7 +57,7 @@ class Cluster:
 
 
 def text_of(address: str) -> str:
-    """The text of a page."""
+    """The text that the address serves."""
     with urllib.request.build_opener(DIRECT).open(address, timeout=10) as answer:
         return str(answer.read().decode())
 
@@ -76,7 +76,7 @@ def operator_is_healthy(address: str) -> str:
 def benchmarks_are_listed(address: str) -> str:
     """Checks that the operator's rights suffice to list Benchmarks. Raises Missing."""
     if not any(line.startswith(LISTED) for line in text_of(f"{address}/metrics").splitlines()):
-        raise Missing("the operator has listed no Benchmarks yet; read its log")
+        raise Missing("the operator has not listed Benchmarks yet: read its log")
     return "the operator lists Benchmarks"
 
 
@@ -89,7 +89,7 @@ def kind_is_served(cluster: Cluster, group_version: str, plural: str, advice: st
             raise
         known = []
     if plural not in known:
-        raise Missing(f"the cluster serves no {plural} of {group_version}: {advice}")
+        raise Missing(f"the cluster does not serve {plural} of {group_version}: {advice}")
     return f"the cluster serves {plural}"
 
 
@@ -103,8 +103,8 @@ def benchmark_has_a_result(cluster: Cluster, place: str, seconds: float) -> str:
         cluster.ask("POST", collection, document)
     except urllib.error.HTTPError as error:
         if error.code == 409:
-            sys.exit(f"FAILED: the Benchmark {place} exists already: delete it, then test again")
-        sys.exit(f"FAILED: the tiny Benchmark is refused: {message_in(error)}")
+            sys.exit(f"FAILED: the Benchmark {place} already exists: delete it, then test again")
+        sys.exit(f"FAILED: the API server refused the tiny Benchmark: {message_in(error)}")
     try:
         return within(seconds, lambda: measured(cluster.ask("GET", f"{collection}/{name}")))
     finally:
@@ -112,7 +112,7 @@ def benchmark_has_a_result(cluster: Cluster, place: str, seconds: float) -> str:
 
 
 def message_in(error: urllib.error.HTTPError) -> str:
-    """The API server's own sentence."""
+    """The message in the API server's response."""
     text = error.read().decode()
     try:
         return str(json.loads(text)["message"])
@@ -121,7 +121,7 @@ def message_in(error: urllib.error.HTTPError) -> str:
 
 
 def measured(benchmark: dict[str, Any]) -> str:
-    """The result of a Benchmark. Raises Missing while there is none; exits if there will be none."""
+    """The result of a Benchmark. Raises Missing while there is none; exits if there can be none."""
     status = benchmark.get("status", {})
     found = {(each["type"], each["status"]): each["message"] for each in status.get("conditions", [])}
     for end in (("Failed", "True"), ("Accepted", "False")):
@@ -133,7 +133,7 @@ def measured(benchmark: dict[str, Any]) -> str:
 
 
 def within(seconds: float, check: Callable[[], str]) -> str:
-    """Waits until a check passes; exits with what is missing if it does not in time."""
+    """Waits until a check passes; exits with what is missing after these seconds."""
     end = time.monotonic() + seconds
     while True:
         try:
@@ -157,8 +157,8 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Makes one check after the other, and exits at the first that fails."""
-    # As PID 1 it gets no signal without a handler, and the Benchmark must be deleted.
+    """Runs the checks in order, and exits at the first that fails."""
+    # PID 1 ignores SIGTERM unless it has a handler, and the Benchmark must be deleted.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("FAILED: terminated"))
     given = arguments()
     cluster = Cluster(given.server, given.account)

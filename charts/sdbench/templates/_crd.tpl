@@ -1,4 +1,4 @@
-{{/* Finds the CRD of another release that this one can use as it is, such as one that an uninstalled release has left. */}}
+{{/* Finds another release's CRD that this release can use unchanged, such as one left by an uninstalled release. */}}
 
 {{/* The checksum that identifies a version of the CRD. */}}
 {{- define "sdbench.definition" -}}
@@ -6,9 +6,9 @@
 {{- end -}}
 
 {{/*
-"RELEASE in NAMESPACE", the owner of a CRD that is identical and is kept, so leaving it out can never delete it; else
-nothing. Helm refuses to touch what another release owns without --take-ownership, which is needed only if the CRD
-differs.
+Returns "RELEASE in NAMESPACE", the owner of the CRD, if that CRD is identical and has the policy `keep`, so that leaving
+it out here can never delete it; otherwise returns nothing. Helm does not touch what another release owns, unless it is
+given --take-ownership, which is needed only if the CRD differs.
 */}}
 {{- define "sdbench.crdOfAnother" -}}
 {{- $found := lookup "apiextensions.k8s.io/v1" "CustomResourceDefinition" "" "stablediffusionbenchmarks.sdbench.dev" | default dict }}

@@ -15,7 +15,7 @@
 {{- end -}}
 {{- end -}}
 
-{{/* A cluster-wide name, unique for releases of the same name in different namespaces. */}}
+{{/* A name for cluster-wide objects, which differs between releases of one name in different namespaces. */}}
 {{- define "sdbench.clusterName" -}}
 {{- printf "%s:%s" .Release.Namespace (include "sdbench.fullname" .) -}}
 {{- end -}}
@@ -48,11 +48,16 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end -}}
 
-{{/* An image reference, from a dict of `image` (repository, tag, digest) and `version` (the tag if none is set). */}}
+{{/* The reference of an image. Takes a dict of `image` (repository, tag, digest) and `version` (the default tag). */}}
 {{- define "sdbench.image" -}}
 {{- if .image.digest -}}
 {{- printf "%s@%s" .image.repository .image.digest -}}
 {{- else -}}
 {{- printf "%s:%s" .image.repository (default .version .image.tag) -}}
 {{- end -}}
+{{- end -}}
+
+{{/* The expression that selects every training pod. */}}
+{{- define "sdbench.isTrainingPod" -}}
+{key: sdbench.dev/benchmark, operator: Exists}
 {{- end -}}

@@ -67,17 +67,17 @@ class Silent:
 
 
 DOWN = (
-    "Nothing has been scraped from it for 5 minutes. Training pods go on, but no Trial is started and no result is "
-    "read: check its Deployment."
+    "Prometheus has scraped nothing from it for 5 minutes. Running training pods continue, but no Trial starts and no "
+    "result is read: check its Deployment."
 )
 DEAF = (
-    "It should list all of them every 45 seconds. It cannot reach the API server, lacks the right, or the CRD is gone: "
-    "read the log of pod sdbench-0."
+    "It should list all Benchmarks every 45 seconds. It cannot reach the API server, may not list them, or the CRD is "
+    "gone: read the log of pod sdbench-0."
 )
-STARVED = "Raise trainer.loader.workers, bring the shards nearer, or train on precomputed latents."
+STARVED = "Raise trainer.loader.workers, move the shards closer, or train on precomputed latents."
 STALLED = (
-    "Its window is not complete, and it has not trained an image for more than 10 minutes, though it holds its "
-    "devices. limits.stallSeconds and limits.firstStepSeconds should end it: read the log of pod tiny-1-master-0."
+    "It has trained no image for more than 10 minutes while it holds its devices, and its window is not complete. "
+    "limits.stallSeconds and limits.firstStepSeconds should end it: read the log of pod tiny-1-master-0."
 )
 
 FIRING = (
@@ -114,9 +114,9 @@ FIRING = (
         {ERRORS: " ".join(f"{minute}x3" for minute in range(18))},
         *("9m", "17m"),
         f'reason="Forbidden",{OPERATOR}',
-        "Passes of the sdbench operator in sdbench-system fail as Forbidden.",
-        "About 5 in 5 minutes, for more than 10 minutes. Each is retried within a minute, but nothing happens to "
-        "its Benchmark until it succeeds: read the log of pod sdbench-0.",
+        "Passes of the sdbench operator in sdbench-system fail with reason Forbidden.",
+        "About 5 passes failed in 5 minutes, and this has lasted for more than 10 minutes. Each is retried within a "
+        "minute, but its Benchmark makes no progress until a pass succeeds: read the log of pod sdbench-0.",
     ),
     Firing(
         *("SdbenchTrialStalled", "in its window", {IMAGES: "0+8x19 160x80", STATE: "0x7 1x92"}, "16m", "17m45s"),
@@ -133,35 +133,35 @@ FIRING = (
     Firing(
         *("SdbenchPendingTooLong", "half an hour is over", {WAITING: "0x140"}, "30m", "31m"),
         BENCHMARK,
-        "Benchmark team-a/tiny waits for devices.",
-        "A Trial of it has been waiting for 31m 0s. The message in its row says what it waits for: free devices, "
-        "wait for the queue, or ask for fewer.",
+        "Benchmark team-a/tiny has been waiting too long for devices.",
+        "One of its Trials has been waiting for 31m 0s. The message in the Trial's row says what it waits for: free "
+        "devices, wait for the queue, or ask for fewer devices.",
     ),
     Firing(
         *("SdbenchThroughputBelowBaseline", "6 % are lost", {MEDIAN: "94x40", BASELINE: "100x40"}, "4m45s", "5m30s"),
         POINT,
         "Benchmark team-a/tiny is slower than its baseline.",
         "At devices=8 it trains 94% of the baseline's images per second. Compare the devices and images of the "
-        "two, and the gate's finding, before you trust either.",
+        "two, and read the gate's finding, before you trust either result.",
     ),
     Firing(
         *("SdbenchDataStarved", "its window is open", {WAIT: "0+6x40", STATE: "1x40"}, "2m", "4m"),
         TRIAL,
-        "Benchmark team-a/tiny measures its data, not its devices.",
+        "Benchmark team-a/tiny is limited by its data loader, not by its devices.",
         f"Trial 1 waits for images 40% of the time. {STARVED}",
     ),
     Firing(
         *("SdbenchDataStarved", "as it was measured", {POINT_WAIT: "0.21x40"}, "1m45s", "2m15s"),
         POINT,
-        "Benchmark team-a/tiny measures its data, not its devices.",
+        "Benchmark team-a/tiny is limited by its data loader, not by its devices.",
         f"At devices=8 it waited for images 21% of the time. {STARVED}",
     ),
     Firing(
         *("SdbenchRankSkew", "one is slower", {SKEW: "1.21x40"}, "1m45s", "2m15s"),
         POINT,
         "One rank of Benchmark team-a/tiny is slower than the others.",
-        "At devices=8 the slowest rank took 1.21 times as long as the median one before it met the others, and all of "
-        "them wait for it: look for a hot or shared node.",
+        "At devices=8 the slowest rank needed 1.21 times the median rank's time for its own work, and all ranks wait "
+        "for it: look for a hot or shared node.",
     ),
     Firing(
         *("SdbenchResultLost", "two Trials", {failed_trials("ReportLost"): "_x3 2x40"}, "30s", "1m"),
@@ -174,8 +174,8 @@ FIRING = (
         *("SdbenchGateFailed", "the verdict comes", {verdict("Fail"): "_x3 1x40", verdict("Pass"): "_x3 0x40"}),
         *("30s", "1m", BENCHMARK),
         "Benchmark team-a/tiny has failed its gate.",
-        "Its condition GatePassed says which limit, at which Point, and by how much. Delete the Benchmark when you "
-        "have dealt with it: that ends the alert.",
+        "Its condition GatePassed says which limit failed, at which Point, and by how much. Delete the Benchmark when "
+        "you have dealt with it; that ends the alert.",
     ),
 )
 
@@ -232,7 +232,7 @@ SILENT = (
 
 
 @pytest.mark.parametrize("case", FIRING, ids=lambda case: f"{case.alert}, {case.situation}")
-def test_an_alert_fires_after_its_time_with_its_labels_and_words(helm: Helm, tmp_path: Path, case: Firing) -> None:
+def test_an_alert_fires_in_time_with_its_labels_and_texts(helm: Helm, tmp_path: Path, case: Firing) -> None:
     rules = groups(helm)
     rule = next(one for group in rules for one in group["rules"] if one.get("alert") == case.alert)
     expected = {
@@ -256,12 +256,12 @@ def test_an_alert_stays_silent(helm: Helm, tmp_path: Path, case: Silent) -> None
     judged(tmp_path, groups(helm), case.series, {"alert_rule_test": tests})
 
 
-def test_each_alert_has_situations_of_both_kinds(helm: Helm) -> None:
+def test_each_alert_has_firing_and_silent_cases(helm: Helm) -> None:
     alerts = {rule["alert"] for group in groups(helm) for rule in group["rules"] if "alert" in rule}
     assert {case.alert for case in FIRING} == {case.alert for case in SILENT} == alerts
 
 
-def test_a_healthy_run_raises_nothing(helm: Helm, tmp_path: Path) -> None:
+def test_a_healthy_run_fires_no_alert(helm: Helm, tmp_path: Path) -> None:
     healthy = {
         BUILD: "1x90",
         LISTED: "0+15x90",
@@ -286,7 +286,7 @@ RESTARTED = f"0x40 stale _x4 {NEVER}x80"
 """It lists once, then not for ten minutes; the kubelet restarts it in one; and it still does not list."""
 
 
-def test_a_deaf_operator_that_is_restarted_fires_on_until_it_lists(helm: Helm, tmp_path: Path) -> None:
+def test_a_restart_of_a_deaf_operator_does_not_end_its_alert(helm: Helm, tmp_path: Path) -> None:
     listing = {LISTED: f"{RESTARTED} {127 * 15}+15x40"}
     firing = [f"{seconds}s" for seconds in range(315, 127 * 15, 15)]
     silent = [f"{seconds}s" for seconds in (0, 300, 127 * 15, 130 * 15, 150 * 15)]

@@ -36,19 +36,19 @@ SCRAPED = {"namespace", "benchmark", "trial", "pod"}
 """The labels that the PodMonitor adds to the trainer's series."""
 
 
-def test_there_are_three() -> None:
+def test_the_chart_has_three_dashboards() -> None:
     assert list(DASHBOARDS) == ["fleet", "run", "scaling"]
 
 
 @pytest.mark.parametrize(
     "name", [*(f"charts/sdbench/dashboards/{name}.json" for name in DASHBOARDS), "docs/dashboards.md"]
 )
-def test_what_is_kept_is_what_the_generator_writes(name: str) -> None:
+def test_the_committed_file_is_up_to_date(name: str) -> None:
     assert (ROOT / name).read_text() == files()[name], "run make generate"
 
 
 @EVERY_DASHBOARD
-def test_it_is_found_by_its_uid_and_its_tag(name: str) -> None:
+def test_a_dashboard_has_its_uid_and_its_tag(name: str) -> None:
     found = DASHBOARDS[name]
     assert (found["uid"], found["id"], found["tags"]) == (f"sdbench-{name}", None, ["sdbench"])
     assert (found["editable"], found["schemaVersion"], found["timezone"]) == (False, 39, "browser")
@@ -56,7 +56,7 @@ def test_it_is_found_by_its_uid_and_its_tag(name: str) -> None:
 
 
 @EVERY_DASHBOARD
-def test_it_leads_to_the_other_two_with_what_was_chosen(name: str) -> None:
+def test_links_to_the_other_dashboards_keep_time_range_and_variables(name: str) -> None:
     links = DASHBOARDS[name]["links"]
     assert {link["url"] for link in links} == {f"/d/sdbench-{other}" for other in DASHBOARDS if other != name}
     assert all(link["keepTime"] and link["includeVars"] for link in links)
@@ -78,7 +78,7 @@ def test_no_two_panels_overlap(name: str) -> None:
 
 
 @EVERY_DASHBOARD
-def test_datasource_cluster_namespace_and_benchmark_can_be_chosen_in_this_order(name: str) -> None:
+def test_each_variable_depends_on_those_before_it(name: str) -> None:
     datasource, *others = DASHBOARDS[name]["templating"]["list"]
     assert (datasource["name"], datasource["type"], datasource["query"]) == ("datasource", "datasource", "prometheus")
     assert [(one["name"], one["allValue"]) for one in others] == [
@@ -96,7 +96,7 @@ def test_datasource_cluster_namespace_and_benchmark_can_be_chosen_in_this_order(
 
 
 @EVERY_PANEL
-def test_a_panel_says_what_it_shows_and_in_which_unit(name: str, panel: Json) -> None:
+def test_a_panel_has_a_title_a_description_and_a_unit(name: str, panel: Json) -> None:
     assert panel["title"]
     assert re.match(r"[A-Z].* .*\.$", panel["description"])
     assert panel["fieldConfig"]["defaults"]["unit"]
@@ -104,7 +104,7 @@ def test_a_panel_says_what_it_shows_and_in_which_unit(name: str, panel: Json) ->
 
 
 @EVERY_PANEL
-def test_a_panel_asks_the_chosen_datasource(name: str, panel: Json) -> None:
+def test_a_panel_queries_the_chosen_datasource(name: str, panel: Json) -> None:
     assert panel["datasource"] == DATASOURCE
     assert all(target["datasource"] == DATASOURCE for target in panel["targets"])
     letters = [target["refId"] for target in panel["targets"]]
@@ -112,7 +112,7 @@ def test_a_panel_asks_the_chosen_datasource(name: str, panel: Json) -> None:
 
 
 @EVERY_TARGET
-def test_a_query_asks_about_what_was_chosen(target: Json) -> None:
+def test_a_query_selects_by_the_variables(target: Json) -> None:
     found = SERIES.findall(target["expr"])
     assert found
     for name, selector in found:
@@ -122,21 +122,21 @@ def test_a_query_asks_about_what_was_chosen(target: Json) -> None:
 
 
 @EVERY_TARGET
-def test_a_rate_is_taken_over_the_rate_interval(target: Json) -> None:
+def test_a_rate_covers_the_rate_interval(target: Json) -> None:
     ranges = re.findall(r"\[([^]]*)\]", target["expr"])
     assert set(ranges) <= {"$__rate_interval"}
     assert len(re.findall(r"\b(?:rate|increase)\(", target["expr"])) == len(ranges)
 
 
 @EVERY_TARGET
-def test_a_counter_that_is_shown_over_time_is_shown_as_a_rate(target: Json) -> None:
+def test_a_counter_over_time_is_shown_as_a_rate(target: Json) -> None:
     for name, _ in SERIES.findall(target["expr"]):
         if re.search(r"_(total|bucket|count)$", name) and target["range"]:
             assert re.search(rf"\b(rate|increase)\({name}\b", target["expr"])
 
 
 @EVERY_TARGET
-def test_a_query_groups_by_labels_that_are_served(target: Json) -> None:
+def test_a_query_groups_by_served_labels(target: Json) -> None:
     made = set(MADE.findall(target["expr"]))
     known = set(chain.from_iterable(labels(name) for name, _ in SERIES.findall(target["expr"])))
     groups = re.findall(r"\b(?:by|on) \(([^)]*)\)", target["expr"])
@@ -152,7 +152,7 @@ def test_a_legend_names_labels_that_the_query_keeps(target: Json) -> None:
     assert set(re.findall(r"{{(\w+)}}", target["legendFormat"])) <= {*grouped[1].split(", ")} | made
 
 
-def test_no_dashboard_names_what_exists_on_one_installation_only() -> None:
+def test_no_dashboard_depends_on_one_installation() -> None:
     for name, dashboard in DASHBOARDS.items():
         text = json.dumps(dashboard)
         assert set(re.findall(r'"uid": "([^"]*)"', text)) == {f"sdbench-{name}", "${datasource}"}
@@ -160,7 +160,7 @@ def test_no_dashboard_names_what_exists_on_one_installation_only() -> None:
 
 
 @pytest.mark.parametrize("query", ["sdbench_images_each_second", "sum(rate(sdbench_images_totals[$__rate_interval]))"])
-def test_a_metric_that_nobody_serves_cannot_be_asked_for(query: str) -> None:
+def test_a_query_for_an_unknown_metric_is_an_error(query: str) -> None:
     with pytest.raises(LookupError, match="is served neither by the operator nor by the trainer"):
         selected(query)
 
@@ -181,7 +181,7 @@ def test_a_table_renames_exactly_the_columns_it_has(name: str, panel: Json) -> N
     assert named <= ({*renamed} if panel["type"] == "xychart" else {*renamed.values()})
 
 
-def test_config_maps_come_only_when_asked_and_hold_the_dashboards_for_the_sidecar(helm: Helm) -> None:
+def test_config_maps_are_created_on_request_and_hold_the_dashboards_for_the_sidecar(helm: Helm) -> None:
     asked = {"monitoring": {"dashboards": {"enabled": True, "annotations": {"grafana_folder": "Benchmarks"}}}}
     maps = _config_maps(helm, asked)
     assert {name.rsplit("-", 1)[1] for name in maps} == set(DASHBOARDS)
@@ -201,7 +201,7 @@ def test_a_variable_without_a_value_is_an_error() -> None:
         expressions({"namespace": "default"})
 
 
-def test_every_query_of_every_dashboard_is_an_expression_of_all_clusters() -> None:
+def test_every_query_covers_all_clusters_by_default() -> None:
     found = expressions({"namespace": "default", "benchmark": "tiny"})
     assert [title for title, _ in found] == [title for title, _ in TARGETS]
     assert all('cluster=~".*"' in query and not re.search(r"\$\D", query) for _, query in found)

@@ -84,11 +84,11 @@ def everything() -> tuple[Benchmark, ...]:
     return found.model_copy(update={"status": status}), other
 
 
-def test_promtool_has_nothing_against_what_the_trainer_serves(trainer_text: bytes) -> None:
+def test_promtool_accepts_the_trainers_metrics(trainer_text: bytes) -> None:
     assert warnings_about(trainer_text) == set()
 
 
-def test_promtool_has_nothing_against_what_the_operator_serves_but_the_units_of_a_projection(
+def test_promtool_accepts_the_operators_metrics_except_the_units_of_projections(
     operator_text: bytes,
 ) -> None:
     assert warnings_about(operator_text) == PROJECTIONS
@@ -99,7 +99,7 @@ def test_promtool_reports_a_counter_without_the_suffix_total() -> None:
 
 
 @pytest.mark.parametrize(("text", "table"), [("trainer_text", of_trainer), ("operator_text", of_operator)])
-def test_every_metric_is_served_with_the_type_and_labels_of_its_table_and_no_other(
+def test_exactly_the_defined_metrics_are_served_with_their_types_and_labels(
     request: pytest.FixtureRequest, text: str, table: Callable[[], list[Row]]
 ) -> None:
     families = list(text_string_to_metric_families(request.getfixturevalue(text).decode()))
@@ -109,7 +109,7 @@ def test_every_metric_is_served_with_the_type_and_labels_of_its_table_and_no_oth
     assert found == {(name.removesuffix("_total"), kind): {frozenset(labels)} for name, kind, labels in table()}
 
 
-def test_the_documentation_lists_what_is_served() -> None:
+def test_the_documentation_lists_the_served_metrics() -> None:
     rows = [
         (row["name"], row["kind"], tuple(re.findall(r"`(\w+)`", row["labels"])))
         for row in ROW.finditer(DOCUMENT.read_text())

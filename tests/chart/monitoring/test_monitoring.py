@@ -14,7 +14,7 @@ MONITORED = VALUE_SETS["monitored"]
 
 
 @pytest.mark.parametrize("values", VALUE_SETS.values(), ids=VALUE_SETS)
-def test_nothing_is_monitored_unless_asked(helm: Helm, values: dict[str, Any]) -> None:
+def test_monitoring_is_off_by_default(helm: Helm, values: dict[str, Any]) -> None:
     asked = {name for name, choice in values.get("monitoring", {}).items() if choice["enabled"]}
     objects = helm.render(values)
     made = {
@@ -44,7 +44,7 @@ def test_the_operator_is_scraped_once(helm: Helm, values: dict[str, Any], made: 
     assert sorted(f"{one['kind']}/{one['metadata']['name']}" for one in monitors) == made
 
 
-def test_the_service_monitor_finds_the_service_and_no_other(helm: Helm) -> None:
+def test_the_service_monitor_selects_the_operators_service(helm: Helm) -> None:
     objects = helm.render(VALUE_SETS["all on"])
     monitor, service = the(objects, "ServiceMonitor"), the(objects, "Service")
     assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
@@ -69,15 +69,15 @@ WITHOUT = {
 
 
 @pytest.mark.parametrize(("switch", "found"), WITHOUT.items(), ids=WITHOUT)
-def test_what_the_cluster_does_not_serve_is_refused_by_a_sentence(
+def test_a_switch_for_an_api_that_is_not_served_is_refused(
     helm: Helm, switch: str, found: tuple[dict[str, Any], str, str]
 ) -> None:
     values, api, brought_by = found
     elsewhere = replace(helm, served=tuple(each for each in helm.served if each != api))
-    assert f"{switch}: this cluster serves no {api}. Install {brought_by} first" in elsewhere.refusal(values)
+    assert f"{switch}: this cluster does not serve {api}. Install {brought_by} first" in elsewhere.refusal(values)
 
 
-def test_the_operators_own_labels_win_over_the_targets(helm: Helm) -> None:
+def test_the_operators_labels_take_precedence_over_the_targets(helm: Helm) -> None:
     objects = helm.render(MONITORED)
     monitor = _monitor(objects, "operator")
     (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
@@ -88,7 +88,7 @@ def test_the_operators_own_labels_win_over_the_targets(helm: Helm) -> None:
     assert monitor["metadata"]["labels"]["release"] == "kube-prometheus-stack"
 
 
-def test_the_trainers_series_get_the_names_of_benchmark_and_trial(helm: Helm) -> None:
+def test_the_trainers_series_get_the_labels_benchmark_and_trial(helm: Helm) -> None:
     spec = _monitor(helm.render(MONITORED), "trainer")["spec"]
     assert spec["selector"]["matchExpressions"] == [{"key": BENCHMARK_LABEL, "operator": "Exists"}]
     (endpoint,) = spec["podMetricsEndpoints"]
@@ -96,12 +96,12 @@ def test_the_trainers_series_get_the_names_of_benchmark_and_trial(helm: Helm) ->
     assert taken == {"benchmark": [_discovered(BENCHMARK_LABEL)], "trial": [_discovered(TRIAL_LABEL)]}
 
 
-def test_of_a_job_the_master_alone_is_a_target(helm: Helm) -> None:
+def test_only_the_master_of_a_job_is_a_target(helm: Helm) -> None:
     spec = _monitor(helm.render(MONITORED), "trainer")["spec"]
     assert spec["selector"]["matchLabels"] == {"training.kubeflow.org/replica-type": "master"}
 
 
-def test_finished_pods_are_no_targets(helm: Helm) -> None:
+def test_a_finished_pod_is_not_a_target(helm: Helm) -> None:
     (endpoint,) = _monitor(helm.render(MONITORED), "trainer")["spec"]["podMetricsEndpoints"]
     dropped = next(rule for rule in endpoint["relabelings"] if rule["action"] == "drop")
     assert dropped["sourceLabels"] == ["__meta_kubernetes_pod_phase"]
@@ -113,7 +113,7 @@ def test_finished_pods_are_no_targets(helm: Helm) -> None:
     ]
 
 
-def test_trainers_are_looked_for_where_benchmarks_are_run(helm: Helm) -> None:
+def test_trainers_are_selected_in_the_watched_namespaces(helm: Helm) -> None:
     everywhere = _monitor(helm.render(MONITORED), "trainer")
     here = _monitor(helm.render(VALUE_SETS["monitored namespace"]), "trainer")
     assert everywhere["spec"]["namespaceSelector"] == {"any": True}

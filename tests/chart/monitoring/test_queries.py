@@ -90,11 +90,11 @@ def test_every_query_parses(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("queries", [QUERIES, ALL_CHOSEN], ids=["one benchmark", "all benchmarks"])
-def test_every_query_has_an_answer(tmp_path: Path, queries: tuple[tuple[str, str], ...]) -> None:
+def test_every_query_has_a_result(tmp_path: Path, queries: tuple[tuple[str, str], ...]) -> None:
     answered(tmp_path, [asked(f"count({query}) > bool 0") for _, query in queries])
 
 
-def test_every_answer_has_the_labels_that_its_legend_or_table_shows(tmp_path: Path) -> None:
+def test_every_result_has_the_labels_that_its_legend_or_table_shows(tmp_path: Path) -> None:
     tests = []
     for dashboard in dashboards().values():
         for panel in panels(dashboard):
@@ -110,7 +110,7 @@ def test_panels_show_the_right_numbers(tmp_path: Path) -> None:
     answered(tmp_path, [test for title, numbers in NUMBERS.items() for test in near(QUERIES, title, numbers)])
 
 
-def test_panels_add_up_what_belongs_together(tmp_path: Path) -> None:
+def test_panels_add_up_several_benchmarks(tmp_path: Path) -> None:
     answered(tmp_path, [test for title, numbers in OF_ALL.items() for test in near(ALL_CHOSEN, title, numbers)])
 
 
@@ -130,22 +130,22 @@ def test_unknown_values_are_nan_and_never_0(tmp_path: Path) -> None:
         ("deviceMicrobatchSize=4,devices=8,precision=fp32", "deviceMicrobatchSize=4,precision=fp32"),
     ],
 )
-def test_a_curve_is_known_by_what_is_swept_beside_the_devices(tmp_path: Path, point: str, knobs: str | None) -> None:
+def test_a_curve_is_identified_by_its_knobs_other_than_devices(tmp_path: Path, point: str, knobs: str | None) -> None:
     query = with_knobs(f'label_replace(vector(1), "point", "{point}", "", "")')
     swept = f',knobs="{knobs}"' if knobs is not None else ""
     answered(tmp_path, [asked(query, labels=f'{{point="{point}"{swept}}}')])
 
 
-def test_another_benchmark_is_not_shown(tmp_path: Path) -> None:
+def test_a_benchmark_that_is_not_chosen_is_not_shown(tmp_path: Path) -> None:
     other = expressions({**CHOSEN, "benchmark": "other"})
     answered(tmp_path, [silent(query) for _, query in other if "benchmark=~" in query])
 
 
-def test_another_cluster_is_not_shown(tmp_path: Path) -> None:
+def test_a_cluster_that_is_not_chosen_is_not_shown(tmp_path: Path) -> None:
     answered(tmp_path, [silent(query) for _, query in expressions({**CHOSEN, "cluster": "elsewhere"})])
 
 
-def test_clusters_are_kept_apart_or_added_up_and_can_be_chosen(tmp_path: Path) -> None:
+def test_clusters_are_separate_or_added_up_and_can_be_chosen(tmp_path: Path) -> None:
     tests = []
     of_one = expressions({**CHOSEN, "cluster": "east"})
     for (_, both), (_, one) in zip(QUERIES, of_one, strict=True):

@@ -45,7 +45,7 @@ THRESHOLDS = (
 )
 
 
-def test_there_are_no_rules_unless_asked(helm: Helm) -> None:
+def test_the_rules_are_off_by_default(helm: Helm) -> None:
     assert not of_kind(helm.render({}, API), "PrometheusRule")
 
 
@@ -63,11 +63,11 @@ def test_the_object_has_the_labels_by_which_prometheus_selects_it(helm: Helm) ->
     assert metadata["labels"]["app.kubernetes.io/name"] == "sdbench"
 
 
-def test_promtool_has_nothing_against_the_rules(helm: Helm, tmp_path: Path) -> None:
+def test_promtool_accepts_the_rules(helm: Helm, tmp_path: Path) -> None:
     assert f"{len(ALERTS) + len(RECORDED)} rules found" in checked_rules(tmp_path, groups(helm))
 
 
-def test_these_are_the_rules(helm: Helm) -> None:
+def test_the_rules_are_complete(helm: Helm) -> None:
     found = groups(helm)
     assert [group["name"] for group in found] == ["sdbench.rules", "sdbench.alerts"]
     assert tuple(rules(found, "record")) == RECORDED
@@ -75,7 +75,7 @@ def test_these_are_the_rules(helm: Helm) -> None:
 
 
 @pytest.mark.parametrize("name", [*ALERTS, *RECORDED])
-def test_a_rule_asks_for_series_and_labels_that_are_served(helm: Helm, name: str) -> None:
+def test_a_rule_uses_served_series_and_labels(helm: Helm, name: str) -> None:
     found = groups(helm)
     recorded, served = rules(found, "record"), labels_of_served()
     rule = (recorded | rules(found, "alert"))[name]
@@ -88,7 +88,7 @@ def test_a_rule_asks_for_series_and_labels_that_are_served(helm: Helm, name: str
 
 
 @pytest.mark.parametrize("name", RECORDED)
-def test_a_recorded_name_says_by_which_labels_it_is_kept(helm: Helm, name: str) -> None:
+def test_the_name_of_a_recording_rule_begins_with_its_labels(helm: Helm, name: str) -> None:
     expression = rules(groups(helm), "record")[name]["expr"]
     level = set(name.split(":")[0].split("_"))
     outermost = re.findall(r"by \(([^)]*)\)", expression)[0].split(", ")
@@ -97,7 +97,7 @@ def test_a_recorded_name_says_by_which_labels_it_is_kept(helm: Helm, name: str) 
 
 
 @pytest.mark.parametrize("name", ALERTS)
-def test_an_alert_has_a_severity_and_says_what_it_means_and_where_to_read_on(helm: Helm, name: str) -> None:
+def test_an_alert_has_a_severity_texts_and_a_runbook_link(helm: Helm, name: str) -> None:
     rule = rules(prometheus_rule(helm, runbookUrl=BASE)["spec"]["groups"], "alert")[name]
     annotations = rule["annotations"]
     assert rule["labels"]["severity"] in ("critical", "warning")
@@ -114,7 +114,7 @@ def test_the_runbook_has_a_section_for_each_alert_and_no_other() -> None:
         assert re.search(r"```\nkubectl ", text), f"{name} names no command"
 
 
-def test_the_runbook_tells_severities_and_default_thresholds_as_they_are(helm: Helm) -> None:
+def test_the_runbook_lists_the_severities_and_default_thresholds(helm: Helm) -> None:
     found = groups(helm)
     rows = {row[0]: row for row in re.findall(r"^\| \[(\w+)\]\(#(\w+)\) \| (\w+) \| .* \|(.*)\|$", RUNBOOK, flags=re.M)}
     assert tuple(rows) == ALERTS
@@ -127,12 +127,12 @@ def test_the_runbook_tells_severities_and_default_thresholds_as_they_are(helm: H
 
 
 @pytest.mark.parametrize(("threshold", "value", "alert"), THRESHOLDS)
-def test_a_threshold_is_that_of_the_values(helm: Helm, threshold: str, value: float, alert: str) -> None:
+def test_a_threshold_comes_from_the_values(helm: Helm, threshold: str, value: float, alert: str) -> None:
     expressions = {name: rule["expr"] for name, rule in rules(groups(helm, **{threshold: value}), "alert").items()}
     assert [name for name, text in expressions.items() if re.search(rf"[<>] {value}\b", text)] == [alert]
 
 
-def test_a_threshold_that_was_taken_away_is_refused(helm: Helm) -> None:
+def test_a_missing_threshold_is_refused(helm: Helm) -> None:
     asked = {"monitoring": {"prometheusRule": {"enabled": True, "thresholds": {"deafSeconds": None}}}}
     done = helm.template(asked, API)
     assert done.returncode != 0
@@ -169,23 +169,21 @@ NUMBERS = {
 
 
 @pytest.mark.parametrize("name", RECORDED)
-def test_a_recording_rule_has_the_right_number_and_the_labels_of_its_level(
-    helm: Helm, tmp_path: Path, name: str
-) -> None:
+def test_a_recording_rule_has_the_right_value_and_labels(helm: Helm, tmp_path: Path, name: str) -> None:
     labels, number = NUMBERS[name]
     sample = {"labels": f"{name}{{{labels}}}", "value": number}
     tests = [{"expr": name, "eval_time": "9m", "exp_samples": [sample]}]
     judged(tmp_path, groups(helm), SCRAPED, {"promql_expr_test": tests})
 
 
-def test_several_clusters_are_kept_apart(helm: Helm, tmp_path: Path) -> None:
+def test_a_recording_rule_keeps_clusters_separate(helm: Helm, tmp_path: Path) -> None:
     series = {f'sdbench_benchmark_devices{{cluster="{one}",namespace="n",benchmark="b"}}': "2x20" for one in "ab"}
     samples = [{"labels": f'{RECORDED[5]}{{cluster="{one}",namespace="n"}}', "value": 2} for one in "ab"]
     tests = [{"expr": RECORDED[5], "eval_time": "4m", "exp_samples": samples}]
     judged(tmp_path, groups(helm), series, {"promql_expr_test": tests})
 
 
-def test_steps_that_do_not_come_have_no_length(helm: Helm, tmp_path: Path) -> None:
+def test_a_minute_without_steps_has_no_step_time(helm: Helm, tmp_path: Path) -> None:
     still = {name: "7x40" for name in SCRAPED if "_bucket" in name}
     tests = [{"expr": name, "eval_time": "5m", "exp_samples": []} for name in RECORDED[2:4]]
     judged(tmp_path, groups(helm), still, {"promql_expr_test": tests})
