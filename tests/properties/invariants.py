@@ -19,7 +19,7 @@ def check_change(before: Status, after: Status, snapshot: Snapshot) -> None:
     """Checks everything that must hold between a stored status and the next."""
     spec = snapshot.benchmark.spec
     check_terminal_rows_are_sticky(before, after)
-    check_spared(before, after, spec)
+    check_skipped(before, after, spec)
     check_failures(before, after, spec)
     check_spent(before, after)
     assert snapshot.backend or before.trials == after.trials, "judged without having looked"
@@ -37,15 +37,17 @@ def check_terminal_rows_are_sticky(before: Status, after: Status) -> None:
             assert new.measurement == old.measurement
 
 
-def check_spared(before: Status, after: Status, asked: Spec) -> None:
+def check_skipped(before: Status, after: Status, asked: Spec) -> None:
     """Repeats are skipped only for a Point with enough undisturbed repeats that are close together."""
     known = {row.trial for row in before.trials if row.phase is TrialPhase.SKIPPED}
     fresh = {row.point for row in after.trials if row.phase is TrialPhase.SKIPPED and row.trial not in known}
     for point in fresh:
         measured = [row.measurement for row in after.trials if row.point == point and row.measurement]
         calm = [float(one.median_images_per_second) for one in measured if not one.disturbed]
-        assert len(calm) >= max(2, asked.repeats.min), "spared too early"
-        assert stdev(calm) / fmean(calm) <= float(asked.repeats.target_coefficient_of_variation or 0), "spared loose"
+        assert len(calm) >= max(2, asked.repeats.min), "skipped too early"
+        assert stdev(calm) / fmean(calm) <= float(asked.repeats.target_coefficient_of_variation or 0), (
+            "skipped though the repeats spread too far"
+        )
 
 
 def check_failures(before: Status, after: Status, asked: Spec) -> None:

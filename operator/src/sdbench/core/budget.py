@@ -3,12 +3,6 @@
     left   = budget - spent (released Attempts) - running cost (of what is not released yet)
     needed = what the dearest released Attempt of the Point has cost, but at least its warm-up: devices x warmupSeconds
 
-* A Trial is not started while `left`, without what the running Attempts will still need, is less than it needs.
-* Once nothing holds devices any more, what is left no longer changes: a Trial that needs more is given up.
-* A running Attempt is stopped when nothing is left, and no other is started. What was measured is kept.
-
-The budget is only exceeded by what no decision can avoid: the seconds until the stop is decided, and the teardown.
-
 An Attempt is charged for all of its devices from the moment its last pod was bound to a node until none of its pods
 holds a device, because pulls and teardowns cost money, too. An Attempt that ends before all of its pods were bound is
 charged for those that were, up to its end.
@@ -74,6 +68,8 @@ def exhausted(found: BudgetState | None) -> Diagnosis | None:
     """Why nothing of the Benchmark goes on; None while some of the budget is left."""
     if found is None or found.left > 0:
         return None
+    # Running Attempts are stopped, too: the budget is only exceeded by what no decision can avoid, which is the time
+    # until the stop is decided, and the teardown.
     hours = _hours(found.budget.device_seconds)
     return diagnosis(Reason.BUDGET_EXCEEDED, f"The budget of {hours}, {found.budget.named}, is used up; {KEPT}")
 

@@ -144,9 +144,8 @@ def _rejection(state: AttemptState, warning: WarningEvent, limits: Limits) -> Bl
     since = max(unsuspended_since(state), warning.at or unsuspended_since(state))
     due, consequence = since + timedelta(seconds=STUCK_SECONDS), Consequence.STOPS_SWEEP
     if account := MISSING_ACCOUNT.search(message):
-        brief = (
-            f"The ServiceAccount {account[1]}, which the administrator fixed for the pods, does not exist; create it"
-        )
+        who = f"The ServiceAccount {account[1]}"
+        brief = f"{who}, which the administrator fixed for the pods, does not exist; create it"
     elif MAY_PASS.search(message) or not (FORBIDDEN.search(message) or BY_QUOTA.search(message)):
         # Not about these pods: a webhook that does not answer, or a namespace that is being set up.
         brief = "The pods cannot be created; it is tried again and again"

@@ -159,14 +159,12 @@ def _complete(measured: Measurement) -> bool:
     """Whether the Measurement may be shown: a complete window, with all values finite and none negative."""
     steps = measured.step_seconds
     rates = (measured.images_per_second, measured.median_images_per_second)
-    shares = (measured.seconds, steps.p5, steps.p50, steps.p95, measured.rank_skew_ratio, measured.mfu_ratio or 0.0)
-    waits = (measured.data_wait_ratio_max, measured.data_wait_ratio_mean)
-    others_cpu = (measured.foreign_cpu_ratio or 0.0, measured.steal_ratio or 0.0)
-    if not all(
-        isfinite(value) for value in (*rates, *shares, *waits, *others_cpu, measured.drift_ratio, measured.loss)
-    ):
-        return False
-    return min(rates) >= SLOWEST and min(*shares, *waits, *others_cpu) >= 0
+    times = (measured.seconds, steps.p5, steps.p50, steps.p95)
+    waits = (measured.rank_skew_ratio, measured.data_wait_ratio_max, measured.data_wait_ratio_mean)
+    shares = (measured.mfu_ratio or 0.0, measured.foreign_cpu_ratio or 0.0, measured.steal_ratio or 0.0)
+    # A drift may be negative, and so may a loss.
+    finite = all(map(isfinite, (*rates, *times, *waits, *shares, measured.drift_ratio, measured.loss)))
+    return finite and min(rates) >= SLOWEST and min(*times, *waits, *shares) >= 0
 
 
 def different_images(image_ids: Iterable[str]) -> tuple[str, ...]:

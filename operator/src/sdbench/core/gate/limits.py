@@ -12,9 +12,6 @@ from sdbench.core.format import bounded, decimal
 PLACES = 6
 """Decimals to which a value is shown; it is compared exactly."""
 
-Value = Callable[[PointRow], Decimal | None]
-Asked = Callable[[Gate], Decimal | None]
-
 
 @dataclass(frozen=True)
 class Scale:
@@ -23,8 +20,8 @@ class Scale:
     limit: Limit
     least: bool
     """Whether the value must be at least, not at most, what is asked."""
-    asked: Asked
-    value: Value
+    asked: Callable[[Gate], Decimal | None]
+    value: Callable[[PointRow], Decimal | None]
 
 
 SCALES = (

@@ -5,23 +5,9 @@
     cost = device-hours × hourly price
 
 Everything is a Decimal, unrounded. `Rounding.SEED` reproduces the table that this project starts from, whose 8-to-256
-A100 rows give 2,867,000,000 images at $2 per hour. Its rules are not published; these fit all of its cells:
+A100 rows give 2,867,000,000 images at $2 per hour. Its rules are not published; ours fit all of its cells.
 
-* days: the wall clock in whole hours first, over 24, halves up to 0.01 days;
-* device-hours: halves up to whole ones from the unrounded wall clock, unless whole hours × devices is less than one
-  device-hour away, and is then taken (49,696 in the first row, where the first rule alone gives 49,697);
-* cost: whole hours × devices × price, to the nearest 1,000 below 100,000 and to the nearest 5,000 from there.
-
-Each stage of the training has its own rate:
-
-| stage names | rate |
-|---|---|
-| nothing | the Point's own mean rate; its imageSize is the stage's |
-| rateRatio | own rate × ratio |
-| benchmark | mean rate of that Benchmark's Point of the same device count and model at the stage's imageSize |
-
-A rate is unknown while that Benchmark is
-not complete, if its Point is disqualified (core/measure/environments.py), and if it ran on another device.
+Each stage of the training has a rate: the Point's own, that times rateRatio, or that of another Benchmark's Point.
 """
 
 from collections.abc import Sequence
@@ -87,10 +73,14 @@ def project_training(
 
 
 def _as_in_the_seed(hours: Decimal, devices: int, hourly_price: Decimal) -> ProjectedTraining:
+    # Days: the wall clock in whole hours first, over 24, halves up to 0.01 days.
     whole = _nearest(hours, Decimal(1))
     days = _nearest(whole / HOURS_PER_DAY, Decimal("0.01"))
+    # Device-hours: halves up to whole ones from the unrounded wall clock, unless whole hours × devices is less than one
+    # device-hour away, and is then taken (49,696 in the first row, where the first rule alone gives 49,697).
     exact, booked = hours * devices, whole * devices
     device_hours = booked if abs(exact - booked) < 1 else _nearest(exact, Decimal(1))
+    # Cost: whole hours × devices × price, to the nearest 1,000 below 100,000 and to the nearest 5,000 from there.
     cost = booked * hourly_price
     return ProjectedTraining(days, device_hours, _nearest(cost, Decimal(1_000 if cost < 100_000 else 5_000)))
 
@@ -137,6 +127,7 @@ def stages_of(asked: Projection, point: Point, own: OwnRate, source: Lookup) -> 
 
 
 def _rate_elsewhere(stage: ProjectionStage, name: str, point: Point, own: OwnRate, source: Lookup) -> Decimal:
+    """The mean rate of another Benchmark's Point. Raises ReferenceUnavailable, as for one that is not complete."""
     found = source(name)
     row = _matching_point(found, stage, point)
     unlike = device_difference(environments_of(row.point, found.benchmark.status), own.ran_on)
@@ -163,7 +154,6 @@ def _matching_point(found: CompletedBenchmark, stage: ProjectionStage, point: Po
     # Several Points may differ in knobs, and only the same label says which of them is meant.
     same_label = next((row for row in rows if row.point == point.label), None)
     if same_label is None and len(rows) > 1:
-        raise ReferenceUnavailable(
-            f"Benchmark {name} has {len(rows)} Points of {what}, and none is called {point.label}"
-        )
+        several = f"has {len(rows)} Points of {what}, and none is called {point.label}"
+        raise ReferenceUnavailable(f"Benchmark {name} {several}")
     return same_label or rows[0]

@@ -46,9 +46,8 @@ def _of_row(before: TrialRow | None, row: TrialRow) -> Iterator[Event]:
     if row.phase is TrialPhase.STARTING:
         yield Event(False, "AttemptStarted", f"{name}: job {row.job}")
     elif row.phase is TrialPhase.SUCCEEDED and row.measurement is not None:
-        disturbed = row.measurement.disturbed
-        rate = measured_rate(row.measurement.images_per_second, disturbed)
-        yield Event(disturbed, Reason.MEASURED, f"{name}: {rate}")
+        rate, disturbed = row.measurement.images_per_second, row.measurement.disturbed
+        yield Event(disturbed, Reason.MEASURED, f"{name}: {measured_rate(rate, disturbed)}")
     elif row.phase is TrialPhase.STOPPING and row.reason is not None:
         yield Event(row.reason is not Reason.SUSPENDED, row.reason, f"{name}: {row.message}; another attempt follows")
     elif row.phase is TrialPhase.FAILED and row.reason not in {None, Reason.CANCELLED} and not _untried(before, row):
@@ -62,14 +61,9 @@ def _untried(before: TrialRow | None, row: TrialRow) -> bool:
 
 
 def _not_tried(before: dict[int, TrialRow], after: Status) -> Iterator[Event]:
-    """One Event for each reason for which Trials are not tried."""
-    # There may be hundreds of Trials.
-    fresh = [
-        row
-        for row in after.trials
-        if _untried(before.get(row.trial), row)
-        and (row.trial not in before or before[row.trial].phase is not row.phase)
-    ]
+    """One Event for each reason for which Trials are not tried: there may be hundreds of Trials."""
+    known = {trial for trial, row in before.items() if row.phase is TrialPhase.FAILED}
+    fresh = [row for row in after.trials if row.trial not in known and _untried(before.get(row.trial), row)]
     for reason, rows in groupby(sorted(fresh, key=lambda row: row.reason or ""), key=lambda row: row.reason):
         untried = list(rows)
         yield Event(True, reason or Reason.UNKNOWN, f"{len(untried)} trials are not tried: {untried[0].message}")
@@ -80,19 +74,16 @@ def _skipped(before: dict[int, TrialRow], after: Status) -> Iterator[Event]:
     known = {trial for trial, row in before.items() if row.phase is TrialPhase.SKIPPED}
     fresh = [row for row in after.trials if row.phase is TrialPhase.SKIPPED and row.trial not in known]
     for point, rows in groupby(sorted(fresh, key=lambda row: row.point), key=lambda row: row.point):
-        skipped_rows = list(rows)
-        yield Event(
-            False, Reason.CONVERGED, f"{point} needs {len(skipped_rows)} repeats less: {skipped_rows[0].message}"
-        )
+        needless = list(rows)
+        yield Event(False, Reason.CONVERGED, f"{point} needs {len(needless)} repeats less: {needless[0].message}")
 
 
 def _of_conditions(before: Status, after: Status) -> Iterator[Event]:
     held = {condition.type for condition in before.conditions if condition.status is ConditionStatus.TRUE}
     for condition in after.conditions:
         fresh = condition.status is ConditionStatus.TRUE and condition.type not in held
-        if fresh and condition.type in ANNOUNCED:
-            warning = condition.type is ConditionType.FAILED
-            yield Event(warning, ANNOUNCED[condition.type], condition.message or condition.reason)
+        if fresh and (word := ANNOUNCED.get(condition.type)):
+            yield Event(condition.type is ConditionType.FAILED, word, condition.message or condition.reason)
     overdue = _overdue(after)
     if overdue is not None and _overdue(before) is None:
         yield Event(True, overdue.reason, overdue.message)

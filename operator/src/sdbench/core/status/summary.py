@@ -56,10 +56,10 @@ def best_point(points: tuple[PointRow, ...]) -> PointRow:
 
 def summary_reason(rows: tuple[TrialRow, ...], end: Outcome | None, others_first: bool, snapshot: Snapshot) -> str:
     """Why the Benchmark waits, or what failed; empty when all is well."""
-    failed = [row for row in rows if row.phase is TrialPhase.FAILED]
     if end is not None and not end.complete:
         return end.reason
-    if failed:
+    # A failure stays worth showing while the other Trials go on, and once they have ended well.
+    if any(row.phase is TrialPhase.FAILED for row in rows):
         return first_failure(rows).reason or Reason.UNKNOWN
     if end is not None:
         return ""
