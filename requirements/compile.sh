@@ -1,5 +1,5 @@
 #!/bin/sh
-# Which versions are used? Compiles requirements/*.in to pinned, hashed files without index addresses.
+# Compiles requirements/*.in to pinned, hashed files without index addresses.
 # The joint solution is dev.txt; the images' files are constrained by it.
 set -eu
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# What does a checkout need before any command runs? The Python environment .venv, made from hashed requirements.
+# Creates the Python environment .venv of a checkout from hashed requirements.
 set -eu
 
 python=${1:-python3}

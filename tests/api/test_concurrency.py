@@ -33,17 +33,17 @@ class Crowd:
 
     async def passes(self, rounds: int) -> None:
         async with connected(lambda call, code: None) as transport:
-            cluster, board = Cluster(transport), BenchmarkCache()
-            neighbours = ConcurrencyGate(board)
-            neighbours.mark_listed()
+            cluster, cache = Cluster(transport), BenchmarkCache()
+            gate = ConcurrencyGate(cache)
+            gate.mark_listed()
             for _ in range(rounds):
-                await asyncio.gather(*(self._pass(cluster, key, neighbours) for key in self.keys))
+                await asyncio.gather(*(self._pass(cluster, key, gate) for key in self.keys))
 
-    async def _pass(self, cluster: Cluster, key: Key, neighbours: ConcurrencyGate) -> Pass:
+    async def _pass(self, cluster: Cluster, key: Key, gate: ConcurrencyGate) -> Pass:
         """Retry until a pass succeeds, because an API server with a new CRD is unavailable for a moment."""
         while True:
             try:
-                return await reconcile(cluster, DEFAULTS, key, neighbours)
+                return await reconcile(cluster, DEFAULTS, key, gate)
             except Unavailable as error:
                 await asyncio.sleep(error.retry_after or 1)
 

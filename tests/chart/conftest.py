@@ -25,7 +25,7 @@ def plane() -> Iterator[ControlPlane]:
 
 @pytest.fixture
 def releases(helm: Helm, plane: ControlPlane) -> Iterator[Releases]:
-    """Helm, and no release left of what a test installed."""
+    """Helm at the control plane; removes what a test has installed."""
     helm_there = Releases(helm, plane)
     yield helm_there
     for name in helm_there("list", "--short").stdout.split():

@@ -19,14 +19,14 @@ MOUNT = "/etc/sdbench/presets"
 
 
 def arguments(helm: Helm, values: dict[str, Any]) -> list[str]:
-    """What the operator's container is started with."""
+    """The arguments of the operator's container."""
     (container,) = pod_spec(helm.render(values))["containers"]
     given: list[str] = container["args"]
     return given
 
 
 def options(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> Options:
-    """How the real command understands them."""
+    """The options as the real command parses them."""
     ran: list[Options] = []
     monkeypatch.setattr(operator, "run_operator", ran.append)
     done = CliRunner().invoke(app, arguments)

@@ -27,7 +27,7 @@ TRIED = ("apply", "--server-side", "--dry-run=server", "--validate=strict", "--w
 
 @pytest.fixture(scope="module")
 def furnished() -> Iterator[ControlPlane]:
-    """A control plane that serves what others bring."""
+    """A control plane with the CRDs of the other projects."""
     with ControlPlane() as plane:
         make_namespaces(plane)
         install_definitions(plane)
@@ -43,17 +43,17 @@ def helm(helm: Helm) -> Helm:
 
 
 def tried(plane: ControlPlane, objects: tuple[Manifest, ...]) -> None:
-    """The API server's word on them; raises when it says no, or warns."""
+    """Sends the objects as a dry run; raises if the API server refuses one or warns."""
     plane.kubectl(*TRIED, input=together(objects))
 
 
 def together(objects: Iterable[Manifest]) -> str:
-    """Each as a document."""
+    """The objects as one stream of documents."""
     return "\n---\n".join(json.dumps(one) for one in objects)
 
 
 def pods(plane: ControlPlane, objects: tuple[Manifest, ...]) -> tuple[Manifest, ...]:
-    """The Deployment's pod and that of `helm test`, for whose accounts there must be some."""
+    """The Deployment's pod and that of `helm test`, whose service accounts are created first."""
     accounts = {one["metadata"]["name"] for one in of_kind(objects, "ServiceAccount")} | {"given"}
     made = [_account(name) for name in sorted(accounts)]
     plane.kubectl("apply", "--server-side", "-f", "-", input=together(made))
@@ -89,7 +89,7 @@ def test_names_that_look_like_numbers_are_names(helm: Helm, furnished: ControlPl
     known = [f"--api-versions={api}" for api in helm.served]
     done = helm.run("template", "my.2024", str(helm.chart), "--namespace", ODD[0], *known, values=values)
     assert done.returncode == 0, done.stderr
-    # As it stands, read by Kubernetes' own YAML; a pod would need its account to be there.
+    # As rendered, parsed by Kubernetes' own YAML; pods are left out, which need their service accounts.
     furnished.kubectl(
         *TRIED, input="\n---\n".join(part for part in done.stdout.split("\n---\n") if "kind: Pod\n" not in part)
     )

@@ -30,7 +30,7 @@ SHORT = 1
 
 
 class Hook:
-    """The command of the pod, pointed at what runs here."""
+    """The command of the pod, pointed at the programs of the test."""
 
     def __init__(self, plane: ControlPlane, objects: tuple[Manifest, ...]) -> None:
         (container,) = the(objects, "Pod")["spec"]["containers"]
@@ -43,7 +43,7 @@ class Hook:
         (self._account / "ca.crt").write_bytes(plane.authority.certificate.read_bytes())
 
     def start(self, port: int, *given: str) -> subprocess.Popen[str]:
-        """As the kubelet would, with the operator at that port."""
+        """Starts the script as the kubelet would, with the operator at that port."""
         here = ("--operator", f"http://127.0.0.1:{port}", "--server", self._plane.server)
         command = [sys.executable, "-c", self.script, *here, "--account", str(self._account), *given]
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -57,7 +57,7 @@ class Hook:
 
 @pytest.fixture(scope="module")
 def hook(helm: Helm, plane: ControlPlane) -> Iterator[Hook]:
-    """With a release for team-a, and the test's account and rights, which `helm test` makes."""
+    """Installs a release for team-a, and the account and rights that `helm test` would create."""
     releases = Releases(helm, plane)
     releases.install(VALUES)
     objects = helm.render(VALUES)
@@ -72,7 +72,7 @@ def hook(helm: Helm, plane: ControlPlane) -> Iterator[Hook]:
 
 @pytest.fixture(scope="module")
 def bystander(plane: ControlPlane, hook: Hook, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorProcess]:
-    """An operator that looks elsewhere: what becomes of the tiny Benchmark is for the test to say."""
+    """An operator of another namespace, so the test decides what happens to the tiny Benchmark."""
     plane.install_pytorchjob_crd()
     with OperatorProcess(plane.kubeconfig, "team-b", tmp_path_factory.mktemp("bystander") / "operator.log") as running:
         yield running
@@ -127,7 +127,7 @@ def asked(plane: ControlPlane) -> str:
 
 
 def answer(plane: ControlPlane, conditions: dict[str, str]) -> None:
-    """Write its status, as an operator would."""
+    """Writes the status as an operator would."""
     written = [
         {
             "type": kind,

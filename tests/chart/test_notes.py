@@ -19,7 +19,7 @@ kind: Notes
 text: |
   {{- include (print $.Template.BasePath "/NOTES.txt") . | nindent 2 }}
 """
-"""Helm shows notes at a real installation only, so a copy of the chart carries them in an object."""
+"""Helm shows notes only at a real installation, so a copy of the chart puts them into an object."""
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def installed(helm: Helm, tmp_path_factory: pytest.TempPathFactory) -> Helm:
 
 
 def notes(helm: Helm, values: dict[str, Any], *options: str) -> str:
-    """What a person would read after installing with these values."""
+    """The notes after an installation with these values."""
     return str(the(helm.render(values, *options), "Notes")["text"])
 
 
@@ -64,7 +64,7 @@ def test_the_first_question_keeps_to_what_is_allowed(installed: Helm, values: di
 
 
 def first_question(helm: Helm, values: dict[str, Any]) -> dict[str, Any]:
-    """What the notes apply."""
+    """The manifest in the notes."""
     found: dict[str, Any] = yaml.safe_load(notes(helm, values).split("<<'EOF'\n")[1].split("\nEOF\n")[0])
     return found
 

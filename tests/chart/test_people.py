@@ -41,7 +41,7 @@ class Reviews:
         return bool(self._authorization.create_subject_access_review({"spec": spec}).status.allowed)
 
     def ours(self, user: str, namespace: str) -> set[tuple[str, str]]:
-        """What the user may do with Benchmarks there."""
+        """The user's rights on Benchmarks there."""
         asked = (*VIEW, *EDIT, *NOBODY)
         return {one for one in asked if self.allows(user, Right(GROUP, *one), namespace)}
 
@@ -59,7 +59,7 @@ def reviews(plane: ControlPlane, releases: Releases) -> Reviews:
 
 
 def bind(plane: ControlPlane, user: str, kind: str, role: str) -> None:
-    """Give the user that role in team-a."""
+    """Binds the role to the user in team-a."""
     subject = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}
     binding = {
         "apiVersion": "rbac.authorization.k8s.io/v1",
@@ -73,7 +73,7 @@ def bind(plane: ControlPlane, user: str, kind: str, role: str) -> None:
 
 @pytest.fixture(scope="module")
 def people(plane: ControlPlane) -> Iterator[None]:
-    """One with each of the cluster's roles in team-a."""
+    """One user for each of the cluster's roles, in team-a."""
     for role in MAY:
         bind(plane, f"{role}er", "ClusterRole", role)
     yield
@@ -104,7 +104,7 @@ def test_in_watched_namespaces_there_are_roles_to_be_bound(
 
 
 def _has(reviews: Reviews, user: str, role: str) -> None:
-    """Wait until the user may do in team-a what the role is for, and no more."""
+    """Waits until the user has exactly the rights of the role in team-a."""
     until(lambda: reviews.ours(user, "team-a") == set(MAY[role]), 30, f"{user} to have the rights of {role}")
 
 
@@ -114,7 +114,7 @@ ALL = rights()
 
 
 def allowed(reviews: Reviews, namespace: str) -> list[Right]:
-    """What the operator's account may do there, of all that an operator may need."""
+    """The rights of the operator's account there, of all that an operator may need."""
     return [right for right in ALL if reviews.allows(OPERATOR, right, namespace)]
 
 

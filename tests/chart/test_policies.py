@@ -18,7 +18,7 @@ NO_BOUND: dict[str, Any] = {"images": [], "maxDevices": 0, "deviceHours": "0.00"
 
 
 def bounds(objects: tuple[Manifest, ...]) -> dict[str, tuple[dict[str, Any], Any]]:
-    """For each bound, the namespaces that have their own, and what holds in the others."""
+    """For each bound, the namespaces with a value of their own, and the default."""
     variables = {one["name"]: one["expression"] for one in the(objects, POLICY)["spec"]["variables"]}
     found = {}
     for name in EVERYWHERE:

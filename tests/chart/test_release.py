@@ -19,7 +19,7 @@ OTHER = "other"
 
 
 def rights(plane: ControlPlane, *expected: str) -> None:
-    """Wait until these of the two namespaces are where the operator's account may list Benchmarks."""
+    """Waits until the operator's account may list Benchmarks in exactly these of the two namespaces."""
 
     def found() -> tuple[str, ...]:
         return tuple(namespace for namespace in ("default", "team-a") if _may_list(plane, namespace))
@@ -35,7 +35,7 @@ def _may_list(plane: ControlPlane, namespace: str) -> bool:
 
 @pytest.fixture
 def benchmark(plane: ControlPlane, releases: Releases) -> Iterator[str]:
-    """The UID of one that was made while a release was there, which is gone again."""
+    """The UID of a Benchmark that was created under a release that is now uninstalled."""
     releases.install({})
     plane.kubectl("apply", "-f", "-", input=json.dumps(QUESTION))
     uid = seen(plane)
@@ -45,7 +45,7 @@ def benchmark(plane: ControlPlane, releases: Releases) -> Iterator[str]:
 
 
 def seen(plane: ControlPlane) -> str:
-    """The UID of the Benchmark as it is now."""
+    """The UID of the Benchmark now."""
     return plane.kubectl("get", "sdb", "kept", "--output=jsonpath={.metadata.uid}")
 
 
@@ -61,7 +61,7 @@ def changed_chart(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def no_crd(plane: ControlPlane, releases: Releases) -> Iterator[None]:
-    """As in a cluster that has never known a Benchmark, also afterwards."""
+    """Leaves the cluster without the CRD, before and after a test."""
     _delete_crd(plane)
     yield
     _delete_crd(plane)
@@ -78,7 +78,7 @@ def test_a_namespace_with_restricted_pod_security_admits_the_operator(plane: Con
 
 @pytest.fixture
 def tenant(plane: ControlPlane) -> Iterator[Path]:
-    """The kubeconfig of somebody who may do anything in two namespaces, and nothing beyond them."""
+    """The kubeconfig of a user with all rights in two namespaces and none elsewhere."""
     plane.kubectl("create", "serviceaccount", "tenant", "--namespace", NAMESPACE)
     account = f"{NAMESPACE}:tenant"
     bound = ("tenant", "--clusterrole=cluster-admin", f"--serviceaccount={account}")
@@ -142,7 +142,7 @@ def test_another_crd_is_taken_over_only_on_request(
     assert "ownership" in refused.stderr
     releases.install({"watchNamespaces": ["team-b"]}, OTHER, "--take-ownership", chart=changed_chart)
     assert releases.owner() == OTHER
-    # The first release has lost the CRD, and its next version leaves it out: that must not be a deletion.
+    # The CRD belongs to another release now, so an upgrade of the first one leaves it out, which must not delete it.
     releases.upgrade(chart=changed_chart)
     assert seen(plane) == uid
     releases.uninstall()

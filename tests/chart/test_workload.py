@@ -29,7 +29,7 @@ WRITTEN: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 
 
 def file_of(objects: tuple[Manifest, ...]) -> Any:
-    """What the operator reads, by way of the volume that its argument points into."""
+    """The file that the operator reads, found by its argument and its volume."""
     pod = pod_spec(objects)
     (container,) = pod["containers"]
     path = container["args"][container["args"].index("--workload") + 1]
@@ -47,7 +47,7 @@ def test_the_operator_reads_what_was_written(helm: Helm, trainer: dict[str, Any]
 
 
 @pytest.mark.parametrize("trainer", [{}, {"proxy": {"http": ""}}, {"caBundle": {"key": "x.pem"}}])
-def test_when_nothing_is_fixed_there_is_no_file(helm: Helm, trainer: dict[str, Any]) -> None:
+def test_an_empty_workload_makes_no_file(helm: Helm, trainer: dict[str, Any]) -> None:
     objects = helm.render({"trainer": trainer})
     assert not of_kind(objects, "ConfigMap")
     assert "--workload" not in pod_spec(objects)["containers"][0]["args"]

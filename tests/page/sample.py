@@ -91,7 +91,7 @@ def condition(kind: ConditionType, reason: str, message: str) -> Condition:
 
 
 def benchmark(status: Status, name: str = "a100-scaling") -> Benchmark:
-    """A question over six counts, with this answer."""
+    """A Benchmark over six counts with these results."""
     return Benchmark(
         api_version=API_VERSION,
         kind=KIND,
@@ -110,7 +110,7 @@ def benchmark(status: Status, name: str = "a100-scaling") -> Benchmark:
 
 
 def complete() -> Benchmark:
-    """Every Point measured, with repeats."""
+    """A Benchmark with every Point measured, with repeats."""
     points = tuple(point(*row, interval="1.1") for row in SEED)
     status = Status(
         phase=Phase.SUCCEEDED,
@@ -140,7 +140,7 @@ def complete() -> Benchmark:
 
 
 def noted() -> Benchmark:
-    """The same with something to say of most Points, and a known utilisation."""
+    """The full answer with notes on most Points, and a known utilisation."""
     whole = complete()
     changes: tuple[dict[str, Any], ...] = (
         {"disturbed_repeats": 2},
@@ -155,7 +155,7 @@ def noted() -> Benchmark:
 
 
 def partly(message: str = "Rank 9 ran out of device memory: lower deviceMicrobatchSize.") -> Benchmark:
-    """Two Points measured, one failed with this message."""
+    """A Benchmark with two measured Points, and one that failed with this message."""
     failed = trial(2, 32, Reason.OUT_OF_MEMORY_DEVICE, message)
     status = Status(
         phase=Phase.SUCCEEDED,

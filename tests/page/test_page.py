@@ -20,8 +20,8 @@ DESK, PHONE = {"width": 1200, "height": 900}, {"width": 390, "height": 844}
 
 
 @dataclass
-class Heard:
-    """What a page asked for and complained of."""
+class PageLog:
+    """The requests and errors of a page."""
 
     requests: list[str] = field(default_factory=list)
     warnings_about: list[str] = field(default_factory=list)
@@ -36,9 +36,9 @@ def browser() -> Iterator[Browser]:
         chromium.close()
 
 
-def opened(browser: Browser, benchmark: Benchmark, folder: Path, size: dict[str, int]) -> tuple[Page, Heard]:
-    """The Benchmark's page, drawn."""
-    file, heard = folder / "report.html", Heard()
+def opened(browser: Browser, benchmark: Benchmark, folder: Path, size: dict[str, int]) -> tuple[Page, PageLog]:
+    """The Benchmark's page in the browser."""
+    file, heard = folder / "report.html", PageLog()
     file.write_text(page(benchmark), encoding="utf-8")
     shown = browser.new_page(viewport={"width": size["width"], "height": size["height"]})
     shown.on("request", lambda request: heard.requests.append(request.url))

@@ -153,7 +153,7 @@ class Interleaving(RuleBasedStateMachine):
             self.cluster.end(job, index, 0, "Completed")
 
     @rule()
-    def strangers_come_or_go(self) -> None:
+    def other_processes_come_or_go(self) -> None:
         self.cluster.disturbed = not self.cluster.disturbed
 
     @precondition(unclean)

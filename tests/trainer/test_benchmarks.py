@@ -12,7 +12,7 @@ COUNTED = ("operations", "of the bytes")
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
-    """Those of a smoke run of all cases."""
+    """The results of a smoke run of all cases."""
     file = tmp_path_factory.mktemp("benchmarks") / "results.json"
     assert main(["--quick", "--results", str(file)]) == 0
     return Results.model_validate_json(file.read_text())

@@ -68,11 +68,11 @@ def test_a_policy_that_is_installed_during_a_sweep_stops_no_running_benchmark(
 ) -> None:
     over = False
 
-    def until_told(run: RunConfig, index: int) -> End | None:
+    def until_released(run: RunConfig, index: int) -> End | None:
         return measured(run, index) if over else None
 
     with (
-        Player(judge.plane.kubeconfig, namespace, until_told),
+        Player(judge.plane.kubeconfig, namespace, until_released),
         OperatorProcess(kubeconfig, namespace, tmp_path / "log") as operator,
     ):
         place = Place(judge.plane, namespace, operator)

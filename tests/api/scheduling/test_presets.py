@@ -56,10 +56,10 @@ def test_trials_that_start_after_an_upgrade_use_what_was_pinned(
 ) -> None:
     over = False
 
-    def until_told(run: RunConfig, index: int) -> End | None:
+    def until_released(run: RunConfig, index: int) -> End | None:
         return measured(run, index) if over else None
 
-    with Player(plane.kubeconfig, namespace, until_told):
+    with Player(plane.kubeconfig, namespace, until_released):
         with administrator.operator({"rdma": RDMA}) as operator:
             place = administrator.place(operator)
             asked(scheduling={"preset": "rdma"})

@@ -65,10 +65,10 @@ def test_trials_that_start_after_an_upgrade_use_what_was_pinned(
     plane.kubectl("create", "serviceaccount", "trainer", "-n", namespace)
     over = False
 
-    def until_told(run: RunConfig, index: int) -> End | None:
+    def until_released(run: RunConfig, index: int) -> End | None:
         return measured(run, index) if over else None
 
-    with Player(plane.kubeconfig, namespace, until_told) as player:
+    with Player(plane.kubeconfig, namespace, until_released) as player:
         with administrator.operator(SITE) as operator:
             place = administrator.place(operator)
             asked(repeats={"min": 2}, devices={"counts": [1], "perPod": 1})

@@ -28,7 +28,7 @@ BUILD = f'sdbench_build_info{{component="operator",version="1",{OPERATOR}}}'
 LISTED = f"sdbench_operator_last_list_timestamp_seconds{{{OPERATOR}}}"
 ERRORS = f'sdbench_operator_reconcile_errors_total{{reason="Forbidden",{OPERATOR}}}'
 NEVER = "-2000000000"
-"""What the series says before the first list: 0, at a time that is decades after the epoch. Here it is the epoch."""
+"""The value before the first list. Really it is 0, decades before now; promtool's clock starts at the epoch."""
 
 WAITING = f'sdbench_benchmark_waiting_since_timestamp_seconds{{{BENCHMARK},pod="sdbench-0"}}'
 
@@ -43,13 +43,13 @@ def verdict(word: str) -> str:
 
 @dataclass(frozen=True)
 class Firing:
-    """A situation in which an alert fires, with which labels and words."""
+    """A situation in which an alert fires, with its labels and texts."""
 
     alert: str
     situation: str
     series: Series
     pending: str
-    """When it does not fire yet."""
+    """A time at which it does not fire yet."""
     firing: str
     labels: str
     summary: str
@@ -283,7 +283,7 @@ def test_a_healthy_run_raises_nothing(helm: Helm, tmp_path: Path) -> None:
 
 
 RESTARTED = f"0x40 stale _x4 {NEVER}x80"
-"""It lists once, is deaf for ten minutes, away for one while the kubelet restarts it, and then as deaf as before."""
+"""It lists once, then not for ten minutes; the kubelet restarts it in one; and it still does not list."""
 
 
 def test_a_deaf_operator_that_is_restarted_fires_on_until_it_lists(helm: Helm, tmp_path: Path) -> None:

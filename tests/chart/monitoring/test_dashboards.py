@@ -28,12 +28,12 @@ OF_BENCHMARKS = 'cluster=~"$cluster", namespace=~"$namespace", benchmark=~"$benc
 OF_OPERATOR = 'cluster=~"$cluster"'
 SERIES = re.compile(r"\b(sdbench_\w+)(\{[^}]*\})?")
 MADE = re.compile(r', "(\w+)", "[^"]*", "\w*", "[^"]*"\)')
-"""A label that label_replace puts in."""
+"""A label that label_replace adds."""
 
 CONFIG_MAP_LIMIT = 1_048_576
 
 SCRAPED = {"namespace", "benchmark", "trial", "pod"}
-"""What the PodMonitor adds to the trainer's series."""
+"""The labels that the PodMonitor adds to the trainer's series."""
 
 
 def test_there_are_three() -> None:
@@ -217,7 +217,7 @@ def test_every_spelling_of_a_variable_is_filled_in() -> None:
 
 
 def labels(name: str) -> set[str]:
-    """The labels of a metric, of whichever of the two sides serves it, as Prometheus stores them."""
+    """The labels of an operator's or trainer's metric as Prometheus stores them."""
     metric = re.sub(r"_(bucket|count|sum)$", "", name)
     of_operator = [{*one.labels} for one in definitions.ALL if one.name in (name, metric)]
     of_trainer = [SCRAPED | {*one.labels} for one in metrics.METRICS if one.name in (name, metric)]

@@ -32,7 +32,7 @@ PROJECTIONS = {
     'sdbench_point_device_hours use base unit "seconds" instead of "hours"',
     'sdbench_point_projected_days use base unit "seconds" instead of "days"',
 }
-"""What promtool says of the operator's metrics and we keep: the question is asked in days and device-hours."""
+"""Findings of promtool that we accept: the results are in days and device-hours."""
 
 Row = tuple[str, str, tuple[str, ...]]
 """Name, type and labels of a metric."""
@@ -48,7 +48,7 @@ def of_operator() -> list[Row]:
 
 @pytest.fixture(scope="module")
 def trainer_text() -> bytes:
-    """What a trainer on an accelerator serves within its window."""
+    """The metrics of a trainer on an accelerator within its window."""
     live = metrics.Telemetry("tiny", device_memory=True)
     live.utilisation(lambda images_per_second: images_per_second / 1000)
     live.step(0.5, 8, waited=0.1, loss=1.5, state=WindowState.MEASURING)
@@ -59,7 +59,7 @@ def trainer_text() -> bytes:
 
 @pytest.fixture(scope="module")
 def operator_text() -> bytes:
-    """What an operator serves that has everything to tell."""
+    """The metrics of an operator with a value for every series."""
 
     async def scraped() -> bytes:
         operator, (port,) = OperatorSeries(everything, lambda: 1), free_ports(1, LOOPBACK)

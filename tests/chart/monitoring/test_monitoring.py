@@ -125,5 +125,5 @@ def _monitor(objects: tuple[Manifest, ...], of: str) -> Manifest:
 
 
 def _discovered(label: str) -> str:
-    """How Prometheus' service discovery spells a pod's label."""
+    """The name that Prometheus' service discovery gives a pod's label."""
     return "__meta_kubernetes_pod_label_" + re.sub(r"\W", "_", label)

@@ -44,7 +44,7 @@ NUMBERS = {
     "fleet/Failed passes": (0,),
     "fleet/API requests by code": (1 / 15,),
 }
-"""By hand, of each query of these panels the sum of what it answers."""
+"""The sum of each query's results in these panels, computed by hand."""
 
 OF_ALL = {
     "fleet/Benchmarks by phase": (3,),
@@ -52,33 +52,33 @@ OF_ALL = {
     "fleet/Failed Trials by reason": (3,),
     "fleet/Devices in use": (1,),
 }
-"""The same, when no Benchmark in particular is chosen."""
+"""The same sums if all Benchmarks are chosen."""
 
 NOT_KNOWN = (
     *("scaling/Variation between repeats", "scaling/Model FLOPs utilisation", "scaling/Against the baseline"),
     *("scaling/Days of the full training", "scaling/Cost of the full training", "fleet/Money spent"),
 )
-"""Of a Benchmark with one repeat and neither price nor baseline nor projection."""
+"""The absent series of a Benchmark with one repeat and neither price nor baseline nor projection."""
 
 
 def asked(expression: str, value: float = 1, labels: str = "{}") -> dict[str, Any]:
-    """A test of promtool: in the end this expression has this one value."""
+    """A promtool test: at the end the expression has this one value."""
     return {"expr": expression, "eval_time": EVALUATED, "exp_samples": [{"labels": labels, "value": value}]}
 
 
 def silent(expression: str) -> dict[str, Any]:
-    """A test of promtool: in the end this expression has no value."""
+    """A promtool test: at the end the expression has no value."""
     return {"expr": expression, "eval_time": EVALUATED, "exp_samples": []}
 
 
 def answered(folder: Path, tests: list[dict[str, Any]], scraped: Series | None = None) -> None:
-    """Ask these of a Prometheus that scraped the run, or something else."""
+    """Runs promtool tests on the series of the run, or on others."""
     assert tests
     judged(folder, (), input_series() if scraped is None else scraped, {"promql_expr_test": tests}, INTERVAL)
 
 
 def near(queries: tuple[tuple[str, str], ...], panel: str, numbers: tuple[float, ...]) -> list[dict[str, Any]]:
-    """A test for each query of this panel: what it answers adds up to its number."""
+    """A test for each query of this panel: its results add up to the expected number."""
     found = [query for title, query in queries if title == panel]
     return [asked(f"abs(sum({q}) - {number}) < bool 1e-9") for q, number in zip(found, numbers, strict=True)]
 

@@ -7,6 +7,6 @@ SERVED = ("--api-versions", f"admissionregistration.k8s.io/v1/{POLICY}")
 
 
 def rendered(helm: Helm, policies: Values, watched: tuple[str, ...] = (), *options: str) -> tuple[Manifest, ...]:
-    """Both, as Helm renders them."""
+    """The policy and its binding as Helm renders them."""
     values = {"policies": {"enabled": True, **policies}, "watchNamespaces": list(watched)}
     return of_kind(helm.render(values, *SERVED, *options), POLICY, BINDING)

@@ -8,7 +8,7 @@ from typing import Any
 from chart.support.rendering import CHART
 
 GRAFANA_VARIABLES = {"__rate_interval": "30s", "__interval": "15s", "__range": "1h", "cluster": ".*"}
-"""What Grafana itself fills in, and every cluster; `variables` may say otherwise."""
+"""The defaults of the variables: Grafana's own, and all clusters."""
 
 VARIABLE = re.compile(r"\$(?:(?P<plain>[a-z_]\w*)|\{(?P<braced>\w+)(?::\w+)?\})")
 """`$name`, `${name}` or `${name:format}`; `$1` is a group of a regular expression."""
@@ -41,7 +41,7 @@ def queries(dashboard: Mapping[str, Any], variables: Mapping[str, str]) -> Itera
 
 
 def panels(dashboard: Mapping[str, Any]) -> Iterator[Json]:
-    """Every panel that shows something, also those inside collapsed rows."""
+    """Every panel except rows, and those inside collapsed rows."""
     for panel in dashboard["panels"]:
         if panel["type"] == "row":
             yield from panels(panel)

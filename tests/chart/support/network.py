@@ -36,7 +36,7 @@ class Network:
         return leaves and self._permits("Ingress", destination, source, port, protocol)
 
     def _permits(self, direction: str, mine: Place, other: Place, port: int, protocol: str) -> bool:
-        """Whether the policies of one end let it speak with the other."""
+        """Whether the policies of one end allow the connection with the other."""
         chosen = [p for p in self.policies if direction in p["spec"]["policyTypes"] and _selects(p, mine)]
         rules = [(p, rule) for p in chosen for rule in p["spec"].get(direction.lower(), ())]
         return not chosen or any(self._fits(p, rule, direction, other, port, protocol) for p, rule in rules)

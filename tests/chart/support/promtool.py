@@ -9,16 +9,16 @@ import yaml
 
 Labels = Mapping[str, str]
 Series = Mapping[str, str]
-"""Of a test: series by name and labels, to the values at each interval as promtool writes them."""
+"""The input of a test: for each series the values at each interval, in the notation of promtool."""
 
 
 def checked_rules(folder: Path, groups: Sequence[Mapping[str, Any]]) -> str:
-    """`promtool check rules`, with every lint fatal; it must be content."""
+    """Runs `promtool check rules` with every lint fatal, which must pass."""
     return _content(["check", "rules", "--lint=all", "--lint-fatal", str(_rules(folder, groups))])
 
 
 def warnings_about(exposition: bytes) -> set[str]:
-    """What `promtool check metrics` finds wrong with the text of a /metrics, by line."""
+    """The findings of `promtool check metrics` on a text of /metrics, one per line."""
     done = subprocess.run(["promtool", "check", "metrics"], input=exposition, capture_output=True)
     assert done.returncode in (0, 3), done.stderr.decode()
     return set(done.stderr.decode().splitlines())

@@ -22,11 +22,11 @@ QUESTION = {
 }
 
 ADMITTED = {"enforce": "restricted", "warn": "restricted"}
-"""How the namespaces look at pods."""
+"""The namespaces' labels for Pod Security."""
 
 
 def make_namespaces(plane: ControlPlane) -> None:
-    """The operator's, and two of Benchmarks; all enforce restricted Pod Security."""
+    """Creates the operator's namespace and two for Benchmarks; all enforce restricted Pod Security."""
     for name in (NAMESPACE, "team-a", "team-b"):
         plane.kubectl("create", "namespace", name)
         levels = [f"pod-security.kubernetes.io/{mode}={level}" for mode, level in ADMITTED.items()]
@@ -34,7 +34,7 @@ def make_namespaces(plane: ControlPlane) -> None:
 
 
 class Releases:
-    """`helm` as a person at that control plane uses it."""
+    """Runs `helm` against a control plane as a person would."""
 
     def __init__(self, helm: Helm, plane: ControlPlane, kubeconfig: Path | None = None) -> None:
         self._program, self._plane = helm.program, plane
@@ -56,14 +56,14 @@ class Releases:
         )
 
     def install(self, values: Mapping[str, Any], name: str = RELEASE, *options: str, chart: Path = CHART) -> str:
-        """Install, which must succeed; gives the notes."""
+        """Installs a release, which must succeed; returns the notes."""
         done = self("install", name, str(chart), *self._adopting, *options, values=values)
         assert done.returncode == 0, done.stderr
         self._plane.kubectl("wait", "crd", CRD, "--for=condition=Established", "--timeout=30s")
         return done.stdout
 
     def upgrade(self, *options: str, name: str = RELEASE, chart: Path = CHART) -> str:
-        """Upgrade with the values that it has and these options, which must succeed; gives the notes."""
+        """Upgrades with its present values and these options, which must succeed; returns the notes."""
         done = self("upgrade", name, str(chart), "--reset-then-reuse-values", *options)
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -77,6 +77,6 @@ class Releases:
         assert done.returncode == 0, done.stderr
 
     def owner(self) -> str:
-        """Which release Helm takes the CRD for."""
+        """The release to which the CRD belongs, for Helm."""
         path = r"{.metadata.annotations.meta\.helm\.sh/release-name}"
         return self._plane.kubectl("get", "crd", CRD, f"--output=jsonpath={path}")

@@ -15,14 +15,14 @@ LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 RELEASE = "sdbench"
 NAMESPACE = "sdbench-system"
 KUBERNETES = "1.35.4"
-"""Without a cluster, Helm 4.0.0 renders for Kubernetes 1.20 by default."""
+"""Helm 4.0.0 renders for Kubernetes 1.20 if it sees no cluster."""
 
 SERVED = (
     *("monitoring.coreos.com/v1/PodMonitor", "monitoring.coreos.com/v1/ServiceMonitor"),
     *("monitoring.coreos.com/v1/PrometheusRule", "kueue.x-k8s.io/v1beta1/LocalQueue"),
     "admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy",
 )
-"""What the chart can use and is not in every cluster."""
+"""APIs that the chart can use and that not every cluster serves."""
 
 Values = Mapping[str, Any]
 Manifest = dict[str, Any]
@@ -35,7 +35,7 @@ class Helm:
     program: Path
     chart: Path = CHART
     served: tuple[str, ...] = SERVED
-    """What the cluster that it renders for serves beside Kubernetes' own."""
+    """APIs of the cluster to render for, beside Kubernetes' own."""
 
     def run(self, *arguments: str, values: Values | None = None) -> subprocess.CompletedProcess[str]:
         """`helm ARGUMENTS`, with these values on its standard input."""
@@ -57,11 +57,11 @@ class Helm:
         return tuple(document for document in yaml.load_all(self.text(values, *options), LOADER) if document)
 
     def text(self, values: Values | None = None, *options: str) -> str:
-        """The same as YAML."""
+        """The rendered objects as YAML."""
         return _text(self, json.dumps(values or {}), options)
 
     def refusal(self, values: Values) -> str:
-        """What Helm says to values that it does not take."""
+        """Helm's message for values that it refuses."""
         done = self.template(values)
         assert done.returncode != 0, f"the chart took {values}"
         return done.stderr
@@ -69,19 +69,19 @@ class Helm:
 
 @cache
 def _text(helm: Helm, values: str, options: tuple[str, ...]) -> str:
-    """Many tests look at one way to install it."""
+    """Renders once for each set of values, which many tests share."""
     done = helm.template(json.loads(values), *options)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 def of_kind(objects: tuple[Manifest, ...], *kinds: str) -> tuple[Manifest, ...]:
-    """Those of these kinds, in order."""
+    """The objects of these kinds, in order."""
     return tuple(value for value in objects if value["kind"] in kinds)
 
 
 def the(objects: tuple[Manifest, ...], kind: str) -> Manifest:
-    """The only one of this kind."""
+    """The only object of this kind."""
     found = of_kind(objects, kind)
     assert len(found) == 1, f"{len(found)} objects of kind {kind}"
     return found[0]

@@ -28,18 +28,18 @@ def prometheus_rule(helm: Helm, **values: Any) -> Manifest:
 
 @cache
 def groups(helm: Helm, **thresholds: float) -> list[dict[str, Any]]:
-    """Its groups, with these thresholds; rendered once, as many tests look at them."""
+    """The groups of rules with these thresholds, rendered once for all tests."""
     found: list[dict[str, Any]] = prometheus_rule(helm, thresholds=thresholds)["spec"]["groups"]
     return found
 
 
 def rules(of: list[dict[str, Any]], kind: str) -> dict[str, dict[str, Any]]:
-    """Those of one kind, `record` or `alert`, by their names."""
+    """The rules of one kind, `record` or `alert`, by name."""
     return {rule[kind]: rule for group in of for rule in group["rules"] if kind in rule}
 
 
 def names(expression: str) -> set[str]:
-    """The series that an expression asks for."""
+    """The series in an expression."""
     return set(NAME.findall(expression))
 
 
@@ -75,5 +75,5 @@ def labels_asked(expression: str) -> set[str]:
 
 
 def annotation_labels(annotations: Mapping[str, str]) -> set[str]:
-    """The labels that an alert's sentences speak of."""
+    """The labels that an alert's texts use."""
     return set(re.findall(r"\$labels\.(\w+)", " ".join(annotations.values())))

@@ -32,12 +32,12 @@ POD = {"pod": "p", "instance": "i"}
 
 
 def moment(minute: int) -> datetime:
-    """That minute of the first hour of 1970."""
+    """The time at that minute of the first hour of 1970."""
     return datetime(1970, 1, 1, 0, minute, tzinfo=UTC)
 
 
 def running() -> Benchmark:
-    """Measured on one device, three repeats; its second Trial trains, its third has waited since 00:05."""
+    """A Benchmark with one measured Point of three repeats, a Trial that trains, and one that waits since 00:05."""
     gate = {"minImagesPerSecond": "90", "baseline": {"name": BASELINE, "maxRegression": "0.02"}}
     point = row(rate="80", interval_low=Decimal(70), interval_high=Decimal(90), mfu_ratio=None)
     found = answer(asked(gate), point, name="tiny", uid="tiny-uid", namespace=NAMESPACE)
@@ -50,19 +50,19 @@ def running() -> Benchmark:
 
 
 def last_month() -> Benchmark:
-    """The baseline: the same question with a better answer, which passed its own gate."""
+    """The baseline: the same spec with better results, which passed its own gate."""
     gate = {"minImagesPerSecond": "90"}
     found = answer(asked(gate), row(rate="100"), name=BASELINE, uid="baseline-uid", namespace=NAMESPACE)
     return _with(found, phase=Phase.SUCCEEDED, gate=GateRow(verdict=Verdict.PASS))
 
 
 def failed() -> Benchmark:
-    """No Point was measured."""
+    """A Benchmark without a measured Point."""
     return _with(answer(asked(), name="broken", uid="broken-uid", namespace=NAMESPACE), phase=Phase.FAILED)
 
 
 def bare() -> Benchmark:
-    """One Point, measured once: no interval, no MFU, no projection, no price, no gate."""
+    """A Benchmark with one Point, measured once: no interval, no MFU, no projection, no price, no gate."""
     unknown: dict[str, Any] = dict.fromkeys(
         ("median_coefficient_of_variation", "mfu_ratio", "days", "device_hours", "cost")
     )
@@ -76,7 +76,7 @@ def _with(benchmark: Benchmark, **changes: object) -> Benchmark:
 
 
 def operator(*benchmarks: Benchmark) -> CollectorRegistry:
-    """What the operator serves while these Benchmarks exist."""
+    """The operator's metrics while these Benchmarks exist."""
     served = OperatorSeries(lambda: benchmarks, lambda: 2)
     served.last_list.set(570)
     served.last_event.set(540)
@@ -94,13 +94,13 @@ def trainer() -> CollectorRegistry:
 
 
 def input_series(**external: str) -> dict[str, str]:
-    """Both, as series and their values. `external`: what a Prometheus adds that serves several clusters."""
+    """The series of both with their values. `external`: labels that a Prometheus of several clusters adds."""
     of_trial = {"namespace": NAMESPACE, "benchmark": "tiny", "trial": "1", **POD, **external}
     return {**of_operator(running(), last_month(), failed(), **external), **dict(_written(trainer(), of_trial))}
 
 
 def of_operator(*benchmarks: Benchmark, **external: str) -> dict[str, str]:
-    """The operator's alone, while these Benchmarks exist."""
+    """The operator's series alone, while these Benchmarks exist."""
     return dict(_written(operator(*benchmarks), {"namespace": "sdbench-system", **POD, **external}))
 
 

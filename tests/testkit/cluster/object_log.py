@@ -22,7 +22,7 @@ Listener = Callable[[str, Document], None]
 
 
 @dataclass
-class Witness:
+class ObjectLog:
     """Existing objects by plural and UID, and every (plural, namespace, name, UID) that ever existed."""
 
     objects: dict[str, dict[str, Document]] = field(default_factory=lambda: {plural: {} for _, plural in WATCHED})
@@ -127,20 +127,20 @@ def unavailability() -> Iterator[None]:
 
 
 @contextlib.asynccontextmanager
-async def witnessing(api: Api) -> AsyncIterator[Witness]:
+async def logging_objects(api: Api) -> AsyncIterator[ObjectLog]:
     """Logs all objects inside the block."""
-    witness = Witness()
+    object_log = ObjectLog()
 
     async def following(resource: tuple[str, str]) -> None:
         try:
-            await witness.follow(api, resource)
+            await object_log.follow(api, resource)
         except Exception as error:
-            await witness.broke(error)
+            await object_log.broke(error)
             raise
 
     tasks = [asyncio.create_task(following(resource)) for resource in WATCHED]
     try:
-        yield witness
+        yield object_log
     finally:
         for task in tasks:
             task.cancel()

@@ -19,7 +19,7 @@ OWNERS = "--enable-admission-plugins=OwnerReferencesPermissionEnforcement"
 
 
 @dataclass(frozen=True)
-class Audited:
+class AuditedPlane:
     """A control plane with both CRDs, and its audit log."""
 
     plane: ControlPlane
@@ -31,7 +31,7 @@ class Audited:
 
 
 @contextmanager
-def audited_control_plane(folder: Path) -> Iterator[Audited]:
+def audited_control_plane(folder: Path) -> Iterator[AuditedPlane]:
     """A running control plane with both CRDs and an audit log in `folder`."""
     log = folder / "audit.log"
     options = audited(log)
@@ -39,7 +39,7 @@ def audited_control_plane(folder: Path) -> Iterator[Audited]:
     with ControlPlane(options=options) as plane:
         plane.install_pytorchjob_crd()
         install_crd(plane)
-        yield Audited(plane, AuditLog(log))
+        yield AuditedPlane(plane, AuditLog(log))
 
 
 def install_crd(plane: ControlPlane) -> None:

@@ -104,10 +104,10 @@ async def test_the_third_conflict_in_a_row_is_a_failure(
 ) -> None:
     one, changed, played = Operator(Options("image")), benchmark(), ScriptedCluster()
 
-    async def overtaken(*_: Any) -> Pass:
+    async def conflict(*_: Any) -> Pass:
         return Pass(changed, conflict=True)
 
-    monkeypatch.setattr(operator, "reconcile", overtaken)
+    monkeypatch.setattr(operator, "reconcile", conflict)
     counted = []
     for _ in range(4):
         await one._pass(played, key_of(changed))  # type: ignore[arg-type]

@@ -118,10 +118,10 @@ def _withdraw(ledger: Ledger, planned: tuple[Trial, ...], snapshot: Snapshot) ->
     elif nothing_left := exhausted(_budget(ledger, planned, snapshot)):
         rows = tuple(given_up(row, nothing_left, snapshot) for row in rows)
     fatal = [row for row in rows if row.scope in {Scope.SWEEP, Scope.POINT}]
-    return replace(ledger, rows=tuple(_skip_if_hopeless(row, fatal, snapshot) for row in rows))
+    return replace(ledger, rows=tuple(_skip_if_ruled_out(row, fatal, snapshot) for row in rows))
 
 
-def _skip_if_hopeless(row: TrialRow, fatal: list[TrialRow], snapshot: Snapshot) -> TrialRow:
+def _skip_if_ruled_out(row: TrialRow, fatal: list[TrialRow], snapshot: Snapshot) -> TrialRow:
     """A waiting row, given up if a limit, its timeout in the queue or another row's failure rules it out."""
     if row.phase not in {TrialPhase.PENDING, TrialPhase.STOPPING}:
         return row
