@@ -55,16 +55,15 @@ def together(objects: Iterable[Manifest]) -> str:
 def pods(plane: ControlPlane, objects: tuple[Manifest, ...]) -> tuple[Manifest, ...]:
     """The Deployment's pod and that of `helm test`, whose service accounts are created first."""
     accounts = {one["metadata"]["name"] for one in of_kind(objects, "ServiceAccount")} | {"given"}
-    made = [_account(name) for name in sorted(accounts)]
+    made = [
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": NAMESPACE}}
+        for name in sorted(accounts)
+    ]
     plane.kubectl("apply", "--server-side", "-f", "-", input=together(made))
     template = the(objects, "Deployment")["spec"]["template"]
     metadata = template["metadata"] | {"name": "of-the-deployment", "namespace": NAMESPACE}
     operator = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
     return operator, the(objects, "Pod")
-
-
-def _account(name: str) -> Manifest:
-    return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": NAMESPACE}}
 
 
 @pytest.mark.parametrize("values", VALUE_SETS.values(), ids=VALUE_SETS)

@@ -37,20 +37,16 @@ class Reviews:
         """Whether the user has that right there; without a namespace, in the whole cluster."""
         resource, _, subresource = right.resource.partition("/")
         place = {"namespace": namespace, "group": right.group, "resource": resource, "subresource": subresource}
-        spec = {"user": user, "resourceAttributes": place | {"verb": right.verb}, "groups": _groups(user)}
+        groups = ["system:authenticated"]
+        if user.startswith("system:serviceaccount:"):
+            groups += ["system:serviceaccounts", f"system:serviceaccounts:{user.split(':')[2]}"]
+        spec = {"user": user, "resourceAttributes": place | {"verb": right.verb}, "groups": groups}
         return bool(self._authorization.create_subject_access_review({"spec": spec}).status.allowed)
 
     def ours(self, user: str, namespace: str) -> set[tuple[str, str]]:
         """The user's rights on Benchmarks there."""
         asked = (*VIEW, *EDIT, *NOBODY)
         return {one for one in asked if self.allows(user, Right(GROUP, *one), namespace)}
-
-
-def _groups(user: str) -> list[str]:
-    """The groups that a token of the user has."""
-    if not user.startswith("system:serviceaccount:"):
-        return ["system:authenticated"]
-    return ["system:authenticated", "system:serviceaccounts", f"system:serviceaccounts:{user.split(':')[2]}"]
 
 
 @pytest.fixture

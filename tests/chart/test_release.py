@@ -20,17 +20,13 @@ OTHER = "other"
 
 def rights(plane: ControlPlane, *expected: str) -> None:
     """Waits until the operator's account may list Benchmarks in exactly these of the two namespaces."""
+    may_list = ("auth", "can-i", "list", CRD, "--as", f"system:serviceaccount:{NAMESPACE}:{RELEASE}", "--namespace")
 
     def found() -> tuple[str, ...]:
-        return tuple(namespace for namespace in ("default", "team-a") if _may_list(plane, namespace))
+        answers = {place: plane.kubectl(*may_list, place, check=False) for place in ("default", "team-a")}
+        return tuple(place for place, said in answers.items() if said.strip() == "yes")
 
     until(lambda: found() == expected, 10, f"rights in {expected}")
-
-
-def _may_list(plane: ControlPlane, namespace: str) -> bool:
-    account = f"system:serviceaccount:{NAMESPACE}:{RELEASE}"
-    said = plane.kubectl("auth", "can-i", "list", CRD, "--namespace", namespace, "--as", account, check=False)
-    return said.strip() == "yes"
 
 
 @pytest.fixture
