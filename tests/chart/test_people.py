@@ -1,7 +1,7 @@
-"""Tests who may do what with Benchmarks once the chart is installed: a real API server is asked.
+"""Tests the rights of people and of the operator at a real API server.
 
-People have the cluster's own view, edit and admin, or in watched namespaces the chart's Roles; the operator has its
-account. The cluster's roles are aggregated by the real controller-manager.
+People have the cluster's roles view, edit and admin, or the chart's Roles in watched namespaces. The real
+controller-manager aggregates the cluster's roles. The operator has its own service account.
 """
 
 import json
@@ -85,7 +85,7 @@ def test_the_clusters_roles_allow_benchmarks_but_never_their_status(
         _has(reviews, f"{role}er", role)
         assert reviews.ours(f"{role}er", "team-b") == set()
     releases.upgrade("--set", "rbac.people=false")
-    until(lambda: not reviews.ours("adminer", "team-a"), 30, "the rights to be taken back")
+    until(lambda: not reviews.ours("adminer", "team-a"), 30, "the rights to be revoked")
 
 
 @pytest.mark.parametrize("role", ["view", "edit"])

@@ -26,7 +26,7 @@ from chart.support.alert_cases import (
     failed_trials,
     verdict,
 )
-from chart.support.promtool import judged
+from chart.support.promtool import run_rule_tests
 from chart.support.rendering import Helm
 from chart.support.rules import groups
 
@@ -47,13 +47,13 @@ def test_an_alert_fires_in_time_with_its_labels_and_texts(helm: Helm, tmp_path: 
         {"eval_time": case.pending, "alertname": case.alert, "exp_alerts": []},
         {"eval_time": case.firing, "alertname": case.alert, "exp_alerts": [expected]},
     ]
-    judged(tmp_path, rules, case.series, {"alert_rule_test": tests})
+    run_rule_tests(tmp_path, rules, case.series, {"alert_rule_test": tests})
 
 
 @pytest.mark.parametrize("case", SILENT, ids=lambda case: f"{case.alert}, {case.situation}")
 def test_an_alert_stays_silent(helm: Helm, tmp_path: Path, case: Silent) -> None:
     tests = [{"eval_time": time, "alertname": case.alert, "exp_alerts": []} for time in case.times]
-    judged(tmp_path, groups(helm), case.series, {"alert_rule_test": tests})
+    run_rule_tests(tmp_path, groups(helm), case.series, {"alert_rule_test": tests})
 
 
 def test_each_alert_has_firing_and_silent_cases(helm: Helm) -> None:
@@ -79,7 +79,7 @@ def test_a_healthy_run_fires_no_alert(helm: Helm, tmp_path: Path) -> None:
         verdict("Fail"): "0x90",
     }
     tests = [{"expr": "ALERTS", "eval_time": time, "exp_samples": []} for time in MINUTES]
-    judged(tmp_path, groups(helm), healthy, {"promql_expr_test": tests})
+    run_rule_tests(tmp_path, groups(helm), healthy, {"promql_expr_test": tests})
 
 
 RESTARTED = f"0x40 stale _x4 {NEVER}x80"
@@ -93,4 +93,4 @@ def test_a_restart_of_a_deaf_operator_does_not_end_its_alert(helm: Helm, tmp_pat
     count = 'count(ALERTS{alertname="SdbenchOperatorDeaf",alertstate="firing"})'
     tests = [{"expr": count, "eval_time": time, "exp_samples": [{"labels": "{}", "value": 1}]} for time in firing]
     tests += [{"expr": count, "eval_time": time, "exp_samples": []} for time in silent]
-    judged(tmp_path, groups(helm), listing, {"promql_expr_test": tests})
+    run_rule_tests(tmp_path, groups(helm), listing, {"promql_expr_test": tests})

@@ -1,7 +1,7 @@
-"""Evaluates NetworkPolicies, since the tests' network enforces nothing.
+"""Evaluates NetworkPolicies, because the tests' network does not enforce them.
 
-The rules are those of Kubernetes. Policies only add permissions. If no policy selects a pod for a direction, all
-connections in that direction are allowed. A connection must be allowed by the egress policies of its source and by the
+The rules are those of Kubernetes. If no policy selects a pod for a direction, all connections in that direction are
+allowed; further policies only allow more. A connection must be allowed by the egress policies of its source and by the
 ingress policies of its destination. Replies are always allowed.
 """
 
