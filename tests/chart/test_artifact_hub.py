@@ -1,4 +1,4 @@
-"""Tests that the annotations of Chart.yaml tell Artifact Hub the truth."""
+"""Tests that the annotations of Chart.yaml match the chart and have values that Artifact Hub accepts."""
 
 from typing import Any
 

@@ -1,7 +1,8 @@
 """Tests that a real API server accepts everything that Helm renders, for every way to install it.
 
-With the CRDs of the prometheus-operator and of Kueue, in namespaces that enforce restricted Pod Security. A warning
-counts as a refusal. The Deployment's pod is tried as a pod too: of a Deployment, Pod Security only warns.
+The API server has the CRDs of the prometheus-operator and of Kueue, and the namespaces enforce restricted Pod Security.
+A warning counts as a refusal. The Deployment's pod is also sent as a pod, because Pod Security only warns about a
+Deployment.
 """
 
 import json
@@ -22,11 +23,11 @@ from harness.polling import until
 from harness.tools import KUEUE, module_source
 
 LOCAL_QUEUES = "config/components/crd/bases/kueue.x-k8s.io_localqueues.yaml"
-TRIED = ("apply", "--server-side", "--dry-run=server", "--validate=strict", "--warnings-as-errors", "-f", "-")
+DRY_RUN = ("apply", "--server-side", "--dry-run=server", "--validate=strict", "--warnings-as-errors", "-f", "-")
 
 
 @pytest.fixture(scope="module")
-def furnished() -> Iterator[ControlPlane]:
+def full_plane() -> Iterator[ControlPlane]:
     """A control plane with the CRDs of the other projects."""
     with ControlPlane() as plane:
         make_namespaces(plane)
@@ -38,16 +39,16 @@ def furnished() -> Iterator[ControlPlane]:
 
 @pytest.fixture
 def helm(helm: Helm) -> Helm:
-    """Helm with the APIs that `furnished` serves."""
+    """Helm with the APIs that `full_plane` serves."""
     return replace(helm, served=(*helm.served, f"{QUEUES}/LocalQueue"))
 
 
-def tried(plane: ControlPlane, objects: tuple[Manifest, ...]) -> None:
+def dry_run(plane: ControlPlane, objects: tuple[Manifest, ...]) -> None:
     """Sends the objects as a dry run; raises if the API server refuses one or warns."""
-    plane.kubectl(*TRIED, input=together(objects))
+    plane.kubectl(*DRY_RUN, input=stream_of(objects))
 
 
-def together(objects: Iterable[Manifest]) -> str:
+def stream_of(objects: Iterable[Manifest]) -> str:
     """The objects as one stream of documents."""
     return "\n---\n".join(json.dumps(one) for one in objects)
 
@@ -55,33 +56,32 @@ def together(objects: Iterable[Manifest]) -> str:
 def pods(plane: ControlPlane, objects: tuple[Manifest, ...]) -> tuple[Manifest, ...]:
     """The Deployment's pod and that of `helm test`, whose service accounts are created first."""
     accounts = {one["metadata"]["name"] for one in of_kind(objects, "ServiceAccount")} | {"given"}
-    made = [_account(name) for name in sorted(accounts)]
-    plane.kubectl("apply", "--server-side", "-f", "-", input=together(made))
+    made = [
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": NAMESPACE}}
+        for name in sorted(accounts)
+    ]
+    plane.kubectl("apply", "--server-side", "-f", "-", input=stream_of(made))
     template = the(objects, "Deployment")["spec"]["template"]
     metadata = template["metadata"] | {"name": "of-the-deployment", "namespace": NAMESPACE}
     operator = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
     return operator, the(objects, "Pod")
 
 
-def _account(name: str) -> Manifest:
-    return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": NAMESPACE}}
-
-
 @pytest.mark.parametrize("values", VALUE_SETS.values(), ids=VALUE_SETS)
 def test_the_api_server_accepts_the_rendered_objects(
-    helm: Helm, furnished: ControlPlane, values: dict[str, Any]
+    helm: Helm, full_plane: ControlPlane, values: dict[str, Any]
 ) -> None:
     objects = helm.render(values)
-    tried(furnished, (*objects, *pods(furnished, objects)))
+    dry_run(full_plane, (*objects, *pods(full_plane, objects)))
 
 
 ODD = ("12345e7", "2024", "null")
 """Namespaces that YAML reads as something else, unless they are quoted."""
 
 
-def test_names_that_look_like_numbers_stay_strings(helm: Helm, furnished: ControlPlane) -> None:
+def test_names_that_look_like_numbers_stay_strings(helm: Helm, full_plane: ControlPlane) -> None:
     for name in ODD:
-        furnished.kubectl("create", "namespace", name)
+        full_plane.kubectl("create", "namespace", name)
     values = VALUE_SETS["all on"] | {
         "nameOverride": "on",
         "serviceAccount": {"name": "123"},
@@ -92,8 +92,8 @@ def test_names_that_look_like_numbers_stay_strings(helm: Helm, furnished: Contro
     done = helm.run("template", "my.2024", str(helm.chart), "--namespace", ODD[0], *known, values=values)
     assert done.returncode == 0, done.stderr
     # As rendered, parsed by Kubernetes' own YAML; pods are left out, which need their service accounts.
-    furnished.kubectl(
-        *TRIED, input="\n---\n".join(part for part in done.stdout.split("\n---\n") if "kind: Pod\n" not in part)
+    full_plane.kubectl(
+        *DRY_RUN, input="\n---\n".join(part for part in done.stdout.split("\n---\n") if "kind: Pod\n" not in part)
     )
 
 
@@ -112,12 +112,12 @@ WRONG = {
 
 @pytest.mark.parametrize(("kind", "invalidate", "said"), WRONG.values(), ids=WRONG)
 def test_an_invalid_object_is_refused(
-    helm: Helm, furnished: ControlPlane, kind: str, invalidate: Any, said: str
+    helm: Helm, full_plane: ControlPlane, kind: str, invalidate: Any, said: str
 ) -> None:
     objects = helm.render(VALUE_SETS["all on"])
-    pods(furnished, objects)
+    pods(full_plane, objects)
     invalid = json.loads(json.dumps(of_kind(objects, kind)[0]))
-    tried(furnished, (of_kind(objects, kind)[0],))
+    dry_run(full_plane, (of_kind(objects, kind)[0],))
     invalidate(invalid)
     with pytest.raises(HarnessError, match=said):
-        tried(furnished, (invalid,))
+        dry_run(full_plane, (invalid,))

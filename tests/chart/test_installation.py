@@ -1,7 +1,7 @@
 """Tests that `helm test` distinguishes a working installation from one that does not work.
 
-Against a real API server, as the pod's own account, and beside a real operator; no node is there, so the answer of a
-Benchmark is written by the test.
+The script of the pod runs against a real API server with the pod's own account, beside a real operator. There is no
+node, so the test writes the Benchmark's status.
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from chart.support.releases import QUESTION, Releases
+from chart.support.releases import BENCHMARK, Releases
 from chart.support.rendering import NAMESPACE, RELEASE, Helm, Manifest, chart_file, of_kind, pod_spec, the
 from harness.control_plane.components import ControlPlane
 from harness.polling import until
@@ -133,7 +133,7 @@ def answer(plane: ControlPlane, conditions: dict[str, str]) -> None:
             "type": kind,
             "status": status,
             "reason": "Test",
-            "message": "so it is",
+            "message": "a message",
             "observedGeneration": 1,
             "lastTransitionTime": "2026-01-01T00:00:00Z",
         }
@@ -145,8 +145,8 @@ def answer(plane: ControlPlane, conditions: dict[str, str]) -> None:
 
 ENDS = {
     "measured": ({"Complete": "True"}, 0, "ok: a tiny Benchmark was measured"),
-    "failed": ({"Failed": "True"}, 1, "FAILED: the tiny Benchmark: so it is"),
-    "refused": ({"Accepted": "False"}, 1, "FAILED: the tiny Benchmark: so it is"),
+    "failed": ({"Failed": "True"}, 1, "FAILED: the tiny Benchmark: a message"),
+    "refused": ({"Accepted": "False"}, 1, "FAILED: the tiny Benchmark: a message"),
     "silent": ({}, 1, "FAILED: the tiny Benchmark has no result; its phase is Pending"),
 }
 
@@ -184,7 +184,7 @@ def test_an_existing_benchmark_of_that_name_is_not_deleted(
     plane: ControlPlane, hook: Hook, bystander: OperatorProcess
 ) -> None:
     mine = {"apiVersion": API_VERSION, "kind": KIND, "metadata": {"name": TINY, "namespace": "team-a"}}
-    plane.kubectl("create", "-f", "-", input=json.dumps(mine | {"spec": QUESTION["spec"]}))
+    plane.kubectl("create", "-f", "-", input=json.dumps(mine | {"spec": BENCHMARK["spec"]}))
     code, _, missing = hook.outcome(bystander.port, *hook.given[2:])
     assert (code, missing) == (1, f"FAILED: the Benchmark team-a/{TINY} already exists: delete it, then test again")
     assert asked(plane) != ""
@@ -208,9 +208,13 @@ def test_a_policy_that_requires_a_limit_admits_the_tiny_benchmark(
     objects = [one for one in helm.render(strict) if one["kind"].startswith("ValidatingAdmissionPolicy")]
     plane.kubectl("apply", "-f", "-", input="\n---\n".join(json.dumps(one) for one in objects))
     judged = {"apiVersion": API_VERSION, "kind": KIND, "metadata": {"name": TINY, "namespace": "team-a"}}
-    unlimited = json.dumps(judged | {"spec": QUESTION["spec"]})
+    unlimited = json.dumps(judged | {"spec": BENCHMARK["spec"]})
     dry = ("create", "--dry-run=server", "-f", "-")
-    until(lambda: not plane.kubectl(*dry, input=unlimited, check=False), 60, "the policy to refuse what has no limit")
+    until(
+        lambda: not plane.kubectl(*dry, input=unlimited, check=False),
+        60,
+        "the policy to refuse a Benchmark without a limit",
+    )
     process = hook.start(bystander.port, *hook.given[2:])
     until(lambda: bool(asked(plane)), 60, "the tiny Benchmark")
     process.terminate()

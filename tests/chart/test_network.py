@@ -1,7 +1,7 @@
-"""Tests who may talk to whom when networkPolicy is enabled, by a table of connections.
+"""Tests which connections the NetworkPolicies allow, against a table.
 
-The ends are as they are: the operator's labels come from its Deployment, a training pod's from the job that is made
-of a Benchmark, and so do the ports.
+Labels and ports are the real ones: the operator's come from its Deployment, a training pod's from the job that the
+operator creates.
 """
 
 from pathlib import Path
@@ -52,7 +52,7 @@ def installed(helm: Helm, values: dict[str, Any]) -> Ends:
 
 ENDS = ("operator", "test", "neighbour")
 TABLE: list[tuple[Place | str, Place | str, int, bool]] = [
-    # the operator
+    # Connections of the operator.
     (prometheus, "operator", OPERATOR_PORT, True),
     ("test", "operator", OPERATOR_PORT, True),
     ("neighbour", "operator", OPERATOR_PORT, False),
@@ -65,7 +65,7 @@ TABLE: list[tuple[Place | str, Place | str, int, bool]] = [
     ("operator", api_server, 8080, False),
     ("operator", dns, 53, True),
     ("operator", rank_0, METRICS_PORT, False),
-    # training pods, among themselves
+    # Connections among training pods.
     (rank_8, rank_0, RENDEZVOUS, True),
     (rank_0, rank_8, NCCL, True),
     (rank_0, of_another_benchmark, NCCL, True),
@@ -73,12 +73,12 @@ TABLE: list[tuple[Place | str, Place | str, int, bool]] = [
     (elsewhere, rank_0, RENDEZVOUS, False),
     (bystander, rank_0, RENDEZVOUS, False),
     (rank_0, bystander, 8080, False),
-    # their metrics
+    # Their metrics.
     (prometheus, rank_0, METRICS_PORT, True),
     (prometheus, rank_0, RENDEZVOUS, False),
     (bystander, rank_0, METRICS_PORT, False),
     ("operator", rank_0, METRICS_PORT, False),
-    # what they reach
+    # Their connections to others.
     (rank_0, dns, 53, True),
     (rank_0, dns, 8080, False),
     (rank_0, internet, 443, True),
@@ -86,7 +86,7 @@ TABLE: list[tuple[Place | str, Place | str, int, bool]] = [
     (rank_0, metadata_server, 80, False),
     (rank_0, store_inside, 9000, False),
     (rank_0, api_server, 6443, False),
-    # where no policy is
+    # Pods that no policy selects.
     (bystander, internet, 80, True),
     (unlisted, internet, 80, True),
 ]
@@ -131,8 +131,8 @@ CHOICES: dict[str, tuple[dict[str, Any], Place, Place, int, bool]] = {
         9000,
         True,
     ),
-    "and then no other": (STORE, rank_0, internet, 443, False),
-    "a range with a hole": (
+    "no other store": (STORE, rank_0, internet, 443, False),
+    "a range with an exception": (
         {"objectStore": {"to": [{"ipBlock": {"cidr": "0.0.0.0/0", "except": ["203.0.113.0/24"]}}]}},
         *(rank_0, internet, 443, False),
     ),
@@ -140,12 +140,12 @@ CHOICES: dict[str, tuple[dict[str, Any], Place, Place, int, bool]] = {
         {"metricsFrom": [{"namespaceSelector": {}, "podSelector": {"matchLabels": {"app": "web"}}}]},
         *(bystander, rank_0, METRICS_PORT, True),
     ),
-    "nobody scrapes": ({"metricsFrom": []}, prometheus, rank_0, METRICS_PORT, False),
-    "a further rule": (
+    "no scrapers": ({"metricsFrom": []}, prometheus, rank_0, METRICS_PORT, False),
+    "an additional rule": (
         {"extraEgress": [{"to": [{"ipBlock": {"cidr": "169.254.169.254/32"}}], "ports": [{"port": 80}]}]},
         *(rank_0, metadata_server, 80, True),
     ),
-    "a node-local cache of names": (
+    "a node-local DNS cache": (
         {"dns": {"to": [{"ipBlock": {"cidr": "169.254.20.10/32"}}]}},
         *(rank_0, Place(address="169.254.20.10"), 53, True),
     ),

@@ -95,9 +95,9 @@ def test_the_test_command_names_the_release(installed: Helm) -> None:
 
 MONITORING = {
     "no prometheus-operator": ({}, (), "This cluster has no prometheus-operator"),
-    "one that is not used": ({}, SERVED, "This cluster has the prometheus-operator, but nothing is scraped"),
-    "one that is used": ({"monitoring": {"podMonitor": {"enabled": True}}}, SERVED, ""),
-    "one that is used by Service": ({"monitoring": {"serviceMonitor": {"enabled": True}}}, SERVED, ""),
+    "an unused prometheus-operator": ({}, SERVED, "This cluster has the prometheus-operator, but nothing is scraped"),
+    "a PodMonitor": ({"monitoring": {"podMonitor": {"enabled": True}}}, SERVED, ""),
+    "a ServiceMonitor": ({"monitoring": {"serviceMonitor": {"enabled": True}}}, SERVED, ""),
 }
 
 

@@ -1,7 +1,7 @@
-"""Tests who may do what with Benchmarks once the chart is installed: a real API server is asked.
+"""Tests the rights of people and of the operator at a real API server.
 
-People have the cluster's own view, edit and admin, or in watched namespaces the chart's Roles; the operator has its
-account. The cluster's roles are aggregated by the real controller-manager.
+People have the cluster's roles view, edit and admin, or the chart's Roles in watched namespaces. The real
+controller-manager aggregates the cluster's roles. The operator has its own service account.
 """
 
 import json
@@ -37,20 +37,16 @@ class Reviews:
         """Whether the user has that right there; without a namespace, in the whole cluster."""
         resource, _, subresource = right.resource.partition("/")
         place = {"namespace": namespace, "group": right.group, "resource": resource, "subresource": subresource}
-        spec = {"user": user, "resourceAttributes": place | {"verb": right.verb}, "groups": _groups(user)}
+        groups = ["system:authenticated"]
+        if user.startswith("system:serviceaccount:"):
+            groups += ["system:serviceaccounts", f"system:serviceaccounts:{user.split(':')[2]}"]
+        spec = {"user": user, "resourceAttributes": place | {"verb": right.verb}, "groups": groups}
         return bool(self._authorization.create_subject_access_review({"spec": spec}).status.allowed)
 
     def ours(self, user: str, namespace: str) -> set[tuple[str, str]]:
         """The user's rights on Benchmarks there."""
         asked = (*VIEW, *EDIT, *NOBODY)
         return {one for one in asked if self.allows(user, Right(GROUP, *one), namespace)}
-
-
-def _groups(user: str) -> list[str]:
-    """The groups that a token of the user has."""
-    if not user.startswith("system:serviceaccount:"):
-        return ["system:authenticated"]
-    return ["system:authenticated", "system:serviceaccounts", f"system:serviceaccounts:{user.split(':')[2]}"]
 
 
 @pytest.fixture
@@ -89,7 +85,7 @@ def test_the_clusters_roles_allow_benchmarks_but_never_their_status(
         _has(reviews, f"{role}er", role)
         assert reviews.ours(f"{role}er", "team-b") == set()
     releases.upgrade("--set", "rbac.people=false")
-    until(lambda: not reviews.ours("adminer", "team-a"), 30, "the rights to be taken back")
+    until(lambda: not reviews.ours("adminer", "team-a"), 30, "the rights to be revoked")
 
 
 @pytest.mark.parametrize("role", ["view", "edit"])

@@ -1,4 +1,4 @@
-"""Tests that the chart renders what it promises, for every way to install it."""
+"""Tests that the chart renders valid objects for every set of values."""
 
 import json
 from typing import Any
@@ -134,7 +134,7 @@ def test_no_rule_is_a_wildcard_or_reads_secrets() -> None:
 
 
 def test_an_existing_account_is_used_and_no_object_is_created_for_it(helm: Helm) -> None:
-    objects = helm.render(VALUE_SETS["an account that exists"], "--no-hooks")
+    objects = helm.render(VALUE_SETS["an existing account"], "--no-hooks")
     assert {value["kind"] for value in objects} == {"Deployment", "Service"}
     assert pod_spec(objects)["serviceAccountName"] == "given"
 
@@ -143,7 +143,7 @@ def test_the_crd_is_the_generated_one_and_outlives_the_release(helm: Helm) -> No
     crd = the(helm.render(), "CustomResourceDefinition")
     generated = yaml.safe_load(chart_file("files/crd.yaml"))
     assert crd["metadata"]["name"] == generated["metadata"]["name"]
-    # As text: to Python, and not to an API server, 2867200000 and 2.8672e+09 are equal.
+    # Compared as text: 2867200000 equals 2.8672e+09 in Python, but not for an API server.
     assert json.dumps(crd["spec"], sort_keys=True) == json.dumps(generated["spec"], sort_keys=True)
     assert crd["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
 

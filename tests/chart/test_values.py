@@ -1,4 +1,4 @@
-"""Tests that wrong values are refused with a sentence, and that every right value is explained."""
+"""Tests that wrong values are refused with a message, and that every value has a comment and a schema."""
 
 import itertools
 import json
@@ -120,7 +120,7 @@ def test_every_value_is_explained_in_the_line_above_it() -> None:
 
 
 OPEN = ("resources", "labels", "annotations")
-"""Maps that hold keys of the installer's own."""
+"""Maps whose keys the installer chooses."""
 
 
 def _paths(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, bool]]:

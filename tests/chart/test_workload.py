@@ -1,4 +1,4 @@
-"""Tests that what the administrator fixes in training pods reaches the operator, and nothing else."""
+"""Tests that the administrator's settings for training pods reach the operator."""
 
 import json
 from typing import Any
@@ -9,19 +9,19 @@ from chart.support.rendering import Helm, Manifest, of_kind, pod_spec, the
 
 FOLDER = "/etc/sdbench/workload"
 WRITTEN: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    "an account": ({"serviceAccountName": "reader"}, {"serviceAccountName": "reader"}),
+    "a service account": ({"serviceAccountName": "reader"}, {"serviceAccountName": "reader"}),
     "pull secrets": ({"imagePullSecrets": [{"name": "b"}, {"name": "a"}]}, {"imagePullSecrets": ["b", "a"]}),
     "one proxy": ({"proxy": {"https": "http://proxy:3128"}}, {"proxy": {"https": "http://proxy:3128"}}),
     "every proxy": (
         {"proxy": {"http": "http://a:1", "https": "http://b:2", "noProxy": "10.0.0.0/8,.lan"}},
         {"proxy": {"http": "http://a:1", "https": "http://b:2", "noProxy": "10.0.0.0/8,.lan"}},
     ),
-    "a bundle": ({"caBundle": {"configMap": "ca"}}, {"caBundle": {"configMap": "ca", "key": "ca.crt"}}),
-    "a key of a bundle": (
+    "a CA bundle": ({"caBundle": {"configMap": "ca"}}, {"caBundle": {"configMap": "ca", "key": "ca.crt"}}),
+    "a key of a CA bundle": (
         {"caBundle": {"configMap": "ca", "key": "x.pem"}},
         {"caBundle": {"configMap": "ca", "key": "x.pem"}},
     ),
-    "two things": (
+    "two settings": (
         {"serviceAccountName": "reader", "proxy": {"http": "http://a:1"}},
         {"serviceAccountName": "reader", "proxy": {"http": "http://a:1"}},
     ),

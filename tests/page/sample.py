@@ -1,4 +1,4 @@
-"""Builds a finished Benchmark for tests of reports, with the numbers of the table that this project starts from."""
+"""Builds a finished Benchmark for tests of reports, with the numbers of the published table."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -37,7 +37,7 @@ HOSTILE = "</script><script>window.hostile = 1</script><b>"
 
 
 def point(devices: int, rate: str, days: str, hours: str, cost: str, interval: str = "0") -> PointRow:
-    """A Point with the numbers of the seed's table; `interval` is half of the 95 % interval."""
+    """A Point with the numbers of the published table; `interval` is half of the 95 % interval."""
     per_device = Decimal(rate) / devices
     wide = Decimal(interval)
     return PointRow(
@@ -140,7 +140,7 @@ def complete() -> Benchmark:
 
 
 def noted() -> Benchmark:
-    """The full answer with notes on most Points, and a known utilisation."""
+    """The complete Benchmark with notes on most Points, and a known utilisation."""
     whole = complete()
     changes: tuple[dict[str, Any], ...] = (
         {"disturbed_repeats": 2},

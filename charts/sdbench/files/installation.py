@@ -19,7 +19,7 @@ from typing import Any
 GROUP = "sdbench.dev/v1alpha1"
 PLURAL = "stablediffusionbenchmarks"
 LISTED = f'sdbench_operator_api_requests_total{{code="200",resource="{PLURAL}",verb="list"}} '
-QUESTION = {
+TINY_SPEC = {
     "devices": {"counts": [1], "perPod": 1, "perDevice": {"cpu": "500m", "memory": "3Gi", "sharedMemory": "256Mi"}},
     "trainer": {
         "model": "tiny",
@@ -98,7 +98,7 @@ def benchmark_has_a_result(cluster: Cluster, place: str, seconds: float) -> str:
     namespace, name = place.split("/")
     collection = f"/apis/{GROUP}/namespaces/{namespace}/{PLURAL}"
     metadata = {"name": name, "namespace": namespace}
-    document = {"apiVersion": GROUP, "kind": "StableDiffusionBenchmark", "metadata": metadata, "spec": QUESTION}
+    document = {"apiVersion": GROUP, "kind": "StableDiffusionBenchmark", "metadata": metadata, "spec": TINY_SPEC}
     try:
         cluster.ask("POST", collection, document)
     except urllib.error.HTTPError as error:

@@ -72,7 +72,13 @@ def test_ids_and_titles_are_unique(name: str) -> None:
 
 @EVERY_DASHBOARD
 def test_no_two_panels_overlap(name: str) -> None:
-    cells = [cell for panel in DASHBOARDS[name]["panels"] for cell in _cells(**panel["gridPos"])]
+    places = [panel["gridPos"] for panel in DASHBOARDS[name]["panels"]]
+    cells = [
+        (column, line)
+        for at in places
+        for column in range(at["x"], at["x"] + at["w"])
+        for line in range(at["y"], at["y"] + at["h"])
+    ]
     assert len(cells) == len(set(cells))
     assert all(x < 24 for x, _ in cells)
 
@@ -228,7 +234,3 @@ def labels(name: str) -> set[str]:
 def _config_maps(helm: Helm, values: dict[str, Any]) -> dict[str, Json]:
     maps = {found["metadata"]["name"]: found for found in of_kind(helm.render(values), "ConfigMap")}
     return {name: found for name, found in maps.items() if "-dashboard" in name}
-
-
-def _cells(x: int, y: int, w: int, h: int) -> list[tuple[int, int]]:
-    return [(column, line) for column in range(x, x + w) for line in range(y, y + h)]

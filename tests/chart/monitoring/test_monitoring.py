@@ -1,4 +1,4 @@
-"""Tests that PodMonitors come only on request, and point at what is served."""
+"""Tests that monitors are created only on request, and select the ports that serve metrics."""
 
 import re
 from dataclasses import replace

@@ -1,6 +1,6 @@
-"""Tests that the dashboards' queries parse, and answer with the right numbers.
+"""Tests that the dashboards' queries parse, and return the right numbers.
 
-The cluster tests ask the same queries of a Prometheus that scraped a real run.
+The cluster tests send the same queries to a Prometheus that scraped a real run.
 """
 
 import re
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from chart.support.dashboard import dashboards, expressions, filled, panels
-from chart.support.promtool import Series, checked_rules, judged
+from chart.support.promtool import Series, checked_rules, run_rule_tests
 from chart.support.scraped_run import EVALUATED, INTERVAL, NAMESPACE, bare, input_series, of_operator
 from charts.dashboards.catalog import with_knobs
 
@@ -74,7 +74,7 @@ def silent(expression: str) -> dict[str, Any]:
 def answered(folder: Path, tests: list[dict[str, Any]], scraped: Series | None = None) -> None:
     """Runs promtool tests on the series of the run, or on others."""
     assert tests
-    judged(folder, (), input_series() if scraped is None else scraped, {"promql_expr_test": tests}, INTERVAL)
+    run_rule_tests(folder, (), input_series() if scraped is None else scraped, {"promql_expr_test": tests}, INTERVAL)
 
 
 def near(queries: tuple[tuple[str, str], ...], panel: str, numbers: tuple[float, ...]) -> list[dict[str, Any]]:

@@ -1,11 +1,11 @@
-"""Tests that the rules come only where they can be used, name what is served, and say what to do."""
+"""Tests that the rules come only where they can be used, use served series, and link to the runbook."""
 
 import re
 from pathlib import Path
 
 import pytest
 
-from chart.support.promtool import checked_rules, judged
+from chart.support.promtool import checked_rules, run_rule_tests
 from chart.support.rendering import Helm, of_kind
 from chart.support.rules import (
     API,
@@ -173,17 +173,17 @@ def test_a_recording_rule_has_the_right_value_and_labels(helm: Helm, tmp_path: P
     labels, number = NUMBERS[name]
     sample = {"labels": f"{name}{{{labels}}}", "value": number}
     tests = [{"expr": name, "eval_time": "9m", "exp_samples": [sample]}]
-    judged(tmp_path, groups(helm), SCRAPED, {"promql_expr_test": tests})
+    run_rule_tests(tmp_path, groups(helm), SCRAPED, {"promql_expr_test": tests})
 
 
 def test_a_recording_rule_keeps_clusters_separate(helm: Helm, tmp_path: Path) -> None:
     series = {f'sdbench_benchmark_devices{{cluster="{one}",namespace="n",benchmark="b"}}': "2x20" for one in "ab"}
     samples = [{"labels": f'{RECORDED[5]}{{cluster="{one}",namespace="n"}}', "value": 2} for one in "ab"]
     tests = [{"expr": RECORDED[5], "eval_time": "4m", "exp_samples": samples}]
-    judged(tmp_path, groups(helm), series, {"promql_expr_test": tests})
+    run_rule_tests(tmp_path, groups(helm), series, {"promql_expr_test": tests})
 
 
 def test_a_minute_without_steps_has_no_step_time(helm: Helm, tmp_path: Path) -> None:
     still = {name: "7x40" for name in SCRAPED if "_bucket" in name}
     tests = [{"expr": name, "eval_time": "5m", "exp_samples": []} for name in RECORDED[2:4]]
-    judged(tmp_path, groups(helm), still, {"promql_expr_test": tests})
+    run_rule_tests(tmp_path, groups(helm), still, {"promql_expr_test": tests})

@@ -1,13 +1,13 @@
-"""Evaluates NetworkPolicies, since the tests' network enforces nothing.
+"""Evaluates NetworkPolicies, because the tests' network does not enforce them.
 
-As Kubernetes defines it: policies only add; a pod that none selects in a direction is open in that direction; a
-connection needs the leave of its source's egress and of its destination's ingress; replies are always free.
+The rules are those of Kubernetes. If no policy selects a pod for a direction, all connections in that direction are
+allowed; further policies only allow more. A connection must be allowed by the egress policies of its source and by the
+ingress policies of its destination. Replies are always allowed.
 """
 
 import ipaddress
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from chart.support.rendering import Manifest
 
@@ -37,48 +37,43 @@ class Network:
 
     def _permits(self, direction: str, mine: Place, other: Place, port: int, protocol: str) -> bool:
         """Whether the policies of one end allow the connection with the other."""
-        chosen = [p for p in self.policies if direction in p["spec"]["policyTypes"] and _selects(p, mine)]
-        rules = [(p, rule) for p in chosen for rule in p["spec"].get(direction.lower(), ())]
-        return not chosen or any(self._fits(p, rule, direction, other, port, protocol) for p, rule in rules)
-
-    def _fits(self, policy: Manifest, rule: Manifest, direction: str, other: Place, port: int, protocol: str) -> bool:
-        peers = rule.get("from" if direction == "Ingress" else "to", ())
-        ports = rule.get("ports", ())
-        at_a_port = not ports or any(_is_port(each, port, protocol) for each in ports)
-        return at_a_port and (not peers or any(self._is_peer(policy, peer, other) for peer in peers))
+        chosen = [
+            policy
+            for policy in self.policies
+            if direction in policy["spec"]["policyTypes"]
+            and mine.namespace == policy["metadata"]["namespace"]
+            and _matches(policy["spec"]["podSelector"], mine.labels)
+        ]
+        for policy in chosen:
+            for rule in policy["spec"].get(direction.lower(), ()):
+                peers = rule.get("from" if direction == "Ingress" else "to", ())
+                # A rule without ports or without peers allows every one of them.
+                at_a_port = not rule.get("ports") or any(_is_port(each, port, protocol) for each in rule["ports"])
+                if at_a_port and (not peers or any(self._is_peer(policy, peer, other) for peer in peers)):
+                    return True
+        return not chosen
 
     def _is_peer(self, policy: Manifest, peer: Manifest, other: Place) -> bool:
         if "ipBlock" in peer:
-            return bool(other.address) and _in_block(peer["ipBlock"], other.address)
+            if not other.address:
+                return False
+            block, address = peer["ipBlock"], ipaddress.ip_address(other.address)
+            inside = [address in ipaddress.ip_network(cidr) for cidr in (block["cidr"], *block.get("except", ()))]
+            return inside[0] and not any(inside[1:])
         if not other.namespace:
             return False
         if "namespaceSelector" in peer:
-            here = _matches(peer["namespaceSelector"], self._labels(other.namespace))
+            labels = {"kubernetes.io/metadata.name": other.namespace, **self.namespaces.get(other.namespace, {})}
+            here = _matches(peer["namespaceSelector"], labels)
         else:
             here = other.namespace == policy["metadata"]["namespace"]
         return here and _matches(peer.get("podSelector", {}), other.labels)
-
-    def _labels(self, namespace: str) -> Labels:
-        return {"kubernetes.io/metadata.name": namespace, **self.namespaces.get(namespace, {})}
-
-
-def _selects(policy: Manifest, place: Place) -> bool:
-    here = place.namespace == policy["metadata"]["namespace"]
-    return here and _matches(policy["spec"]["podSelector"], place.labels)
 
 
 def _is_port(wanted: Manifest, port: int, protocol: str) -> bool:
     lowest: int = wanted.get("port", 0)
     highest: int = wanted.get("endPort", lowest or 65535)
     return bool(wanted.get("protocol", "TCP") == protocol) and lowest <= port <= highest
-
-
-def _in_block(block: Manifest, address: str) -> bool:
-    found = ipaddress.ip_address(address)
-    outside: Iterable[Any] = block.get("except", ())
-    return found in ipaddress.ip_network(block["cidr"]) and not any(
-        found in ipaddress.ip_network(each) for each in outside
-    )
 
 
 def _matches(selector: Manifest, labels: Labels) -> bool:

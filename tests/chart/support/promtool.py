@@ -1,4 +1,4 @@
-"""Asks promtool about rules, metrics, and what Prometheus would answer after some time."""
+"""Runs promtool on rules, on metrics, and on what Prometheus would return after some time."""
 
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ Series = Mapping[str, str]
 
 def checked_rules(folder: Path, groups: Sequence[Mapping[str, Any]]) -> str:
     """Runs `promtool check rules` with every lint fatal, which must pass."""
-    return _content(["check", "rules", "--lint=all", "--lint-fatal", str(_rules(folder, groups))])
+    return _passed(["check", "rules", "--lint=all", "--lint-fatal", str(_rules(folder, groups))])
 
 
 def warnings_about(exposition: bytes) -> set[str]:
@@ -24,16 +24,16 @@ def warnings_about(exposition: bytes) -> set[str]:
     return set(done.stderr.decode().splitlines())
 
 
-def judged(
+def run_rule_tests(
     folder: Path, groups: Sequence[Mapping[str, Any]], series: Series, tests: Mapping[str, Any], interval: str = "15s"
 ) -> None:
-    """`promtool test rules`: these series, these rules evaluated each interval, and these tests, which must hold."""
+    """Runs `promtool test rules` with these series, and rules that are evaluated each interval; the tests must pass."""
     given = [{"series": name, "values": values} for name, values in series.items()]
     case = {"interval": interval, "input_series": given, **tests}
     document = {"rule_files": [str(_rules(folder, groups))], "evaluation_interval": interval, "tests": [case]}
     file = folder / "tests.yaml"
     file.write_text(yaml.safe_dump(document))
-    _content(["test", "rules", str(file)])
+    _passed(["test", "rules", str(file)])
 
 
 def _rules(folder: Path, groups: Sequence[Mapping[str, Any]]) -> Path:
@@ -42,7 +42,7 @@ def _rules(folder: Path, groups: Sequence[Mapping[str, Any]]) -> Path:
     return file
 
 
-def _content(arguments: list[str]) -> str:
+def _passed(arguments: list[str]) -> str:
     done = subprocess.run(["promtool", *arguments], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

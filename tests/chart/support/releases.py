@@ -11,7 +11,7 @@ from chart.support.rendering import CHART, NAMESPACE, RELEASE, Helm
 from harness.control_plane.components import ControlPlane
 
 CRD = "stablediffusionbenchmarks.sdbench.dev"
-QUESTION = {
+BENCHMARK = {
     "apiVersion": "sdbench.dev/v1alpha1",
     "kind": "StableDiffusionBenchmark",
     "metadata": {"name": "kept", "namespace": "default"},

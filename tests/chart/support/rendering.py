@@ -1,4 +1,4 @@
-"""Renders the chart with values, and reads the answer as objects or as an error."""
+"""Renders the chart with values, and returns the objects or the error."""
 
 import json
 import subprocess

@@ -1,7 +1,7 @@
 """Reads the groups of the chart's PrometheusRule, rendered by Helm."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -45,26 +45,17 @@ def names(expression: str) -> set[str]:
 
 def labels_of_served() -> dict[str, frozenset[str]]:
     """Every series that the code serves, as it is scraped, with the labels that it then has."""
+    defined = [(one.name, one.kind.value, TARGET.union(one.labels)) for one in definitions.ALL]
+    defined += [(one.name, one.kind.value, TRAINER_TARGET.union(one.labels)) for one in metrics.METRICS]
     found: dict[str, frozenset[str]] = {}
-    for name, labels in _labels_of_served():
-        found[name] = found.get(name, frozenset()) | labels
+    for name, kind, labels in defined:
+        parts = {name: labels}
+        if kind == "histogram":
+            parts = {f"{name}_sum": labels, f"{name}_count": labels, f"{name}_bucket": labels | {"le"}}
+        # The operator and the trainer both serve the build info.
+        for part, its_labels in parts.items():
+            found[part] = found.get(part, frozenset()) | its_labels
     return found
-
-
-def _labels_of_served() -> Iterator[tuple[str, frozenset[str]]]:
-    for one in definitions.ALL:
-        yield from _exposed(one.name, one.kind.value, one.labels, TARGET)
-    for metric in metrics.METRICS:
-        yield from _exposed(metric.name, metric.kind.value, metric.labels, TRAINER_TARGET)
-
-
-def _exposed(name: str, kind: str, own: tuple[str, ...], added: frozenset[str]) -> Iterator[tuple[str, frozenset[str]]]:
-    labels = frozenset(own) | added
-    if kind != "histogram":
-        yield name, labels
-    else:
-        yield from ((f"{name}{end}", labels) for end in ("_sum", "_count"))
-        yield f"{name}_bucket", labels | {"le"}
 
 
 def labels_asked(expression: str) -> set[str]:

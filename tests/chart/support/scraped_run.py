@@ -1,8 +1,8 @@
-"""Writes what Prometheus holds of an ordinary run: the series that the code serves, in promtool's words.
+"""Builds the series that Prometheus would hold of an ordinary run, in promtool's notation.
 
-Two Trials of a tiny model on processors, beside their baseline, and a Benchmark that failed. A gauge keeps its value;
-what a counter or a histogram shows is what it grows by from one scrape to the next. The scrape adds its labels, as the
-chart's monitors have it; there is no label `cluster`.
+The run has a Benchmark of a tiny model on CPUs, its baseline, and a failed Benchmark. A gauge keeps its value. A
+counter or a histogram grows by its value from one scrape to the next. The scrape adds the labels that the chart's
+monitors add; there is no label `cluster`.
 """
 
 from collections.abc import Iterator
@@ -86,7 +86,7 @@ def operator(*benchmarks: Benchmark) -> CollectorRegistry:
 
 
 def trainer() -> CollectorRegistry:
-    """What rank 0 of the second Trial serves: in each 15 s 15 steps of 8 images, of which 3 take 0.4 s."""
+    """The metrics of rank 0 of the second Trial: 15 steps of 8 images every 15 s, of which 3 take 0.4 s."""
     trainer = Telemetry("tiny", device_memory=False)
     for step in range(15):
         trainer.step(0.4 if step < 3 else 0.9, 8, waited=0.1 * (step + 1), loss=1.0, state=WindowState.MEASURING)
@@ -105,7 +105,7 @@ def of_operator(*benchmarks: Benchmark, **external: str) -> dict[str, str]:
 
 
 def _written(registry: CollectorRegistry, scrape: dict[str, str]) -> Iterator[tuple[str, str]]:
-    """Labels of the series win over those of the scrape (honorLabels)."""
+    """The series in promtool's notation; their labels take precedence over those of the scrape (honorLabels)."""
     for family in registry.collect():
         for sample in family.samples:
             labels = ",".join(f'{name}="{value}"' for name, value in {**scrape, **sample.labels}.items())

@@ -1,4 +1,4 @@
-"""Lists the sets of values with which the chart is tried: each is one way to install it."""
+"""Lists the sets of values with which the chart is tested; each is one way to install it."""
 
 from typing import Any
 
@@ -73,7 +73,7 @@ VALUE_SETS: dict[str, dict[str, Any]] = {
         "watchNamespaces": ["team-a"],
         "monitoring": {"podMonitor": {"enabled": True}, "dashboards": {"enabled": True}},
     },
-    "an account that exists": {
+    "an existing account": {
         "crds": {"enabled": False},
         "rbac": {"create": False},
         "serviceAccount": {"create": False, "name": "given"},
