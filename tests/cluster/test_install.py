@@ -40,7 +40,7 @@ Benchmark = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class TrainerImages:
+class Colours:
     """Different trainer images: the default of the first, second and third revision of the release."""
 
     blue: str
@@ -52,7 +52,7 @@ class TrainerImages:
 class Story:
     """What was observed from the installation to the end."""
 
-    colours: TrainerImages
+    colours: Colours
     tested: str
     """The output of `helm test` for the first revision."""
     tiny: list[Benchmark]
@@ -76,18 +76,18 @@ class Story:
 
 
 @pytest.fixture(scope="module")
-def colours(cluster: Cluster) -> TrainerImages:
+def colours(cluster: Cluster) -> Colours:
     """The three images; blue and green hold each Trial, and differ only in a comment."""
     blue, green = (
         trainer_with(cluster.containers, f"sdbench-trainer-{name}", MODEL_MODULE, f"# {name}\n{HOLDING}")
         for name in ("blue", "green")
     )
-    return TrainerImages(blue, green, cluster.images.trainer)
+    return Colours(blue, green, cluster.images.trainer)
 
 
 @pytest.fixture(scope="module")
 def story(
-    cluster: Cluster, prepared: None, colours: TrainerImages, make_namespace_once: Callable[[str], None]
+    cluster: Cluster, prepared: None, colours: Colours, make_namespace_once: Callable[[str], None]
 ) -> Iterator[Story]:
     """Installs, upgrades, rolls back and uninstalls a release during a sweep, and installs another one elsewhere."""
     make_namespace_once(NAMESPACE)
@@ -109,7 +109,7 @@ def story(
         yield Story(colours, tested, tiny, first, second, created_between, images, remains, orphan, answer, created)
 
 
-def upgraded_during_a_trial(release: Release, pods: Watch, colours: TrainerImages) -> tuple[tuple[Pod, Pod], str]:
+def upgraded_during_a_trial(release: Release, pods: Watch, colours: Colours) -> tuple[tuple[Pod, Pod], str]:
     """The pod of Trial 0 before and after an upgrade, and the image of a Benchmark created afterwards."""
     before = held(release.cluster, pods, "sweep", 0)
     release.upgrade(colours.green, "--wait")
@@ -117,7 +117,7 @@ def upgraded_during_a_trial(release: Release, pods: Watch, colours: TrainerImage
     return (before, as_it_is_now(release.cluster, before)), image
 
 
-def upgraded_between_two(release: Release, pods: Watch, trial: Pod, colours: TrainerImages) -> int:
+def upgraded_between_two(release: Release, pods: Watch, trial: Pod, colours: Colours) -> int:
     """Upgrades while no operator runs, after a wrong upgrade; returns how many pods had existed before."""
     release.upgrade(colours.green, *NOWHERE)
     until(lambda: all("nodeName" not in pod["spec"] for pod in release.operators()), 60, "the operator to be gone")
@@ -143,7 +143,7 @@ def without_an_operator(cluster: Cluster, trial: Pod) -> Benchmark:
     return read(cluster, NAMESPACE, "sdb", "sweep")
 
 
-def found_by_another_release(cluster: Cluster, colours: TrainerImages) -> tuple[Benchmark, list[Benchmark]]:
+def found_by_another_release(cluster: Cluster, colours: Colours) -> tuple[Benchmark, list[Benchmark]]:
     """The sweep, finished by another release with another default image, and the Benchmark of that release's test."""
     make_restricted_namespace(cluster, ELSEWHERE)
     other = Release(cluster, "other", ELSEWHERE)

@@ -52,7 +52,7 @@ Answers = dict[tuple[str, str, str], bool]
 
 
 @dataclass(frozen=True)
-class PolicyRun:
+class Fenced:
     """The connections that succeeded without and with the policies, and a Benchmark that ran under them."""
 
     before: Answers
@@ -61,7 +61,7 @@ class PolicyRun:
 
 
 @pytest.fixture(scope="module")
-def fenced(cluster: Cluster, prepared: None, make_namespace_once: Callable[[str], None]) -> Iterator[PolicyRun]:
+def fenced(cluster: Cluster, prepared: None, make_namespace_once: Callable[[str], None]) -> Iterator[Fenced]:
     """Tries all connections without and with the policies, and runs a Benchmark under them."""
     for name in (NAMESPACE, OTHER):
         make_namespace_once(name)
@@ -77,25 +77,25 @@ def fenced(cluster: Cluster, prepared: None, make_namespace_once: Callable[[str]
         after = _answers(asking, places)
         spec = {"devices": few_devices(2), "trainer": TRAINER, "limits": LIMITS, "projection": None}
         apply(cluster, question("inside", NAMESPACE, **spec))
-        yield PolicyRun(before, after, wait_for(cluster, NAMESPACE, "inside", "Complete", 300))
+        yield Fenced(before, after, wait_for(cluster, NAMESPACE, "inside", "Complete", 300))
         cluster.helm("rollback", *release)
 
 
 @pytest.mark.parametrize(("who", "whom", "port", "let_through"), ROWS, ids=lambda value: str(value))
 def test_the_policies_allow_exactly_the_needed_connections(
-    fenced: PolicyRun, who: str, whom: str, port: str, let_through: bool
+    fenced: Fenced, who: str, whom: str, port: str, let_through: bool
 ) -> None:
     assert fenced.before[who, whom, port], "the connection fails even without the policies"
     assert fenced.after[who, whom, port] == let_through
 
 
-def test_a_benchmark_runs_under_the_policies(fenced: PolicyRun) -> None:
+def test_a_benchmark_runs_under_the_policies(fenced: Fenced) -> None:
     (point,) = fenced.benchmark["status"]["points"]
     assert point["devices"] == 2
     assert float(point["imagesPerSecond"]) > 0
 
 
-def test_prometheus_scraped_the_benchmarks_master(cluster: Cluster, fenced: PolicyRun) -> None:
+def test_prometheus_scraped_the_benchmarks_master(cluster: Cluster, fenced: Fenced) -> None:
     assert cluster.prometheus.series(f'sdbench_images_total{{namespace="{NAMESPACE}", benchmark="inside"}}')
 
 

@@ -16,9 +16,9 @@ from aiohttp import web
 
 from sdbench.controller.apiserver.client import TIME_LIMIT
 from sdbench.controller.reconcile import STILL_TRUE_SECONDS
-from testkit.faults.cases import Operators, cast_of
+from testkit.faults.cases import Cast, cast_of
 from testkit.faults.fault_matrix import PASS
-from testkit.faults.multi_namespace import MultiNamespace
+from testkit.faults.multi_namespace import Grounds
 from testkit.faults.scenarios import ONE, answered
 from testkit.operators.forked_operator import ForkedOperator
 from testkit.operators.proxy import Exchange, Where, where
@@ -38,7 +38,7 @@ REQUEST_SECONDS = TIME_LIMIT.total or 0.0
 Value = TypeVar("Value")
 
 
-def freezing(cast: Operators, frozen: asyncio.Event, *places: Where) -> None:
+def freezing(cast: Cast, frozen: asyncio.Event, *places: Where) -> None:
     """Freezes the first operator at the last of these requests, each the first after the one before.
 
     The API server has answered it then, and the operator has not heard that.
@@ -63,20 +63,18 @@ def send(operator: ForkedOperator, number: signal.Signals) -> None:
 
 
 async def test_an_operator_that_was_frozen_before_it_created_a_job_does_not_create_it(
-    multi_namespace: MultiNamespace, tmp_path: Path
+    grounds: Grounds, tmp_path: Path
 ) -> None:
     cases = {
-        "before it hears that its status is stored": lambda: resumed_after_the_other(multi_namespace, tmp_path, STORES),
-        "before it hears that nothing has changed": lambda: resumed_after_the_other(
-            multi_namespace, tmp_path, STORES, LOOKS
-        ),
+        "before it hears that its status is stored": lambda: resumed_after_the_other(grounds, tmp_path, STORES),
+        "before it hears that nothing has changed": lambda: resumed_after_the_other(grounds, tmp_path, STORES, LOOKS),
     }
     assert await wrong_in(cases) == {}
 
 
-async def resumed_after_the_other(multi_namespace: MultiNamespace, folder: Path, *places: Where) -> None:
+async def resumed_after_the_other(grounds: Grounds, folder: Path, *places: Where) -> None:
     """Freezes the first of two operators, and resumes it once the second has finished."""
-    scene = await multi_namespace.scene()
+    scene = await grounds.scene()
     async with cast_of(scene, folder, operators=2) as cast:
         slow, quick = cast.proxies
         cast.start(quick)
@@ -96,7 +94,7 @@ async def resumed_after_the_other(multi_namespace: MultiNamespace, folder: Path,
         send(cast.operators[slow], signal.SIGCONT)
         await within(next_pass.hit.wait(), "its next pass")
         assert [str(request) for request in slow.seen if CREATES.meets(request)] == []
-        assert len(multi_namespace.object_log.ever(JOBS, scene.namespace)) == 1
+        assert len(grounds.witness.ever(JOBS, scene.namespace)) == 1
         assert HELD_BACK in cast.operators[slow].said() or time.monotonic() - since > REQUEST_SECONDS
         cast.demand_alive()
     await scene.leave()

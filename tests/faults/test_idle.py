@@ -13,7 +13,7 @@ from harness.control_plane.components import ControlPlane
 from harness.polling import until
 from testkit.faults.silence import ONE_DEVICE, SILENCE_SECONDS, Silence
 from testkit.operators.operator_process import OperatorProcess, condition, read
-from testkit.server.audit_log import AuditedPlane
+from testkit.server.audit_log import Audited
 from testkit.server.crowd import Crowd
 
 pytest_plugins = ["testkit.server.places"]
@@ -25,7 +25,7 @@ PACE_SECONDS = 1.0
 
 
 @pytest.fixture(scope="session")
-def plane(audited_plane: AuditedPlane) -> ControlPlane:
+def plane(audited_plane: Audited) -> ControlPlane:
     """The control plane that keeps an audit log."""
     return audited_plane.plane
 

@@ -12,8 +12,8 @@ import pytest_asyncio
 
 from harness.control_plane.components import ControlPlane
 from harness.polling import until
-from testkit.faults.cases import Operators, ran
-from testkit.faults.multi_namespace import MultiNamespace, opened
+from testkit.faults.cases import Cast, ran
+from testkit.faults.multi_namespace import Grounds, opened
 from testkit.faults.scenarios import Scenario, answered
 from testkit.operators.operator_process import ROOT
 from testkit.operators.proxy import Exchange, where
@@ -35,21 +35,19 @@ def own_plane() -> Iterator[ControlPlane]:
 
 
 @pytest_asyncio.fixture(scope="module")
-async def own_grounds(
-    own_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[MultiNamespace]:
+async def own_grounds(own_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Grounds]:
     async with opened(own_plane, tmp_path_factory.mktemp("own")) as found:
         yield found
 
 
 @pytest.mark.parametrize("program", ["kube-apiserver", "etcd"])
 async def test_a_restart_in_the_middle_changes_nothing(
-    own_plane: ControlPlane, own_grounds: MultiNamespace, tmp_path: Path, program: str
+    own_plane: ControlPlane, own_grounds: Grounds, tmp_path: Path, program: str
 ) -> None:
     """Restarts when the first result is stored and the next Trial is about to start; the operator must survive."""
     restarts: list[asyncio.Task[None]] = []
 
-    def disturbance(cast: Operators) -> None:
+    def disturbance(cast: Cast) -> None:
         async def look(exchange: Exchange) -> None:
             if FIRST_RESULT.meets(exchange.request) and not restarts:
                 restarts.append(asyncio.create_task(asyncio.to_thread(own_plane.restart, program)))

@@ -25,7 +25,7 @@ from sdbench.controller.apiserver.requests import JOB_GROUP, JOBS, OWNING, Right
 from testkit.operators.forked_operator import ForkedOperator, forked
 from testkit.operators.operator_process import condition
 from testkit.server.accounts import ACCOUNT, account, rendered, rules, weakened
-from testkit.server.audit_log import AuditedPlane
+from testkit.server.audit_log import Audited
 from testkit.server.questions import question
 
 SECONDS = 120
@@ -43,7 +43,7 @@ SHOWN_BY = {OWNING[0]: Right(JOB_GROUP, JOBS, "create")}
 class Stage:
     """One namespace, with its own operator, for each missing right."""
 
-    def __init__(self, audited: AuditedPlane, folder: Path) -> None:
+    def __init__(self, audited: Audited, folder: Path) -> None:
         self._audited, self._folder = audited, folder
         self._api = config.new_client_from_config(str(audited.plane.kubeconfig))
         self.operators: dict[str, ForkedOperator] = {}
@@ -127,7 +127,7 @@ def _apply(plane: ControlPlane, items: list[dict[str, Any]]) -> None:
 
 
 @pytest.fixture(scope="module")
-def stage(audited_plane: AuditedPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+def stage(audited_plane: Audited, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """Checks the requests after the scenario."""
     stage = Stage(audited_plane, tmp_path_factory.mktemp("rights"))
     try:
@@ -174,7 +174,7 @@ def test_the_rendered_roles_hold_what_the_calls_need_and_nothing_else(everywhere
     assert sorted(rules("lab", everywhere), key=repr) == sorted(ALL, key=repr)
 
 
-def test_an_account_of_one_namespace_has_no_right_elsewhere(audited_plane: AuditedPlane, stage: Stage) -> None:
+def test_an_account_of_one_namespace_has_no_right_elsewhere(audited_plane: Audited, stage: Stage) -> None:
     path = account(audited_plane.plane, COMPLETE)
     mine = client.AuthorizationV1Api(config.new_client_from_config(str(path)))
     for right in ALL:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from sdbench.controller.operator import RESYNC_SECONDS
 from testkit.faults import fault_kinds
-from testkit.faults.cases import Operators, ran
-from testkit.faults.multi_namespace import MultiNamespace
+from testkit.faults.cases import Cast, ran
+from testkit.faults.multi_namespace import Grounds
 from testkit.faults.scenarios import Scenario, answered, first_runs_on, runs_on
 from testkit.operators.proxy import Change, where
 from testkit.operators.stepped_operator import attended, wrong_in
@@ -29,22 +29,22 @@ SIDE_BY_SIDE = Scenario("two at once", answered, spec={"parallelism": 2})
 
 
 async def test_whatever_happens_to_a_watch_the_operator_sees_every_change_in_the_end(
-    multi_namespace: MultiNamespace, tmp_path: Path
+    grounds: Grounds, tmp_path: Path
 ) -> None:
     cases = {
-        "frozen": lambda: cancelled_while_frozen(multi_namespace, tmp_path),
-        "cut, and not to be had for a while": lambda: cancelled_while_cut(multi_namespace, tmp_path),
-        "410 while a job was deleted": lambda: job_deleted_while_frozen(multi_namespace, tmp_path),
-        "410 while the Benchmark was deleted": lambda: benchmark_deleted_while_frozen(multi_namespace, tmp_path),
-        "every event twice": lambda: same_end(multi_namespace, tmp_path, fault_kinds.doubled),
-        "objects in another order": lambda: same_end(multi_namespace, tmp_path, fault_kinds.shuffled),
+        "frozen": lambda: cancelled_while_frozen(grounds, tmp_path),
+        "cut, and not to be had for a while": lambda: cancelled_while_cut(grounds, tmp_path),
+        "410 while a job was deleted": lambda: job_deleted_while_frozen(grounds, tmp_path),
+        "410 while the Benchmark was deleted": lambda: benchmark_deleted_while_frozen(grounds, tmp_path),
+        "every event twice": lambda: same_end(grounds, tmp_path, fault_kinds.doubled),
+        "objects in another order": lambda: same_end(grounds, tmp_path, fault_kinds.shuffled),
     }
     assert await wrong_in(cases) == {}
 
 
-async def cancelled_while_frozen(multi_namespace: MultiNamespace, folder: Path) -> None:
+async def cancelled_while_frozen(grounds: Grounds, folder: Path) -> None:
     """A watch whose connection stays open but delivers nothing; the metrics show that, and that lists go on."""
-    async with attended(multi_namespace, folder, runs_on) as case:
+    async with attended(grounds, folder, runs_on) as case:
         await case.running()
         armed = case.proxy.arm_watches(EVERYTHING, fault_kinds.frozen)
         since = time.time()
@@ -56,8 +56,8 @@ async def cancelled_while_frozen(multi_namespace: MultiNamespace, folder: Path) 
         await case.until_listed(since, AFTER_RESYNC)
 
 
-async def cancelled_while_cut(multi_namespace: MultiNamespace, folder: Path) -> None:
-    async with attended(multi_namespace, folder, runs_on) as case:
+async def cancelled_while_cut(grounds: Grounds, folder: Path) -> None:
+    async with attended(grounds, folder, runs_on) as case:
         await case.running()
         away = case.proxy.arm(EVERYTHING, fault_kinds.refused(503), times=6)
         assert await case.proxy.end_watches(EVERYTHING) == 3
@@ -67,25 +67,25 @@ async def cancelled_while_cut(multi_namespace: MultiNamespace, folder: Path) -> 
         await case.scene.until_empty()
 
 
-async def job_deleted_while_frozen(multi_namespace: MultiNamespace, folder: Path) -> None:
+async def job_deleted_while_frozen(grounds: Grounds, folder: Path) -> None:
     """Checks that a job deleted unnoticed ends its Attempt and is not created again."""
-    async with attended(multi_namespace, folder, first_runs_on) as case:
+    async with attended(grounds, folder, first_runs_on) as case:
         await case.running()
         forgotten = case.proxy.arm_watches(CHILDREN, fault_kinds.frozen)
         (job,) = case.scene.jobs()
-        await multi_namespace.api.send("DELETE", place(JOBS, case.scene.namespace, job["metadata"]["name"]))
+        await grounds.api.send("DELETE", place(JOBS, case.scene.namespace, job["metadata"]["name"]))
         await case.scene.until_empty()
         assert await case.proxy.end_watches(CHILDREN, last=fault_kinds.GONE) == 2
         forgotten.disarm()
         await case.scene.until_holds("CleanedUp", seconds=AFTER_RESYNC)
         (row,) = (case.scene.benchmark() or {})["status"]["trials"]
         assert (row["phase"], row["attempt"], row["failures"]) == ("Succeeded", 2, 1)
-        assert len(multi_namespace.object_log.ever(JOBS, case.scene.namespace)) == 2
+        assert len(grounds.witness.ever(JOBS, case.scene.namespace)) == 2
 
 
-async def benchmark_deleted_while_frozen(multi_namespace: MultiNamespace, folder: Path) -> None:
+async def benchmark_deleted_while_frozen(grounds: Grounds, folder: Path) -> None:
     """Checks that a Benchmark deleted unnoticed gets no further writes, and its series end."""
-    async with attended(multi_namespace, folder, runs_on) as case:
+    async with attended(grounds, folder, runs_on) as case:
         await case.running()
         forgotten = case.proxy.arm_watches(BENCHMARKS_ONLY, fault_kinds.frozen)
         await case.scene.delete()
@@ -98,14 +98,14 @@ async def benchmark_deleted_while_frozen(multi_namespace: MultiNamespace, folder
         late = [str(request) for request in case.proxy.writes()[before:] if request.resource != "events"]
         assert late in ([], ["update stablediffusionbenchmarks/status"])
         assert [str(request) for request in case.proxy.taken[taken:] if request.resource != "events"] == []
-        assert len(multi_namespace.object_log.ever(JOBS, case.scene.namespace)) == 1
+        assert len(grounds.witness.ever(JOBS, case.scene.namespace)) == 1
 
 
-async def same_end(multi_namespace: MultiNamespace, folder: Path, change: Change) -> None:
-    def disturbance(cast: Operators) -> None:
+async def same_end(grounds: Grounds, folder: Path, change: Change) -> None:
+    def disturbance(cast: Cast) -> None:
         cast.proxies[0].arm_watches(EVERYTHING, change)
 
-    usual = await ran(multi_namespace, SIDE_BY_SIDE, folder)
-    found = await ran(multi_namespace, SIDE_BY_SIDE, folder, disturbance)
+    usual = await ran(grounds, SIDE_BY_SIDE, folder)
+    found = await ran(grounds, SIDE_BY_SIDE, folder, disturbance)
     assert found.faults > 0
     assert usual.end.difference(found.end) == ""

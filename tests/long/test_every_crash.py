@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from long.results import Results
-from testkit.faults.crash_sweep import Alive, SweepResult, swept
-from testkit.faults.multi_namespace import MultiNamespace
+from testkit.faults.crash_sweep import Alive, Swept, swept
+from testkit.faults.multi_namespace import Grounds
 from testkit.faults.scenarios import ALL, Scenario
 
 pytest_plugins = ["testkit.server.places"]
@@ -20,23 +20,23 @@ BEHIND = (1, 3)
 @pytest.mark.parametrize("alive", Alive, ids=lambda alive: str(alive.value))
 @pytest.mark.parametrize("scenario", ALL, ids=lambda scenario: str(scenario.name))
 async def test_a_kill_at_any_write_changes_nothing(
-    multi_namespace: MultiNamespace, tmp_path: Path, results: Results, scenario: Scenario, alive: Alive
+    grounds: Grounds, tmp_path: Path, results: Results, scenario: Scenario, alive: Alive
 ) -> None:
     started = time.monotonic()
-    note(results, await swept(multi_namespace, scenario, tmp_path, alive), started)
+    note(results, await swept(grounds, scenario, tmp_path, alive), started)
 
 
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("behind", BEHIND)
 @pytest.mark.parametrize("scenario", ALL, ids=lambda scenario: str(scenario.name))
 async def test_a_stale_view_after_a_kill_changes_nothing(
-    multi_namespace: MultiNamespace, tmp_path: Path, results: Results, scenario: Scenario, behind: int
+    grounds: Grounds, tmp_path: Path, results: Results, scenario: Scenario, behind: int
 ) -> None:
     started = time.monotonic()
-    note(results, await swept(multi_namespace, scenario, tmp_path, writes_behind=behind), started)
+    note(results, await swept(grounds, scenario, tmp_path, writes_behind=behind), started)
 
 
-def note(results: Results, found: SweepResult, started: float) -> None:
+def note(results: Results, found: Swept, started: float) -> None:
     """Adds the row, even of a failed sweep, and then checks the sweep."""
     results.add(
         TABLE,

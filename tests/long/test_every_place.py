@@ -13,7 +13,7 @@ from harness.polling import until
 from testkit.operators.outcomes import outcome, seen, settled
 from testkit.schema.mutations import Mutation, Place, mutations, placed
 from testkit.schema.oracles import Consequences
-from testkit.schema.seeds import PLACES, WHOLE, ValidBases
+from testkit.schema.seeds import PLACES, WHOLE, Bases
 from testkit.server.answers import Answer, Asking
 from testkit.server.namespaces import made_namespace
 from walk.test_every_place import judged
@@ -27,7 +27,7 @@ SECONDS = 300
 
 
 @pytest.fixture(scope="session")
-def walked(asking: Asking, bases: ValidBases) -> dict[str, list[tuple[Mutation, Answer]]]:
+def walked(asking: Asking, bases: Bases) -> dict[str, list[tuple[Mutation, Answer]]]:
     """The API server's answer to every mutation of every place."""
 
     def answers(place: Place) -> list[tuple[Mutation, Answer]]:

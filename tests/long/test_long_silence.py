@@ -9,7 +9,7 @@ import pytest
 from long.results import Results
 from sdbench.controller.operator import RESYNC_SECONDS
 from testkit.faults import fault_kinds
-from testkit.faults.multi_namespace import MultiNamespace
+from testkit.faults.multi_namespace import Grounds
 from testkit.faults.scenarios import ONE, runs_on
 from testkit.operators.proxy import where
 from testkit.operators.stepped_operator import attended
@@ -24,10 +24,10 @@ EVERYTHING = where("watch")
 
 @pytest.mark.parametrize("cut", [False, True], ids=["open", "cut"])
 async def test_watches_that_are_silent_for_five_minutes_hide_nothing(
-    multi_namespace: MultiNamespace, tmp_path: Path, results: Results, cut: bool
+    grounds: Grounds, tmp_path: Path, results: Results, cut: bool
 ) -> None:
     """With `cut`, every connection is closed at the start, and the new ones are silent, too."""
-    async with attended(multi_namespace, tmp_path, runs_on) as case:
+    async with attended(grounds, tmp_path, runs_on) as case:
         await case.running()
         silence = case.proxy.arm_watches(EVERYTHING, fault_kinds.frozen)
         since = time.time()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from harness.control_plane.components import ControlPlane
-from harness.kwok_cluster import SimulatedCluster
+from harness.kwok_cluster import PlayedCluster
 from harness.polling import until
 from harness.tools import build_played_cluster
 from testkit.operators.operator_process import ROOT, OperatorProcess
@@ -30,7 +30,7 @@ def _fixtures(item: pytest.Item) -> tuple[str, ...]:
 @pytest.fixture(scope="session")
 def plane() -> Iterator[ControlPlane]:
     """The control plane of the simulated cluster."""
-    with SimulatedCluster(STAGES) as cluster:
+    with PlayedCluster(STAGES) as cluster:
         cluster.plane.kubectl("apply", "-f", CRD)
         served = ("sdbench.dev/v1alpha1", "stablediffusionbenchmarks")
         until(lambda: cluster.plane.serves(*served), 60, "the API server to serve Benchmarks")

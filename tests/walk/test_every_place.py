@@ -9,7 +9,7 @@ import pytest
 
 from testkit.schema.mutations import Mutation, Place, mutations, placed
 from testkit.schema.oracles import Consequences, refusal_flaw
-from testkit.schema.seeds import PLACES, WHOLE, ValidBases
+from testkit.schema.seeds import PLACES, WHOLE, Bases
 from testkit.server.answers import Answer, Asking
 
 pytest_plugins = ["testkit.server.places", "testkit.schema.walks"]
@@ -29,7 +29,7 @@ WALK = [pytest.param(place, new, id=place.name) for place, new in first_of_their
 
 @pytest.mark.parametrize(("place", "thorough"), WALK)
 def test_each_change_is_refused_by_name_or_can_be_run(
-    asking: Asking, bases: ValidBases, consequences: Consequences, place: Place, thorough: bool
+    asking: Asking, bases: Bases, consequences: Consequences, place: Place, thorough: bool
 ) -> None:
     base = bases.of(place)
     answers = {

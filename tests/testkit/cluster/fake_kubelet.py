@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from testkit.cluster.object_log import ObjectLog, unavailability
+from testkit.cluster.object_log import Witness, unavailability
 from testkit.cluster.scripted_pods import (
     NODE,
     Script,
@@ -34,11 +34,11 @@ RENEWAL_SECONDS = 10
 
 
 @dataclass
-class FakeKubelet:
+class Company:
     """Plays every job in the namespaces that have a script."""
 
     api: Api
-    object_log: ObjectLog
+    witness: Witness
     scripts: dict[str, Script] = field(default_factory=dict)
     _lives: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     """Tasks by the UID of the job or pod."""
@@ -81,11 +81,11 @@ class FakeKubelet:
         await self._tell(PODS, pod, running_status())
         await asyncio.sleep(BEAT_SECONDS)
         while (end := script(run, index)) is None:
-            if metadata["uid"] not in self.object_log.objects[PODS[1]]:
+            if metadata["uid"] not in self.witness.objects[PODS[1]]:
                 return
             await asyncio.sleep(BEAT_SECONDS)
         await self._tell(PODS, pod, ended_status(end))
-        job = self.object_log.objects[JOBS[1]].get(metadata["ownerReferences"][0]["uid"])
+        job = self.witness.objects[JOBS[1]].get(metadata["ownerReferences"][0]["uid"])
         if job is not None and not job_ended(job) and (end.code != 0 or index == 0):
             await self._tell(JOBS, job, job_status("Failed" if end.code else "Succeeded"))
 
@@ -130,17 +130,17 @@ async def _though_it_may_go(life: Coroutine[Any, Any, None]) -> None:
 
 
 @contextlib.asynccontextmanager
-async def fake_kubelet(api: Api, object_log: ObjectLog) -> AsyncIterator[FakeKubelet]:
+async def acting(api: Api, witness: Witness) -> AsyncIterator[Company]:
     """Plays the jobs of all namespaces that have a script."""
-    kubelet = FakeKubelet(api, object_log)
+    company = Company(api, witness)
     node = asyncio.create_task(_keep_node(api))
-    object_log.listeners.append(kubelet.noticed)
+    witness.listeners.append(company.noticed)
     try:
-        yield kubelet
+        yield company
     finally:
         node.cancel()
-        object_log.listeners.remove(kubelet.noticed)
-        await kubelet.close()
+        witness.listeners.remove(company.noticed)
+        await company.close()
 
 
 async def _keep_node(api: Api) -> None:

@@ -22,7 +22,7 @@ Listener = Callable[[str, Document], None]
 
 
 @dataclass
-class ObjectLog:
+class Witness:
     """Existing objects by plural and UID, and every (plural, namespace, name, UID) that ever existed."""
 
     objects: dict[str, dict[str, Document]] = field(default_factory=lambda: {plural: {} for _, plural in WATCHED})
@@ -127,20 +127,20 @@ def unavailability() -> Iterator[None]:
 
 
 @contextlib.asynccontextmanager
-async def logging_objects(api: Api) -> AsyncIterator[ObjectLog]:
+async def witnessing(api: Api) -> AsyncIterator[Witness]:
     """Logs all objects inside the block."""
-    object_log = ObjectLog()
+    witness = Witness()
 
     async def following(resource: tuple[str, str]) -> None:
         try:
-            await object_log.follow(api, resource)
+            await witness.follow(api, resource)
         except Exception as error:
-            await object_log.broke(error)
+            await witness.broke(error)
             raise
 
     tasks = [asyncio.create_task(following(resource)) for resource in WATCHED]
     try:
-        yield object_log
+        yield witness
     finally:
         for task in tasks:
             task.cancel()

@@ -15,7 +15,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from testkit.faults.multi_namespace import NAME, MultiNamespace, Scene
+from testkit.faults.multi_namespace import NAME, Grounds, Scene
 from testkit.faults.scenarios import Scenario
 from testkit.operators.forked_operator import ForkedOperator, forked
 from testkit.operators.proxy import FaultProxy, Request
@@ -52,7 +52,7 @@ class End:
 
 
 @dataclass(frozen=True)
-class ScenarioRun:
+class Ran:
     """One run of a scenario."""
 
     end: End
@@ -71,7 +71,7 @@ class ScenarioRun:
 
 
 @dataclass
-class Operators:
+class Cast:
     """The operators of one case, each behind its own proxy. If none is left, one is restarted."""
 
     scene: Scene
@@ -115,22 +115,18 @@ class Operators:
         return "\n".join(log.read_text()[-1500:] for log in logs)
 
 
-Disturbance = Callable[[Operators], None]
+Disturbance = Callable[[Cast], None]
 
 
-def undisturbed(cast: Operators) -> None:
+def undisturbed(cast: Cast) -> None:
     """Disturbs nothing."""
 
 
 async def ran(
-    multi_namespace: MultiNamespace,
-    scenario: Scenario,
-    folder: Path,
-    disturbance: Disturbance = undisturbed,
-    operators: int = 1,
-) -> ScenarioRun:
+    grounds: Grounds, scenario: Scenario, folder: Path, disturbance: Disturbance = undisturbed, operators: int = 1
+) -> Ran:
     """Plays the scenario from an empty namespace to its end. Raises AssertionError if it does not get there."""
-    scene = await multi_namespace.scene(scenario.script)
+    scene = await grounds.scene(scenario.script)
     async with cast_of(scene, folder, operators) as cast:
         disturbance(cast)
         for proxy in cast.proxies:
@@ -148,25 +144,25 @@ async def ran(
         seen = tuple(request for proxy in cast.proxies for request in proxy.seen)
         over = tuple(request for proxy in cast.proxies for request in proxy.over)
         hits = sum({id(armed): armed.hits for proxy in cast.proxies for armed in proxy.armed}.values())
-        result = ScenarioRun(ending(scene), seen, over, cast.killed_at, hits)
+        result = Ran(ending(scene), seen, over, cast.killed_at, hits)
     await scene.leave()
     assert_deletions_name_a_uid(result)
     return result
 
 
 @contextlib.asynccontextmanager
-async def cast_of(scene: Scene, folder: Path, operators: int = 1) -> AsyncIterator[Operators]:
+async def cast_of(scene: Scene, folder: Path, operators: int = 1) -> AsyncIterator[Cast]:
     """A case's proxies, with no operator running yet; operators that are started are killed at the end."""
-    cast = Operators(scene, folder)
+    cast = Cast(scene, folder)
     async with contextlib.AsyncExitStack() as stack:
         for number in range(operators):
             copy = folder / f"{scene.namespace}-{number}.kubeconfig"
-            cast.proxies.append(await stack.enter_async_context(FaultProxy(scene.multi_namespace.kubeconfig, copy)))
+            cast.proxies.append(await stack.enter_async_context(FaultProxy(scene.grounds.kubeconfig, copy)))
         stack.callback(cast.end)
         yield cast
 
 
-def assert_deletions_name_a_uid(run: ScenarioRun) -> None:
+def assert_deletions_name_a_uid(run: Ran) -> None:
     """Checks every deletion's UID precondition, without which another object of the same name could be deleted."""
     for request in run.writes:
         if request.verb == "delete":
@@ -177,9 +173,9 @@ def ending(scene: Scene) -> End:
     """A run's End, without what differs in every run."""
     benchmark = scene.benchmark()
     status = masked(benchmark["status"]) if benchmark is not None else {}
-    object_log, namespace = scene.multi_namespace.object_log, scene.namespace
-    jobs = Counter(nameless(name) for name, _ in object_log.ever(JOBS, namespace))
-    pods = Counter(nameless(name) for name, _ in object_log.ever(PODS, namespace))
+    witness, namespace = scene.grounds.witness, scene.namespace
+    jobs = Counter(nameless(name) for name, _ in witness.ever(JOBS, namespace))
+    pods = Counter(nameless(name) for name, _ in witness.ever(PODS, namespace))
     return End(status, jobs, pods)
 
 

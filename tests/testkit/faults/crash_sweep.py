@@ -15,11 +15,11 @@ from enum import Enum
 from pathlib import Path
 
 from testkit.faults import fault_kinds
-from testkit.faults.cases import Disturbance, End, Operators, ScenarioRun, ran
-from testkit.faults.multi_namespace import MultiNamespace
+from testkit.faults.cases import Cast, Disturbance, End, Ran, ran
+from testkit.faults.multi_namespace import Grounds
 from testkit.faults.scenarios import Scenario
-from testkit.faults.stale_reads import SnapshotHistory
-from testkit.operators.proxy import ArmedFault, Exchange, Where, where
+from testkit.faults.stale_reads import Past
+from testkit.operators.proxy import Armed, Exchange, Where, where
 
 WRITES = where("create update patch delete")
 AT_ONCE = 8
@@ -64,7 +64,7 @@ class Kill:
 
 
 @dataclass
-class SweepResult:
+class Swept:
     """A sweep's results."""
 
     scenario: str
@@ -100,28 +100,25 @@ class SweepResult:
 
 
 async def swept(
-    multi_namespace: MultiNamespace, scenario: Scenario, folder: Path, alive: Alive = Alive.ONE, writes_behind: int = 0
-) -> SweepResult:
+    grounds: Grounds, scenario: Scenario, folder: Path, alive: Alive = Alive.ONE, writes_behind: int = 0
+) -> Swept:
     """Kills before and after every write; a restarted operator sees the cluster as it was `writes_behind` earlier."""
     usual, *references = await asyncio.gather(
-        ran(multi_namespace, scenario, folder),
-        *(ran(multi_namespace, scenario, folder, operators=alive.operators) for _ in range(2)),
+        ran(grounds, scenario, folder), *(ran(grounds, scenario, folder, operators=alive.operators) for _ in range(2))
     )
     expected = usual.end
     for one in references:
         assert one.end == expected, expected.difference(one.end)
     kinds = frozenset.intersection(*(frozenset(map(str, one.writes)) for one in references))
     lag = f", view lags {writes_behind} write{'s' if writes_behind > 1 else ''}" if writes_behind else ""
-    result = SweepResult(scenario.name, alive.value + lag, max(len(one.writes) for one in references), kinds)
+    result = Swept(scenario.name, alive.value + lag, max(len(one.writes) for one in references), kinds)
     places = asyncio.Semaphore(AT_ONCE // alive.operators)
 
     async def case(kill: Kill) -> None:
         async with places:
             for _ in range(TRIES):
                 disturbance = killing(kill, alive, writes_behind)
-                if await _noted(
-                    ran(multi_namespace, scenario, folder, disturbance, alive.operators), kill, expected, result
-                ):
+                if await _noted(ran(grounds, scenario, folder, disturbance, alive.operators), kill, expected, result):
                     return
             result.unreached.append(kill)
 
@@ -140,13 +137,13 @@ def kills(writes: int) -> Iterator[Kill]:
 def killing(kill: Kill, alive: Alive, writes_behind: int = 0) -> Disturbance:
     """Kills the operator that sends the n-th write of all operators together, or all of them."""
 
-    def disturbance(cast: Operators) -> None:
+    def disturbance(cast: Cast) -> None:
         def die(exchange: Exchange) -> None:
             cast.kill(exchange.request, *(cast.proxies if alive is Alive.TWO_BOTH_DIE else [exchange.proxy]))
 
-        past = SnapshotHistory.of(cast.scene, writes_behind) if writes_behind else None
+        past = Past.of(cast.scene, writes_behind) if writes_behind else None
         fault = (fault_kinds.killed_after if kill.after else fault_kinds.killed_before)(die)
-        armed = ArmedFault(kill.where, fault=fault, times=1, spared=kill.write - 1)
+        armed = Armed(kill.where, fault=fault, times=1, spared=kill.write - 1)
         for proxy in cast.proxies:
             if past is not None:
                 proxy.lookers.append(past.look)
@@ -157,7 +154,7 @@ def killing(kill: Kill, alive: Alive, writes_behind: int = 0) -> Disturbance:
     return disturbance
 
 
-async def _noted(run: Awaitable[ScenarioRun], kill: Kill, expected: End, result: SweepResult) -> bool:
+async def _noted(run: Awaitable[Ran], kill: Kill, expected: End, result: Swept) -> bool:
     """Whether the kill happened; records what was wrong after it."""
     try:
         one = await run

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from sdbench.controller.apiserver.rbac import rights
 from testkit.faults import fault_kinds
-from testkit.faults.cases import Operators, ScenarioRun, ran
-from testkit.faults.multi_namespace import MultiNamespace, Scene
+from testkit.faults.cases import Cast, Ran, ran
+from testkit.faults.multi_namespace import Grounds, Scene
 from testkit.faults.scenarios import EVERY_CALL, Scenario
-from testkit.operators.proxy import ArmedFault, Exchange, Fault, FaultProxy, Request, Where, where
+from testkit.operators.proxy import Armed, Exchange, Fault, FaultProxy, Request, Where, where
 
 MEETING_SECONDS, LOOK_SECONDS = 120, 0.2
 
@@ -97,9 +97,9 @@ class Case:
     least: int = 1
     """The least number of faults on each call."""
     proxy: FaultProxy | None = None
-    armed: dict[Call, ArmedFault] = field(default_factory=dict)
+    armed: dict[Call, Armed] = field(default_factory=dict)
 
-    def disturb(self, cast: Operators) -> None:
+    def disturb(self, cast: Cast) -> None:
         self.proxy = cast.proxies[0]
         self.armed = {call: self.proxy.arm(call.place, self.fault, self.times) for call in self.calls}
 
@@ -114,7 +114,7 @@ class Case:
 
 
 @dataclass
-class RefusesEverything(Case):
+class Outlawed(Case):
     """Refuses all requests for a time, from the operator's first job on, and cuts its watches."""
 
     seconds: float = 12
@@ -123,7 +123,7 @@ class RefusesEverything(Case):
     """The number of requests that had been sent when it ended."""
     lifting: asyncio.Task[None] | None = None
 
-    def disturb(self, cast: Operators) -> None:
+    def disturb(self, cast: Cast) -> None:
         self.proxy = cast.proxies[0]
         self.proxy.lookers.append(self._look)
 
@@ -141,7 +141,7 @@ class RefusesEverything(Case):
         await exchange.proxy.end_watches(where())
         self.lifting = asyncio.create_task(self._lift(exchange.proxy, armed))
 
-    async def _lift(self, proxy: FaultProxy, armed: ArmedFault) -> None:
+    async def _lift(self, proxy: FaultProxy, armed: Armed) -> None:
         await asyncio.sleep(self.seconds)
         await proxy.end_watches(where())  # one may have been opening when the others were cut
         armed.disarm()
@@ -154,18 +154,18 @@ def case(name: str, fault: Fault, failed: Iterable[Call], times: int = 1) -> Cas
 
 
 async def wrong_after(
-    multi_namespace: MultiNamespace, folder: Path, cases: dict[str, Case], at_once: int
-) -> tuple[dict[str, str], dict[str, ScenarioRun]]:
+    grounds: Grounds, folder: Path, cases: dict[str, Case], at_once: int
+) -> tuple[dict[str, str], dict[str, Ran]]:
     """Runs all cases; returns the failures and the runs that ended, both by case name."""
-    undisturbed = asyncio.create_task(ran(multi_namespace, EVERY_CALL, folder))
+    undisturbed = asyncio.create_task(ran(grounds, EVERY_CALL, folder))
     places = asyncio.Semaphore(at_once)
     wrong: dict[str, str] = {}
-    runs: dict[str, ScenarioRun] = {}
+    runs: dict[str, Ran] = {}
 
     async def one(name: str, of: Case) -> None:
         async with places:
             try:
-                runs[name] = found = await ran(multi_namespace, until_all_is_met(of), folder, of.disturb)
+                runs[name] = found = await ran(grounds, until_all_is_met(of), folder, of.disturb)
             except AssertionError as failure:
                 wrong[name] = str(failure)
                 return
@@ -191,7 +191,7 @@ def until_all_is_met(of: Case) -> Scenario:
     return replace(EVERY_CALL, story=story)
 
 
-def assert_known(run: ScenarioRun) -> None:
+def assert_known(run: Ran) -> None:
     """Checks that every request of the operator is exactly one of CALLS, and that every call is made."""
     kinds = [[str(call) for call in CALLS if call.place.meets(request)] for request in run.seen]
     unknown = {str(request) for request, found in zip(run.seen, kinds, strict=True) if len(found) != 1}
@@ -199,7 +199,7 @@ def assert_known(run: ScenarioRun) -> None:
     assert {name for found in kinds for name in found} == {str(call) for call in CALLS}
 
 
-def insisted(reference: ScenarioRun, found: ScenarioRun) -> str:
+def insisted(reference: Ran, found: Ran) -> str:
     """The calls that were repeated more often than faults and failed passes explain; empty if none."""
     usual, sent = counted(reference.seen), counted(found.seen)
     failed = found.faults

@@ -12,8 +12,8 @@ from uuid import uuid4
 
 from harness.control_plane.components import ControlPlane
 from sdbench.controller.apiserver import rbac
-from testkit.cluster.fake_kubelet import FakeKubelet, fake_kubelet
-from testkit.cluster.object_log import SECONDS, ObjectLog, logging_objects
+from testkit.cluster.fake_kubelet import Company, acting
+from testkit.cluster.object_log import SECONDS, Witness, witnessing
 from testkit.cluster.scripted_pods import Script, measured
 from testkit.operators.operator_process import ACCOUNT, condition
 from testkit.server.direct import BENCHMARKS, JOBS, PODS, Api, Document, Refused, asking, place
@@ -27,12 +27,12 @@ ACTIVE = ("Pending", "Running")
 
 
 @dataclass(frozen=True)
-class MultiNamespace:
+class Grounds:
     """The control plane, its object log and fake kubelet, and the operators' kubeconfig."""
 
     api: Api
-    object_log: ObjectLog
-    kubelet: FakeKubelet
+    witness: Witness
+    company: Company
     kubeconfig: Path
 
     async def scene(self, script: Script | None = measured) -> "Scene":
@@ -44,7 +44,7 @@ class MultiNamespace:
         binding = {"metadata": {"name": ROLE}, "roleRef": role, "subjects": [subject]}
         await self.api.send("POST", f"{RBAC}/namespaces/{name}/rolebindings", binding)
         if script is not None:
-            self.kubelet.scripts[name] = script
+            self.company.scripts[name] = script
         return Scene(self, name)
 
 
@@ -52,38 +52,38 @@ class MultiNamespace:
 class Scene:
     """One namespace: what a user does and sees there."""
 
-    multi_namespace: MultiNamespace
+    grounds: Grounds
     namespace: str
 
     async def ask(self, name: str = NAME, **spec: Any) -> None:
         """Creates a Benchmark: the example with parts of its spec replaced."""
-        await self.multi_namespace.api.send("POST", place(BENCHMARKS, self.namespace), question(name, **spec))
+        await self.grounds.api.send("POST", place(BENCHMARKS, self.namespace), question(name, **spec))
 
     async def change(self, **spec: Any) -> None:
-        await self.multi_namespace.api.send("PATCH", place(BENCHMARKS, self.namespace, NAME), {"spec": spec})
+        await self.grounds.api.send("PATCH", place(BENCHMARKS, self.namespace, NAME), {"spec": spec})
 
     async def delete(self, policy: str = "Background") -> None:
         options = {"propagationPolicy": policy}
-        await self.multi_namespace.api.send("DELETE", place(BENCHMARKS, self.namespace, NAME), options)
+        await self.grounds.api.send("DELETE", place(BENCHMARKS, self.namespace, NAME), options)
 
     def play(self, script: Script) -> None:
         """Plays this namespace's jobs from now on, including existing ones."""
-        self.multi_namespace.kubelet.scripts[self.namespace] = script
+        self.grounds.company.scripts[self.namespace] = script
         for job in self.jobs():
-            self.multi_namespace.kubelet.noticed(JOBS[1], job)
+            self.grounds.company.noticed(JOBS[1], job)
 
     async def leave(self) -> None:
         """Deletes all Benchmarks. The namespace stays: its deletion costs the controllers more time than a case."""
-        await self.multi_namespace.api.send("DELETE", place(BENCHMARKS, self.namespace))
+        await self.grounds.api.send("DELETE", place(BENCHMARKS, self.namespace))
 
     def benchmark(self, name: str = NAME) -> Document | None:
-        return self.multi_namespace.object_log.one(BENCHMARKS, self.namespace, name)
+        return self.grounds.witness.one(BENCHMARKS, self.namespace, name)
 
     def jobs(self) -> list[Document]:
-        return self.multi_namespace.object_log.existing(JOBS, self.namespace)
+        return self.grounds.witness.existing(JOBS, self.namespace)
 
     def active_pods(self) -> list[Document]:
-        pods = self.multi_namespace.object_log.existing(PODS, self.namespace)
+        pods = self.grounds.witness.existing(PODS, self.namespace)
         return [pod for pod in pods if pod["status"].get("phase") in ACTIVE]
 
     async def until_holds(self, kind: str, name: str = NAME, seconds: float = SECONDS) -> Document:
@@ -95,7 +95,7 @@ class Scene:
                 return None
             return one if condition(one, kind).get("status") == "True" else None
 
-        return await self.multi_namespace.object_log.until(found, f"{kind} of {name}: {self.shown()}", seconds)
+        return await self.grounds.witness.until(found, f"{kind} of {name}: {self.shown()}", seconds)
 
     async def until_row(self, trial: int, phase: str, seconds: float = SECONDS) -> Document:
         """Waits until a Trial is in a phase; returns its row."""
@@ -104,12 +104,12 @@ class Scene:
             rows = (self.benchmark() or {}).get("status", {}).get("trials", ())
             return next((row for row in rows if row["trial"] == trial and row["phase"] == phase), None)
 
-        return await self.multi_namespace.object_log.until(found, f"trial {trial} to be {phase}", seconds)
+        return await self.grounds.witness.until(found, f"trial {trial} to be {phase}", seconds)
 
     async def until_empty(self, seconds: float = SECONDS) -> None:
         """Waits until there is no job and no pod that may hold devices."""
         what = "all jobs and pods to go"
-        await self.multi_namespace.object_log.until(lambda: not self.jobs() and not self.active_pods(), what, seconds)
+        await self.grounds.witness.until(lambda: not self.jobs() and not self.active_pods(), what, seconds)
 
     def shown(self) -> str:
         """The Benchmark's phase and rows, for a failure's message."""
@@ -119,18 +119,18 @@ class Scene:
 
 
 @contextlib.asynccontextmanager
-async def opened(plane: ControlPlane, folder: Path) -> AsyncIterator[MultiNamespace]:
+async def opened(plane: ControlPlane, folder: Path) -> AsyncIterator[Grounds]:
     """Prepares a control plane that serves Benchmarks and PyTorchJobs for many cases."""
-    async with asking(plane) as api, logging_objects(api) as object_log, fake_kubelet(api, object_log) as kubelet:
+    async with asking(plane) as api, witnessing(api) as witness, acting(api, witness) as company:
         await _account(api)
         token = plane.service_account_kubeconfig(OPERATORS, ACCOUNT).read_text()
         kubeconfig = folder / "operators.kubeconfig"
         kubeconfig.write_text(token)
-        yield MultiNamespace(api, object_log, kubelet, kubeconfig)
+        yield Grounds(api, witness, company, kubeconfig)
 
 
 async def _account(api: Api) -> None:
-    """Creates the operators' ServiceAccount and ClusterRole; `MultiNamespace.scene` binds them in each namespace."""
+    """Creates the operators' ServiceAccount and its ClusterRole, which `Grounds.scene` binds in each namespace."""
     role = {"metadata": {"name": ROLE}, "rules": rbac.rbac_rules(rbac.rights())}
     for path, body in (
         ("api/v1/namespaces", {"metadata": {"name": OPERATORS}}),

@@ -58,15 +58,13 @@ async def deleted(scene: Scene) -> None:
 
 async def without_pods_for_a_while(scene: Scene) -> None:
     """Gives the job a warning event before its pods exist; another Benchmark is deleted by its TTL."""
-    (job,) = await scene.multi_namespace.object_log.until(lambda: scene.jobs() or None, "a job")
-    await scene.multi_namespace.api.send("POST", f"api/v1/namespaces/{scene.namespace}/events", warning_event(job))
-    await scene.multi_namespace.object_log.until(lambda: reports_warning(scene), "the row to report the warning event")
+    (job,) = await scene.grounds.witness.until(lambda: scene.jobs() or None, "a job")
+    await scene.grounds.api.send("POST", f"api/v1/namespaces/{scene.namespace}/events", warning_event(job))
+    await scene.grounds.witness.until(lambda: reports_warning(scene), "the row to report the warning event")
     scene.play(measured)
     await scene.ask("next", cancel=True, ttlSecondsAfterFinished=0)
     await answered(scene)
-    await scene.multi_namespace.object_log.until(
-        lambda: came_and_went(scene, "next"), "the other Benchmark to be deleted"
-    )
+    await scene.grounds.witness.until(lambda: came_and_went(scene, "next"), "the other Benchmark to be deleted")
 
 
 def warning_event(job: Document) -> Document:
@@ -88,7 +86,7 @@ def reports_warning(scene: Scene) -> bool:
 
 
 def came_and_went(scene: Scene, name: str) -> bool:
-    ever = {one for one, _ in scene.multi_namespace.object_log.ever(BENCHMARKS, scene.namespace)}
+    ever = {one for one, _ in scene.grounds.witness.ever(BENCHMARKS, scene.namespace)}
     return name in ever and scene.benchmark(name) is None
 
 

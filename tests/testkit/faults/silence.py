@@ -16,7 +16,7 @@ from testkit.cluster.scripted_pods import End, Player, measured
 from testkit.operators.observed_state import Place
 from testkit.operators.operator_process import OperatorProcess
 from testkit.server.accounts import account
-from testkit.server.audit_log import AuditedPlane
+from testkit.server.audit_log import Audited
 from testkit.server.crowd import Crowd
 from testkit.server.namespaces import made_namespace
 from testkit.server.questions import question
@@ -32,7 +32,7 @@ class Silence:
     """An operator that has had nothing to do since a point in time."""
 
     place: Place
-    audited: AuditedPlane
+    audited: Audited
     since: datetime
     end: float
     """The end of the silence, in monotonic seconds."""
@@ -44,7 +44,7 @@ def answered(run: RunConfig, index: int) -> End | None:
 
 
 @contextmanager
-def silent(audited: AuditedPlane, folder: Path) -> Iterator[Silence]:
+def silent(audited: Audited, folder: Path) -> Iterator[Silence]:
     """Runs an operator that has nothing to do."""
     plane = audited.plane
     namespace = made_namespace(plane)
@@ -71,7 +71,7 @@ def phases(crowd: Crowd) -> list[str]:
     return [row["phase"] for name, one in statuses.items() if "busy" in name for row in one.get("trials", ())]
 
 
-def last_write_is_old(audited: AuditedPlane, namespace: str) -> datetime | None:
+def last_write_is_old(audited: Audited, namespace: str) -> datetime | None:
     """The current time if the last write is some seconds ago, else None."""
     now = datetime.now(UTC)
     last = max(one.at for one in audited.asked(namespace) if one.writes)

@@ -12,7 +12,7 @@ from typing import Self
 from aiohttp import web
 
 from testkit.faults.multi_namespace import Scene
-from testkit.operators.proxy import ArmedFault, Exchange, FaultProxy, Where, where
+from testkit.operators.proxy import Armed, Exchange, FaultProxy, Where, where
 from testkit.server.direct import BENCHMARKS, JOBS, PODS, Document, place
 
 SECONDS = 3.0
@@ -49,7 +49,7 @@ def fits(one: Document, selector: str) -> bool:
 
 async def snapshot(scene: Scene) -> Snapshot:
     """Takes a Snapshot of the namespace."""
-    api, namespace = scene.multi_namespace.api, scene.namespace
+    api, namespace = scene.grounds.api, scene.namespace
     return Snapshot({kind[1]: await api.send("GET", place(kind, namespace)) for kind in KINDS})
 
 
@@ -57,7 +57,7 @@ ALL_OLD = where("get list", " ".join(plural for _, plural in KINDS))
 JOBS_LISTED_OLD = where("list", JOBS[1])
 
 
-def show(view: Snapshot, proxy: FaultProxy, old: Where = ALL_OLD) -> ArmedFault:
+def show(view: Snapshot, proxy: FaultProxy, old: Where = ALL_OLD) -> Armed:
     """Answers the requests `old` from the snapshot, until some seconds after the first of them."""
 
     async def fault(exchange: Exchange) -> web.StreamResponse:
@@ -70,7 +70,7 @@ def show(view: Snapshot, proxy: FaultProxy, old: Where = ALL_OLD) -> ArmedFault:
 
 
 @dataclass
-class SnapshotHistory:
+class Past:
     """Keeps snapshots of a namespace from before each of its last writes."""
 
     scene: Scene

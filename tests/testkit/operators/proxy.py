@@ -107,7 +107,7 @@ Fault = Callable[[Exchange], Awaitable[web.StreamResponse]]
 
 
 @dataclass
-class ArmedFault:
+class Armed:
     """A fault in a proxy, or in several."""
 
     where: Where
@@ -149,7 +149,7 @@ class FaultProxy:
         self._trust = ssl.create_default_context(cadata=base64.b64decode(authority).decode())
         self._watches: dict[web.StreamResponse, tuple[Request, asyncio.Task[Any]]] = {}
         self.kubeconfig = copy
-        self.armed: list[ArmedFault] = []
+        self.armed: list[Armed] = []
         self.lookers: list[Callable[[Exchange], Awaitable[None]]] = []
         """Called with every request before any fault applies."""
         self.seen: list[Request] = []
@@ -181,14 +181,14 @@ class FaultProxy:
         await self._runner.cleanup()
         await self._session.close()
 
-    def arm(self, place: Where, fault: Fault, times: int | None = None) -> ArmedFault:
+    def arm(self, place: Where, fault: Fault, times: int | None = None) -> Armed:
         """Applies the fault to the next `times` matching requests, or to all."""
-        self.armed.append(ArmedFault(place, fault=fault, times=times))
+        self.armed.append(Armed(place, fault=fault, times=times))
         return self.armed[-1]
 
-    def arm_watches(self, place: Where, change: Change) -> ArmedFault:
+    def arm_watches(self, place: Where, change: Change) -> Armed:
         """Changes the lines of these watches from now on, including those that are open."""
-        self.armed.append(ArmedFault(place, change=change))
+        self.armed.append(Armed(place, change=change))
         return self.armed[-1]
 
     async def end_watches(self, place: Where, last: Event | None = None) -> int:
@@ -276,7 +276,7 @@ class FaultProxy:
         finally:
             reading.cancel()
 
-    def _changes(self, request: Request) -> list[ArmedFault]:
+    def _changes(self, request: Request) -> list[Armed]:
         return [one for one in self.armed if one.live and one.change is not None and one.where.meets(request)]
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from testkit.cluster.scripted_pods import Script
-from testkit.faults.cases import Operators, cast_of
-from testkit.faults.multi_namespace import MultiNamespace, Scene
+from testkit.faults.cases import Cast, cast_of
+from testkit.faults.multi_namespace import Grounds, Scene
 from testkit.faults.scenarios import ONE
 from testkit.operators.forked_operator import ForkedOperator
 from testkit.operators.proxy import FaultProxy
@@ -20,10 +20,10 @@ LAST_LIST = "sdbench_operator_last_list_timestamp_seconds"
 
 
 @dataclass(frozen=True)
-class SteppedOperator:
+class Attended:
     """One operator in one scene."""
 
-    cast: Operators
+    cast: Cast
 
     @property
     def scene(self) -> Scene:
@@ -71,13 +71,13 @@ def _value(name: str, metrics: str) -> float:
 
 
 @contextlib.asynccontextmanager
-async def attended(multi_namespace: MultiNamespace, folder: Path, script: Script) -> AsyncIterator[SteppedOperator]:
+async def attended(grounds: Grounds, folder: Path, script: Script) -> AsyncIterator[Attended]:
     """Runs an operator behind a proxy in a namespace of its own; fails if it ends by itself."""
-    scene = await multi_namespace.scene(script)
+    scene = await grounds.scene(script)
     async with cast_of(scene, folder) as cast:
         cast.start(cast.proxies[0])
         try:
-            yield SteppedOperator(cast)
+            yield Attended(cast)
             cast.demand_alive()
         except AssertionError as failure:
             raise AssertionError(f"{scene.shown()}: {failure}\n{cast.said()}") from failure

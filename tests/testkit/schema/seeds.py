@@ -64,7 +64,7 @@ class Change:
 
 
 @dataclass
-class ValidBases:
+class Bases:
     """Finds for each place a Benchmark that has a value there and that the API server accepts."""
 
     asking: Asking

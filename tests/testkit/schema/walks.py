@@ -13,7 +13,7 @@ from testkit.operators.operator_process import OperatorProcess, account
 from testkit.schema.mutations import Place, placed
 from testkit.schema.oracles import Consequences
 from testkit.schema.samples import samples
-from testkit.schema.seeds import FIELDS, WHOLE, Change, ValidBases, small_seeds
+from testkit.schema.seeds import FIELDS, WHOLE, Bases, Change, small_seeds
 from testkit.server.answers import Asking
 from testkit.server.namespaces import made_namespace
 
@@ -28,8 +28,8 @@ def asking(plane: ControlPlane, nowhere: str) -> Asking:
 
 
 @pytest.fixture(scope="session")
-def bases(asking: Asking) -> ValidBases:
-    return ValidBases(asking)
+def bases(asking: Asking) -> Bases:
+    return Bases(asking)
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ OWNERS = "--enable-admission-plugins=OwnerReferencesPermissionEnforcement"
 
 
 @dataclass(frozen=True)
-class AuditedPlane:
+class Audited:
     """A control plane with both CRDs, and its audit log."""
 
     plane: ControlPlane
@@ -31,7 +31,7 @@ class AuditedPlane:
 
 
 @contextmanager
-def audited_control_plane(folder: Path) -> Iterator[AuditedPlane]:
+def audited_control_plane(folder: Path) -> Iterator[Audited]:
     """A running control plane with both CRDs and an audit log in `folder`."""
     log = folder / "audit.log"
     options = audited(log)
@@ -39,7 +39,7 @@ def audited_control_plane(folder: Path) -> Iterator[AuditedPlane]:
     with ControlPlane(options=options) as plane:
         plane.install_pytorchjob_crd()
         install_crd(plane)
-        yield AuditedPlane(plane, AuditLog(log))
+        yield Audited(plane, AuditLog(log))
 
 
 def install_crd(plane: ControlPlane) -> None:

@@ -9,7 +9,7 @@ import pytest_asyncio
 
 from harness.control_plane.components import ControlPlane
 from harness.polling import until
-from testkit.faults.multi_namespace import MultiNamespace, opened
+from testkit.faults.multi_namespace import Grounds, opened
 from testkit.operators.operator_process import ROOT, account, apply
 from testkit.server.namespaces import made_namespace
 from testkit.server.questions import Asked, question
@@ -61,9 +61,7 @@ def asked(plane: ControlPlane, namespace: str) -> Asked:
 
 
 @pytest_asyncio.fixture(scope="module")
-async def multi_namespace(
-    plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[MultiNamespace]:
+async def grounds(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Grounds]:
     """Namespaces for many cases at once, with a running kubelet and a log of objects."""
-    async with opened(plane, tmp_path_factory.mktemp("multi_namespace")) as found:
+    async with opened(plane, tmp_path_factory.mktemp("grounds")) as found:
         yield found

@@ -43,7 +43,7 @@ def local(tensor: Tensor) -> Tensor:
     return part.detach().double().clone()
 
 
-class StepRecorder(Algorithm):  # type: ignore[misc]
+class Diary(Algorithm):  # type: ignore[misc]
     """Records the loss and this rank's weights after each step, and the average at the end."""
 
     def __init__(self) -> None:
@@ -121,8 +121,8 @@ def near(found: Named, wanted: Named, tolerance: float, what: str) -> None:
 
 def history(
     run: RunConfig, place: RankPlace, pulse: HeartbeatWriter, first: int, **settings: Any
-) -> tuple[StepRecorder, EffectiveConfig]:
-    diary, inspection = StepRecorder(), EffectiveConfig(run.trainer, run.devices)
+) -> tuple[Diary, EffectiveConfig]:
+    diary, inspection = Diary(), EffectiveConfig(run.trainer, run.devices)
     made = build_parts(run, place, device_of(run, place))
     parts: Parts = replace(
         made,
@@ -146,7 +146,7 @@ def resumed(
     run: RunConfig,
     place: RankPlace,
     pulse: HeartbeatWriter,
-    straight: StepRecorder,
+    straight: Diary,
     saved: dict[str, Any],
 ) -> None:
     """Resume the run half-way from its checkpoint, and compare it with the uninterrupted run."""

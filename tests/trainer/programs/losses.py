@@ -19,7 +19,7 @@ from sdbench_trainer.run import RunConfig
 from sdbench_trainer.train import batch_truth, build_parts, fit, run_rank
 
 
-class StepRecorder(Algorithm):  # type: ignore[misc]
+class Diary(Algorithm):  # type: ignore[misc]
     """Prints the loss of each step."""
 
     def match(self, event: Event, state: State) -> bool:
@@ -48,7 +48,7 @@ def losses(run: RunConfig, place: RankPlace, pulse: HeartbeatWriter) -> Report:
     meet(run, place, pulse)
     pulse.enter(RankPhase.SETTING_UP)
     parts = build_parts(run, place, device)
-    shown = replace(parts, loader=Shown(parts.loader), algorithms=(*parts.algorithms, StepRecorder()))
+    shown = replace(parts, loader=Shown(parts.loader), algorithms=(*parts.algorithms, Diary()))
     measured = fit(run, shown, pulse, None)
     return Report(attempt=run.attempt, measurement=measured, batch=batch_truth(run), environment=environment(run))
 
