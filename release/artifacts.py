@@ -5,9 +5,9 @@ import json
 import subprocess
 from pathlib import Path
 
-from bill import VERSIONS, bill
 from harness.tools import binary
 from release.version import CHART, ReleaseError
+from sbom import VERSIONS, bill_of_materials
 
 CHECKSUMS = "SHA256SUMS"
 
@@ -23,7 +23,7 @@ def package_chart(into: Path) -> None:
 def write_bills(into: Path) -> None:
     """Writes what is in each image, as CycloneDX."""
     for image, version in VERSIONS.items():
-        (into / f"sdbench-{image}-{version}.cdx.json").write_text(json.dumps(bill(image), indent=1) + "\n")
+        (into / f"sdbench-{image}-{version}.cdx.json").write_text(json.dumps(bill_of_materials(image), indent=1) + "\n")
 
 
 def write_checksums(folder: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.support import scene
+from cluster.support import user
 from cluster.support.broken_run import Stage
 from cluster.support.object_history import watched
 from harness.cluster import Cluster, build_everything
@@ -42,15 +42,15 @@ def cluster() -> Iterator[Cluster]:
 def prepared(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Writes photographs as shards into the bucket, and installs the operator."""
     folder: Path = tmp_path_factory.mktemp("photographs")
-    scene.put_photographs_into_bucket(cluster, folder)
-    scene.make_storage_service(cluster)
-    scene.install_operator(cluster)
+    user.put_photographs_into_bucket(cluster, folder)
+    user.make_storage_service(cluster)
+    user.install_operator(cluster)
 
 
 @pytest.fixture(scope="session")
 def make_namespace_once(cluster: Cluster) -> Callable[[str], None]:
     """A function that creates a namespace for a Benchmark."""
-    return lambda name: scene.make_namespace(cluster, name)
+    return lambda name: user.make_namespace(cluster, name)
 
 
 @pytest.fixture(scope="session")

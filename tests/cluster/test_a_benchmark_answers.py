@@ -10,16 +10,16 @@ import pytest
 
 from chart.support.dashboard import expressions
 from cluster.support.object_history import Watch, watched
-from cluster.support.scene import (
+from cluster.support.user import (
     EXAMPLE,
     OPERATOR_NAMESPACE,
     RELEASE,
     apply,
     condition,
+    example_benchmark,
     install_operator,
     line_of,
     pods_holding_devices,
-    question,
     read,
     wait_for,
     wait_until_gone,
@@ -139,7 +139,7 @@ def test_deleting_the_benchmark_removes_everything_with_and_without_the_operator
     for kind in ("pytorchjobs", "pods", "sdb"):
         wait_until_gone(cluster, NAMESPACE, kind, 60)
 
-    long = question("left-behind", NAMESPACE, data=None)
+    long = example_benchmark("left-behind", NAMESPACE, data=None)
     long["spec"]["trainer"]["window"] = {"warmupBatches": 5, "batches": 100000}
     apply(cluster, long)
     until(lambda: bool(pods_holding_devices(cluster, NAMESPACE)), 120, "the pods of left-behind")

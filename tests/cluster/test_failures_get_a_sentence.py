@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from cluster.support.scene import apply, condition, line_of, pods_holding_devices, question, read, wait_for
+from cluster.support.user import apply, condition, example_benchmark, line_of, pods_holding_devices, read, wait_for
 from harness.addons import training_operator
 from harness.cluster import Cluster
 
@@ -97,7 +97,7 @@ def failures(
         spec = {"data": None, "limits": LIMITS, **situation.spec}
         if situation.image == "crashing":
             spec["image"] = crashing_image
-        apply(cluster, question(situation.name, situation.name, **spec))
+        apply(cluster, example_benchmark(situation.name, situation.name, **spec))
     seen = {}
     for situation in SITUATIONS:
         remaining = situation.seconds + GRACE_SECONDS - (time.monotonic() - began)
@@ -157,7 +157,7 @@ def test_pod_securitys_refusal_is_reported_though_the_job_does_not_show_it(
     cluster: Cluster, unrestricted_training_operator: None, make_namespace_once: Any
 ) -> None:
     make_namespace_once("pod-security")
-    asked = question("pod-security", "pod-security", data=None, limits=LIMITS)
+    asked = example_benchmark("pod-security", "pod-security", data=None, limits=LIMITS)
     asked["spec"]["devices"]["counts"] = [2]
     apply(cluster, asked)
     benchmark = wait_for(cluster, "pod-security", "pod-security", "Failed", LIMITS["startSeconds"] + GRACE_SECONDS)

@@ -14,7 +14,7 @@ import pytest
 
 from cluster.support.breaking import delete_by_force, kill_a_rank
 from cluster.support.broken_run import Breakage, BrokenRun, Stage, created_too_early, few_devices
-from cluster.support.scene import pods_holding_devices, read
+from cluster.support.user import pods_holding_devices, read
 from harness.cluster import Cluster
 
 GRACE_SECONDS = 20

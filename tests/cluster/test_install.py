@@ -15,12 +15,12 @@ import pytest
 from cluster.support.broken_run import LIMITS, TRAINER, few_devices
 from cluster.support.object_history import Watch, watched
 from cluster.support.releases import Pod, Release, as_it_is_now, held, let_go, without_the_operator_of_the_session
-from cluster.support.scene import (
+from cluster.support.user import (
     apply,
     condition,
+    example_benchmark,
     make_restricted_namespace,
     pods_holding_devices,
-    question,
     read,
     terminated,
     wait_for,
@@ -168,7 +168,7 @@ def ask(cluster: Cluster, name: str, **spec: Any) -> None:
         "devices": few_devices(1),
         **spec,
     }
-    apply(cluster, question(name, NAMESPACE, **whole))
+    apply(cluster, example_benchmark(name, NAMESPACE, **whole))
 
 
 def image_of_a_new_one(cluster: Cluster, name: str) -> str:

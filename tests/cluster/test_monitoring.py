@@ -16,7 +16,7 @@ import pytest
 from chart.support.dashboard import expressions
 from cluster.support import documented
 from cluster.support.broken_run import LIMITS, TRAINER, few_devices
-from cluster.support.scene import CHART, OPERATOR_NAMESPACE, RELEASE, ROOT, apply, question, read, wait_for
+from cluster.support.user import CHART, OPERATOR_NAMESPACE, RELEASE, ROOT, apply, example_benchmark, read, wait_for
 from harness.addons.prometheus import Prometheus, prometheus_server
 from harness.addons.prometheus_operator import SELECTED, Generated, generated, prometheus_operator
 from harness.addons.translated import translated
@@ -96,11 +96,11 @@ def seen(cluster: Cluster, reader: Prometheus, make_namespace_once: Callable[[st
     """Runs a baseline, and then a Benchmark that is compared with it beside one that finds no node."""
     make_namespace_once(NAMESPACE)
     began = time.time()
-    apply(cluster, question("baseline", NAMESPACE, **SPEC))
+    apply(cluster, example_benchmark("baseline", NAMESPACE, **SPEC))
     wait_for(cluster, NAMESPACE, "baseline", "CleanedUp", 600)
     placeless = {**SPEC, "limits": SHORT_QUEUE, "scheduling": PLACELESS}
-    apply(cluster, question("unplaceable", NAMESPACE, **placeless))
-    apply(cluster, question("judged", NAMESPACE, **SPEC, repeats={"min": 2}, gate=GATE))
+    apply(cluster, example_benchmark("unplaceable", NAMESPACE, **placeless))
+    apply(cluster, example_benchmark("judged", NAMESPACE, **SPEC, repeats={"min": 2}, gate=GATE))
     (operator,) = _pods(cluster, OPERATOR_NAMESPACE, f"app.kubernetes.io/instance={RELEASE}")
     training = until(lambda: _while_it_trains(cluster, reader, operator), 300, "judged and the operator to be scraped")
     wait_for(cluster, NAMESPACE, "unplaceable", "Failed", 300)

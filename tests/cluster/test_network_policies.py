@@ -14,7 +14,7 @@ import pytest
 
 from cluster.support.broken_run import LIMITS, TRAINER, few_devices
 from cluster.support.probes import LISTENING, Place, Probe, machine_reaches, started
-from cluster.support.scene import CHART, OPERATOR_NAMESPACE, RELEASE, apply, question, read, wait_for
+from cluster.support.user import CHART, OPERATOR_NAMESPACE, RELEASE, apply, example_benchmark, read, wait_for
 from harness.cluster import Cluster
 from harness.node import addresses
 from harness.node.kube_router import kube_router
@@ -67,16 +67,16 @@ def fenced(cluster: Cluster, prepared: None, make_namespace_once: Callable[[str]
         make_namespace_once(name)
     release = (RELEASE, "--namespace", OPERATOR_NAMESPACE, "--wait")
     with kube_router(cluster.run, cluster.plane, cluster.containers):
-        asking = _asking(cluster)
-        places = _places(cluster, asking)
-        before = _answers(asking, places)
+        client = _clients(cluster)
+        places = _places(cluster, client)
+        before = _answers(client, places)
         values = json.dumps({"networkPolicy": _policies(cluster)})
         cluster.helm("upgrade", *release, CHART, "--reset-then-reuse-values", "--values", "-", input=values)
-        other_pod, rank = asking["another pod"], places["another rank", "metrics"]
+        other_pod, rank = client["another pod"], places["another rank", "metrics"]
         until(lambda: other_pod.reaches(rank) == [False], 30, "the policies to hold")
-        after = _answers(asking, places)
+        after = _answers(client, places)
         spec = {"devices": few_devices(2), "trainer": TRAINER, "limits": LIMITS, "projection": None}
-        apply(cluster, question("inside", NAMESPACE, **spec))
+        apply(cluster, example_benchmark("inside", NAMESPACE, **spec))
         yield Fenced(before, after, wait_for(cluster, NAMESPACE, "inside", "Complete", 300))
         cluster.helm("rollback", *release)
 
@@ -99,7 +99,7 @@ def test_prometheus_scraped_the_benchmarks_master(cluster: Cluster, fenced: Fenc
     assert cluster.prometheus.series(f'sdbench_images_total{{namespace="{NAMESPACE}", benchmark="inside"}}')
 
 
-def _asking(cluster: Cluster) -> dict[str, Probe]:
+def _clients(cluster: Cluster) -> dict[str, Probe]:
     """The sources that are pods, by name; Prometheus runs on this machine."""
     selector = ("pods", "-l", f"app.kubernetes.io/instance={RELEASE}")
     (operator,) = read(cluster, OPERATOR_NAMESPACE, *selector)["items"]
@@ -126,12 +126,12 @@ def _places(cluster: Cluster, probes: dict[str, Probe]) -> dict[tuple[str, str],
     }
 
 
-def _answers(asking: dict[str, Probe], places: dict[tuple[str, str], Place]) -> Answers:
+def _answers(client: dict[str, Probe], places: dict[tuple[str, str], Place]) -> Answers:
     """Whether each row's connection succeeds."""
     found: Answers = {}
     for who in dict.fromkeys(row[0] for row in ROWS):
         asked = [(whom, port) for row_who, whom, port, _ in ROWS if row_who == who]
-        ask = asking[who].reaches if who in asking else machine_reaches
+        ask = client[who].reaches if who in client else machine_reaches
         reached = ask(*(places[each] for each in asked))
         found |= {(who, *each): one for each, one in zip(asked, reached, strict=True)}
     return found

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from bill import bill
-from cluster.support.scene import apply, make_namespace, read
+from cluster.support.user import apply, make_namespace, read
 from harness.cluster import Cluster
 from harness.images.buildah import configuration
 from harness.images.catalog import OPERATOR, TRAINER, Image, planned
 from harness.polling import until
+from sbom import bill_of_materials
 from sdbench.controller.job.pytorchjob import run_text
 from sdbench_trainer.report import report_in
 from sdbench_trainer.run import RUN_VARIABLE, RunConfig
@@ -140,7 +140,7 @@ def test_the_packages_are_those_of_the_bill_of_materials(answers: dict[str, Any]
     def normalized(names: dict[str, str]) -> dict[str, str]:
         return {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in names.items()}
 
-    listed = {part["name"]: part["version"] for part in bill(subject.name)["components"]}
+    listed = {part["name"]: part["version"] for part in bill_of_materials(subject.name)["components"]}
     assert normalized(answers["packages"]) == normalized(listed)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from cluster.support.breaking import restart_the_node, restart_the_node_without_its_containers
 from cluster.support.broken_run import BrokenRun, Stage, created_too_early, few_devices
-from cluster.support.scene import pods_holding_devices, read
+from cluster.support.user import pods_holding_devices, read
 
 SURVIVOR, VICTIM = "sees-a-restart", "loses-its-node"
 REPORT_SECONDS = 45

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from types import FrameType
 
-from harness.cache import cache_folder, is_held, say
+from harness.cache import cache_folder, is_locked, say
 from harness.cluster import CLUSTER_LOCK, Cluster, supplies_made
 from harness.failure import HarnessError
 from harness.runs import sweep
@@ -104,7 +104,7 @@ def tools() -> None:
 
 def clean() -> None:
     swept = sweep()
-    if not is_held(CLUSTER_LOCK):
+    if not is_locked(CLUSTER_LOCK):
         remove_control_groups()
     print(f"removed: {', '.join(swept) or 'nothing was left'} (the cache stays: {cache_folder()})")
 

@@ -11,7 +11,7 @@ from harness.addons.discovery import discovery, trust_of
 from harness.addons.prometheus import Prometheus, prometheus_server, scraping_pods
 from harness.addons.s3 import S3, s3_server
 from harness.addons.training_operator import install_training_operator
-from harness.cache import held, say
+from harness.cache import lock, say
 from harness.control_plane.components import ControlPlane
 from harness.daemons import direct_environment
 from harness.failure import HarnessError
@@ -130,7 +130,7 @@ def _supplied() -> Iterator[tuple[Run, Containerd, Images]]:
     """Prepares what a control plane and a node need: programs, a clean machine, namespaces, containerd with images."""
     build_everything()
     with (
-        held(CLUSTER_LOCK, "another cluster runs on this machine; only one can run at a time"),
+        lock(CLUSTER_LOCK, "another cluster runs on this machine; only one can run at a time"),
         _clean_run() as run,
         node_namespaces(run) as namespaces,
         supplied_containerd(run, namespaces) as (containers, images),

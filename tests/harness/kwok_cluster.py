@@ -28,7 +28,7 @@ OPTIONS = {
 }
 
 
-class PlayedCluster:
+class SimulatedCluster:
     """A context manager: inside, 32 nodes with 8 devices each are Ready; afterwards nothing is left. Needs no root.
 
     The file `stages` holds kwok's stages, which define what happens to a pod on its node.

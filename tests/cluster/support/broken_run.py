@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.support.object_history import Watch
-from cluster.support.scene import apply, question, terminated, wait_for
+from cluster.support.user import apply, example_benchmark, terminated, wait_for
 from harness.cluster import Cluster
 from harness.failure import HarnessError
 from harness.polling import until
@@ -88,7 +88,7 @@ class Stage:
     def ask(self, name: str, spec: dict[str, Any], limits: dict[str, int]) -> None:
         """Creates a Benchmark in the namespace of the same name."""
         whole = {"data": None, "projection": None, "trainer": TRAINER, "image": self.image, **spec}
-        apply(self.cluster, question(name, name, **whole, limits={**LIMITS, **limits}))
+        apply(self.cluster, example_benchmark(name, name, **whole, limits={**LIMITS, **limits}))
 
     def held(self, name: str, blamed: str) -> tuple[Pod, Path]:
         """Waits until the blamed pod starts to misbehave; returns it and its scratch volume on this machine."""

@@ -5,7 +5,7 @@ import socket
 from dataclasses import dataclass
 from typing import Any
 
-from cluster.support.scene import apply, read
+from cluster.support.user import apply, read
 from harness.cluster import Cluster
 
 LISTENING = (9464, 29500)

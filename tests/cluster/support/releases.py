@@ -9,7 +9,7 @@ from typing import Any
 from cluster.support.breaking import GO
 from cluster.support.broken_run import HELD
 from cluster.support.object_history import Watch
-from cluster.support.scene import CHART, OPERATOR_NAMESPACE, RELEASE, install_operator, read, split_reference
+from cluster.support.user import CHART, OPERATOR_NAMESPACE, RELEASE, install_operator, read, split_reference
 from harness.cluster import Cluster
 from harness.polling import until
 

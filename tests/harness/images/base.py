@@ -5,7 +5,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from harness.cache import held, say
+from harness.cache import lock, say
 from harness.failure import HarnessError, last_lines
 from harness.images.buildah import buildah, present, storage_tags, succeeded
 from harness.runs import scratch
@@ -21,7 +21,7 @@ MIRROR = "SDBENCH_DEBIAN_MIRROR"
 
 def base_image() -> str:
     """The base image's reference in our container storage, built if it is missing."""
-    with held("base-image", "another process is building the base image"):
+    with lock("base-image", "another process is building the base image"):
         if not present(BASE_IMAGE):
             say(f"building the base image by debootstrap ({SUITE}), about 1 min")
             with scratch("base") as folder:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.cache import cache_folder, held, say
+from harness.cache import cache_folder, lock, say
 from harness.failure import HarnessError
 from harness.images.base import BASE_IMAGE, base_image
 from harness.images.buildah import buildah, built, present, storage_tags
@@ -77,7 +77,7 @@ class Build:
     def make(self) -> str:
         """The image's name in our storage. If it is missing, it is built and older versions are deleted."""
         name = self.image.name
-        with held("images", "another process is building an image"):
+        with lock("images", "another process is building an image"):
             if not present(self.stored):
                 self._demand_space()
                 base = base_image()

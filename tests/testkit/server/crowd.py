@@ -7,7 +7,7 @@ from kubernetes import client, config
 
 from harness.control_plane.components import ControlPlane
 from sdbench.api.names import GROUP, PLURAL, VERSION
-from testkit.server.questions import question
+from testkit.server.examples import example_benchmark
 
 HANDS = 8
 GROUPED_BY = "crowd"
@@ -21,7 +21,7 @@ class Crowd:
         self._namespace = namespace
         self._objects = client.CustomObjectsApi(config.new_client_from_config(str(plane.kubeconfig)))
 
-    def ask(self, names: list[str], **spec: Any) -> None:
+    def create(self, names: list[str], **spec: Any) -> None:
         """Creates Benchmarks with equal specs."""
         self._side_by_side(lambda name: self._created(name, spec), names)
 
@@ -44,7 +44,7 @@ class Crowd:
 
     def _created(self, name: str, spec: dict[str, Any]) -> dict[str, Any]:
         # Most users keep the default retention.
-        document = question(name, **{"retention": {}} | spec)
+        document = example_benchmark(name, **{"retention": {}} | spec)
         document["metadata"]["labels"] = {GROUPED_BY: name.rpartition("-")[0]}
         created: dict[str, Any] = self._objects.create_namespaced_custom_object(
             GROUP, VERSION, self._namespace, PLURAL, document

@@ -38,7 +38,7 @@ class Try(NamedTuple):
 
 
 @dataclass
-class Answers:
+class PodFinisher:
     """A context manager: inside, every Attempt in a namespace is measured, except those that are `kept` running.
 
     `rates` has images per second by device count.
