@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from harness.images.base import base_image
-from harness.images.buildah import PRIVATE_MOUNTS, built, storage_name, succeeded
-from harness.images.catalog import OPERATOR, TRAINER, Build, planned
+from harness.images.buildah import PRIVATE_MOUNTS, build_image, run_checked, storage_name
+from harness.images.catalog import OPERATOR, TRAINER, Build, planned_build
 from release.version import commit, commit_seconds
 
 PROGRAMS = ("buildah", "skopeo", "runc", "debootstrap", "unshare")
@@ -24,11 +24,11 @@ def lacking() -> str:
 def write_images(into: Path, version: str) -> None:
     """Builds both images and writes `<image>-<version>.oci.tar`. Raises HarnessError."""
     for image in (OPERATOR, TRAINER):
-        with planned(image) as build:
+        with planned_build(image) as build:
             build.make()
             stored = _labelled(build, version)
             archive = f"oci-archive:{into / f'{image.name}-{version}.oci.tar'}:{image.name}:{version}"
-            succeeded([*PRIVATE_MOUNTS, "skopeo", "copy", "--quiet", storage_name(stored), archive])
+            run_checked([*PRIVATE_MOUNTS, "skopeo", "copy", "--quiet", storage_name(stored), archive])
 
 
 def _labelled(build: Build, version: str) -> str:
@@ -38,5 +38,5 @@ def _labelled(build: Build, version: str) -> str:
     # Not by the Dockerfile's build arguments: buildah 1.28 finds the layer in its cache, whatever their values are.
     labels = tuple(f"org.opencontainers.image.{name}={value}" for name, value in facts.items())
     stored = f"localhost/{build.image.name}:{version}"
-    built(build.context / build.image.dockerfile, build.context, stored, base_image(), labels)
+    build_image(build.context / build.image.dockerfile, build.context, stored, base_image(), labels)
     return stored

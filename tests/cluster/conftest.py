@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cluster.support import user
-from cluster.support.broken_run import Stage
+from cluster.support.broken_run import RunBreaker
 from cluster.support.object_history import watched
 from harness.cluster import Cluster, build_everything
 from harness.images.derived import MODEL_MODULE, trainer_with
@@ -60,9 +60,9 @@ def crashing_image(cluster: Cluster) -> str:
 
 
 @pytest.fixture(scope="session")
-def stage(cluster: Cluster, prepared: None) -> Iterator[Stage]:
+def run_breaker(cluster: Cluster, prepared: None) -> Iterator[RunBreaker]:
     """The cluster, a trainer image that misbehaves if a Benchmark's name says so, and a record of all objects."""
     name = "sdbench-trainer-misbehaving"
     image = trainer_with(cluster.containers, name, MODEL_MODULE, MISBEHAVIOUR.read_text())
     with watched(cluster, None, "stablediffusionbenchmarks") as benchmarks, watched(cluster, None, "pods") as pods:
-        yield Stage(cluster, image, benchmarks, pods)
+        yield RunBreaker(cluster, image, benchmarks, pods)

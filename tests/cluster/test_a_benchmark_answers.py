@@ -94,10 +94,10 @@ def test_the_shards_came_from_the_bucket(answer: Answer) -> None:
 
 
 def test_no_credential_is_in_any_object(cluster: Cluster, answer: Answer) -> None:
-    seen = json.dumps(answer.benchmark) + answer.jobs.file.read_text() + answer.pods.file.read_text()
-    seen += cluster.kubectl("get", "events", "-n", NAMESPACE, "-o", "json")
-    seen += cluster.kubectl("logs", "-n", OPERATOR_NAMESPACE, "-l", "app.kubernetes.io/name=sdbench", "--tail=-1")
-    assert cluster.s3.secret_key not in seen
+    texts = json.dumps(answer.benchmark) + answer.jobs.file.read_text() + answer.pods.file.read_text()
+    texts += cluster.kubectl("get", "events", "-n", NAMESPACE, "-o", "json")
+    texts += cluster.kubectl("logs", "-n", OPERATOR_NAMESPACE, "-l", "app.kubernetes.io/name=sdbench", "--tail=-1")
+    assert cluster.s3.secret_key not in texts
 
 
 def test_prometheus_held_the_live_series_of_each_trial(cluster: Cluster, answer: Answer) -> None:

@@ -98,12 +98,12 @@ def failures(
         if situation.image == "crashing":
             spec["image"] = crashing_image
         apply(cluster, example_benchmark(situation.name, situation.name, **spec))
-    seen = {}
+    found = {}
     for situation in SITUATIONS:
         remaining = situation.seconds + GRACE_SECONDS - (time.monotonic() - began)
         benchmark = wait_for(cluster, situation.name, situation.name, "Failed", max(1, round(remaining)))
-        seen[situation.name] = benchmark, time.monotonic() - began
-    return seen
+        found[situation.name] = benchmark, time.monotonic() - began
+    return found
 
 
 @pytest.mark.parametrize("situation", SITUATIONS, ids=lambda situation: situation.name)
@@ -157,9 +157,9 @@ def test_pod_securitys_refusal_is_reported_though_the_job_does_not_show_it(
     cluster: Cluster, unrestricted_training_operator: None, make_namespace_once: Any
 ) -> None:
     make_namespace_once("pod-security")
-    asked = example_benchmark("pod-security", "pod-security", data=None, limits=LIMITS)
-    asked["spec"]["devices"]["counts"] = [2]
-    apply(cluster, asked)
+    document = example_benchmark("pod-security", "pod-security", data=None, limits=LIMITS)
+    document["spec"]["devices"]["counts"] = [2]
+    apply(cluster, document)
     benchmark = wait_for(cluster, "pod-security", "pod-security", "Failed", LIMITS["startSeconds"] + GRACE_SECONDS)
     failed = condition(benchmark, "Failed")
     assert failed["reason"] == "PodsForbidden", failed

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from testkit.faults.fault_matrix import CALLS, FAULTS, AllRefused, applies, case, wrong_after
+from testkit.faults.fault_matrix import CALLS, FAULTS, AllRefused, applies, case, failures_after
 from testkit.faults.multi_namespace import SharedCluster
 
 pytest_plugins = ["testkit.server.fixtures"]
@@ -25,7 +25,7 @@ async def test_the_operator_survives_one_failure_of_each_call_and_a_failure_of_a
     """One case for each fault; tests/long has one for each fault and call."""
     chosen = {name: fault for name, fault in FAULTS.items() if name not in LONG}
     cases = {name: case(name, fault, [call for call in CALLS if applies(name, call)]) for name, fault in chosen.items()}
-    wrong, runs = await wrong_after(shared_cluster, tmp_path, cases | OUTLAWED, AT_ONCE)
+    wrong, runs = await failures_after(shared_cluster, tmp_path, cases | OUTLAWED, AT_ONCE)
     assert wrong == {}
     for name in OUTLAWED:
         assert 0 < runs[name].faults <= MOST_REQUESTS, name

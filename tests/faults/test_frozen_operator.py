@@ -22,7 +22,7 @@ from testkit.faults.multi_namespace import SharedCluster
 from testkit.faults.scenarios import ONE, answered
 from testkit.operators.forked_operator import ForkedOperator
 from testkit.operators.proxy import Exchange, Where, where
-from testkit.operators.stepped_operator import wrong_in
+from testkit.operators.stepped_operator import failures_of
 from testkit.server.direct import JOBS
 
 pytest_plugins = ["testkit.server.fixtures"]
@@ -46,7 +46,7 @@ def freezing(group: OperatorGroup, frozen: asyncio.Event, *places: Where) -> Non
     first, *others = places
 
     async def heard_late(exchange: Exchange) -> web.StreamResponse:
-        answer = await exchange.passed_on()
+        answer = await exchange.forward()
         if others:
             freezing(group, frozen, *others)
         else:
@@ -69,7 +69,7 @@ async def test_an_operator_that_was_frozen_before_it_created_a_job_does_not_crea
         "before it hears that its status is stored": lambda: outdated_pass(shared_cluster, tmp_path, STORES),
         "before it hears that nothing has changed": lambda: outdated_pass(shared_cluster, tmp_path, STORES, LOOKS),
     }
-    assert await wrong_in(cases) == {}
+    assert await failures_of(cases) == {}
 
 
 async def outdated_pass(shared_cluster: SharedCluster, folder: Path, *places: Where) -> None:
@@ -90,7 +90,7 @@ async def outdated_pass(shared_cluster: SharedCluster, folder: Path, *places: Wh
         await answered(sandbox)
         # The fault must last this long to be one; nothing is awaited.
         await asyncio.sleep(max(0.0, since + STILL_TRUE_SECONDS + 1 - time.monotonic()))
-        next_pass = slow.arm(PASSES, Exchange.passed_on, times=1)
+        next_pass = slow.arm(PASSES, Exchange.forward, times=1)
         tell(group.operators[slow], signal.SIGCONT)
         await within(next_pass.hit.wait(), "its next pass")
         assert [str(request) for request in slow.seen if CREATES.matches(request)] == []

@@ -35,7 +35,7 @@ def test_a_thousand_benchmarks_get_a_pass_soon_after_a_start(
 ) -> None:
     crowd, waiting = Crowd(plane, namespace), MANY // 10
     done = silence.place.benchmark("done-0")
-    crowd.finish([f"done-{number}" for number in range(MANY - waiting)], done, devices=ONE_DEVICE)
+    crowd.create_finished([f"done-{number}" for number in range(MANY - waiting)], done, devices=ONE_DEVICE)
     crowd.create([f"waits-{number}" for number in range(waiting)], devices=ONE_DEVICE, suspend=True)
     started = time.monotonic()
     with OperatorProcess(kubeconfig, namespace, tmp_path / "log") as operator:

@@ -12,7 +12,7 @@ from testkit.cluster.scripted_pods import End, Script, measured
 from testkit.faults.multi_namespace import NAME, SharedCluster
 from testkit.faults.scenarios import ONE
 from testkit.operators.proxy import Exchange, where
-from testkit.operators.stepped_operator import SteppedOperator, stepped_operator, wrong_in
+from testkit.operators.stepped_operator import SteppedOperator, failures_of, stepped_operator
 from testkit.server.direct import BENCHMARKS, JOBS, Document
 
 pytest_plugins = ["testkit.server.fixtures"]
@@ -28,7 +28,7 @@ async def test_a_name_can_be_reused_at_once_and_a_deletion_needs_no_operator(
         "deleted between the status and the job": lambda: deleted_before_its_job(shared_cluster, tmp_path),
         "namespace deleted without an operator": lambda: namespace_deleted(shared_cluster, tmp_path),
     }
-    assert await wrong_in(cases) == {}
+    assert await failures_of(cases) == {}
 
 
 def only_the_first_runs_on() -> Script:
@@ -68,7 +68,7 @@ async def deleted_before_its_job(shared_cluster: SharedCluster, folder: Path) ->
 
         async def deleted(exchange: Exchange) -> web.StreamResponse:
             await case.sandbox.delete()
-            return await exchange.passed_on()
+            return await exchange.forward()
 
         armed = case.proxy.arm(where("create", "pytorchjobs"), deleted, times=1)
         await case.sandbox.create(devices=ONE)

@@ -13,7 +13,7 @@ from testkit.faults.multi_namespace import SharedCluster
 from testkit.faults.scenarios import ONE, TWO
 from testkit.faults.stale_reads import ALL_OLD, JOBS_LISTED_OLD, Snapshot, show, snapshot
 from testkit.operators.proxy import Exchange, Where, where
-from testkit.operators.stepped_operator import SteppedOperator, stepped_operator, wrong_in
+from testkit.operators.stepped_operator import SteppedOperator, failures_of, stepped_operator
 from testkit.server.direct import JOBS
 
 pytest_plugins = ["testkit.server.fixtures"]
@@ -32,7 +32,7 @@ async def test_an_operator_with_stale_reads_neither_duplicates_nor_deletes(
         "as while the last trial ran": lambda: during_the_next(shared_cluster, tmp_path, ALL_OLD),
         "jobs listed as while the last trial ran": lambda: during_the_next(shared_cluster, tmp_path, JOBS_LISTED_OLD),
     }
-    assert await wrong_in(cases) == {}
+    assert await failures_of(cases) == {}
 
 
 async def returned(shared_cluster: SharedCluster, folder: Path, moment: Where, old: Where) -> None:

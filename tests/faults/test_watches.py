@@ -12,7 +12,7 @@ from testkit.faults.cases import OperatorGroup, run_case
 from testkit.faults.multi_namespace import SharedCluster
 from testkit.faults.scenarios import Scenario, answered, first_runs_on, runs_on
 from testkit.operators.proxy import Change, where
-from testkit.operators.stepped_operator import stepped_operator, wrong_in
+from testkit.operators.stepped_operator import failures_of, stepped_operator
 from testkit.server.direct import JOBS, place
 
 pytest_plugins = ["testkit.server.fixtures"]
@@ -39,7 +39,7 @@ async def test_whatever_happens_to_a_watch_the_operator_sees_every_change_in_the
         "every event twice": lambda: same_end(shared_cluster, tmp_path, fault_kinds.doubled),
         "objects in another order": lambda: same_end(shared_cluster, tmp_path, fault_kinds.shuffled),
     }
-    assert await wrong_in(cases) == {}
+    assert await failures_of(cases) == {}
 
 
 async def cancelled_unheard(shared_cluster: SharedCluster, folder: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 
 from harness.cache import cache_folder, is_locked, say
-from harness.cluster import CLUSTER_LOCK, Cluster, supplies_made
+from harness.cluster import CLUSTER_LOCK, Cluster, build_supplies
 from harness.failure import HarnessError
 from harness.runs import sweep
 from harness.tools import all_binaries
@@ -93,7 +93,7 @@ def up() -> None:
 
 
 def build() -> None:
-    images = supplies_made()
+    images = build_supplies()
     print(f"trainer   {images.trainer}\noperator  {images.operator}\nbase      {images.base}")
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from long.results import Results
 from testkit.faults import fault_kinds
-from testkit.faults.fault_matrix import CALLS, FAULTS, applies, case, wrong_after
+from testkit.faults.fault_matrix import CALLS, FAULTS, applies, case, failures_after
 from testkit.faults.multi_namespace import SharedCluster
 
 pytest_plugins = ["testkit.server.fixtures"]
@@ -27,7 +27,7 @@ async def test_any_error_on_any_call_is_survived(
     calls = [call for call in CALLS if applies(name, call)]
     times = TIMES if name in FAULTS else 1
     cases = {str(call): case(name, fault, [call], times) for call in calls}
-    wrong, _ = await wrong_after(shared_cluster, tmp_path, cases, AT_ONCE)
+    wrong, _ = await failures_after(shared_cluster, tmp_path, cases, AT_ONCE)
     met = [of for of in cases.values() if all(armed.hits for armed in of.armed.values())]
     results.add(
         TABLE,

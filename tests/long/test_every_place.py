@@ -65,10 +65,10 @@ def test_a_real_operator_accepts_or_refuses_whatever_the_api_server_accepts(
 def _states(client: BenchmarkClient) -> list[list[dict[str, Any]]]:
     """Waits until the operator has observed all Benchmarks; returns the conditions of each."""
 
-    def all_settled() -> list[list[dict[str, Any]]] | None:
+    def all_observed() -> list[list[dict[str, Any]]] | None:
         benchmarks, jobs = benchmarks_and_jobs(client)
         if not all(is_observed(one, jobs.get(one["metadata"]["name"], ())) for one in benchmarks):
             return None
         return [outcome(one, ()).status["conditions"] for one in benchmarks]
 
-    return until(all_settled, SECONDS, "every Benchmark to be observed")
+    return until(all_observed, SECONDS, "every Benchmark to be observed")

@@ -11,7 +11,7 @@ import pytest
 from harness.control_plane.components import ControlPlane
 from scale import seed
 from scale.benchmarks import Row, StoredBenchmark, create, example
-from scale.pod_finisher import PodFinisher, Try
+from scale.pod_finisher import AttemptId, PodFinisher
 from scale.queues import drain, make_priorities, make_queue, open_again
 from testkit.operators.operator_process import OperatorProcess
 from testkit.server.accounts import ACCOUNT
@@ -36,15 +36,15 @@ def queued(name: str, queue: str, priority: str = "normal", **spec: Any) -> dict
 def test_the_operator_may_not_write_to_a_job(plane: ControlPlane, home: str, namespace: str) -> None:
     who = f"system:serviceaccount:{home}:{ACCOUNT}"
     for verb in ("patch", "update"):
-        benchmark = ("auth", "can-i", verb, "pytorchjobs.kubeflow.org", "-n", namespace, "--as", who)
-        assert plane.kubectl(*benchmark, check=False).strip() == "no"
+        question = ("auth", "can-i", verb, "pytorchjobs.kubeflow.org", "-n", namespace, "--as", who)
+        assert plane.kubectl(*question, check=False).strip() == "no"
 
 
 def test_one_is_measured_while_one_waits_and_one_times_out(
     plane: ControlPlane, namespace: str, operator: OperatorProcess, queue: str
 ) -> None:
     first, second, hasty = (StoredBenchmark(plane, namespace, name, operator) for name in ("first", "second", "hasty"))
-    with PodFinisher(plane.kubeconfig, namespace, seed.RATES, {Try("first", 0)}) as finisher:
+    with PodFinisher(plane.kubeconfig, namespace, seed.RATES, {AttemptId("first", 0)}) as finisher:
         create(plane, namespace, queued("first", queue))
         first.wait_for_row(0, "to be admitted", lambda row: row["phase"] == "Running")
         create(plane, namespace, queued("second", queue))
@@ -52,7 +52,7 @@ def test_one_is_measured_while_one_waits_and_one_times_out(
         waits = second.wait_for_row(0, "to wait", lambda row: "queue devices" in row["message"])
         given_up = hasty.wait_for("Failed")
         assert_waiting_costs_no_device_time(second)
-        finisher.let_go(Try("first", 0))
+        finisher.finish(AttemptId("first", 0))
         measured, later = first.wait_for("CleanedUp"), second.wait_for("CleanedUp")
     assert_not_admitted(given_up["trials"][0])
     assert waits["phase"] == "Starting"
@@ -98,7 +98,9 @@ def test_a_preempted_attempt_is_void_and_not_counted_and_the_next_is_measured(
     plane: ControlPlane, namespace: str, operator: OperatorProcess, queue: str
 ) -> None:
     ordinary, urgent = (StoredBenchmark(plane, namespace, name, operator) for name in ("ordinary", "urgent"))
-    with PodFinisher(plane.kubeconfig, namespace, seed.RATES, {Try("ordinary", 0), Try("urgent", 0)}) as finisher:
+    with PodFinisher(
+        plane.kubeconfig, namespace, seed.RATES, {AttemptId("ordinary", 0), AttemptId("urgent", 0)}
+    ) as finisher:
         create(plane, namespace, queued("ordinary", queue))
         before = ordinary.wait_for_row(0, "to run", lambda row: row["phase"] == "Running")
         create(plane, namespace, queued("urgent", queue, "urgent"))
@@ -106,7 +108,7 @@ def test_a_preempted_attempt_is_void_and_not_counted_and_the_next_is_measured(
         urgent.wait_for_row(0, "to run", lambda row: row["phase"] == "Running")
         again = ordinary.wait_for_row(0, "to wait again", lambda row: row["attempt"] == 2 and row["message"])
         assert {name.rsplit("-master-0")[0] for name in ordinary.names("pods")} == {urgent.row(0)["job"]}
-        finisher.let_go(Try("urgent", 0))
+        finisher.finish(AttemptId("urgent", 0))
         measured, later = urgent.wait_for("CleanedUp"), ordinary.wait_for("CleanedUp")
     assert (void["failures"], "measurement" in void) == (0, False)
     assert "queue devices" in again["message"]
@@ -126,7 +128,7 @@ def test_an_attempt_whose_queue_is_drained_is_restarted_when_the_queue_opens_aga
     plane: ControlPlane, namespace: str, operator: OperatorProcess, queue: str
 ) -> None:
     benchmark = StoredBenchmark(plane, namespace, "drained", operator)
-    with PodFinisher(plane.kubeconfig, namespace, seed.RATES, {Try("drained", 0)}) as finisher:
+    with PodFinisher(plane.kubeconfig, namespace, seed.RATES, {AttemptId("drained", 0)}) as finisher:
         create(plane, namespace, queued("drained", queue))
         before = benchmark.wait_for_row(0, "to run", lambda row: row["phase"] == "Running")
         drain(plane, namespace)

@@ -14,7 +14,7 @@ from harness.kwok_cluster import DEVICE, DEVICES_PER_NODE
 from harness.polling import until
 from scale import seed
 from scale.benchmarks import SECONDS, Row, StoredBenchmark, create, example
-from scale.pod_finisher import PodFinisher, Try
+from scale.pod_finisher import AttemptId, PodFinisher
 from scale.queues import make_priorities
 from testkit.operators.operator_process import OperatorProcess, apply, read
 
@@ -27,7 +27,7 @@ SPEC: dict[str, Any] = {
 }
 
 
-class Taken(NamedTuple):
+class RemovedWorker(NamedTuple):
     """What was observed of an Attempt whose worker was taken off its node."""
 
     worker: str
@@ -40,7 +40,7 @@ class Taken(NamedTuple):
     """The message of the Event about the first Attempt's end."""
 
 
-def evicted(plane: ControlPlane, namespace: str, worker: str, _: str) -> None:
+def evict(plane: ControlPlane, namespace: str, worker: str, _: str) -> None:
     """Posts the Eviction that a drain posts."""
     about = {"name": worker, "namespace": namespace}
     path = f"/api/v1/namespaces/{namespace}/pods/{worker}/eviction"
@@ -48,7 +48,7 @@ def evicted(plane: ControlPlane, namespace: str, worker: str, _: str) -> None:
     plane.kubectl("create", "--raw", path, "-f", "-", input=json.dumps(eviction))
 
 
-def preempted(plane: ControlPlane, namespace: str, _: str, node: str) -> None:
+def preempt(plane: ControlPlane, namespace: str, _: str, node: str) -> None:
     """Creates a pod of a higher priority that requests all devices of the worker's node."""
     make_priorities(plane)
     devices = {DEVICE: str(DEVICES_PER_NODE)}
@@ -69,9 +69,9 @@ def benchmark(plane: ControlPlane, namespace: str, operator: OperatorProcess) ->
     plane.kubectl("delete", "pod", URGENT, "-n", namespace, "--ignore-not-found")
 
 
-def taken(benchmark: StoredBenchmark, take: Any, reason: str) -> Taken:
+def take_worker_off_its_node(benchmark: StoredBenchmark, take: Any, reason: str) -> RemovedWorker:
     """Creates a Benchmark, takes a worker off its node in the middle of the run, and waits for the end."""
-    plane, first = benchmark.plane, Try(benchmark.name, 0)
+    plane, first = benchmark.plane, AttemptId(benchmark.name, 0)
     with PodFinisher(plane.kubeconfig, benchmark.namespace, seed.RATES, {first}) as finisher:
         create(plane, benchmark.namespace, example(benchmark.name, **SPEC))
         row = benchmark.wait_for_row(0, "to run", lambda row: row["phase"] == "Running")
@@ -84,7 +84,7 @@ def taken(benchmark: StoredBenchmark, take: Any, reason: str) -> Taken:
     assert_each_pod_was_gone_before_the_next_attempt(finisher, row["job"], status["trials"][0]["job"])
     ((warning, text),) = benchmark.warnings().items()
     assert warning == reason
-    return Taken(name, node, void, status, text)
+    return RemovedWorker(name, node, void, status, text)
 
 
 def assert_each_pod_was_gone_before_the_next_attempt(finisher: PodFinisher, first: str, second: str) -> None:
@@ -95,7 +95,7 @@ def assert_each_pod_was_gone_before_the_next_attempt(finisher: PodFinisher, firs
     assert sorted(finisher.created()) == sorted(name for _, name in gone + come)
 
 
-def assert_void_and_answered(found: Taken, failures: int) -> None:
+def assert_void_and_answered(found: RemovedWorker, failures: int) -> None:
     """Checks that the first Attempt does not count, and that the second one's rate is the Trial's."""
     (row,), (point,) = found.status["trials"], found.status["points"]
     assert (found.void["attempt"], found.void["failures"], "measurement" in found.void) == (1, failures, False)
@@ -104,14 +104,14 @@ def assert_void_and_answered(found: Taken, failures: int) -> None:
 
 
 def test_an_evicted_pod_ends_its_attempt_which_counts_against_the_retries(benchmark: StoredBenchmark) -> None:
-    found = taken(benchmark, evicted, "Evicted")
+    found = take_worker_off_its_node(benchmark, evict, "Evicted")
     assert f"Pod {found.worker} was taken off node {found.node} (EvictionByEvictionAPI)" in found.message
     assert_void_and_answered(found, failures=1)
     benchmark.wait_until_nothing_is_left()
 
 
 def test_a_pod_preempted_by_the_scheduler_ends_its_attempt_which_does_not_count(benchmark: StoredBenchmark) -> None:
-    found = taken(benchmark, preempted, "Preempted")
+    found = take_worker_off_its_node(benchmark, preempt, "Preempted")
     assert f"Pod {found.worker} was taken off node {found.node} (PreemptionByScheduler)" in found.message
     assert_void_and_answered(found, failures=0)
     urgent = read(benchmark.plane, benchmark.namespace, "pod", URGENT)

@@ -16,11 +16,11 @@ from typing import Any
 
 from harness.control_plane.components import ControlPlane
 from harness.kwok_cluster import DEVICES_PER_NODE, NODES
-from harness.node.kwok import PLAYED, ready
+from harness.node.kwok import SIMULATED, ready
 from harness.polling import until
 from scale import seed
 from scale.benchmarks import EXAMPLE, SECONDS, StoredBenchmark, create, example, printed
-from scale.pod_finisher import PodFinisher, Try
+from scale.pod_finisher import AttemptId, PodFinisher
 from testkit.operators.operator_process import OperatorProcess
 
 SECONDS_PER_HOUR = 3_600
@@ -28,13 +28,13 @@ HALF_AN_HOUR = Fraction(1, 2)
 
 DISTURBED = "a100-disturbed"
 
-WAITS = Try(DISTURBED, 5)
+WAITS = AttemptId(DISTURBED, 5)
 """The first Trial on all devices: while a node is cordoned, one of its pods cannot be scheduled."""
 
-STALLS = Try(DISTURBED, 8)
+STALLS = AttemptId(DISTURBED, 8)
 """An Attempt on 32 devices that the stage `worker-stalls` selects by its labels; the other pods keep running."""
 
-LOSES_NODE = Try(DISTURBED, 10)
+LOSES_NODE = AttemptId(DISTURBED, 10)
 """An Attempt on 128 devices that runs until a node dies."""
 
 OUT_OF_SERVICE = "node.kubernetes.io/out-of-service=nodeshutdown:NoExecute"
@@ -71,7 +71,7 @@ def test_three_repeats_reproduce_the_table_though_an_attempt_fails_a_node_dies_a
             WAITS.trial, "one to find no node", lambda row: re.match(r"Pod \S+ finds no", row["message"])
         )
         plane.kubectl("uncordon", "node-07")
-        victim = a_node_dies(benchmark, finisher, LOSES_NODE)
+        victim = kill_a_node(benchmark, finisher, LOSES_NODE)
         status = benchmark.wait_for("CleanedUp")
     tries = {row["trial"]: (row["attempt"], row["failures"]) for row in status["trials"]}
     assert tries == dict.fromkeys(range(18), (1, 0)) | {STALLS.trial: (2, 1), LOSES_NODE.trial: (2, 1)}
@@ -95,21 +95,21 @@ def cordoned(plane: ControlPlane, node: str) -> Iterator[None]:
         plane.kubectl("uncordon", node)
 
 
-def a_node_dies(benchmark: StoredBenchmark, finisher: PodFinisher, one: Try) -> str:
+def kill_a_node(benchmark: StoredBenchmark, finisher: PodFinisher, one: AttemptId) -> str:
     """Kills a node in the middle of an Attempt, taints it as dead, and revives it once the returned pod is gone."""
     plane = benchmark.plane
     pods = until(lambda: all_running(finisher, one), SECONDS, "all pods of the Attempt to run")
     victim, place = pods[3]["metadata"]["name"], pods[3]["spec"]["nodeName"]
-    plane.kubectl("label", "node", place, f"{PLAYED}-")
+    plane.kubectl("label", "node", place, f"{SIMULATED}-")
     until(lambda: place not in ready(plane), SECONDS, f"{place} to be lost")
     plane.kubectl("taint", "node", place, OUT_OF_SERVICE)
     until(lambda: ("DELETED", victim) in finisher.history, SECONDS, f"{victim} to go")
     plane.kubectl("taint", "node", place, f"{OUT_OF_SERVICE}-")
-    plane.kubectl("label", "node", place, f"{PLAYED}=")
+    plane.kubectl("label", "node", place, f"{SIMULATED}=")
     return str(victim)
 
 
-def all_running(finisher: PodFinisher, one: Try) -> list[dict[str, Any]] | None:
+def all_running(finisher: PodFinisher, one: AttemptId) -> list[dict[str, Any]] | None:
     """The pods of an Attempt if all of them run, else None."""
     running = finisher.running(one)
     return running if len(running) == pods_of(seed.TABLE[one.trial % len(seed.TABLE)].devices) else None
@@ -120,11 +120,11 @@ def pods_of(devices: int) -> int:
 
 
 def assert_the_root_causes_are_named(benchmark: StoredBenchmark, victim: str) -> None:
-    said = benchmark.warnings()
-    assert set(said) == {"Stalled", "NodeLost"}
-    assert f"Trial {STALLS.trial} (devices=32), attempt 1: " in said["Stalled"]
-    assert "worker-2" in said["Stalled"]
-    assert f"Trial {LOSES_NODE.trial} (devices=128), attempt 1: Pod {victim} was taken off node" in said["NodeLost"]
+    messages = benchmark.warnings()
+    assert set(messages) == {"Stalled", "NodeLost"}
+    assert f"Trial {STALLS.trial} (devices=32), attempt 1: " in messages["Stalled"]
+    assert "worker-2" in messages["Stalled"]
+    assert f"Trial {LOSES_NODE.trial} (devices=128), attempt 1: Pod {victim} was taken off node" in messages["NodeLost"]
 
 
 def assert_nothing_was_doubled(finisher: PodFinisher, status: dict[str, Any]) -> None:
@@ -134,8 +134,8 @@ def assert_nothing_was_doubled(finisher: PodFinisher, status: dict[str, Any]) ->
     just failed, from its stale cache.
     """
     rows = {row["trial"]: row for row in status["trials"]}
-    spared = f"{rows[LOSES_NODE.trial]['job'].removesuffix('-2')}-1-"
-    created = [name for name in finisher.created() if not name.startswith(spared)]
+    excluded = f"{rows[LOSES_NODE.trial]['job'].removesuffix('-2')}-1-"
+    created = [name for name in finisher.created() if not name.startswith(excluded)]
     expected = sum(pods_of(row["devices"]) * row["attempt"] for row in rows.values())
     assert len(created) == len(set(created)) == expected - pods_of(rows[LOSES_NODE.trial]["devices"])
 
@@ -204,6 +204,6 @@ def assert_the_rounding_of_the_table_gives_its_cells(plane: ControlPlane, points
     """Checks that `sdbench project --seed-rounding` turns the status' rates into every cell of the table."""
     for point, row in zip(points, seed.TABLE, strict=True):
         given = ("--devices", str(point["devices"]), "--images-per-second", point["imagesPerSecond"])
-        benchmark = ("--images", str(seed.IMAGES), "--price", str(seed.PRICE), "--seed-rounding", "--format", "json")
-        made = json.loads(printed(plane, "project", *given, *benchmark))
+        projection = ("--images", str(seed.IMAGES), "--price", str(seed.PRICE), "--seed-rounding", "--format", "json")
+        made = json.loads(printed(plane, "project", *given, *projection))
         assert {key: Decimal(value) for key, value in made.items()} == dict(_cells(row))

@@ -52,14 +52,14 @@ class Walk:
 def started(plane: ControlPlane, running_operator: Path, changes: dict[str, Change]) -> Walk:
     """The Walk once all jobs of all changes and seeds are created; none of them runs."""
     client = BenchmarkClient(plane.kubeconfig, create_namespace(plane))
-    _ask(client, changes.values())
+    _create(client, changes.values())
 
-    def all_settled() -> Walk | None:
+    def all_observed() -> Walk | None:
         benchmarks, jobs = benchmarks_and_jobs(client)
         done = all(is_observed(one, jobs.get(one["metadata"]["name"], ())) for one in benchmarks)
         return _walk(benchmarks, jobs, changes) if done else None
 
-    walk = until(all_settled, SECONDS, "every Benchmark to be observed")
+    walk = until(all_observed, SECONDS, "every Benchmark to be observed")
     client.delete_benchmarks()
     return walk
 
@@ -70,7 +70,7 @@ def over(plane: ControlPlane, running_operator: Path, changes: dict[str, Change]
     client = BenchmarkClient(plane.kubeconfig, create_namespace(plane))
     rest = {name: change for name, change in changes.items() if not started.shows(change.place) and name not in UNSEEN}
     with Player(plane.kubeconfig, client.namespace):
-        _ask(client, rest.values())
+        _create(client, rest.values())
 
         def all_ended() -> list[dict[str, Any]] | None:
             benchmarks, _ = benchmarks_and_jobs(client)
@@ -79,7 +79,7 @@ def over(plane: ControlPlane, running_operator: Path, changes: dict[str, Change]
         return _walk(until(all_ended, SECONDS, "every Benchmark to end"), {}, rest)
 
 
-def _ask(client: BenchmarkClient, changes: Iterable[Change]) -> None:
+def _create(client: BenchmarkClient, changes: Iterable[Change]) -> None:
     for number, document in enumerate(small_seeds()):
         assert client.create(document | {"metadata": {"name": f"seed-{number}"}}, dry=False).accepted
     for change in changes:

@@ -32,7 +32,7 @@ Leaves = Callable[[str, int], Report]
 """Maps an Attempt's name and its Trial's number to the Report that it leaves."""
 
 
-def largest_question() -> dict[str, Any]:
+def largest_benchmark() -> dict[str, Any]:
     """A Benchmark with as many Points as possible, the longest labels, and no projection for any of them."""
     rates = [f"0.{number:022d}" for number in range(1, 17)]
     sweep: dict[str, Any] = {"learningRate": rates, "seed": [2**31 - 1 - number for number in range(32)]}
@@ -131,7 +131,7 @@ def test_the_status_of_512_trials_is_stored_and_then_stays_the_same(
     plane: ControlPlane, namespace: str, leaves: Leaves, environments: int
 ) -> None:
     client = BenchmarkClient(plane.kubeconfig, namespace)
-    stored = client.create(largest_question(), dry=False)
+    stored = client.create(largest_benchmark(), dry=False)
     assert stored.accepted, stored.message
     benchmark = Benchmark.model_validate(stored.document)
     status = answer(benchmark, leaves)

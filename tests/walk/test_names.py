@@ -8,7 +8,7 @@ import pytest
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.names import NAME_LIMIT, PLAN_LIMIT, attempt_name
 from sdbench.controller.job.pytorchjob import pytorchjob
-from testkit.schema.mutations import EVIL, Place, placed, written
+from testkit.schema.mutations import HOSTILE, Place, placed, written
 from testkit.schema.oracles import decided, literal_flaws, run_of
 from testkit.schema.samples import KEY
 from testkit.schema.seeds import FIELDS, GPUS, WHOLE
@@ -62,7 +62,7 @@ class Arrival:
 @pytest.mark.parametrize("path", ARRIVING, ids=".".join)
 def test_a_text_is_refused_or_arrives_unchanged(client: BenchmarkClient, path: tuple[str, str]) -> None:
     around, *place = ARRIVING[path]
-    arrivals = [_arrival(client, path, around.format(evil), tuple(place)) for evil in EVIL]
+    arrivals = [_arrival(client, path, around.format(hostile), tuple(place)) for hostile in HOSTILE]
     taken = [one for one in arrivals if one.arrived is not None]
     assert [one for one in taken if one.arrived != one.text] == []
     assert {one.text for one in taken} >= {
@@ -87,7 +87,7 @@ def _arrival(client: BenchmarkClient, path: tuple[str, str], text: str, place: t
 
 
 def test_an_annotation_is_refused_or_arrives_unchanged(client: BenchmarkClient) -> None:
-    arrivals = [_annotated(client, evil) for evil in EVIL]
+    arrivals = [_annotated(client, hostile) for hostile in HOSTILE]
     assert [one for one in arrivals if one.arrived not in (None, one.text)] == []
     assert {one.text for one in arrivals if one.arrived is not None} >= {
         "$(HOME)",

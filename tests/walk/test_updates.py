@@ -82,7 +82,7 @@ class Edit:
 
 
 @dataclass
-class Story:
+class EditHistory:
     """The Outcomes before an edit, with it, and after its revert; `refusal` says why the revert was refused."""
 
     before: Outcome
@@ -107,7 +107,7 @@ EDITS = tuple(edits())
 
 
 @pytest.fixture(scope="module", params=STATES)
-def stories(plane: ControlPlane, running_operator: Path, request: pytest.FixtureRequest) -> dict[str, Story]:
+def histories(plane: ControlPlane, running_operator: Path, request: pytest.FixtureRequest) -> dict[str, EditHistory]:
     """The Story of each edit in one state, by name."""
     state, client = STATES[request.param], BenchmarkClient(plane.kubeconfig, create_namespace(plane))
     with Player(plane.kubeconfig, client.namespace, state.script):
@@ -116,7 +116,7 @@ def stories(plane: ControlPlane, running_operator: Path, request: pytest.Fixture
             document = example_benchmark(edit.name, devices=counts, limits={}, **state.spec)
             assert client.create(document, dry=False).accepted
         before = _when(client, lambda one: state.reached(one) and _is_old(one))
-        found = {name: Story(outcome) for name, outcome in before.items()}
+        found = {name: EditHistory(outcome) for name, outcome in before.items()}
         originals = {edit.name: client.read(edit.name)["spec"] for edit in EDITS}
         for edit in EDITS:
             edited = placed({"spec": originals[edit.name]}, WHOLE, edit.place.path, edit.value)
@@ -132,9 +132,9 @@ def stories(plane: ControlPlane, running_operator: Path, request: pytest.Fixture
     return found
 
 
-def _record(stories: dict[str, Story], chapter: str, outcomes: dict[str, Outcome]) -> None:
-    for name, story in stories.items():
-        setattr(story, chapter, outcomes.get(name, GONE))
+def _record(histories: dict[str, EditHistory], step: str, outcomes: dict[str, Outcome]) -> None:
+    for name, history in histories.items():
+        setattr(history, step, outcomes.get(name, GONE))
 
 
 def _rewritten(client: BenchmarkClient, name: str, spec: Document) -> Answer:
@@ -203,23 +203,23 @@ def is_over(found: Outcome) -> bool:
 
 
 @pytest.mark.parametrize("edit", EDITS, ids=lambda edit: f"{edit.place.name}={edit.value}")
-def test_a_reverted_edit_leaves_nothing_behind(stories: dict[str, Story], edit: Edit) -> None:
-    story = stories[edit.name]
-    if edit.place.name == EXPIRES and edit.value == 0 and story.after == GONE:
+def test_a_reverted_edit_leaves_nothing_behind(histories: dict[str, EditHistory], edit: Edit) -> None:
+    history = histories[edit.name]
+    if edit.place.name == EXPIRES and edit.value == 0 and history.after == GONE:
         return  # it had ended and was deleted at once, maybe before the edit could be reverted
-    assert "Accepted" in story.edited.condition_reasons
-    if story.refusal:
+    assert "Accepted" in history.edited.condition_reasons
+    if history.refusal:
         assert edit.place.name == ONE_WAY
-        assert f"{ONE_WAY}: Invalid value: one-way" in story.refusal
-    if story.refusal or (is_over(story.edited) and not is_over(story.before)):
-        assert story.after == story.edited.planned_as(story.after if story.refusal else story.before)
+        assert f"{ONE_WAY}: Invalid value: one-way" in history.refusal
+    if history.refusal or (is_over(history.edited) and not is_over(history.before)):
+        assert history.after == history.edited.planned_as(history.after if history.refusal else history.before)
     else:
-        assert story.after == story.before
+        assert history.after == history.before
 
 
 def test_the_edits_that_matter_in_a_state_have_an_effect(
-    stories: dict[str, Story], request: pytest.FixtureRequest
+    histories: dict[str, EditHistory], request: pytest.FixtureRequest
 ) -> None:
-    shown = {edit.place.name for edit in EDITS if stories[edit.name].edited != stories[edit.name].before}
+    shown = {edit.place.name for edit in EDITS if histories[edit.name].edited != histories[edit.name].before}
     state = request.node.callspec.params["stories"]
     assert shown >= SHOWN[state], shown

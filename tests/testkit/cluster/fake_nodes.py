@@ -39,28 +39,28 @@ class FakeNode:
 def fake_nodes(kubeconfig: Path, nodes: tuple[FakeNode, ...]) -> Iterator[None]:
     """Creates these nodes, keeps them ready inside the block, and deletes them afterwards."""
     api = config.new_client_from_config(str(kubeconfig))
-    core, leases, over = client.CoreV1Api(api), client.CoordinationV1Api(api), threading.Event()
+    core, leases, stopped = client.CoreV1Api(api), client.CoordinationV1Api(api), threading.Event()
     for node in nodes:
         core.create_node(node.document())
-        leases.create_namespaced_lease(LEASES, {"metadata": {"name": node.name}, "spec": _held(node.name)})
-    beating = threading.Thread(target=_beat, args=(leases, nodes, over), name="nodes")
+        leases.create_namespaced_lease(LEASES, {"metadata": {"name": node.name}, "spec": _lease_spec(node.name)})
+    beating = threading.Thread(target=_beat, args=(leases, nodes, stopped), name="nodes")
     beating.start()
     try:
         yield
     finally:
-        over.set()
+        stopped.set()
         beating.join()
         for node in nodes:
             core.delete_node(node.name)
 
 
-def _beat(leases: client.CoordinationV1Api, nodes: tuple[FakeNode, ...], over: threading.Event) -> None:
-    while not over.wait(BEAT_SECONDS):
+def _beat(leases: client.CoordinationV1Api, nodes: tuple[FakeNode, ...], stopped: threading.Event) -> None:
+    while not stopped.wait(BEAT_SECONDS):
         for node in nodes:
-            leases.patch_namespaced_lease(node.name, LEASES, {"spec": _held(node.name)})
+            leases.patch_namespaced_lease(node.name, LEASES, {"spec": _lease_spec(node.name)})
 
 
-def _held(name: str) -> dict[str, Any]:
+def _lease_spec(name: str) -> dict[str, Any]:
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     return {"holderIdentity": name, "leaseDurationSeconds": 40, "renewTime": now}
 

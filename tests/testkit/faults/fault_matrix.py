@@ -153,7 +153,7 @@ def case(name: str, fault: Fault, failed: Iterable[Call], times: int = 1) -> Cas
     return Case(fault, tuple(failed), times, least=1 if name in DONE else times)
 
 
-async def wrong_after(
+async def failures_after(
     shared_cluster: SharedCluster, folder: Path, cases: dict[str, Case], at_once: int
 ) -> tuple[dict[str, str], dict[str, CaseRun]]:
     """Runs all cases; returns the failures and the runs that ended, both by case name."""
@@ -170,8 +170,8 @@ async def wrong_after(
                 wrong[name] = str(failure)
                 return
         reference = await undisturbed
-        if log_tail := reference.end.difference(found.end) or of.missing() or excess_requests(reference, found):
-            wrong[name] = log_tail
+        if message := reference.end.difference(found.end) or of.missing() or excess_requests(reference, found):
+            wrong[name] = message
 
     await asyncio.gather(*(one(name, of) for name, of in cases.items()))
     assert_known(await undisturbed)

@@ -130,7 +130,7 @@ async def open_shared_cluster(plane: ControlPlane, folder: Path) -> AsyncIterato
 
 
 async def _account(api: Api) -> None:
-    """Creates the operators' ServiceAccount and its ClusterRole, which `Grounds.scene` binds in each namespace."""
+    """Creates the operators' ServiceAccount and its ClusterRole; `sandbox` binds it in each namespace."""
     role = {"metadata": {"name": ROLE}, "rules": rbac.rbac_rules(rbac.rights())}
     for path, body in (
         ("api/v1/namespaces", {"metadata": {"name": OPERATORS}}),

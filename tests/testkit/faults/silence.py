@@ -54,7 +54,7 @@ def idle_operator(audited: AuditedControlPlane, folder: Path) -> Iterator[IdleOp
         with OperatorProcess(kubeconfig, namespace, log) as operator:
             crowd.create(["done-0"], devices=ONE_DEVICE)
             done = OperatorNamespace(plane, namespace, operator).wait_for("CleanedUp", "done-0")
-        crowd.finish([f"done-{number}" for number in range(1, FINISHED)], done, devices=ONE_DEVICE)
+        crowd.create_finished([f"done-{number}" for number in range(1, FINISHED)], done, devices=ONE_DEVICE)
         crowd.create([f"busy-{number}" for number in range(RUNNING)], devices=ONE_DEVICE)
         with OperatorProcess(kubeconfig, namespace, log):
             until(lambda: phases(crowd).count("Running") == RUNNING, SETTLING_SECONDS, "all to run")

@@ -86,16 +86,16 @@ class Exchange:
     request: Request
     incoming: web.Request
 
-    async def passed_on(self) -> web.StreamResponse:
+    async def forward(self) -> web.StreamResponse:
         """The API server's response, streamed."""
-        return await self.proxy.passed_on(self)
+        return await self.proxy.forward(self)
 
-    async def done(self) -> tuple[int, bytes]:
+    async def complete(self) -> tuple[int, bytes]:
         """Sends the request to the API server and withholds the response; returns its status and body."""
         async with self.proxy.sent(self) as upstream:
             return upstream.status, await upstream.read()
 
-    def cut(self) -> web.StreamResponse:
+    def reset(self) -> web.StreamResponse:
         """Resets the connection instead of responding."""
         if self.incoming.transport is not None:
             self.incoming.transport.abort()
@@ -166,7 +166,7 @@ class FaultProxy:
             auto_decompress=False, timeout=timeout, connector=connector, read_bufsize=2**24
         )
         application = web.Application(client_max_size=2**24)
-        application.router.add_route("*", "/{path:.*}", self._met)
+        application.router.add_route("*", "/{path:.*}", self._handle)
         self._runner = web.AppRunner(application, shutdown_timeout=0.1, access_log=None)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
@@ -218,7 +218,7 @@ class FaultProxy:
                 self.accepted.append(exchange.request)
             yield upstream
 
-    async def passed_on(self, exchange: Exchange) -> web.StreamResponse:
+    async def forward(self, exchange: Exchange) -> web.StreamResponse:
         """The API server's response, streamed."""
         # The operator may have died, or the API server may end a watch or be down.
         try:
@@ -227,28 +227,30 @@ class FaultProxy:
                 if exchange.request.verb != "watch":
                     return web.Response(status=upstream.status, headers=response.headers, body=await upstream.read())
                 await response.prepare(exchange.incoming)
-                await self._watched(exchange.request, upstream, response)
+                await self._stream_watch(exchange.request, upstream, response)
                 return response
         except (ConnectionError, aiohttp.ClientError):
-            return exchange.cut()
+            return exchange.reset()
 
-    async def _met(self, incoming: web.Request) -> web.StreamResponse:
+    async def _handle(self, incoming: web.Request) -> web.StreamResponse:
         request = _request(incoming, await incoming.read())
         self.seen.append(request)
         try:
-            return await self._answered(Exchange(self, request, incoming))
+            return await self._respond(Exchange(self, request, incoming))
         finally:
             self.answered.append(request)
 
-    async def _answered(self, exchange: Exchange) -> web.StreamResponse:
+    async def _respond(self, exchange: Exchange) -> web.StreamResponse:
         for look in self.observers:
             await look(exchange)
         for armed in self.armed:
             if armed.fault is not None and armed.matches(exchange.request):
                 return await armed.fault(exchange)
-        return await self.passed_on(exchange)
+        return await self.forward(exchange)
 
-    async def _watched(self, request: Request, upstream: aiohttp.ClientResponse, response: web.StreamResponse) -> None:
+    async def _stream_watch(
+        self, request: Request, upstream: aiohttp.ClientResponse, response: web.StreamResponse
+    ) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._watches[response] = request, task

@@ -21,7 +21,7 @@ LAST_LIST = "sdbench_operator_last_list_timestamp_seconds"
 
 @dataclass(frozen=True)
 class SteppedOperator:
-    """One operator in one scene."""
+    """One operator in one sandbox."""
 
     group: OperatorGroup
 
@@ -87,7 +87,7 @@ async def stepped_operator(
         await sandbox.leave()
 
 
-async def wrong_in(cases: Mapping[str, Callable[[], Awaitable[None]]]) -> dict[str, str]:
+async def failures_of(cases: Mapping[str, Callable[[], Awaitable[None]]]) -> dict[str, str]:
     """Runs all cases at the same time; returns the failures by case name."""
     wrong: dict[str, str] = {}
 

@@ -57,13 +57,13 @@ class Judge:
     def refusal_of_change(self, namespace: str, name: str, patch: dict[str, Any], *options: str) -> str:
         """Why the Benchmark may not be changed this way; empty if it may."""
         change = ("--type=merge", "-p", json.dumps(patch), "--dry-run=server", *options)
-        log_tail = ""
+        message = ""
         try:
             self.plane.kubectl("patch", "sdb", name, "-n", namespace, *change)
         except HarnessError as refusal:
-            log_tail = str(refusal)
-        assert not log_tail or "ValidatingAdmissionPolicy" in log_tail, log_tail
-        return log_tail
+            message = str(refusal)
+        assert not message or "ValidatingAdmissionPolicy" in message, message
+        return message
 
     def install(self, objects: tuple[Manifest, ...], *namespaces: str) -> None:
         """Applies policies; returns once each of these namespaces refuses a Benchmark that no policy allows."""

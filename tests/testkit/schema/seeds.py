@@ -77,13 +77,13 @@ class Bases:
         return self.found[place.name]
 
     def _search(self, place: Place) -> dict[str, Any]:
-        log_tail = ""
+        message = ""
         for document in self._candidates(place):
             answer = self.client.create(document)
             if answer.accepted:
                 return document
-            log_tail = answer.message
-        raise AssertionError(f"no seed and no sample has {written(place.path)}; the last was refused: {log_tail}")
+            message = answer.message
+        raise AssertionError(f"no seed and no sample has {written(place.path)}; the last was refused: {message}")
 
     def _candidates(self, place: Place) -> Iterator[dict[str, Any]]:
         for seed in seeds():

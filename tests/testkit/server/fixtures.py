@@ -63,5 +63,5 @@ def create_benchmark(plane: ControlPlane, namespace: str) -> CreateBenchmark:
 @pytest_asyncio.fixture(scope="module")
 async def shared_cluster(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SharedCluster]:
     """Namespaces for many cases at once, with a running kubelet and a log of objects."""
-    async with open_shared_cluster(plane, tmp_path_factory.mktemp("grounds")) as found:
+    async with open_shared_cluster(plane, tmp_path_factory.mktemp("shared")) as found:
         yield found
