@@ -1,4 +1,4 @@
-"""Makes the chart's package, the bills of materials and the checksums of a release."""
+"""Packs the chart, and writes the bills of materials and the checksums of a release."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ CHECKSUMS = "SHA256SUMS"
 
 
 def package_chart(into: Path) -> None:
-    """Packs the chart with the harness's own helm, which Go builds if it is not in the cache."""
+    """Packs the chart with the harness's helm, which Go builds if it is not in the cache."""
     command = [str(binary("helm")), "package", str(CHART), "--destination", str(into)]
     run = subprocess.run(command, capture_output=True, text=True)
     if run.returncode != 0:
@@ -21,7 +21,7 @@ def package_chart(into: Path) -> None:
 
 
 def write_bills(into: Path) -> None:
-    """Writes what is in each image, as CycloneDX."""
+    """Writes each image's bill of materials as CycloneDX."""
     for image, version in VERSIONS.items():
         (into / f"sdbench-{image}-{version}.cdx.json").write_text(json.dumps(bill_of_materials(image), indent=1) + "\n")
 

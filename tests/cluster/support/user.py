@@ -1,4 +1,4 @@
-"""Prepares a cluster for a user: the operator, shards in a bucket, a namespace with a Secret."""
+"""Does what a user of a cluster does: installs the operator, prepares namespaces and data, and reads results."""
 
 import json
 import subprocess
