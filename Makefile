@@ -82,7 +82,7 @@ release: environment  ## Everything that a release consists of, in dist (root; O
 	@PYTHONPATH=tests $(BIN)/python -m release $(OPTIONS)
 
 sbom: environment  ## List what is in the images (CycloneDX, in build/sbom)
-	@$(BIN)/python tests/bill.py
+	@$(BIN)/python tests/sbom.py
 
 audit: environment  ## Look for known vulnerabilities of the images' packages (asks pypi.org)
 	@$(BIN)/python tests/audit.py

@@ -1,1 +1,1 @@
-"""Builds what a release consists of: `python -m release`, which `make release` runs."""
+"""Builds a release: `make release` runs `python -m release`."""

@@ -1,4 +1,4 @@
-"""Makes a release: distributions, chart, images, bills of materials, notes and checksums in one folder."""
+"""Builds a release into one folder: distributions, chart, images, bills of materials, notes and checksums."""
 
 import argparse
 import shutil
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def release(folder: Path, *, images: bool) -> int:
-    """Makes all parts of a release; the exit code is 1 if a part had to be left out."""
+    """Builds all parts of a release; returns the exit code, which is 1 if the images had to be left out."""
     version = released_version()
     heading, text = notes((ROOT / "CHANGELOG.md").read_text(), version)
     if heading == UNRELEASED:
@@ -42,7 +42,7 @@ def release(folder: Path, *, images: bool) -> int:
     (folder / NOTES).write_text(text)
     say(f"building the distributions {version}")
     build_distributions(folder, commit_seconds())
-    say("packing the chart and listing what is in the images")
+    say("packing the chart and listing the images' packages")
     package_chart(folder)
     write_bills(folder)
     left_out = lacking() if images else ""
@@ -52,21 +52,21 @@ def release(folder: Path, *, images: bool) -> int:
     write_checksums(folder)
     print("\n".join(str(path) for path in sorted(folder.iterdir())))
     if left_out:
-        print(f"error: The images are left out: {left_out}, or give --without-images.", file=sys.stderr)
+        print(f"error: the images are left out: {left_out}, or add --without-images", file=sys.stderr)
     return 1 if left_out else 0
 
 
 def empty(folder: Path) -> None:
-    """Makes the folder, or empties it of an earlier release. Raises ReleaseError if it holds anything else."""
+    """Creates the folder, or deletes an earlier release in it. Raises ReleaseError if it holds anything else."""
     if folder.is_dir() and any(folder.iterdir()):
         if not (folder / NOTES).exists() and not (folder / CHECKSUMS).exists():
-            raise ReleaseError(f"{folder} holds something that is not a release: name another folder by --output.")
+            raise ReleaseError(f"{folder} holds something that is not a release: choose another folder with --output.")
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
 
 
 def say(sentence: str) -> None:
-    """Shows the person at the terminal what is going on."""
+    """Prints progress to the terminal."""
     print(f"release: {sentence}", file=sys.stderr, flush=True)
 
 

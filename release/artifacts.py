@@ -1,19 +1,19 @@
-"""Makes the chart's package, the bills of materials and the checksums of a release."""
+"""Packs the chart, and writes the bills of materials and the checksums of a release."""
 
 import hashlib
 import json
 import subprocess
 from pathlib import Path
 
-from bill import VERSIONS, bill
 from harness.tools import binary
 from release.version import CHART, ReleaseError
+from sbom import VERSIONS, bill_of_materials
 
 CHECKSUMS = "SHA256SUMS"
 
 
 def package_chart(into: Path) -> None:
-    """Packs the chart with the harness's own helm, which Go builds if it is not in the cache."""
+    """Packs the chart with the harness's helm, which Go builds if it is not in the cache."""
     command = [str(binary("helm")), "package", str(CHART), "--destination", str(into)]
     run = subprocess.run(command, capture_output=True, text=True)
     if run.returncode != 0:
@@ -21,9 +21,9 @@ def package_chart(into: Path) -> None:
 
 
 def write_bills(into: Path) -> None:
-    """Writes what is in each image, as CycloneDX."""
+    """Writes each image's bill of materials as CycloneDX."""
     for image, version in VERSIONS.items():
-        (into / f"sdbench-{image}-{version}.cdx.json").write_text(json.dumps(bill(image), indent=1) + "\n")
+        (into / f"sdbench-{image}-{version}.cdx.json").write_text(json.dumps(bill_of_materials(image), indent=1) + "\n")
 
 
 def write_checksums(folder: Path) -> None:

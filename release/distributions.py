@@ -12,7 +12,7 @@ from release.version import ROOT, ReleaseError
 FOLDERS = ("trainer", "operator")
 """The folders with a pyproject.toml."""
 
-LEFT_BEHIND = shutil.ignore_patterns("__pycache__", "*.egg-info", "build", "dist", ".*")
+IGNORED = shutil.ignore_patterns("__pycache__", "*.egg-info", "build", "dist", ".*")
 
 BUILD = """
 import sys
@@ -22,17 +22,17 @@ into = sys.argv[1]  # the backend replaces sys.argv
 build_meta.build_sdist(into)
 build_meta.build_wheel(into)
 """
-"""The build backend of pyproject.toml, from our own environment: pip would ask an index for it."""
+"""Runs the build backend of pyproject.toml in our own environment; pip would fetch it from an index."""
 
 
 def build_distributions(into: Path, seconds: int) -> tuple[Path, ...]:
-    """The files made: a source distribution and a wheel for each folder; wheels are dated `seconds` since the epoch."""
+    """Returns the new files: a source distribution and a wheel for each folder, dated `seconds` since the epoch."""
     before = set(into.iterdir())
     for name in FOLDERS:
         with tempfile.TemporaryDirectory(prefix="sdbench-release-") as scratch:
             # A copy, because setuptools writes beside the sources and would pack what an earlier build left there.
-            # Links are followed: the licence in each folder is one to the project's.
-            source = shutil.copytree(ROOT / name, Path(scratch) / name, ignore=LEFT_BEHIND)
+            # copytree follows links: the licence in each folder links to the project's.
+            source = shutil.copytree(ROOT / name, Path(scratch) / name, ignore=IGNORED)
             _build(source, into, seconds)
     return tuple(sorted(set(into.iterdir()) - before))
 

@@ -1,4 +1,4 @@
-"""Says which version is released, from which commit, and with which notes."""
+"""Determines a release's version, commit and notes."""
 
 import re
 import subprocess
@@ -15,7 +15,7 @@ UNRELEASED = "Unreleased"
 
 
 class ReleaseError(RuntimeError):
-    """A sentence for a person: why a part of the release cannot be made, and what to do."""
+    """A message for a person: why a part of the release cannot be built, and what to do."""
 
 
 def released_version() -> str:
@@ -34,7 +34,7 @@ def released_version() -> str:
 
 
 def notes(changelog: str, version: str) -> tuple[str, str]:
-    """The changelog's section for this version, or else the unreleased one: its heading's name, and its text.
+    """The heading and the text of the changelog's section for this version, or else of the unreleased section.
 
     Raises ReleaseError if there is neither.
     """
@@ -47,7 +47,7 @@ def notes(changelog: str, version: str) -> tuple[str, str]:
     for heading in (version, UNRELEASED):
         if sections.get(heading):
             return heading, f"{sections[heading]}\n"
-    raise ReleaseError(f"CHANGELOG.md has no text under {version}: say there what users notice.")
+    raise ReleaseError(f"CHANGELOG.md has no text under {version}: describe there what users notice.")
 
 
 def commit() -> str:
@@ -56,7 +56,7 @@ def commit() -> str:
 
 
 def commit_seconds() -> int:
-    """The time of the commit since the epoch: what is built from one commit has one date."""
+    """The time of the commit in seconds since the epoch, which dates everything that is built from it."""
     return int(_git("log", "-1", "--format=%ct"))
 
 
@@ -68,5 +68,5 @@ def uncommitted() -> tuple[str, ...]:
 def _git(*arguments: str) -> str:
     run = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
     if run.returncode != 0:
-        raise ReleaseError(f"A release is made from a git checkout: git {arguments[0]} failed: {run.stderr.strip()}")
+        raise ReleaseError(f"A release needs a git checkout, but git {arguments[0]} failed: {run.stderr.strip()}")
     return run.stdout.rstrip()

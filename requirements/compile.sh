@@ -25,4 +25,4 @@ compile $without -c dev.txt trainer.in -o trainer.txt
 compile -c dev.txt operator.in -o operator.txt
 compile -c dev.txt --no-deps uv.in -o uv.txt
 compile --no-deps photographs.in -o photographs.txt
-for apart in checks bill; do compile $apart.in -o $apart.txt; done
+for isolated in checks sbom; do compile $isolated.in -o $isolated.txt; done

@@ -11,8 +11,8 @@ import sys
 import urllib.request
 from pathlib import Path
 
-from apart import program
-from bill import VERSIONS
+from isolated_tools import program
+from sbom import VERSIONS
 
 ROOT = Path(__file__).resolve().parent.parent
 KNOWN = "https://pypi.org/pypi/pip/24.0/json"
@@ -34,7 +34,7 @@ def answers() -> bool:
 def sound(image: str) -> bool:
     """Whether pip-audit finds nothing in the image's hashed requirements; it prints what it finds."""
     options = ("--strict", "--disable-pip", "--require-hashes", "-r", f"requirements/{image}.txt")
-    return subprocess.run([str(program("bill", "pip-audit")), *options], cwd=ROOT).returncode == 0
+    return subprocess.run([str(program("sbom", "pip-audit")), *options], cwd=ROOT).returncode == 0
 
 
 def main() -> int:

@@ -108,8 +108,8 @@ def commands(tier: Tier) -> Iterable[list[str]]:
         yield [str(tools / "mypy"), "operator/src", "trainer/src", "tests", "benchmarks", "charts", "release"]
         yield [str(tools / "lint-imports"), "--no-logo"]
         dockerfiles = sorted(str(path) for path in (ROOT / "docker").glob("*.Dockerfile"))
-        yield [sys.executable, "tests/apart.py", "checks", "hadolint", *dockerfiles]
-        yield [sys.executable, "tests/apart.py", "checks", "codespell", "."]
+        yield [sys.executable, "tests/isolated_tools.py", "checks", "hadolint", *dockerfiles]
+        yield [sys.executable, "tests/isolated_tools.py", "checks", "codespell", "."]
         yield [sys.executable, "tests/audit.py", "--where-possible"]
     else:
         yield [sys.executable, "-m", "pytest", f"tests/{tier.name}", "--durations=5"]

@@ -13,9 +13,9 @@ from harness.failure import HarnessError
 from sdbench.api.benchmark import Benchmark
 from sdbench.core.plan.grid import PlanRefused, plan
 from testkit.operators.operator_process import ROOT, apply, read
-from testkit.server.questions import Asked, question
+from testkit.server.examples import CreateBenchmark, example_benchmark
 
-pytest_plugins = ["testkit.server.places"]
+pytest_plugins = ["testkit.server.fixtures"]
 
 IMMUTABLE = "Forbidden: immutable: create another benchmark"
 
@@ -177,9 +177,9 @@ REFUSED = [
 
 @pytest.mark.parametrize(("path", "value", "said"), REFUSED, ids=[f"{path}={value}"[:60] for path, value, _ in REFUSED])
 def test_an_invalid_spec_is_refused_with_the_path_of_the_field(
-    plane: ControlPlane, nowhere: str, path: str, value: Any, said: str
+    plane: ControlPlane, dry_run_namespace: str, path: str, value: Any, said: str
 ) -> None:
-    assert said in refusal(plane, nowhere, changed(question(), path, value))
+    assert said in refusal(plane, dry_run_namespace, changed(example_benchmark(), path, value))
 
 
 OF_THE_PLAN = ("spec.repeats", "spec.sweep", "spec.trainer", "spec.devices.")
@@ -193,21 +193,23 @@ BY_THE_PLAN_TOO = [
 @pytest.mark.parametrize(("path", "value"), BY_THE_PLAN_TOO)
 def test_the_plan_refuses_what_the_api_server_refuses(path: str, value: Any) -> None:
     with pytest.raises((ValidationError, PlanRefused)):
-        plan(Benchmark.model_validate_json(json.dumps(changed(question(), path, value)), strict=True).spec)
+        plan(Benchmark.model_validate_json(json.dumps(changed(example_benchmark(), path, value)), strict=True).spec)
 
 
-def test_a_plan_of_more_than_512_trials_is_refused(plane: ControlPlane, nowhere: str) -> None:
-    large = changed(changed(question(), "spec.sweep.seed", list(range(26))), "spec.repeats.min", 10)
-    assert "must be at most 512 trials" in refusal(plane, nowhere, large)
-    assert refusal(plane, nowhere, changed(large, "spec.repeats.min", 9)) == ""
+def test_a_plan_of_more_than_512_trials_is_refused(plane: ControlPlane, dry_run_namespace: str) -> None:
+    large = changed(changed(example_benchmark(), "spec.sweep.seed", list(range(26))), "spec.repeats.min", 10)
+    assert "must be at most 512 trials" in refusal(plane, dry_run_namespace, large)
+    assert refusal(plane, dry_run_namespace, changed(large, "spec.repeats.min", 9)) == ""
     up_to = {"min": 1, "max": 10, "targetCoefficientOfVariation": "0.02"}
-    assert "must be at most 512 trials" in refusal(plane, nowhere, changed(large, "spec.repeats", up_to))
+    assert "must be at most 512 trials" in refusal(plane, dry_run_namespace, changed(large, "spec.repeats", up_to))
 
 
-def test_under_weak_scaling_the_batch_is_that_of_the_smallest_count(plane: ControlPlane, nowhere: str) -> None:
-    odd = changed(changed(question(), "spec.devices.counts", [1, 3]), "spec.trainer.deviceMicrobatchSize", 4)
-    assert "spec.trainer.globalBatchSize" in refusal(plane, nowhere, odd)
-    assert refusal(plane, nowhere, changed(odd, "spec.scaling", "Weak")) == ""
+def test_under_weak_scaling_the_batch_is_that_of_the_smallest_count(
+    plane: ControlPlane, dry_run_namespace: str
+) -> None:
+    odd = changed(changed(example_benchmark(), "spec.devices.counts", [1, 3]), "spec.trainer.deviceMicrobatchSize", 4)
+    assert "spec.trainer.globalBatchSize" in refusal(plane, dry_run_namespace, odd)
+    assert refusal(plane, dry_run_namespace, changed(odd, "spec.scaling", "Weak")) == ""
 
 
 ALL_OF_IT = {"maxForeignCpuRatio": "1"}
@@ -234,20 +236,22 @@ TAKEN: list[tuple[str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize("spec", [row[1] for row in TAKEN], ids=[row[0] for row in TAKEN])
-def test_the_api_server_accepts_what_the_plan_accepts(plane: ControlPlane, nowhere: str, spec: dict[str, Any]) -> None:
-    document = question() | {"spec": spec}
+def test_the_api_server_accepts_what_the_plan_accepts(
+    plane: ControlPlane, dry_run_namespace: str, spec: dict[str, Any]
+) -> None:
+    document = example_benchmark() | {"spec": spec}
     assert plan(Benchmark.model_validate(document).spec)
-    assert refusal(plane, nowhere, document) == ""
+    assert refusal(plane, dry_run_namespace, document) == ""
 
 
 @pytest.mark.parametrize("example", sorted((ROOT / "crds/examples").glob("*.yaml")), ids=lambda path: path.name)
-def test_every_example_is_accepted(plane: ControlPlane, nowhere: str, example: Path) -> None:
-    plane.kubectl("apply", "-f", example, "-n", nowhere, "--dry-run=server")
+def test_every_example_is_accepted(plane: ControlPlane, dry_run_namespace: str, example: Path) -> None:
+    plane.kubectl("apply", "-f", example, "-n", dry_run_namespace, "--dry-run=server")
 
 
 def test_defaults_are_stored_and_a_new_object_is_in_progress(plane: ControlPlane, namespace: str) -> None:
     minimal = {"devices": {"counts": [1], "resource": "nvidia.com/gpu"}, "trainer": {}}
-    apply(plane, question() | {"metadata": {"name": "least", "namespace": namespace}, "spec": minimal})
+    apply(plane, example_benchmark() | {"metadata": {"name": "least", "namespace": namespace}, "spec": minimal})
     found = read(plane, namespace, "sdb", "least")
     assert found["status"] == {"observedGeneration": -1, "phase": "Pending"}
     spec = found["spec"]
@@ -262,22 +266,22 @@ def test_defaults_are_stored_and_a_new_object_is_in_progress(plane: ControlPlane
     assert spec["projection"] == {}
 
 
-def test_a_gate_on_cost_needs_a_price(plane: ControlPlane, nowhere: str) -> None:
-    document = changed(question(), "spec.gate", {"maxCost": "1"})
-    assert refusal(plane, nowhere, document) == ""
+def test_a_gate_on_cost_needs_a_price(plane: ControlPlane, dry_run_namespace: str) -> None:
+    document = changed(example_benchmark(), "spec.gate", {"maxCost": "1"})
+    assert refusal(plane, dry_run_namespace, document) == ""
     free = changed(document, "spec.devices.hourlyPrice", None)
-    assert "spec.gate.maxCost: Invalid value: set devices.hourlyPrice" in refusal(plane, nowhere, free)
+    assert "spec.gate.maxCost: Invalid value: set devices.hourlyPrice" in refusal(plane, dry_run_namespace, free)
 
 
 def test_a_cost_limit_needs_a_price_at_creation_and_when_it_is_edited(
-    plane: ControlPlane, namespace: str, asked: Asked
+    plane: ControlPlane, namespace: str, create_benchmark: CreateBenchmark
 ) -> None:
-    document = changed(question(), "spec.limits", {"cost": "10", "deviceHours": "5.5"})
+    document = changed(example_benchmark(), "spec.limits", {"cost": "10", "deviceHours": "5.5"})
     assert refusal(plane, namespace, document) == ""
     free = changed(document, "spec.devices.hourlyPrice", None)
     assert "spec.limits.cost: Invalid value: set devices.hourlyPrice" in refusal(plane, namespace, free)
     unpriced = changed(free, "spec.limits", {"deviceHours": "5.5"})
-    asked(devices=unpriced["spec"]["devices"], limits={"deviceHours": "5.5"})
+    create_benchmark(devices=unpriced["spec"]["devices"], limits={"deviceHours": "5.5"})
     stored = changed(unpriced, "metadata.namespace", namespace)
     later = changed(stored, "spec.limits.cost", "10")
     assert "spec.limits.cost: Invalid value: set devices.hourlyPrice" in refusal(plane, namespace, later)
@@ -285,12 +289,12 @@ def test_a_cost_limit_needs_a_price_at_creation_and_when_it_is_edited(
 
 
 def test_a_full_gate_and_a_staged_projection_are_accepted_and_max_regression_has_a_default(
-    plane: ControlPlane, namespace: str, asked: Asked
+    plane: ControlPlane, namespace: str, create_benchmark: CreateBenchmark
 ) -> None:
     limits = {"minImagesPerSecond": "1", "minImagesPerSecondPerDevice": "1", "minScalingEfficiency": "0.6"}
     limits |= {"maxCoefficientOfVariation": "0.02", "maxDataWaitRatio": "0.1", "minMfu": "0.3", "maxDays": "30"}
     stages = [OWN_SIZE, OTHER_SIZE | {"benchmark": "small"}, OTHER_SIZE | {"rateRatio": "2.9"}]
-    asked(gate={"devices": [2], **limits, "baseline": {"name": "last"}}, projection={"stages": stages})
+    create_benchmark(gate={"devices": [2], **limits, "baseline": {"name": "last"}}, projection={"stages": stages})
     found = read(plane, namespace, "sdb", "tiny")["spec"]
     assert found["gate"]["baseline"] == {"name": "last", "maxRegression": "0.02"}
     assert found["projection"] == {"stages": stages}
@@ -310,9 +314,11 @@ EDITS = [
 
 
 @pytest.mark.parametrize(("path", "value"), EDITS, ids=[path for path, _ in EDITS])
-def test_the_spec_cannot_be_edited(plane: ControlPlane, namespace: str, asked: Asked, path: str, value: Any) -> None:
+def test_the_spec_cannot_be_edited(
+    plane: ControlPlane, namespace: str, create_benchmark: CreateBenchmark, path: str, value: Any
+) -> None:
     field = ".".join(path.split(".")[:2])
-    assert f"{field}: {IMMUTABLE}" in refusal(plane, namespace, changed(asked(), path, value))
+    assert f"{field}: {IMMUTABLE}" in refusal(plane, namespace, changed(create_benchmark(), path, value))
 
 
 @pytest.mark.parametrize(
@@ -320,25 +326,31 @@ def test_the_spec_cannot_be_edited(plane: ControlPlane, namespace: str, asked: A
     [("spec.suspend", True), ("spec.cancel", True), ("spec.limits.totalSeconds", 5), ("spec.limits.maxDevices", 1)],
 )
 def test_limits_and_switches_can_be_edited(
-    plane: ControlPlane, namespace: str, asked: Asked, path: str, value: Any
+    plane: ControlPlane, namespace: str, create_benchmark: CreateBenchmark, path: str, value: Any
 ) -> None:
-    assert refusal(plane, namespace, changed(asked(), path, value)) == ""
+    assert refusal(plane, namespace, changed(create_benchmark(), path, value)) == ""
 
 
-def test_a_cancelled_benchmark_stays_cancelled(plane: ControlPlane, namespace: str, asked: Asked) -> None:
-    document = asked(cancel=True)
+def test_a_cancelled_benchmark_stays_cancelled(
+    plane: ControlPlane, namespace: str, create_benchmark: CreateBenchmark
+) -> None:
+    document = create_benchmark(cancel=True)
     assert "spec.cancel: Invalid value: one-way" in refusal(plane, namespace, changed(document, "spec.cancel", False))
 
 
-def test_benchmarks_can_be_selected_by_phase(plane: ControlPlane, namespace: str, asked: Asked) -> None:
-    asked()
+def test_benchmarks_can_be_selected_by_phase(
+    plane: ControlPlane, namespace: str, create_benchmark: CreateBenchmark
+) -> None:
+    create_benchmark()
     found = read(plane, namespace, "sdb", "--field-selector", "status.phase=Pending")
     assert [one["metadata"]["name"] for one in found["items"]] == ["tiny"]
     assert read(plane, namespace, "sdb", "--field-selector", "status.phase=Failed")["items"] == []
 
 
-def test_the_columns_have_the_names_that_the_docs_use(plane: ControlPlane, namespace: str, asked: Asked) -> None:
-    asked()
+def test_the_columns_have_the_names_that_the_docs_use(
+    plane: ControlPlane, namespace: str, create_benchmark: CreateBenchmark
+) -> None:
+    create_benchmark()
     shown = plane.kubectl("get", "sdb", "-n", namespace, "-o", "wide").splitlines()[0].split()
     assert shown == [
         "NAME",
@@ -359,7 +371,7 @@ def test_the_columns_have_the_names_that_the_docs_use(plane: ControlPlane, names
 
 
 def test_the_api_server_stores_the_spec_that_a_local_run_reads(plane: ControlPlane, namespace: str) -> None:
-    document = question()
+    document = example_benchmark()
     apply(plane, changed(document, "metadata.namespace", namespace))
     stored = read(plane, namespace, "sdb", "tiny")
     assert Benchmark.model_validate(stored).spec == Benchmark.model_validate(document).spec

@@ -8,12 +8,12 @@ from harness.control_plane.components import ControlPlane
 from harness.polling import until
 from sdbench_trainer.run import RunConfig
 from testkit.cluster.scripted_pods import End, Player, measured
-from testkit.operators.observed_state import SECONDS, Place
+from testkit.operators.observed_state import SECONDS, OperatorNamespace
 from testkit.operators.operator_process import OperatorProcess, account, condition, read
-from testkit.server.namespaces import made_namespace
-from testkit.server.questions import Asked
+from testkit.server.examples import CreateBenchmark
+from testkit.server.namespaces import create_namespace
 
-pytest_plugins = ["testkit.server.places"]
+pytest_plugins = ["testkit.server.fixtures"]
 
 OPTIONS = ("--max-devices", "1", "--max-device-hours", "0.5", "--max-concurrent-trials", "1")
 ONE = {"counts": [1], "perPod": 1}
@@ -23,25 +23,27 @@ NAMES = ("first", "second", "third")
 @pytest.fixture(scope="module")
 def namespace(plane: ControlPlane) -> str:
     """A namespace for all tests, because an operator takes seconds to start."""
-    return made_namespace(plane)
+    return create_namespace(plane)
 
 
 @pytest.fixture(scope="module")
-def place(plane: ControlPlane, namespace: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+def place(plane: ControlPlane, namespace: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorNamespace]:
     """A namespace with an operator that has all three bounds."""
     log = tmp_path_factory.mktemp("administration") / "log"
     with OperatorProcess(account(plane, namespace), namespace, log, *OPTIONS) as operator:
-        yield Place(plane, namespace, operator)
+        yield OperatorNamespace(plane, namespace, operator)
 
 
-def waiting(place: Place) -> bool:
+def waiting(place: OperatorNamespace) -> bool:
     """Whether all but one Benchmark wait for the others."""
     found = read(place.plane, place.namespace, "sdb")["items"]
     reasons = [condition(one, "Running").get("reason") for one in found]
     return sorted(reasons, key=str) == ["TrialsRunning", *["WaitsForOtherBenchmarks"] * (len(NAMES) - 1)]
 
 
-def test_trials_of_all_benchmarks_run_one_after_the_other(place: Place, asked: Asked) -> None:
+def test_trials_of_all_benchmarks_run_one_after_the_other(
+    place: OperatorNamespace, create_benchmark: CreateBenchmark
+) -> None:
     over = False
 
     def until_all_wait(run: RunConfig, index: int) -> End | None:
@@ -49,7 +51,7 @@ def test_trials_of_all_benchmarks_run_one_after_the_other(place: Place, asked: A
 
     with Player(place.plane.kubeconfig, place.namespace, until_all_wait):
         for name in NAMES:
-            asked(name, devices=ONE, parallelism=2, repeats={"min": 2})
+            create_benchmark(name, devices=ONE, parallelism=2, repeats={"min": 2})
         until(lambda: waiting(place), SECONDS, "one to run and the others to wait")
         assert len(place.names("pytorchjobs")) == 1
         over = True
@@ -65,10 +67,15 @@ def test_trials_of_all_benchmarks_run_one_after_the_other(place: Place, asked: A
     ],
 )
 def test_a_benchmark_beyond_a_bound_is_refused_with_a_message(
-    place: Place, asked: Asked, name: str, devices: dict[str, object], window: dict[str, int], bound: str
+    place: OperatorNamespace,
+    create_benchmark: CreateBenchmark,
+    name: str,
+    devices: dict[str, object],
+    window: dict[str, int],
+    bound: str,
 ) -> None:
     trainer = {"model": "tiny", "precision": "fp32", "imageSize": 64, "globalBatchSize": 8, "window": window}
-    asked(name, devices=devices, trainer=trainer)
+    create_benchmark(name, devices=devices, trainer=trainer)
     accepted = condition(place.wait_for("Failed", name), "Accepted")
     assert (accepted["status"], accepted["reason"]) == ("False", "PlanRefused")
     assert bound in accepted["message"]

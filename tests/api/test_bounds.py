@@ -10,12 +10,12 @@ from harness.control_plane.components import ControlPlane
 from harness.polling import until
 from sdbench_trainer.run import RunConfig
 from testkit.cluster.scripted_pods import End, Player, measured
-from testkit.operators.observed_state import SECONDS, Place
+from testkit.operators.observed_state import SECONDS, OperatorNamespace
 from testkit.operators.operator_process import OperatorProcess, account, condition
-from testkit.server.namespaces import made_namespace
-from testkit.server.questions import Asked
+from testkit.server.examples import CreateBenchmark
+from testkit.server.namespaces import create_namespace
 
-pytest_plugins = ["testkit.server.places"]
+pytest_plugins = ["testkit.server.fixtures"]
 
 ONE = {"counts": [1], "perPod": 1, "hourlyPrice": "3600"}
 """A device-second costs 1."""
@@ -24,15 +24,15 @@ ONE = {"counts": [1], "perPod": 1, "hourlyPrice": "3600"}
 @pytest.fixture(scope="module")
 def operator(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorProcess]:
     """An operator of the whole cluster."""
-    kubeconfig = account(plane, made_namespace(plane), everywhere=True)
+    kubeconfig = account(plane, create_namespace(plane), everywhere=True)
     with OperatorProcess(kubeconfig, None, tmp_path_factory.mktemp("bounds") / "log") as operator:
         yield operator
-        assert "a bug in this version" not in operator.said()
+        assert "a bug in this version" not in operator.log_tail()
 
 
 @pytest.fixture
-def place(plane: ControlPlane, namespace: str, operator: OperatorProcess) -> Place:
-    return Place(plane, namespace, operator)
+def place(plane: ControlPlane, namespace: str, operator: OperatorProcess) -> OperatorNamespace:
+    return OperatorNamespace(plane, namespace, operator)
 
 
 def hanging(run: RunConfig, index: int) -> End | None:
@@ -47,14 +47,16 @@ def failing_on_one_device(run: RunConfig, index: int) -> End | None:
     return failing(run, index) if run.devices == 1 else measured(run, index)
 
 
-def changed(place: Place, **spec: Any) -> None:
+def changed(place: OperatorNamespace, **spec: Any) -> None:
     patch = json.dumps({"spec": spec})
     place.plane.kubectl("patch", "sdb", "tiny", "-n", place.namespace, "--type=merge", "-p", patch)
 
 
-def test_a_running_attempt_is_stopped_when_its_budget_is_spent(place: Place, asked: Asked) -> None:
+def test_a_running_attempt_is_stopped_when_its_budget_is_spent(
+    place: OperatorNamespace, create_benchmark: CreateBenchmark
+) -> None:
     with Player(place.plane.kubeconfig, place.namespace, hanging):
-        asked(devices=ONE, limits={"cost": "6"}, repeats={"min": 3})
+        create_benchmark(devices=ONE, limits={"cost": "6"}, repeats={"min": 3})
         answer = place.wait_for("Failed")
         status = place.wait_for("CleanedUp")["status"]
         until(lambda: not place.names("pytorchjobs") and not place.names("pods"), SECONDS, "jobs and pods to go")
@@ -65,9 +67,11 @@ def test_a_running_attempt_is_stopped_when_its_budget_is_spent(place: Place, ask
     assert place.reasons().count("BudgetExceeded") == 2, "the attempt that was stopped, and the trials never tried"
 
 
-def test_by_default_the_job_of_a_failed_attempt_is_kept_while_its_devices_are_free(place: Place, asked: Asked) -> None:
+def test_by_default_the_job_of_a_failed_attempt_is_kept_while_its_devices_are_free(
+    place: OperatorNamespace, create_benchmark: CreateBenchmark
+) -> None:
     with Player(place.plane.kubeconfig, place.namespace, failing_on_one_device):
-        asked(devices=ONE | {"counts": [1, 2]}, retention={})
+        create_benchmark(devices=ONE | {"counts": [1, 2]}, retention={})
         status = place.wait_for("CleanedUp")["status"]
         kept = status["trials"][0]["job"]
         until(lambda: place.names("pytorchjobs") == [kept], SECONDS, "the job of the measured attempt to go")
@@ -84,9 +88,11 @@ def test_by_default_the_job_of_a_failed_attempt_is_kept_while_its_devices_are_fr
     )
 
 
-def test_a_finished_benchmark_deletes_itself_and_its_kept_jobs(place: Place, asked: Asked) -> None:
+def test_a_finished_benchmark_deletes_itself_and_its_kept_jobs(
+    place: OperatorNamespace, create_benchmark: CreateBenchmark
+) -> None:
     with Player(place.plane.kubeconfig, place.namespace, failing):
-        asked(devices=ONE, retention={}, ttlSecondsAfterFinished=2)
+        create_benchmark(devices=ONE, retention={}, ttlSecondsAfterFinished=2)
         until(lambda: not place.names("sdb"), SECONDS, "the benchmark to delete itself")
         assert place.names("pytorchjobs") == []
         until(lambda: not place.names("pods"), SECONDS, "its pods to be collected")

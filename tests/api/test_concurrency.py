@@ -16,9 +16,9 @@ from sdbench.controller.concurrency import ConcurrencyGate
 from sdbench.controller.reconcile import Pass, reconcile
 from sdbench.core.snapshot import Bounds, Defaults
 from testkit.operators.operator_process import IMAGE, apply, condition, read
-from testkit.server.questions import question
+from testkit.server.examples import example_benchmark
 
-pytest_plugins = ["testkit.server.places"]
+pytest_plugins = ["testkit.server.fixtures"]
 
 ONE = {"counts": [1], "perPod": 1}
 DEFAULTS = Defaults(IMAGE, "1.2.3", Bounds(concurrent_trials=2))
@@ -64,7 +64,7 @@ def test_no_more_trials_start_at_once_than_the_administrator_allows(
 ) -> None:
     names = [f"b{number}" for number in range(5)]
     for name in names:
-        document = question(name, devices=ONE)
+        document = example_benchmark(name, devices=ONE)
         document["metadata"]["namespace"] = namespace
         apply(plane, document)
     monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(plane.kubeconfig))

@@ -8,13 +8,13 @@ import pytest
 from harness.control_plane.components import ControlPlane
 from harness.polling import until
 from testkit.cluster.scripted_pods import Player
-from testkit.operators.observed_state import SECONDS, Place
+from testkit.operators.observed_state import SECONDS, OperatorNamespace
 from testkit.operators.operator_process import OperatorProcess, account, condition
 from testkit.server.columns import printed_lines
-from testkit.server.namespaces import made_namespace
-from testkit.server.questions import Asked
+from testkit.server.examples import CreateBenchmark
+from testkit.server.namespaces import create_namespace
 
-pytest_plugins = ["testkit.server.places"]
+pytest_plugins = ["testkit.server.fixtures"]
 
 SMALL = {"model": "tiny", "imageSize": 32, "globalBatchSize": 8, "deviceMicrobatchSize": 4, "precision": "fp32"}
 STAGES = [
@@ -25,28 +25,30 @@ STAGES = [
 
 
 @pytest.fixture
-def place(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+def place(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorNamespace]:
     """A namespace with an operator that may read no other namespace."""
-    namespace = made_namespace(plane)
+    namespace = create_namespace(plane)
     kubeconfig = account(plane, namespace)
     with OperatorProcess(kubeconfig, namespace, tmp_path_factory.mktemp("gate") / "log") as operator:
-        yield Place(plane, namespace, operator)
+        yield OperatorNamespace(plane, namespace, operator)
 
 
 @pytest.fixture
-def namespace(place: Place) -> str:
-    """The namespace in which `asked` creates Benchmarks."""
+def namespace(place: OperatorNamespace) -> str:
+    """The namespace in which `create_benchmark` creates Benchmarks."""
     return place.namespace
 
 
-def test_other_benchmarks_extend_the_projection_and_the_verdict_is_shown_everywhere(place: Place, asked: Asked) -> None:
+def test_other_benchmarks_extend_the_projection_and_the_verdict_is_shown_everywhere(
+    place: OperatorNamespace, create_benchmark: CreateBenchmark
+) -> None:
     with Player(place.plane.kubeconfig, place.namespace):
-        asked("small", trainer=SMALL)
+        create_benchmark("small", trainer=SMALL)
         place.wait_for("Complete", "small")
         limits = {"minImagesPerSecond": "10", "maxDays": "1.1", "minScalingEfficiency": "0.9"}
-        asked("good", gate=limits, projection={"stages": STAGES})
-        asked("slow", gate={"minScalingEfficiency": "0.95"}, projection={"stages": STAGES})
-        asked("alone", gate={"minScalingEfficiency": "0.5", "baseline": {"name": "nobody"}})
+        create_benchmark("good", gate=limits, projection={"stages": STAGES})
+        create_benchmark("slow", gate={"minScalingEfficiency": "0.95"}, projection={"stages": STAGES})
+        create_benchmark("alone", gate={"minScalingEfficiency": "0.5", "baseline": {"name": "nobody"}})
         answers = {name: place.wait_for("Complete", name) for name in ("good", "slow", "alone")}
     passed = {name: condition(answer, "GatePassed") for name, answer in answers.items()}
     assert {name: (one["status"], one["reason"]) for name, one in passed.items()} == {
@@ -69,7 +71,7 @@ def test_other_benchmarks_extend_the_projection_and_the_verdict_is_shown_everywh
     assert_the_results_stay(place, answers["good"])
 
 
-def assert_the_series_show_the_verdict(place: Place) -> None:
+def assert_the_series_show_the_verdict(place: OperatorNamespace) -> None:
     who = f'benchmark="slow",namespace="{place.namespace}"'
     expected = {f'sdbench_benchmark_verdict{{{who},verdict="{one}"}}' for one in ("Pass", "Fail", "InsufficientData")}
 
@@ -83,7 +85,7 @@ def assert_the_series_show_the_verdict(place: Place) -> None:
     }
 
 
-def assert_the_results_stay(place: Place, answer: dict[str, Any]) -> None:
+def assert_the_results_stay(place: OperatorNamespace, answer: dict[str, Any]) -> None:
     """Points and gate stay the same after the referenced Benchmark is deleted and another pass is made."""
     place.plane.kubectl("delete", "sdb", "small", "-n", place.namespace)
     patch = '{"spec": {"limits": {"totalSeconds": 901}}}'

@@ -10,7 +10,7 @@ from sdbench.controller.job.pytorchjob import pytorchjob
 from testkit.operators.operator_process import apply
 from unit.controller.shapes import benchmark, start
 
-pytest_plugins = ["testkit.server.places"]
+pytest_plugins = ["testkit.server.fixtures"]
 
 GPUS = {"counts": [16], "perPod": 8, "resource": "nvidia.com/gpu"}
 ZONE = "topology.kubernetes.io/zone"
@@ -53,7 +53,7 @@ CASES: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture(params=CASES)
-def job(request: pytest.FixtureRequest, nowhere: str) -> dict[str, Any]:
+def job(request: pytest.FixtureRequest, dry_run_namespace: str) -> dict[str, Any]:
     """The job for an Attempt with two pods."""
     changes = dict(CASES[request.param])
     added = {name: changes.pop(name) for name in ("preset", "workload") if name in changes}
@@ -61,7 +61,7 @@ def job(request: pytest.FixtureRequest, nowhere: str) -> dict[str, Any]:
     one = benchmark(**changes)
     one = one.model_copy(update={"status": one.status.model_copy(update={"resolved": resolved})})
     made = pytorchjob(one, start(one, pods=2))
-    made["metadata"] |= {"namespace": nowhere}
+    made["metadata"] |= {"namespace": dry_run_namespace}
     return made
 
 
@@ -71,10 +71,12 @@ def test_the_job_has_no_field_that_the_cluster_does_not_know(plane: ControlPlane
 
 @pytest.mark.parametrize("role", ["Master", "Worker"])
 def test_restricted_pod_security_admits_the_pods(
-    plane: ControlPlane, nowhere: str, job: dict[str, Any], role: str
+    plane: ControlPlane, dry_run_namespace: str, job: dict[str, Any], role: str
 ) -> None:
-    plane.kubectl("label", "namespace", nowhere, "--overwrite", "pod-security.kubernetes.io/enforce=restricted")
+    plane.kubectl(
+        "label", "namespace", dry_run_namespace, "--overwrite", "pod-security.kubernetes.io/enforce=restricted"
+    )
     template = job["spec"]["pytorchReplicaSpecs"][role]["template"]
-    metadata = {**template["metadata"], "name": "x", "namespace": nowhere}
+    metadata = {**template["metadata"], "name": "x", "namespace": dry_run_namespace}
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
     apply(plane, pod, "--dry-run=server", "--validate=strict")

@@ -10,32 +10,34 @@ from harness.control_plane.components import ControlPlane
 from harness.polling import until
 from sdbench_trainer.run import RunConfig
 from testkit.cluster.scripted_pods import End, Player, measured
-from testkit.operators.observed_state import SECONDS, Place
+from testkit.operators.observed_state import SECONDS, OperatorNamespace
 from testkit.operators.operator_process import IMAGE, OperatorProcess, account, apply, condition, read
 from testkit.server.columns import printed_lines
-from testkit.server.namespaces import made_namespace
-from testkit.server.questions import Asked, question
+from testkit.server.examples import CreateBenchmark, example_benchmark
+from testkit.server.namespaces import create_namespace
 
-pytest_plugins = ["testkit.server.places"]
+pytest_plugins = ["testkit.server.fixtures"]
 
 
 @pytest.fixture(scope="module")
 def operator(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorProcess]:
     """An operator of the whole cluster."""
-    kubeconfig = account(plane, made_namespace(plane), everywhere=True)
+    kubeconfig = account(plane, create_namespace(plane), everywhere=True)
     with OperatorProcess(kubeconfig, None, tmp_path_factory.mktemp("operator") / "log") as operator:
         yield operator
-        assert "a bug in this version" not in operator.said()
+        assert "a bug in this version" not in operator.log_tail()
 
 
 @pytest.fixture
-def place(plane: ControlPlane, namespace: str, operator: OperatorProcess) -> Place:
-    return Place(plane, namespace, operator)
+def place(plane: ControlPlane, namespace: str, operator: OperatorProcess) -> OperatorNamespace:
+    return OperatorNamespace(plane, namespace, operator)
 
 
-def test_a_question_is_answered_and_everything_is_cleaned_up(place: Place, asked: Asked) -> None:
+def test_a_question_is_answered_and_everything_is_cleaned_up(
+    place: OperatorNamespace, create_benchmark: CreateBenchmark
+) -> None:
     with Player(place.plane.kubeconfig, place.namespace) as player:
-        asked()
+        create_benchmark()
         place.wait_for("Complete")
         answer = place.wait_for("CleanedUp")
         until(lambda: not place.names("pytorchjobs") and not place.names("pods"), SECONDS, "jobs and pods to go")
@@ -57,14 +59,14 @@ def test_a_question_is_answered_and_everything_is_cleaned_up(place: Place, asked
     assert_the_series_end_with_the_benchmark(place)
 
 
-def assert_nothing_blocks_a_deletion(place: Place) -> None:
+def assert_nothing_blocks_a_deletion(place: OperatorNamespace) -> None:
     """Assert that no object has a finalizer, or an annotation other than kubectl's."""
     metadata = place.benchmark()["metadata"]
     assert "finalizers" not in metadata
     assert set(metadata.get("annotations", {})) <= {"kubectl.kubernetes.io/last-applied-configuration"}
 
 
-def assert_the_series_end_with_the_benchmark(place: Place) -> None:
+def assert_the_series_end_with_the_benchmark(place: OperatorNamespace) -> None:
     who = f'benchmark="tiny",devices="2",namespace="{place.namespace}",point="devices=2"'
     served = place.operator.answer("/metrics")[1]
     assert f"sdbench_point_images_per_second{{{who}}} 18.0" in served
@@ -73,10 +75,12 @@ def assert_the_series_end_with_the_benchmark(place: Place) -> None:
     until(lambda: who not in place.operator.answer("/metrics")[1], SECONDS, "the series to go")
 
 
-def test_repeats_that_are_not_needed_are_skipped_and_the_scaling_fit_is_stored(place: Place, asked: Asked) -> None:
-    devices = question()["spec"]["devices"] | {"counts": [1, 2, 4]}
+def test_repeats_that_are_not_needed_are_skipped_and_the_scaling_fit_is_stored(
+    place: OperatorNamespace, create_benchmark: CreateBenchmark
+) -> None:
+    devices = example_benchmark()["spec"]["devices"] | {"counts": [1, 2, 4]}
     with Player(place.plane.kubeconfig, place.namespace) as player:
-        asked(devices=devices, repeats={"min": 2, "max": 4, "targetCoefficientOfVariation": "0.02"})
+        create_benchmark(devices=devices, repeats={"min": 2, "max": 4, "targetCoefficientOfVariation": "0.02"})
         place.wait_for("Complete")
         status = place.wait_for("CleanedUp")["status"]
     assert [row["phase"] for row in status["trials"]] == ["Succeeded"] * 6 + ["Skipped"] * 6
@@ -91,8 +95,8 @@ def test_repeats_that_are_not_needed_are_skipped_and_the_scaling_fit_is_stored(p
     assert (line["PHASE"], line["TRIALS"], line["DEVICES"]) == ("Succeeded", "12/12", "4")
 
 
-def test_a_job_is_deleted_with_its_benchmark(place: Place, asked: Asked) -> None:
-    asked()
+def test_a_job_is_deleted_with_its_benchmark(place: OperatorNamespace, create_benchmark: CreateBenchmark) -> None:
+    create_benchmark()
     name = place.first_job()
     job, benchmark = read(place.plane, place.namespace, "pytorchjob", name), place.benchmark()
     (owner,) = job["metadata"]["ownerReferences"]
@@ -101,8 +105,8 @@ def test_a_job_is_deleted_with_its_benchmark(place: Place, asked: Asked) -> None
     until(lambda: not place.names("pytorchjobs"), SECONDS, "the job to be collected")
 
 
-def test_a_job_of_another_owner_is_left_alone(place: Place, asked: Asked) -> None:
-    asked(suspend=True)
+def test_a_job_of_another_owner_is_left_alone(place: OperatorNamespace, create_benchmark: CreateBenchmark) -> None:
+    create_benchmark(suspend=True)
     until(lambda: place.benchmark()["status"]["observedGeneration"] == 1, SECONDS, "the first pass")
     uid = place.benchmark()["metadata"]["uid"]
     name = f"tiny-{uid[:5]}-0-1"
@@ -120,8 +124,10 @@ def test_a_job_of_another_owner_is_left_alone(place: Place, asked: Asked) -> Non
     assert after["metadata"] == before["metadata"]
 
 
-def test_a_suspended_question_costs_nothing_and_is_resumed(place: Place, asked: Asked) -> None:
-    asked(suspend=True, devices=question()["spec"]["devices"] | {"counts": [1]})
+def test_a_suspended_question_costs_nothing_and_is_resumed(
+    place: OperatorNamespace, create_benchmark: CreateBenchmark
+) -> None:
+    create_benchmark(suspend=True, devices=example_benchmark()["spec"]["devices"] | {"counts": [1]})
     found = place.wait_for("Suspended")
     assert found["status"]["phase"] == "Suspended"
     assert found["status"]["plan"]["trials"] == 1
@@ -132,10 +138,12 @@ def test_a_suspended_question_costs_nothing_and_is_resumed(place: Place, asked: 
         place.wait_for("Complete")
 
 
-def test_a_refusal_of_pods_is_reported_in_the_clusters_words(place: Place, asked: Asked) -> None:
+def test_a_refusal_of_pods_is_reported_in_the_clusters_words(
+    place: OperatorNamespace, create_benchmark: CreateBenchmark
+) -> None:
     quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}}
     apply(place.plane, quota, "-n", place.namespace)
-    asked(devices=question()["spec"]["devices"] | {"counts": [1]})
+    create_benchmark(devices=example_benchmark()["spec"]["devices"] | {"counts": [1]})
     name = place.first_job()
     job = read(place.plane, place.namespace, "pytorchjob", name)
     about = {"kind": "PyTorchJob", "apiVersion": "kubeflow.org/v1", "name": name, "uid": job["metadata"]["uid"]}
@@ -157,14 +165,16 @@ def test_a_refusal_of_pods_is_reported_in_the_clusters_words(place: Place, asked
     until(lambda: not place.names("pytorchjobs"), SECONDS, "the job to go")
 
 
-def test_the_root_cause_ends_the_run_with_its_reason(place: Place, asked: Asked) -> None:
+def test_the_root_cause_ends_the_run_with_its_reason(
+    place: OperatorNamespace, create_benchmark: CreateBenchmark
+) -> None:
     def out_of_memory_on_two(run: RunConfig, index: int) -> End | None:
         if run.devices == 1:
             return measured(run, index)
         return End(67, "out of memory", "Error") if index == 1 else None
 
     with Player(place.plane.kubeconfig, place.namespace, out_of_memory_on_two):
-        asked()
+        create_benchmark()
         done = place.wait_for("CleanedUp")
     assert done["status"]["phase"] == "Succeeded"
     assert condition(done, "Complete")["reason"] == "PartlyMeasured"
@@ -173,6 +183,6 @@ def test_the_root_cause_ends_the_run_with_its_reason(place: Place, asked: Asked)
     assert place.names("pods") == []
 
 
-def test_the_operator_reports_that_it_is_healthy(place: Place) -> None:
+def test_the_operator_reports_that_it_is_healthy(place: OperatorNamespace) -> None:
     assert place.operator.answer("/healthz") == (200, "ok\n")
     assert 'sdbench_build_info{component="operator"' in place.operator.answer("/metrics")[1]

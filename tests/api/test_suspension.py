@@ -16,10 +16,10 @@ from sdbench.api.reasons import Reason
 from sdbench.api.status import TrialPhase, TrialRow
 from testkit.cluster.scripted_pods import pods_of
 from testkit.operators.operator_process import apply, read
-from testkit.operators.single_pass import arranged, row_after
-from testkit.server.questions import Asked
+from testkit.operators.single_pass import interruptible_cluster, row_after
+from testkit.server.examples import CreateBenchmark
 
-pytest_plugins = ["testkit.server.places"]
+pytest_plugins = ["testkit.server.fixtures"]
 
 TWO_PODS = {"counts": [2], "perPod": 1}
 
@@ -77,7 +77,7 @@ def passes(
     others = Others(plane, namespace)
 
     async def made() -> list[TrialRow]:
-        async with arranged(kubeconfig, namespace) as cluster:
+        async with interruptible_cluster(kubeconfig, namespace) as cluster:
             rows = [await row_after(cluster, namespace)]
             for happens in meanwhile:
                 cluster.meanwhile = lambda happens=happens: happens(others)  # type: ignore[misc]
@@ -96,27 +96,27 @@ def held(others: Others) -> None:
 
 
 def test_a_suspension_between_the_readings_is_a_preemption_and_no_failure(
-    plane: ControlPlane, namespace: str, kubeconfig: Path, asked: Asked
+    plane: ControlPlane, namespace: str, kubeconfig: Path, create_benchmark: CreateBenchmark
 ) -> None:
-    asked(devices=TWO_PODS)
+    create_benchmark(devices=TWO_PODS)
     *_, seen, after = passes(plane, namespace, kubeconfig, Others.make_pods, Others.take_away)
     assert (seen.phase, seen.pods_checksum is not None) == (TrialPhase.RUNNING, True)
     assert (after.phase, after.reason, after.failures) == (TrialPhase.STOPPING, Reason.PREEMPTED, 0)
 
 
 def test_an_admission_between_the_readings_is_no_preemption(
-    plane: ControlPlane, namespace: str, kubeconfig: Path, asked: Asked
+    plane: ControlPlane, namespace: str, kubeconfig: Path, create_benchmark: CreateBenchmark
 ) -> None:
-    asked(devices=TWO_PODS)
+    create_benchmark(devices=TWO_PODS)
     _, _, waits, begun, runs = passes(plane, namespace, kubeconfig, held, nothing, Others.let_go, nothing)
     assert "Waits for admission" in waits.message
     assert (begun.phase, runs.phase, runs.message) == (TrialPhase.RUNNING, TrialPhase.RUNNING, "")
 
 
 def test_a_pod_that_somebody_else_deletes_is_a_failure(
-    plane: ControlPlane, namespace: str, kubeconfig: Path, asked: Asked
+    plane: ControlPlane, namespace: str, kubeconfig: Path, create_benchmark: CreateBenchmark
 ) -> None:
-    asked(devices=TWO_PODS)
+    create_benchmark(devices=TWO_PODS)
     *_, after = passes(plane, namespace, kubeconfig, Others.make_pods, Others.delete_pods)
     assert (after.reason, after.failures) == (Reason.INTERRUPTED, 1)
     assert "was deleted" in after.message

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from cluster.support import scene
-from cluster.support.broken_run import Stage
+from cluster.support import user
+from cluster.support.broken_run import RunBreaker
 from cluster.support.object_history import watched
 from harness.cluster import Cluster, build_everything
 from harness.images.derived import MODEL_MODULE, trainer_with
@@ -42,15 +42,15 @@ def cluster() -> Iterator[Cluster]:
 def prepared(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Writes photographs as shards into the bucket, and installs the operator."""
     folder: Path = tmp_path_factory.mktemp("photographs")
-    scene.put_photographs_into_bucket(cluster, folder)
-    scene.make_storage_service(cluster)
-    scene.install_operator(cluster)
+    user.put_photographs_into_bucket(cluster, folder)
+    user.make_storage_service(cluster)
+    user.install_operator(cluster)
 
 
 @pytest.fixture(scope="session")
 def make_namespace_once(cluster: Cluster) -> Callable[[str], None]:
     """A function that creates a namespace for a Benchmark."""
-    return lambda name: scene.make_namespace(cluster, name)
+    return lambda name: user.make_namespace(cluster, name)
 
 
 @pytest.fixture(scope="session")
@@ -60,9 +60,9 @@ def crashing_image(cluster: Cluster) -> str:
 
 
 @pytest.fixture(scope="session")
-def stage(cluster: Cluster, prepared: None) -> Iterator[Stage]:
+def run_breaker(cluster: Cluster, prepared: None) -> Iterator[RunBreaker]:
     """The cluster, a trainer image that misbehaves if a Benchmark's name says so, and a record of all objects."""
     name = "sdbench-trainer-misbehaving"
     image = trainer_with(cluster.containers, name, MODEL_MODULE, MISBEHAVIOUR.read_text())
     with watched(cluster, None, "stablediffusionbenchmarks") as benchmarks, watched(cluster, None, "pods") as pods:
-        yield Stage(cluster, image, benchmarks, pods)
+        yield RunBreaker(cluster, image, benchmarks, pods)

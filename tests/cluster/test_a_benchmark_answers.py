@@ -10,16 +10,16 @@ import pytest
 
 from chart.support.dashboard import expressions
 from cluster.support.object_history import Watch, watched
-from cluster.support.scene import (
+from cluster.support.user import (
     EXAMPLE,
     OPERATOR_NAMESPACE,
     RELEASE,
     apply,
     condition,
+    example_benchmark,
     install_operator,
     line_of,
     pods_holding_devices,
-    question,
     read,
     wait_for,
     wait_until_gone,
@@ -94,10 +94,10 @@ def test_the_shards_came_from_the_bucket(answer: Answer) -> None:
 
 
 def test_no_credential_is_in_any_object(cluster: Cluster, answer: Answer) -> None:
-    seen = json.dumps(answer.benchmark) + answer.jobs.file.read_text() + answer.pods.file.read_text()
-    seen += cluster.kubectl("get", "events", "-n", NAMESPACE, "-o", "json")
-    seen += cluster.kubectl("logs", "-n", OPERATOR_NAMESPACE, "-l", "app.kubernetes.io/name=sdbench", "--tail=-1")
-    assert cluster.s3.secret_key not in seen
+    texts = json.dumps(answer.benchmark) + answer.jobs.file.read_text() + answer.pods.file.read_text()
+    texts += cluster.kubectl("get", "events", "-n", NAMESPACE, "-o", "json")
+    texts += cluster.kubectl("logs", "-n", OPERATOR_NAMESPACE, "-l", "app.kubernetes.io/name=sdbench", "--tail=-1")
+    assert cluster.s3.secret_key not in texts
 
 
 def test_prometheus_held_the_live_series_of_each_trial(cluster: Cluster, answer: Answer) -> None:
@@ -139,7 +139,7 @@ def test_deleting_the_benchmark_removes_everything_with_and_without_the_operator
     for kind in ("pytorchjobs", "pods", "sdb"):
         wait_until_gone(cluster, NAMESPACE, kind, 60)
 
-    long = question("left-behind", NAMESPACE, data=None)
+    long = example_benchmark("left-behind", NAMESPACE, data=None)
     long["spec"]["trainer"]["window"] = {"warmupBatches": 5, "batches": 100000}
     apply(cluster, long)
     until(lambda: bool(pods_holding_devices(cluster, NAMESPACE)), 120, "the pods of left-behind")

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from cluster.support.scene import apply, condition, line_of, pods_holding_devices, question, read, wait_for
+from cluster.support.user import apply, condition, example_benchmark, line_of, pods_holding_devices, read, wait_for
 from harness.addons import training_operator
 from harness.cluster import Cluster
 
@@ -97,13 +97,13 @@ def failures(
         spec = {"data": None, "limits": LIMITS, **situation.spec}
         if situation.image == "crashing":
             spec["image"] = crashing_image
-        apply(cluster, question(situation.name, situation.name, **spec))
-    seen = {}
+        apply(cluster, example_benchmark(situation.name, situation.name, **spec))
+    found = {}
     for situation in SITUATIONS:
         remaining = situation.seconds + GRACE_SECONDS - (time.monotonic() - began)
         benchmark = wait_for(cluster, situation.name, situation.name, "Failed", max(1, round(remaining)))
-        seen[situation.name] = benchmark, time.monotonic() - began
-    return seen
+        found[situation.name] = benchmark, time.monotonic() - began
+    return found
 
 
 @pytest.mark.parametrize("situation", SITUATIONS, ids=lambda situation: situation.name)
@@ -157,9 +157,9 @@ def test_pod_securitys_refusal_is_reported_though_the_job_does_not_show_it(
     cluster: Cluster, unrestricted_training_operator: None, make_namespace_once: Any
 ) -> None:
     make_namespace_once("pod-security")
-    asked = question("pod-security", "pod-security", data=None, limits=LIMITS)
-    asked["spec"]["devices"]["counts"] = [2]
-    apply(cluster, asked)
+    document = example_benchmark("pod-security", "pod-security", data=None, limits=LIMITS)
+    document["spec"]["devices"]["counts"] = [2]
+    apply(cluster, document)
     benchmark = wait_for(cluster, "pod-security", "pod-security", "Failed", LIMITS["startSeconds"] + GRACE_SECONDS)
     failed = condition(benchmark, "Failed")
     assert failed["reason"] == "PodsForbidden", failed

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from cluster.support.breaking import delete_by_force, kill_a_rank
-from cluster.support.broken_run import Breakage, BrokenRun, Stage, created_too_early, few_devices
-from cluster.support.scene import pods_holding_devices, read
+from cluster.support.broken_run import Breakage, BrokenRun, RunBreaker, created_too_early, few_devices
+from cluster.support.user import pods_holding_devices, read
 from harness.cluster import Cluster
 
 GRACE_SECONDS = 20
@@ -80,13 +80,13 @@ SITUATIONS = (
 
 
 @pytest.fixture(scope="module")
-def runs(stage: Stage, make_namespace_once: Callable[[str], None]) -> Iterator[Runs]:
+def runs(run_breaker: RunBreaker, make_namespace_once: Callable[[str], None]) -> Iterator[Runs]:
     """The future of each situation's run; the slowest start first."""
 
     def run(one: Situation) -> BrokenRun:
         make_namespace_once(one.name)
         spec = {"devices": few_devices(one.devices), **one.spec}
-        return stage.break_and_follow(one.name, one.blamed, spec, one.limits, one.breakage)
+        return run_breaker.break_and_follow(one.name, one.blamed, spec, one.limits, one.breakage)
 
     places = ThreadPoolExecutor(SIDE_BY_SIDE)
     yield {one.name: places.submit(run, one) for one in SITUATIONS}

@@ -14,13 +14,13 @@ import pytest
 
 from cluster.support.broken_run import LIMITS, TRAINER, few_devices
 from cluster.support.object_history import Watch, watched
-from cluster.support.releases import Pod, Release, as_it_is_now, held, let_go, without_the_operator_of_the_session
-from cluster.support.scene import (
+from cluster.support.releases import Pod, Release, current, resume_trial, wait_until_held, without_session_operator
+from cluster.support.user import (
     apply,
     condition,
+    example_benchmark,
     make_restricted_namespace,
     pods_holding_devices,
-    question,
     read,
     terminated,
     wait_for,
@@ -49,7 +49,7 @@ class Colours:
 
 
 @dataclass(frozen=True)
-class Story:
+class ReleaseHistory:
     """What was observed from the installation to the end."""
 
     colours: Colours
@@ -86,43 +86,45 @@ def colours(cluster: Cluster) -> Colours:
 
 
 @pytest.fixture(scope="module")
-def story(
+def history(
     cluster: Cluster, prepared: None, colours: Colours, make_namespace_once: Callable[[str], None]
-) -> Iterator[Story]:
+) -> Iterator[ReleaseHistory]:
     """Installs, upgrades, rolls back and uninstalls a release during a sweep, and installs another one elsewhere."""
     make_namespace_once(NAMESPACE)
     release = Release(cluster)
-    with without_the_operator_of_the_session(cluster), watched(cluster, NAMESPACE, "pods") as pods:
+    with without_session_operator(cluster), watched(cluster, NAMESPACE, "pods") as pods:
         release.install(colours.blue)
         tested = release.test()
-        ask(cluster, "sweep", repeats={"min": 2})
+        create(cluster, "sweep", repeats={"min": 2})
         first, newer = upgraded_during_a_trial(release, pods, colours)
         created_between = upgraded_between_two(release, pods, first[1], colours)
         pair, newest = rolled_back_during_a_trial(release, pods)
         release.uninstall()
-        left = as_it_is_now(cluster, pair[1])
+        left = current(cluster, pair[1])
         remains, orphan = release.remains(), without_an_operator(cluster, left)
         answer, tiny = found_by_another_release(cluster, colours)
         created = {uid: name for uid, name in pods.created().items() if name.startswith("sweep-")}
         images = {"after the upgrade": newer, "after the rollback": newest}
         second = (*pair, left)
-        yield Story(colours, tested, tiny, first, second, created_between, images, remains, orphan, answer, created)
+        yield ReleaseHistory(
+            colours, tested, tiny, first, second, created_between, images, remains, orphan, answer, created
+        )
 
 
 def upgraded_during_a_trial(release: Release, pods: Watch, colours: Colours) -> tuple[tuple[Pod, Pod], str]:
     """The pod of Trial 0 before and after an upgrade, and the image of a Benchmark created afterwards."""
-    before = held(release.cluster, pods, "sweep", 0)
+    before = wait_until_held(release.cluster, pods, "sweep", 0)
     release.upgrade(colours.green, "--wait")
     image = image_of_a_new_one(release.cluster, "after-upgrade")
-    return (before, as_it_is_now(release.cluster, before)), image
+    return (before, current(release.cluster, before)), image
 
 
 def upgraded_between_two(release: Release, pods: Watch, trial: Pod, colours: Colours) -> int:
     """Upgrades while no operator runs, after a wrong upgrade; returns how many pods had existed before."""
     release.upgrade(colours.green, *NOWHERE)
     until(lambda: all("nodeName" not in pod["spec"] for pod in release.operators()), 60, "the operator to be gone")
-    let_go(release.cluster, trial)
-    until(lambda: terminated(as_it_is_now(release.cluster, trial)), 120, "Trial 0 to end")
+    resume_trial(release.cluster, trial)
+    until(lambda: terminated(current(release.cluster, trial)), 120, "Trial 0 to end")
     created = len([name for name in pods.created().values() if name.startswith("sweep-")])
     release.upgrade(colours.plain, "--wait")
     return created
@@ -130,16 +132,16 @@ def upgraded_between_two(release: Release, pods: Watch, trial: Pod, colours: Col
 
 def rolled_back_during_a_trial(release: Release, pods: Watch) -> tuple[tuple[Pod, Pod], str]:
     """The pod of Trial 1 before and after a rollback to the first upgrade, and the image of a new Benchmark."""
-    before = held(release.cluster, pods, "sweep", 1)
+    before = wait_until_held(release.cluster, pods, "sweep", 1)
     release.roll_back(2)
     image = image_of_a_new_one(release.cluster, "after-rollback")
-    return (before, as_it_is_now(release.cluster, before)), image
+    return (before, current(release.cluster, before)), image
 
 
 def without_an_operator(cluster: Cluster, trial: Pod) -> Benchmark:
     """The sweep after its Trial has ended without an operator."""
-    let_go(cluster, trial)
-    until(lambda: terminated(as_it_is_now(cluster, trial)), 120, "Trial 1 to end")
+    resume_trial(cluster, trial)
+    until(lambda: terminated(current(cluster, trial)), 120, "Trial 1 to end")
     return read(cluster, NAMESPACE, "sdb", "sweep")
 
 
@@ -158,7 +160,7 @@ def found_by_another_release(cluster: Cluster, colours: Colours) -> tuple[Benchm
     return answer, tiny
 
 
-def ask(cluster: Cluster, name: str, **spec: Any) -> None:
+def create(cluster: Cluster, name: str, **spec: Any) -> None:
     """Creates a small Benchmark without an image, which gets the release's default."""
     whole = {
         "data": None,
@@ -168,12 +170,12 @@ def ask(cluster: Cluster, name: str, **spec: Any) -> None:
         "devices": few_devices(1),
         **spec,
     }
-    apply(cluster, question(name, NAMESPACE, **whole))
+    apply(cluster, example_benchmark(name, NAMESPACE, **whole))
 
 
 def image_of_a_new_one(cluster: Cluster, name: str) -> str:
     """The image of a new Benchmark, which is the same in its status and its pod; deletes it afterwards."""
-    ask(cluster, name)
+    create(cluster, name)
     pods = ("pods", "-l", f"sdbench.dev/benchmark={name}")
     (pod,) = until(lambda: read(cluster, NAMESPACE, *pods)["items"] or None, 60, f"the pod of {name}")
     resolved = read(cluster, NAMESPACE, "sdb", name)["status"]["resolved"]["image"]
@@ -194,56 +196,56 @@ def identity(pod: Pod) -> tuple[str, str, int]:
     return pod["metadata"]["uid"], container["containerID"], container["restartCount"]
 
 
-def test_the_release_passes_its_own_test(story: Story) -> None:
-    assert "Phase:          Succeeded" in story.tested
+def test_the_release_passes_its_own_test(history: ReleaseHistory) -> None:
+    assert "Phase:          Succeeded" in history.tested
 
 
-def test_the_other_release_measures_a_tiny_benchmark_in_its_test(story: Story) -> None:
-    complete = [benchmark for benchmark in story.tiny if condition(benchmark, "Complete").get("status") == "True"]
+def test_the_other_release_measures_a_tiny_benchmark_in_its_test(history: ReleaseHistory) -> None:
+    complete = [benchmark for benchmark in history.tiny if condition(benchmark, "Complete").get("status") == "True"]
     (row,) = complete[0]["status"]["trials"]
     assert float(row["measurement"]["imagesPerSecond"]) > 0
 
 
-def test_an_upgrade_during_a_trial_touches_no_pod(story: Story) -> None:
-    before, after = story.first
+def test_an_upgrade_during_a_trial_touches_no_pod(history: ReleaseHistory) -> None:
+    before, after = history.first
     assert identity(after) == identity(before)
 
 
-def test_a_rollback_and_an_uninstallation_during_a_trial_touch_no_pod(story: Story) -> None:
-    before, rolled_back, uninstalled = story.second
+def test_a_rollback_and_an_uninstallation_during_a_trial_touch_no_pod(history: ReleaseHistory) -> None:
+    before, rolled_back, uninstalled = history.second
     assert identity(rolled_back) == identity(before)
     assert identity(uninstalled) == identity(before)
 
 
-def test_the_second_upgrade_was_between_the_two_trials(story: Story) -> None:
-    assert story.created_between == 1
-    assert [name[-len("-0-1-master-0") :] for name in story.created.values()] == ["-0-1-master-0", "-1-1-master-0"]
+def test_the_second_upgrade_was_between_the_two_trials(history: ReleaseHistory) -> None:
+    assert history.created_between == 1
+    assert [name[-len("-0-1-master-0") :] for name in history.created.values()] == ["-0-1-master-0", "-1-1-master-0"]
 
 
-def test_the_accepted_sweep_keeps_its_image_and_has_one_environment(story: Story) -> None:
-    status = story.answer["status"]
-    assert status["resolved"]["image"] == story.colours.blue
-    assert {image_of(pod) for pod in (*story.first, *story.second)} == {story.colours.blue}
+def test_the_accepted_sweep_keeps_its_image_and_has_one_environment(history: ReleaseHistory) -> None:
+    status = history.answer["status"]
+    assert status["resolved"]["image"] == history.colours.blue
+    assert {image_of(pod) for pod in (*history.first, *history.second)} == {history.colours.blue}
     assert len(status["environments"]) == 1
-    assert condition(story.answer, "Complete")["reason"] == "Measured"
+    assert condition(history.answer, "Complete")["reason"] == "Measured"
 
 
-def test_a_benchmark_after_an_upgrade_or_a_rollback_gets_that_releases_image(story: Story) -> None:
-    assert story.newer == dict.fromkeys(("after the upgrade", "after the rollback"), story.colours.green)
+def test_a_benchmark_after_an_upgrade_or_a_rollback_gets_that_releases_image(history: ReleaseHistory) -> None:
+    assert history.newer == dict.fromkeys(("after the upgrade", "after the rollback"), history.colours.green)
 
 
-def test_an_uninstallation_leaves_only_the_benchmarks(story: Story) -> None:
-    assert story.remains == []
-    assert [row["phase"] for row in story.orphan["status"]["trials"]] == ["Succeeded", "Running"]
+def test_an_uninstallation_leaves_only_the_benchmarks(history: ReleaseHistory) -> None:
+    assert history.remains == []
+    assert [row["phase"] for row in history.orphan["status"]["trials"]] == ["Succeeded", "Running"]
 
 
-def test_another_release_finds_the_benchmark_and_the_trial_that_ended_meanwhile(story: Story) -> None:
-    assert story.answer["metadata"]["uid"] == story.orphan["metadata"]["uid"]
-    rows = story.answer["status"]["trials"]
+def test_another_release_finds_the_benchmark_and_the_trial_that_ended_meanwhile(history: ReleaseHistory) -> None:
+    assert history.answer["metadata"]["uid"] == history.orphan["metadata"]["uid"]
+    rows = history.answer["status"]["trials"]
     assert [(row["phase"], row["attempt"], row.get("failures", 0)) for row in rows] == [("Succeeded", 1, 0)] * 2
     assert all(float(row["measurement"]["imagesPerSecond"]) > 0 for row in rows)
 
 
-def test_nothing_is_left_that_holds_a_device(cluster: Cluster, story: Story) -> None:
+def test_nothing_is_left_that_holds_a_device(cluster: Cluster, history: ReleaseHistory) -> None:
     assert pods_holding_devices(cluster, NAMESPACE) == []
     assert read(cluster, NAMESPACE, "pytorchjobs")["items"] == []

@@ -16,7 +16,7 @@ import pytest
 from chart.support.dashboard import expressions
 from cluster.support import documented
 from cluster.support.broken_run import LIMITS, TRAINER, few_devices
-from cluster.support.scene import CHART, OPERATOR_NAMESPACE, RELEASE, ROOT, apply, question, read, wait_for
+from cluster.support.user import CHART, OPERATOR_NAMESPACE, RELEASE, ROOT, apply, example_benchmark, read, wait_for
 from harness.addons.prometheus import Prometheus, prometheus_server
 from harness.addons.prometheus_operator import SELECTED, Generated, generated, prometheus_operator
 from harness.addons.translated import translated
@@ -51,7 +51,7 @@ Targets = dict[str, tuple[str, str]]
 
 
 @dataclass(frozen=True)
-class Seen:
+class MonitoredRun:
     """A Prometheus that ran during the Benchmarks, from `began` on."""
 
     reader: Prometheus
@@ -69,7 +69,7 @@ class Seen:
 
 
 @pytest.fixture(scope="module")
-def made(cluster: Cluster, prepared: None) -> Iterator[Generated]:
+def generated_config(cluster: Cluster, prepared: None) -> Iterator[Generated]:
     """The configuration that the prometheus-operator generates from the release's monitors and rules."""
     release = (RELEASE, "--namespace", OPERATOR_NAMESPACE, "--wait")
     with prometheus_operator(cluster.run, cluster.plane) as operator:
@@ -80,27 +80,27 @@ def made(cluster: Cluster, prepared: None) -> Iterator[Generated]:
 
 
 @pytest.fixture(scope="module")
-def reader(cluster: Cluster, made: Generated) -> Iterator[Prometheus]:
+def reader(cluster: Cluster, generated_config: Generated) -> Iterator[Prometheus]:
     """A Prometheus with that configuration and those rules."""
     rules = cluster.folder / "rules"
     rules.mkdir()
-    for name, content in made.rules.items():
+    for name, content in generated_config.rules.items():
         (rules / Path(name).name).write_text(content)
-    config = translated(made.config, rules, cluster.discovery)
+    config = translated(generated_config.config, rules, cluster.discovery)
     with prometheus_server(cluster.run, addresses.MACHINE, config, "reader") as server:
         yield server
 
 
 @pytest.fixture(scope="module")
-def seen(cluster: Cluster, reader: Prometheus, make_namespace_once: Callable[[str], None]) -> Seen:
+def monitored(cluster: Cluster, reader: Prometheus, make_namespace_once: Callable[[str], None]) -> MonitoredRun:
     """Runs a baseline, and then a Benchmark that is compared with it beside one that finds no node."""
     make_namespace_once(NAMESPACE)
     began = time.time()
-    apply(cluster, question("baseline", NAMESPACE, **SPEC))
+    apply(cluster, example_benchmark("baseline", NAMESPACE, **SPEC))
     wait_for(cluster, NAMESPACE, "baseline", "CleanedUp", 600)
     placeless = {**SPEC, "limits": SHORT_QUEUE, "scheduling": PLACELESS}
-    apply(cluster, question("unplaceable", NAMESPACE, **placeless))
-    apply(cluster, question("judged", NAMESPACE, **SPEC, repeats={"min": 2}, gate=GATE))
+    apply(cluster, example_benchmark("unplaceable", NAMESPACE, **placeless))
+    apply(cluster, example_benchmark("judged", NAMESPACE, **SPEC, repeats={"min": 2}, gate=GATE))
     (operator,) = _pods(cluster, OPERATOR_NAMESPACE, f"app.kubernetes.io/instance={RELEASE}")
     training = until(lambda: _while_it_trains(cluster, reader, operator), 300, "judged and the operator to be scraped")
     wait_for(cluster, NAMESPACE, "unplaceable", "Failed", 300)
@@ -108,7 +108,7 @@ def seen(cluster: Cluster, reader: Prometheus, make_namespace_once: Callable[[st
     until(lambda: reader.query(GATE_FAILED) or None, 60, "the alert of the gate")
     until(lambda: _targets(reader).keys() == {operator}, 30, "the ended pods to be removed from the targets")
     (master,) = training.keys() - {operator}
-    return Seen(reader, began, master, operator, training, _targets(reader))
+    return MonitoredRun(reader, began, master, operator, training, _targets(reader))
 
 
 def _while_it_trains(cluster: Cluster, reader: Prometheus, operator: str) -> Targets | None:
@@ -128,16 +128,16 @@ def _targets(reader: Prometheus) -> Targets:
     return {each["labels"]["pod"]: (each["scrapePool"].rpartition("/")[0], each["health"]) for each in found}
 
 
-def test_the_targets_are_the_operators_service_and_the_master_of_the_running_trial(seen: Seen) -> None:
+def test_the_targets_are_the_operators_service_and_the_master_of_the_running_trial(monitored: MonitoredRun) -> None:
     operator = (f"serviceMonitor/{OPERATOR_NAMESPACE}/{RELEASE}", "up")
     master = (f"podMonitor/{OPERATOR_NAMESPACE}/{RELEASE}-trainer", "up")
-    assert seen.training == {seen.operator: operator, seen.master: master}
-    assert seen.afterwards == {seen.operator: operator}
+    assert monitored.training == {monitored.operator: operator, monitored.master: master}
+    assert monitored.afterwards == {monitored.operator: operator}
 
 
-def test_every_documented_series_exists_with_exactly_its_labels(seen: Seen) -> None:
+def test_every_documented_series_exists_with_exactly_its_labels(monitored: MonitoredRun) -> None:
     found: dict[str, set[frozenset[str]]] = {}
-    for each in seen.reader.series('{__name__=~"sdbench_.*"}'):
+    for each in monitored.reader.series('{__name__=~"sdbench_.*"}'):
         found.setdefault(each["__name__"], set()).add(frozenset(each) - {"__name__"})
     promised: dict[str, set[frozenset[str]]] = {}
     for promise in documented.promises():
@@ -147,32 +147,32 @@ def test_every_documented_series_exists_with_exactly_its_labels(seen: Seen) -> N
     assert found == promised
 
 
-def test_every_query_of_every_panel_has_a_result_with_documented_labels(seen: Seen) -> None:
-    asked = expressions({"namespace": NAMESPACE, "benchmark": ".+"})
-    assert {title.partition("/")[0] for title, _ in asked} == {"fleet", "run", "scaling"}
-    wrong = [f"{title}: {query}: {said}" for title, query in asked if (said := _wrong(seen, query))]
+def test_every_query_of_every_panel_has_a_result_with_documented_labels(monitored: MonitoredRun) -> None:
+    queries = expressions({"namespace": NAMESPACE, "benchmark": ".+"})
+    assert {title.partition("/")[0] for title, _ in queries} == {"fleet", "run", "scaling"}
+    wrong = [f"{title}: {query}: {message}" for title, query in queries if (message := _wrong(monitored, query))]
     assert not wrong, "\n".join(wrong)
 
 
-def test_every_recording_rule_has_a_result_with_documented_labels(seen: Seen) -> None:
-    rules = [rule for rule in seen.reader.rules() if rule["type"] == "recording"]
+def test_every_recording_rule_has_a_result_with_documented_labels(monitored: MonitoredRun) -> None:
+    rules = [rule for rule in monitored.reader.rules() if rule["type"] == "recording"]
     assert rules
-    wrong = [f"{rule['name']}: {said}" for rule in rules if (said := _wrong(seen, rule["query"]))]
-    wrong += [f"{rule['name']} has no series" for rule in rules if not seen.over_the_run(rule["name"])]
+    wrong = [f"{rule['name']}: {message}" for rule in rules if (message := _wrong(monitored, rule["query"]))]
+    wrong += [f"{rule['name']} has no series" for rule in rules if not monitored.over_the_run(rule["name"])]
     assert not wrong, "\n".join(wrong)
 
 
-def test_every_rule_is_evaluated_without_an_error(seen: Seen) -> None:
-    unhealthy = [rule for rule in seen.reader.rules() if (rule["health"], rule.get("lastError")) != ("ok", None)]
+def test_every_rule_is_evaluated_without_an_error(monitored: MonitoredRun) -> None:
+    unhealthy = [rule for rule in monitored.reader.rules() if (rule["health"], rule.get("lastError")) != ("ok", None)]
     assert not unhealthy, unhealthy
 
 
-def test_every_alert_has_a_state_and_those_with_a_cause_have_fired(seen: Seen) -> None:
-    alerts = {rule["name"]: rule["state"] for rule in seen.reader.rules() if rule["type"] == "alerting"}
+def test_every_alert_has_a_state_and_those_with_a_cause_have_fired(monitored: MonitoredRun) -> None:
+    alerts = {rule["name"]: rule["state"] for rule in monitored.reader.rules() if rule["type"] == "alerting"}
     documented_alerts = set(re.findall(r"(?m)^#+ (Sdbench\w+)", (ROOT / "docs" / "alerts.md").read_text()))
     assert alerts.keys() == documented_alerts
-    assert (NAMESPACE, "unplaceable") in _whose(seen.over_the_run(PENDING))
-    assert _whose(seen.over_the_run(GATE_FAILED)) == {(NAMESPACE, "judged")}
+    assert (NAMESPACE, "unplaceable") in _whose(monitored.over_the_run(PENDING))
+    assert _whose(monitored.over_the_run(GATE_FAILED)) == {(NAMESPACE, "judged")}
     assert alerts["SdbenchOperatorDown"] == "inactive"
 
 
@@ -180,10 +180,12 @@ def _whose(alerts: list[dict[str, Any]]) -> set[tuple[str, str]]:
     return {(each["metric"]["namespace"], each["metric"]["benchmark"]) for each in alerts}
 
 
-def _wrong(seen: Seen, query: str) -> str:
+def _wrong(monitored: MonitoredRun, query: str) -> str:
     """What is wrong with a query's result over the time of the runs; empty if nothing."""
-    answer = seen.over_the_run(query)
+    answer = monitored.over_the_run(query)
     if not answer:
         return "" if documented.unknown_on_a_cpu(query) else "no series"
-    strange = {label for series in answer for label in series["metric"]} - documented.labels_of(query) - {"__name__"}
-    return f"undocumented labels {', '.join(sorted(strange))}" if strange else ""
+    undocumented = (
+        {label for series in answer for label in series["metric"]} - documented.labels_of(query) - {"__name__"}
+    )
+    return f"undocumented labels {', '.join(sorted(undocumented))}" if undocumented else ""

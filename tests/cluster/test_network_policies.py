@@ -14,7 +14,7 @@ import pytest
 
 from cluster.support.broken_run import LIMITS, TRAINER, few_devices
 from cluster.support.probes import LISTENING, Place, Probe, machine_reaches, started
-from cluster.support.scene import CHART, OPERATOR_NAMESPACE, RELEASE, apply, question, read, wait_for
+from cluster.support.user import CHART, OPERATOR_NAMESPACE, RELEASE, apply, example_benchmark, read, wait_for
 from harness.cluster import Cluster
 from harness.node import addresses
 from harness.node.kube_router import kube_router
@@ -52,7 +52,7 @@ Answers = dict[tuple[str, str, str], bool]
 
 
 @dataclass(frozen=True)
-class Fenced:
+class PolicyResults:
     """The connections that succeeded without and with the policies, and a Benchmark that ran under them."""
 
     before: Answers
@@ -61,45 +61,45 @@ class Fenced:
 
 
 @pytest.fixture(scope="module")
-def fenced(cluster: Cluster, prepared: None, make_namespace_once: Callable[[str], None]) -> Iterator[Fenced]:
+def results(cluster: Cluster, prepared: None, make_namespace_once: Callable[[str], None]) -> Iterator[PolicyResults]:
     """Tries all connections without and with the policies, and runs a Benchmark under them."""
     for name in (NAMESPACE, OTHER):
         make_namespace_once(name)
     release = (RELEASE, "--namespace", OPERATOR_NAMESPACE, "--wait")
     with kube_router(cluster.run, cluster.plane, cluster.containers):
-        asking = _asking(cluster)
-        places = _places(cluster, asking)
-        before = _answers(asking, places)
+        sources = _sources(cluster)
+        places = _places(cluster, sources)
+        before = _answers(sources, places)
         values = json.dumps({"networkPolicy": _policies(cluster)})
         cluster.helm("upgrade", *release, CHART, "--reset-then-reuse-values", "--values", "-", input=values)
-        other_pod, rank = asking["another pod"], places["another rank", "metrics"]
+        other_pod, rank = sources["another pod"], places["another rank", "metrics"]
         until(lambda: other_pod.reaches(rank) == [False], 30, "the policies to hold")
-        after = _answers(asking, places)
+        after = _answers(sources, places)
         spec = {"devices": few_devices(2), "trainer": TRAINER, "limits": LIMITS, "projection": None}
-        apply(cluster, question("inside", NAMESPACE, **spec))
-        yield Fenced(before, after, wait_for(cluster, NAMESPACE, "inside", "Complete", 300))
+        apply(cluster, example_benchmark("inside", NAMESPACE, **spec))
+        yield PolicyResults(before, after, wait_for(cluster, NAMESPACE, "inside", "Complete", 300))
         cluster.helm("rollback", *release)
 
 
 @pytest.mark.parametrize(("who", "whom", "port", "let_through"), ROWS, ids=lambda value: str(value))
 def test_the_policies_allow_exactly_the_needed_connections(
-    fenced: Fenced, who: str, whom: str, port: str, let_through: bool
+    results: PolicyResults, who: str, whom: str, port: str, let_through: bool
 ) -> None:
-    assert fenced.before[who, whom, port], "the connection fails even without the policies"
-    assert fenced.after[who, whom, port] == let_through
+    assert results.before[who, whom, port], "the connection fails even without the policies"
+    assert results.after[who, whom, port] == let_through
 
 
-def test_a_benchmark_runs_under_the_policies(fenced: Fenced) -> None:
-    (point,) = fenced.benchmark["status"]["points"]
+def test_a_benchmark_runs_under_the_policies(results: PolicyResults) -> None:
+    (point,) = results.benchmark["status"]["points"]
     assert point["devices"] == 2
     assert float(point["imagesPerSecond"]) > 0
 
 
-def test_prometheus_scraped_the_benchmarks_master(cluster: Cluster, fenced: Fenced) -> None:
+def test_prometheus_scraped_the_benchmarks_master(cluster: Cluster, results: PolicyResults) -> None:
     assert cluster.prometheus.series(f'sdbench_images_total{{namespace="{NAMESPACE}", benchmark="inside"}}')
 
 
-def _asking(cluster: Cluster) -> dict[str, Probe]:
+def _sources(cluster: Cluster) -> dict[str, Probe]:
     """The sources that are pods, by name; Prometheus runs on this machine."""
     selector = ("pods", "-l", f"app.kubernetes.io/instance={RELEASE}")
     (operator,) = read(cluster, OPERATOR_NAMESPACE, *selector)["items"]
@@ -126,14 +126,14 @@ def _places(cluster: Cluster, probes: dict[str, Probe]) -> dict[tuple[str, str],
     }
 
 
-def _answers(asking: dict[str, Probe], places: dict[tuple[str, str], Place]) -> Answers:
+def _answers(sources: dict[str, Probe], places: dict[tuple[str, str], Place]) -> Answers:
     """Whether each row's connection succeeds."""
     found: Answers = {}
     for who in dict.fromkeys(row[0] for row in ROWS):
-        asked = [(whom, port) for row_who, whom, port, _ in ROWS if row_who == who]
-        ask = asking[who].reaches if who in asking else machine_reaches
-        reached = ask(*(places[each] for each in asked))
-        found |= {(who, *each): one for each, one in zip(asked, reached, strict=True)}
+        destinations = [(whom, port) for row_who, whom, port, _ in ROWS if row_who == who]
+        reaches = sources[who].reaches if who in sources else machine_reaches
+        reached = reaches(*(places[each] for each in destinations))
+        found |= {(who, *each): one for each, one in zip(destinations, reached, strict=True)}
     return found
 
 

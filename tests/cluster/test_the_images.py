@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from bill import bill
-from cluster.support.scene import apply, make_namespace, read
+from cluster.support.user import apply, make_namespace, read
 from harness.cluster import Cluster
 from harness.images.buildah import configuration
-from harness.images.catalog import OPERATOR, TRAINER, Image, planned
+from harness.images.catalog import OPERATOR, TRAINER, Image, planned_build
 from harness.polling import until
+from sbom import bill_of_materials
 from sdbench.controller.job.pytorchjob import run_text
 from sdbench_trainer.report import report_in
 from sdbench_trainer.run import RUN_VARIABLE, RunConfig
@@ -140,15 +140,15 @@ def test_the_packages_are_those_of_the_bill_of_materials(answers: dict[str, Any]
     def normalized(names: dict[str, str]) -> dict[str, str]:
         return {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in names.items()}
 
-    listed = {part["name"]: part["version"] for part in bill(subject.name)["components"]}
+    listed = {part["name"]: part["version"] for part in bill_of_materials(subject.name)["components"]}
     assert normalized(answers["packages"]) == normalized(listed)
 
 
 def test_it_is_labelled_and_its_user_is_a_number(subject: Subject) -> None:
-    with planned(subject.image) as build:
-        made = configuration(build.make())
-    assert made["User"] == "65532:65532"
-    labels = {name: value for name, value in made["Labels"].items() if name.startswith(PREFIX)}
+    with planned_build(subject.image) as build:
+        generated_config = configuration(build.make())
+    assert generated_config["User"] == "65532:65532"
+    labels = {name: value for name, value in generated_config["Labels"].items() if name.startswith(PREFIX)}
     assert labels.keys() >= {PREFIX + name for name in ("title", "description", "licenses", "version", "revision")}
     assert all(labels.values())
 

@@ -10,8 +10,8 @@ from collections.abc import Callable
 import pytest
 
 from cluster.support.breaking import restart_the_node, restart_the_node_without_its_containers
-from cluster.support.broken_run import BrokenRun, Stage, created_too_early, few_devices
-from cluster.support.scene import pods_holding_devices, read
+from cluster.support.broken_run import BrokenRun, RunBreaker, created_too_early, few_devices
+from cluster.support.user import pods_holding_devices, read
 
 SURVIVOR, VICTIM = "sees-a-restart", "loses-its-node"
 REPORT_SECONDS = 45
@@ -19,18 +19,18 @@ REPORT_SECONDS = 45
 
 
 @pytest.fixture(scope="module")
-def survivor(stage: Stage, make_namespace_once: Callable[[str], None]) -> BrokenRun:
+def survivor(run_breaker: RunBreaker, make_namespace_once: Callable[[str], None]) -> BrokenRun:
     """A run that was held in its window while the node's programs restarted."""
     make_namespace_once(SURVIVOR)
-    return stage.break_and_follow(SURVIVOR, "master-0", {"devices": few_devices(1)}, {}, restart_the_node)
+    return run_breaker.break_and_follow(SURVIVOR, "master-0", {"devices": few_devices(1)}, {}, restart_the_node)
 
 
 @pytest.fixture(scope="module")
-def victim(stage: Stage, survivor: BrokenRun, make_namespace_once: Callable[[str], None]) -> BrokenRun:
+def victim(run_breaker: RunBreaker, survivor: BrokenRun, make_namespace_once: Callable[[str], None]) -> BrokenRun:
     """A run whose container did not survive the restart."""
     make_namespace_once(VICTIM)
     breakage = restart_the_node_without_its_containers
-    return stage.break_and_follow(VICTIM, "master-0", {"devices": few_devices(1)}, {}, breakage)
+    return run_breaker.break_and_follow(VICTIM, "master-0", {"devices": few_devices(1)}, {}, breakage)
 
 
 def test_a_run_whose_container_survives_a_restart_is_measured_at_the_first_attempt(survivor: BrokenRun) -> None:
@@ -45,9 +45,9 @@ def test_a_run_whose_container_is_gone_is_reported_as_node_lost(victim: BrokenRu
     assert victim.reported_seconds <= REPORT_SECONDS
 
 
-def test_that_run_is_retried_and_measured_and_nothing_is_left(stage: Stage, victim: BrokenRun) -> None:
+def test_that_run_is_retried_and_measured_and_nothing_is_left(run_breaker: RunBreaker, victim: BrokenRun) -> None:
     (row,) = victim.benchmark["status"]["trials"]
     assert (row["phase"], row["attempt"], row["failures"]) == ("Succeeded", 2, 1), row
     assert created_too_early(victim.events) == []
-    assert pods_holding_devices(stage.cluster, VICTIM) == []
-    assert read(stage.cluster, VICTIM, "pytorchjobs")["items"] == []
+    assert pods_holding_devices(run_breaker.cluster, VICTIM) == []
+    assert read(run_breaker.cluster, VICTIM, "pytorchjobs")["items"] == []

@@ -17,26 +17,26 @@ from harness.ports import free_ports
 from sdbench_trainer.run import RunConfig
 from testkit.cluster.scripted_pods import End, Player
 from testkit.faults.outage import CONVERGED_SECONDS, recovery_after_an_outage
-from testkit.faults.silence import Silence
-from testkit.operators.observed_state import Place
+from testkit.faults.silence import IdleOperator
+from testkit.operators.observed_state import OperatorNamespace
 from testkit.operators.operator_process import OperatorProcess, apply, condition
 from testkit.server.accounts import account
 from testkit.server.audit_log import install_crd
-from testkit.server.namespaces import made_namespace
-from testkit.server.questions import Asked, question
+from testkit.server.examples import CreateBenchmark, example_benchmark
+from testkit.server.namespaces import create_namespace
 
-pytest_plugins = ["testkit.server.places"]
+pytest_plugins = ["testkit.server.fixtures"]
 
 FOLLOW_SECONDS = 60
 OUTAGE_SECONDS = 60
 END_SECONDS = 20
-ONE_DEVICE = question()["spec"]["devices"] | {"counts": [1]}
+ONE_DEVICE = example_benchmark()["spec"]["devices"] | {"counts": [1]}
 JOBS_CRD = "pytorchjobs.kubeflow.org"
 UNKNOWN = 'sdbench_operator_api_requests_total{code="404",resource="pytorchjobs",verb="list"}'
 
 
 @pytest.fixture(scope="module", autouse=True)
-def meanwhile(silence: Silence) -> None:
+def meanwhile(silence: IdleOperator) -> None:
     """Starts the two minutes of silence that test_idle.py measures, so that they pass meanwhile."""
 
 
@@ -56,9 +56,9 @@ def plane(bare_plane: ControlPlane) -> ControlPlane:
 
 
 @pytest.fixture
-def place(plane: ControlPlane, namespace: str, kubeconfig: Path, tmp_path: Path) -> Iterator[Place]:
+def place(plane: ControlPlane, namespace: str, kubeconfig: Path, tmp_path: Path) -> Iterator[OperatorNamespace]:
     with OperatorProcess(kubeconfig, namespace, tmp_path / "log") as operator:
-        yield Place(plane, namespace, operator)
+        yield OperatorNamespace(plane, namespace, operator)
 
 
 def never(_: RunConfig, __: int) -> End | None:
@@ -66,7 +66,7 @@ def never(_: RunConfig, __: int) -> End | None:
     return None
 
 
-def without_backend(place: Place, name: str) -> dict[str, Any]:
+def without_backend(place: OperatorNamespace, name: str) -> dict[str, Any]:
     """Waits until the Benchmark says that the cluster serves no PyTorchJobs, and returns it."""
 
     def found() -> dict[str, Any] | None:
@@ -74,15 +74,15 @@ def without_backend(place: Place, name: str) -> dict[str, Any]:
         accepted = condition(one, "Accepted")
         return one if (accepted.get("status"), accepted.get("reason")) == ("False", "BackendUnavailable") else None
 
-    return until(found, FOLLOW_SECONDS, f"{name} to say so; {place.operator.said()}")
+    return until(found, FOLLOW_SECONDS, f"{name} to say so; {place.operator.log_tail()}")
 
 
 def test_conditions_follow_crds_that_are_missing_installed_and_deleted(
     bare_plane: ControlPlane, tmp_path: Path
 ) -> None:
-    namespace, log = made_namespace(bare_plane), tmp_path / "log"
+    namespace, log = create_namespace(bare_plane), tmp_path / "log"
     with OperatorProcess(account(bare_plane, namespace), namespace, log) as operator:
-        place = Place(bare_plane, namespace, operator)
+        place = OperatorNamespace(bare_plane, namespace, operator)
         until(lambda: "knows no StableDiffusionBenchmarks" in log.read_text(), FOLLOW_SECONDS, "the log to say so")
         install_crd(bare_plane)
         ask(place, "first")
@@ -99,21 +99,21 @@ def test_conditions_follow_crds_that_are_missing_installed_and_deleted(
     assert log.read_text().count("knows no PyTorchJobs") <= 3
 
 
-def ask(place: Place, name: str) -> None:
-    document = question(name, devices=ONE_DEVICE)
+def ask(place: OperatorNamespace, name: str) -> None:
+    document = example_benchmark(name, devices=ONE_DEVICE)
     document["metadata"]["namespace"] = place.namespace
     apply(place.plane, document)
 
 
-def assert_a_running_one_goes_on_after_its_crd_was_away(place: Place) -> None:
+def assert_a_running_one_goes_on_after_its_crd_was_away(place: OperatorNamespace) -> None:
     with Player(place.plane.kubeconfig, place.namespace, never):
         ask(place, "second")
         until(lambda: phase_of(place, "second") == "Running", FOLLOW_SECONDS, "it to run")
         place.plane.kubectl("delete", "crd", JOBS_CRD)
     # The job goes before its CRD does. The operator may have seen that as a job that somebody deleted.
     (row,) = without_backend(place, "second")["status"]["trials"]
-    asked = count(place, UNKNOWN)
-    until(lambda: count(place, UNKNOWN) >= asked + 3, FOLLOW_SECONDS, "some requests for what is not served")
+    create_benchmark = count(place, UNKNOWN)
+    until(lambda: count(place, UNKNOWN) >= create_benchmark + 3, FOLLOW_SECONDS, "some requests for what is not served")
     assert place.benchmark("second")["status"]["trials"] == [row]
     assert condition(place.benchmark("first"), "Complete")["status"] == "True"
     place.plane.install_pytorchjob_crd()
@@ -122,7 +122,7 @@ def assert_a_running_one_goes_on_after_its_crd_was_away(place: Place) -> None:
     assert (row["phase"], row["failures"]) == ("Succeeded", 1)
 
 
-def phase_of(place: Place, name: str) -> str:
+def phase_of(place: OperatorNamespace, name: str) -> str:
     rows = place.benchmark(name).get("status", {}).get("trials", ())
     return str(rows[0]["phase"]) if rows else ""
 
@@ -157,13 +157,13 @@ def closed_quota(namespace: str) -> list[dict[str, Any]]:
     ids=["a-webhook-that-does-not-answer", "a-quota-without-room"],
 )
 def test_a_refused_job_is_reported_once_and_retried_until_it_is_accepted(
-    place: Place, asked: Asked, obstacle: Any, words: str, code: str
+    place: OperatorNamespace, create_benchmark: CreateBenchmark, obstacle: Any, words: str, code: str
 ) -> None:
     refused = f'sdbench_operator_api_requests_total{{code="{code}",resource="pytorchjobs",verb="create"}}'
     (document,) = obstacle(place.namespace)
     apply(place.plane, document)
     until(lambda: words in refusal(place), FOLLOW_SECONDS, "the obstacle to work")
-    asked(devices=ONE_DEVICE)
+    create_benchmark(devices=ONE_DEVICE)
     until(lambda: count(place, refused) >= 3, FOLLOW_SECONDS, "three tries")
     (row,) = place.benchmark()["status"]["trials"]
     assert (row["phase"], row["attempt"], row["failures"]) == ("Starting", 1, 0)
@@ -177,7 +177,7 @@ def test_a_refused_job_is_reported_once_and_retried_until_it_is_accepted(
     assert place.reasons().count("JobRefused") == 1
 
 
-def refusal(place: Place) -> str:
+def refusal(place: OperatorNamespace) -> str:
     """The API server's answer to another client's PyTorchJob."""
     replica = {"template": {"spec": {"containers": [{"name": "pytorch", "image": "x"}]}}}
     named = {"metadata": {"name": "tried", "namespace": place.namespace}}
@@ -189,21 +189,25 @@ def refusal(place: Place) -> str:
     return ""
 
 
-def count(place: Place, series: str) -> float:
+def count(place: OperatorNamespace, series: str) -> float:
     """The value of a series; 0 while it is absent."""
     lines = place.operator.answer("/metrics")[1].splitlines()
     return next((float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(series)), 0.0)
 
 
-def test_sigterm_ends_the_operator_in_the_middle_of_unanswered_requests(place: Place, asked: Asked) -> None:
-    asked(devices=ONE_DEVICE)
+def test_sigterm_ends_the_operator_in_the_middle_of_unanswered_requests(
+    place: OperatorNamespace, create_benchmark: CreateBenchmark
+) -> None:
+    create_benchmark(devices=ONE_DEVICE)
     place.first_job()
     with place.plane.frozen_api_server():
         # A pass follows a second after a start, and is then in the middle of its first request.
         time.sleep(2)
         place.operator.process.send_signal(signal.SIGTERM)
-        assert place.operator.process.wait(END_SECONDS) == 0, place.operator.said()
+        assert place.operator.process.wait(END_SECONDS) == 0, place.operator.log_tail()
 
 
-def test_the_operator_recovers_from_an_outage_of_a_minute_within_a_minute(place: Place, asked: Asked) -> None:
-    assert recovery_after_an_outage(place, asked, OUTAGE_SECONDS) <= CONVERGED_SECONDS
+def test_the_operator_recovers_from_an_outage_of_a_minute_within_a_minute(
+    place: OperatorNamespace, create_benchmark: CreateBenchmark
+) -> None:
+    assert recovery_after_an_outage(place, create_benchmark, OUTAGE_SECONDS) <= CONVERGED_SECONDS

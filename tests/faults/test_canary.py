@@ -14,13 +14,13 @@ import pytest
 from harness.control_plane.components import ControlPlane
 from sdbench_trainer.run import RunConfig
 from testkit.cluster.scripted_pods import End, Player, measured
-from testkit.operators.observed_state import Place
+from testkit.operators.observed_state import OperatorNamespace
 from testkit.operators.operator_process import OperatorProcess, apply
 from testkit.server.accounts import account
-from testkit.server.namespaces import made_namespace
-from testkit.server.questions import question
+from testkit.server.examples import example_benchmark
+from testkit.server.namespaces import create_namespace
 
-pytest_plugins = ["testkit.server.places"]
+pytest_plugins = ["testkit.server.fixtures"]
 
 SECRET = "s3-credentials"
 
@@ -29,14 +29,14 @@ SECRET = "s3-credentials"
 class Scene:
     """A finished, a failed and a running Benchmark, all with the Secret."""
 
-    place: Place
+    place: OperatorNamespace
     canaries: dict[str, str]
     log: Path
 
 
 @pytest.fixture(scope="module")
 def scene(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    namespace = made_namespace(plane)
+    namespace = create_namespace(plane)
     kubeconfig, log = account(plane, namespace), tmp_path_factory.mktemp("canary") / "log"
     token = json.loads(kubeconfig.read_text())["users"][0]["user"]["token"]
     canaries = {"Secret": f"canary-{secrets.token_hex(16)}", "signature of the token": token.rsplit(".", 1)[1]}
@@ -45,7 +45,7 @@ def scene(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iter
         OperatorProcess(kubeconfig, namespace, log) as operator,
         Player(plane.kubeconfig, namespace, as_named),
     ):
-        place = Place(plane, namespace, operator)
+        place = OperatorNamespace(plane, namespace, operator)
         for name in ("good", "bad", "long"):
             apply(plane, with_credentials(name, namespace))
         place.wait_for("Complete", "good")
@@ -62,7 +62,7 @@ def secret(namespace: str, canary: str) -> dict[str, Any]:
 
 def with_credentials(name: str, namespace: str) -> dict[str, Any]:
     data = {"remote": "s3://bucket/shards", "endpoint": "http://s3.example:9000", "credentialsSecret": SECRET}
-    document = question(name, data=data)
+    document = example_benchmark(name, data=data)
     document["metadata"]["namespace"] = namespace
     return document
 

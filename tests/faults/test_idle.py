@@ -11,36 +11,36 @@ import pytest
 
 from harness.control_plane.components import ControlPlane
 from harness.polling import until
-from testkit.faults.silence import ONE_DEVICE, SILENCE_SECONDS, Silence
+from testkit.faults.silence import ONE_DEVICE, SILENCE_SECONDS, IdleOperator
 from testkit.operators.operator_process import OperatorProcess, condition, read
-from testkit.server.audit_log import Audited
+from testkit.server.audit_log import AuditedControlPlane
 from testkit.server.crowd import Crowd
 
-pytest_plugins = ["testkit.server.places"]
+pytest_plugins = ["testkit.server.fixtures"]
 
 MANY = 1_000
 LOOK_SECONDS = 30
-TIMEOUT_SECONDS = 300
+START_SECONDS = 300
 PACE_SECONDS = 1.0
 
 
 @pytest.fixture(scope="session")
-def plane(audited_plane: Audited) -> ControlPlane:
+def plane(audited_plane: AuditedControlPlane) -> ControlPlane:
     """The control plane that keeps an audit log."""
     return audited_plane.plane
 
 
 def test_a_thousand_benchmarks_get_a_pass_soon_after_a_start(
-    silence: Silence, plane: ControlPlane, namespace: str, kubeconfig: Path, tmp_path: Path
+    silence: IdleOperator, plane: ControlPlane, namespace: str, kubeconfig: Path, tmp_path: Path
 ) -> None:
     crowd, waiting = Crowd(plane, namespace), MANY // 10
     done = silence.place.benchmark("done-0")
-    crowd.finish([f"done-{number}" for number in range(MANY - waiting)], done, devices=ONE_DEVICE)
-    crowd.ask([f"waits-{number}" for number in range(waiting)], devices=ONE_DEVICE, suspend=True)
+    crowd.create_finished([f"done-{number}" for number in range(MANY - waiting)], done, devices=ONE_DEVICE)
+    crowd.create([f"waits-{number}" for number in range(waiting)], devices=ONE_DEVICE, suspend=True)
     started = time.monotonic()
     with OperatorProcess(kubeconfig, namespace, tmp_path / "log") as operator:
-        until(lambda: reported_as_waiting(crowd) == waiting, TIMEOUT_SECONDS, "a pass over all that may still change")
-        until(lambda: benchmarks_in_metrics(operator) == MANY, TIMEOUT_SECONDS, "all in the metrics")
+        until(lambda: passed_over(crowd) == waiting, START_SECONDS, "a pass over all that may still change")
+        until(lambda: shown(operator) == MANY, START_SECONDS, "all in the metrics")
         taken, queued = time.monotonic() - started, seconds_in_the_run_queue(operator.process.pid)
         assert operator.answer("/healthz")[0] == 200
     assert taken - queued <= LOOK_SECONDS, f"{taken:.0f} s, {queued:.0f} of them without a core of the machine"
@@ -52,23 +52,23 @@ def seconds_in_the_run_queue(process: int) -> float:
     return int(waited) / 1e9
 
 
-def benchmarks_in_metrics(operator: OperatorProcess) -> int:
+def shown(operator: OperatorProcess) -> int:
     """The number of Benchmarks in the metrics. They take a megabyte and cost the operator time, so ask rarely."""
     time.sleep(PACE_SECONDS)
     lines = operator.answer("/metrics")[1].splitlines()
     return sum(line.startswith("sdbench_benchmark_spent_device_seconds_total{") for line in lines)
 
 
-def reported_as_waiting(crowd: Crowd) -> int:
+def passed_over(crowd: Crowd) -> int:
     """The number of waiting Benchmarks whose status says that they wait."""
     time.sleep(PACE_SECONDS)
     statuses = crowd.statuses("waits").values()
     return sum(condition({"status": one}, "Suspended").get("status") == "True" for one in statuses)
 
 
-def test_an_operator_with_nothing_to_do_writes_nothing(silence: Silence) -> None:
+def test_an_operator_with_nothing_to_do_writes_nothing(silence: IdleOperator) -> None:
     until(lambda: time.monotonic() >= silence.end, SILENCE_SECONDS + 1, "two minutes to pass")
-    asked = [one for one in silence.audited.asked(silence.place.namespace) if one.at >= silence.since]
+    asked = [one for one in silence.audited.requests_of(silence.place.namespace) if one.at >= silence.since]
     assert [one for one in asked if one.writes] == []
     # The operator ran, listed the Benchmarks, and logged it.
     assert {one.resource for one in asked if one.verb == "list"} >= {"stablediffusionbenchmarks", "pytorchjobs", "pods"}
@@ -76,7 +76,7 @@ def test_an_operator_with_nothing_to_do_writes_nothing(silence: Silence) -> None
     assert silence.place.operator.answer("/healthz")[0] == 200
 
 
-def events_since(silence: Silence) -> list[dict[str, Any]]:
+def events_since(silence: IdleOperator) -> list[dict[str, Any]]:
     """The Events that were created since the silence began."""
     events = read(silence.place.plane, silence.place.namespace, "events")["items"]
     begin = silence.since.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -14,17 +14,17 @@ import pytest
 from harness.control_plane.components import ControlPlane
 from harness.polling import until
 from testkit.cluster.scripted_pods import Player
-from testkit.operators.observed_state import Place
+from testkit.operators.observed_state import OperatorNamespace
 from testkit.operators.operator_process import OperatorProcess, apply
 from testkit.server.accounts import account, rendered
-from testkit.server.namespaces import made_namespace
-from testkit.server.questions import question
+from testkit.server.examples import example_benchmark
+from testkit.server.namespaces import create_namespace
 
-pytest_plugins = ["testkit.server.places"]
+pytest_plugins = ["testkit.server.fixtures"]
 
 SECONDS = 90
 LAST_EVENT = "sdbench_operator_last_watch_event_timestamp_seconds"
-ONE_DEVICE = question()["spec"]["devices"] | {"counts": [1]}
+ONE_DEVICE = example_benchmark()["spec"]["devices"] | {"counts": [1]}
 
 
 def rights(plane: ControlPlane, namespace: str, account_of: str) -> None:
@@ -42,9 +42,9 @@ def deleted(plane: ControlPlane, namespace: str) -> None:
     plane.kubectl("delete", "namespace", namespace)
 
 
-def answered(place: Place, name: str) -> dict[str, Any]:
+def answered(place: OperatorNamespace, name: str) -> dict[str, Any]:
     """Creates a Benchmark in the namespace and returns its result, which a watch has reported."""
-    document, since = question(name, devices=ONE_DEVICE), time.time()
+    document, since = example_benchmark(name, devices=ONE_DEVICE), time.time()
     document["metadata"]["namespace"] = place.namespace
     with Player(place.plane.kubeconfig, place.namespace):
         apply(place.plane, document)
@@ -59,31 +59,31 @@ def last_event(operator: OperatorProcess) -> float:
 
 
 def wait_for_line(operator: OperatorProcess, log: Path, words: str) -> None:
-    until(lambda: words in log.read_text(), SECONDS, f"{words!r}; {operator.said()}")
+    until(lambda: words in log.read_text(), SECONDS, f"{words!r}; {operator.log_tail()}")
 
 
 @pytest.mark.parametrize("lost", [unbound, deleted])
 def test_an_operator_that_loses_one_of_its_namespaces_serves_the_others(
     plane: ControlPlane, tmp_path: Path, lost: Callable[[ControlPlane, str], None]
 ) -> None:
-    first, second = made_namespace(plane), made_namespace(plane)
+    first, second = create_namespace(plane), create_namespace(plane)
     kubeconfig = account(plane, second)
     rights(plane, first, account_of=second)
     gone, back = f"{first}: nothing may be read there", f"{first}: its Benchmarks may be read again"
     with OperatorProcess(kubeconfig, second, tmp_path / "log", "--namespace", first) as operator:
-        answered(Place(plane, first, operator), "before")
+        answered(OperatorNamespace(plane, first, operator), "before")
         lost(plane, first)
         wait_for_line(operator, tmp_path / "log", gone)
-        answered(Place(plane, second, operator), "meanwhile")
+        answered(OperatorNamespace(plane, second, operator), "meanwhile")
         assert (tmp_path / "log").read_text().count(gone) == 1
     with OperatorProcess(kubeconfig, second, tmp_path / "next", "--namespace", first) as operator:
         wait_for_line(operator, tmp_path / "next", gone)
-        answered(Place(plane, second, operator), "after-a-restart")
+        answered(OperatorNamespace(plane, second, operator), "after-a-restart")
         assert operator.answer("/healthz")[0] == 200
         if lost is deleted:
             apply(plane, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": first}})
         rights(plane, first, account_of=second)
         wait_for_line(operator, tmp_path / "next", back)
-        answered(Place(plane, first, operator), "again")
-        answered(Place(plane, second, operator), "at-last")
+        answered(OperatorNamespace(plane, first, operator), "again")
+        answered(OperatorNamespace(plane, second, operator), "at-last")
         assert (tmp_path / "next").read_text().count(gone) == 1

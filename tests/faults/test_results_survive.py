@@ -15,9 +15,9 @@ from harness.polling import until
 from sdbench_trainer.run import RunConfig
 from testkit.cluster.scripted_pods import End, Player, measured
 from testkit.operators.operator_process import OperatorProcess, condition, read
-from testkit.server.questions import Asked, question
+from testkit.server.examples import CreateBenchmark, example_benchmark
 
-pytest_plugins = ["testkit.server.places"]
+pytest_plugins = ["testkit.server.fixtures"]
 
 SECONDS = 60
 
@@ -69,10 +69,10 @@ class Stage:
 
 
 @pytest.fixture
-def stage(plane: ControlPlane, namespace: str, asked: Asked) -> Iterator[Stage]:
+def stage(plane: ControlPlane, namespace: str, create_benchmark: CreateBenchmark) -> Iterator[Stage]:
     stage = Stage(plane, namespace)
     with Player(plane.kubeconfig, namespace, stage.script):
-        asked(devices=question()["spec"]["devices"] | {"counts": [1]})
+        create_benchmark(devices=example_benchmark()["spec"]["devices"] | {"counts": [1]})
         yield stage
 
 

@@ -25,8 +25,8 @@ from sdbench.controller.apiserver.requests import JOB_GROUP, JOBS, OWNING, Right
 from testkit.operators.forked_operator import ForkedOperator, forked
 from testkit.operators.operator_process import condition
 from testkit.server.accounts import ACCOUNT, account, rendered, rules, weakened
-from testkit.server.audit_log import Audited
-from testkit.server.questions import question
+from testkit.server.audit_log import AuditedControlPlane
+from testkit.server.examples import example_benchmark
 
 SECONDS = 120
 ALL = rights()
@@ -43,7 +43,7 @@ SHOWN_BY = {OWNING[0]: Right(JOB_GROUP, JOBS, "create")}
 class Stage:
     """One namespace, with its own operator, for each missing right."""
 
-    def __init__(self, audited: Audited, folder: Path) -> None:
+    def __init__(self, audited: AuditedControlPlane, folder: Path) -> None:
         self._audited, self._folder = audited, folder
         self._api = config.new_client_from_config(str(audited.plane.kubeconfig))
         self.operators: dict[str, ForkedOperator] = {}
@@ -76,19 +76,19 @@ class Stage:
         """The requests that need this right, refused or granted."""
         return tuple(
             one
-            for one in self._audited.asked(namespace)
+            for one in self._audited.requests_of(namespace)
             if (one.group, one.resource, one.verb) == (right.group, right.resource, right.verb)
             and (one.code == 403) is refused
         )
 
     def refused(self, namespace: str) -> set[Right]:
         """Every right whose absence refused a request."""
-        asked = self._audited.asked(namespace)
+        asked = self._audited.requests_of(namespace)
         return {Right(one.group, one.resource, one.verb) for one in asked if one.code == 403}
 
     def granted(self, namespace: str) -> set[Right]:
         """Every right that a request used, even if its object did not exist."""
-        asked = self._audited.asked(namespace)
+        asked = self._audited.requests_of(namespace)
         return {Right(one.group, one.resource, one.verb) for one in asked if 0 < one.code != 403}
 
     def _kubeconfig(self, namespace: str) -> Path:
@@ -103,10 +103,10 @@ def _objects(namespace: str, without: Right | None) -> Iterator[dict[str, Any]]:
     """Creates the account with its rights, and the Benchmarks."""
     for one in rendered(namespace, everywhere=False):
         yield weakened(one, without) if without is not None else one
-    one_device = question()["spec"]["devices"] | {"counts": [1]}
+    one_device = example_benchmark()["spec"]["devices"] | {"counts": [1]}
     over = {"cancel": True, "ttlSecondsAfterFinished": 0}
     for name, spec in (("asked", {}), ("haunted", {}), ("over", over)):
-        document = question(name, devices=one_device, **spec)
+        document = example_benchmark(name, devices=one_device, **spec)
         document["metadata"]["namespace"] = namespace
         yield document
     yield _ghost(namespace)
@@ -127,7 +127,7 @@ def _apply(plane: ControlPlane, items: list[dict[str, Any]]) -> None:
 
 
 @pytest.fixture(scope="module")
-def stage(audited_plane: Audited, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+def stage(audited_plane: AuditedControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """Checks the requests after the scenario."""
     stage = Stage(audited_plane, tmp_path_factory.mktemp("rights"))
     try:
@@ -154,7 +154,7 @@ def test_without_a_right_one_call_fails_and_the_operator_stays(stage: Stage, rig
     expected, operator = SHOWN_BY.get(right, right), stage.operators[NAMES[right]]
     until(lambda: bool(stage.requests(NAMES[right], expected, refused=True)), SECONDS, f"{expected} to be refused")
     assert stage.refused(NAMES[right]) == {expected}
-    assert operator.process.is_alive(), operator.said()
+    assert operator.process.is_alive(), operator.log_tail()
     assert operator.answer("/healthz")[0] == 200
 
 
@@ -174,7 +174,7 @@ def test_the_rendered_roles_hold_what_the_calls_need_and_nothing_else(everywhere
     assert sorted(rules("lab", everywhere), key=repr) == sorted(ALL, key=repr)
 
 
-def test_an_account_of_one_namespace_has_no_right_elsewhere(audited_plane: Audited, stage: Stage) -> None:
+def test_an_account_of_one_namespace_has_no_right_elsewhere(audited_plane: AuditedControlPlane, stage: Stage) -> None:
     path = account(audited_plane.plane, COMPLETE)
     mine = client.AuthorizationV1Api(config.new_client_from_config(str(path)))
     for right in ALL:

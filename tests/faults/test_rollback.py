@@ -14,15 +14,15 @@ from harness.polling import until
 from sdbench.api.names import PLURAL
 from sdbench_trainer.run import RunConfig
 from testkit.cluster.scripted_pods import End, Player, measured
-from testkit.operators.observed_state import SECONDS, Place
+from testkit.operators.observed_state import SECONDS, OperatorNamespace
 from testkit.operators.operator_process import OperatorProcess
 from testkit.server.audit_log import CRD, install_crd
-from testkit.server.questions import Asked, question
+from testkit.server.examples import CreateBenchmark, example_benchmark
 
-pytest_plugins = ["testkit.server.places"]
+pytest_plugins = ["testkit.server.fixtures"]
 
 NEWER_PHASE, NEWER_FIELD = "Paused", "fromTheFuture"
-ONE_DEVICE = question()["spec"]["devices"] | {"counts": [1]}
+ONE_DEVICE = example_benchmark()["spec"]["devices"] | {"counts": [1]}
 
 
 def newer_crd() -> dict[str, Any]:
@@ -44,12 +44,12 @@ def newer_version(plane: ControlPlane) -> Iterator[None]:
 
 
 @pytest.fixture
-def place(plane: ControlPlane, namespace: str, kubeconfig: Path, tmp_path: Path) -> Iterator[Place]:
+def place(plane: ControlPlane, namespace: str, kubeconfig: Path, tmp_path: Path) -> Iterator[OperatorNamespace]:
     with OperatorProcess(kubeconfig, namespace, tmp_path / "log") as operator:
-        yield Place(plane, namespace, operator)
+        yield OperatorNamespace(plane, namespace, operator)
 
 
-def change_first_row(place: Place, name: str, **changes: Any) -> None:
+def change_first_row(place: OperatorNamespace, name: str, **changes: Any) -> None:
     """Replaces the status, as the newer operator would, once the API server serves the newer CRD."""
 
     def kept() -> bool:
@@ -63,14 +63,16 @@ def change_first_row(place: Place, name: str, **changes: Any) -> None:
     until(kept, SECONDS, "the newer status")
 
 
-def test_a_field_of_a_newer_version_is_kept_to_the_end(place: Place, asked: Asked) -> None:
+def test_a_field_of_a_newer_version_is_kept_to_the_end(
+    place: OperatorNamespace, create_benchmark: CreateBenchmark
+) -> None:
     goes_on = threading.Event()
 
     def script(run: RunConfig, index: int) -> End | None:
         return measured(run, index) if goes_on.is_set() else None
 
     with Player(place.plane.kubeconfig, place.namespace, script):
-        asked(devices=ONE_DEVICE)
+        create_benchmark(devices=ONE_DEVICE)
         until(lambda: first_row(place, "tiny").get("phase") == "Running", SECONDS, "it to run")
         change_first_row(place, "tiny", fromTheFuture="kept")
         goes_on.set()
@@ -79,19 +81,21 @@ def test_a_field_of_a_newer_version_is_kept_to_the_end(place: Place, asked: Aske
     assert first_row(place, "tiny")["phase"] == "Succeeded"
 
 
-def test_an_unreadable_benchmark_is_left_alone_reported_once_and_resumed_later(place: Place, asked: Asked) -> None:
+def test_an_unreadable_benchmark_is_left_alone_reported_once_and_resumed_later(
+    place: OperatorNamespace, create_benchmark: CreateBenchmark
+) -> None:
     log = place.operator
     with Player(place.plane.kubeconfig, place.namespace) as player:
-        asked("newer", devices=ONE_DEVICE, suspend=True)
+        create_benchmark("newer", devices=ONE_DEVICE, suspend=True)
         place.wait_for("Suspended", "newer")
         change_first_row(place, "newer", phase=NEWER_PHASE)
         until(lambda: "Unreadable" in place.reasons(), SECONDS, "the Event")
         left = place.benchmark("newer")
-        asked("other", devices=ONE_DEVICE)
+        create_benchmark("other", devices=ONE_DEVICE)
         place.wait_for("CleanedUp", "other")
         assert place.benchmark("newer") == left
         assert place.reasons().count("Unreadable") == 1
-        assert log.said().count("newer is left alone") == 1
+        assert log.log_tail().count("newer is left alone") == 1
         assert log.answer("/healthz")[0] == 200
         change_first_row(place, "newer", phase="Pending")
         resume = ("patch", "sdb", "newer", "-n", place.namespace, "--type=merge", "-p", '{"spec": {"suspend": false}}')
@@ -100,6 +104,6 @@ def test_an_unreadable_benchmark_is_left_alone_reported_once_and_resumed_later(p
     assert len(player.jobs) == 2
 
 
-def first_row(place: Place, name: str) -> dict[str, Any]:
+def first_row(place: OperatorNamespace, name: str) -> dict[str, Any]:
     rows: list[dict[str, Any]] = place.benchmark(name).get("status", {}).get("trials", [])
     return rows[0] if rows else {}

@@ -6,8 +6,8 @@ import sys
 from collections.abc import Callable, Sequence
 from types import FrameType
 
-from harness.cache import cache_folder, is_held, say
-from harness.cluster import CLUSTER_LOCK, Cluster, supplies_made
+from harness.cache import cache_folder, is_locked, say
+from harness.cluster import CLUSTER_LOCK, Cluster, build_supplies
 from harness.failure import HarnessError
 from harness.runs import sweep
 from harness.tools import all_binaries
@@ -93,7 +93,7 @@ def up() -> None:
 
 
 def build() -> None:
-    images = supplies_made()
+    images = build_supplies()
     print(f"trainer   {images.trainer}\noperator  {images.operator}\nbase      {images.base}")
 
 
@@ -104,7 +104,7 @@ def tools() -> None:
 
 def clean() -> None:
     swept = sweep()
-    if not is_held(CLUSTER_LOCK):
+    if not is_locked(CLUSTER_LOCK):
         remove_control_groups()
     print(f"removed: {', '.join(swept) or 'nothing was left'} (the cache stays: {cache_folder()})")
 

@@ -18,7 +18,7 @@ def cache_folder(*parts: str) -> Path:
 
 
 @contextlib.contextmanager
-def held(name: str, meaning: str) -> Iterator[None]:
+def lock(name: str, meaning: str) -> Iterator[None]:
     """Holds the cache's lock `name`; prints `meaning` if it must wait for another process.
 
     The kernel releases the lock when the process ends, so a killed run never blocks the next one.
@@ -32,7 +32,7 @@ def held(name: str, meaning: str) -> Iterator[None]:
         yield
 
 
-def is_held(name: str) -> bool:
+def is_locked(name: str) -> bool:
     """Whether a process holds the lock now."""
     with (cache_folder("locks") / name).open("w") as file:
         try:

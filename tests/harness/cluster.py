@@ -11,12 +11,12 @@ from harness.addons.discovery import discovery, trust_of
 from harness.addons.prometheus import Prometheus, prometheus_server, scraping_pods
 from harness.addons.s3 import S3, s3_server
 from harness.addons.training_operator import install_training_operator
-from harness.cache import held, say
+from harness.cache import lock, say
 from harness.control_plane.components import ControlPlane
 from harness.daemons import direct_environment
 from harness.failure import HarnessError
-from harness.images.catalog import OPERATOR, TRAINER, planned
-from harness.images.supplies import Images, supplied_containerd
+from harness.images.catalog import OPERATOR, TRAINER, planned_build
+from harness.images.supplies import Images, containerd_with_images
 from harness.node import addresses
 from harness.node.containers import Containerd
 from harness.node.kubelet import start_node
@@ -115,11 +115,11 @@ def build_everything() -> None:
     demand_packages()
     all_binaries()
     for image in (OPERATOR, TRAINER):
-        with planned(image) as build:
+        with planned_build(image) as build:
             build.make()
 
 
-def supplies_made() -> Images:
+def build_supplies() -> Images:
     """Builds everything that a cluster needs and imports the images into containerd; starts nothing that stays."""
     with _supplied() as (_, _, images):
         return images
@@ -130,10 +130,10 @@ def _supplied() -> Iterator[tuple[Run, Containerd, Images]]:
     """Prepares what a control plane and a node need: programs, a clean machine, namespaces, containerd with images."""
     build_everything()
     with (
-        held(CLUSTER_LOCK, "another cluster runs on this machine; only one can run at a time"),
+        lock(CLUSTER_LOCK, "another cluster runs on this machine; only one can run at a time"),
         _clean_run() as run,
         node_namespaces(run) as namespaces,
-        supplied_containerd(run, namespaces) as (containers, images),
+        containerd_with_images(run, namespaces) as (containers, images),
     ):
         yield run, containers, images
 

@@ -39,7 +39,7 @@ class Daemon:
         self._log_began = self.log.stat().st_size
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
-                [*_dies_with_us(), *map(str, self.command)],
+                [*_die_with_parent(), *map(str, self.command)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -48,7 +48,7 @@ class Daemon:
             )
         self.run.note(self.process.pid)
 
-    def said(self) -> str:
+    def output(self) -> str:
         """The log's text since the last start."""
         return self.log.read_bytes()[self._log_began :].decode(errors="replace")
 
@@ -119,7 +119,7 @@ def direct_environment(**more: str) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")} | more
 
 
-def _dies_with_us() -> tuple[str, ...]:
+def _die_with_parent() -> tuple[str, ...]:
     """A command prefix by which the kernel ends the daemon if the harness is killed.
 
     Without setpriv it is empty, and the next run's sweep ends the daemon.

@@ -11,7 +11,7 @@ from harness.addons.training_operator import admits
 from harness.addons.training_process import startup_file, training_operator
 from harness.cache import say
 from harness.control_plane.components import ControlPlane
-from harness.node.kwok import kubelets, node, ready
+from harness.node.kwok import node, ready, simulated_kubelets
 from harness.runs import new_run
 
 NODES, DEVICES_PER_NODE = 32, 8
@@ -28,7 +28,7 @@ OPTIONS = {
 }
 
 
-class PlayedCluster:
+class SimulatedCluster:
     """A context manager: inside, 32 nodes with 8 devices each are Ready; afterwards nothing is left. Needs no root.
 
     The file `stages` holds kwok's stages, which define what happens to a pod on its node.
@@ -51,14 +51,14 @@ class PlayedCluster:
         self._stack.close()
 
     def _start(self, stack: contextlib.ExitStack) -> None:
-        run = stack.enter_context(new_run("played"))
+        run = stack.enter_context(new_run("simulated"))
         say("starting the control plane")
         self.plane = stack.enter_context(ControlPlane(run=run, options=OPTIONS))
         say(f"starting the training-operator, Kueue and {NODES} simulated nodes")
         with startup_file():
             trains = stack.enter_context(training_operator(run, self.plane, "registry.example/base:1"))
             queues = stack.enter_context(kueue.kueue(run, self.plane))
-            plays = stack.enter_context(kubelets(run, self.plane, self._stages.read_text()))
+            plays = stack.enter_context(simulated_kubelets(run, self.plane, self._stages.read_text()))
             self._make_nodes()
             plays.wait_until(lambda: len(ready(self.plane)) == NODES, READY_SECONDS)
             queues.wait_until(lambda: kueue.answers(self.plane), READY_SECONDS)

@@ -6,7 +6,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.cache import cache_folder, held, say
+from harness.cache import cache_folder, lock, say
 from harness.failure import HarnessError, last_lines
 
 MODULES = Path(__file__).resolve().parent / "go"
@@ -94,13 +94,13 @@ KUBE_ROUTER = Module(
     libraries=KUBERNETES.name,
 )
 
-OF_A_CLUSTER = (KUBERNETES, ETCD, TRAINING_OPERATOR, COREDNS, RCLONE, HELM, PROMETHEUS_OPERATOR, KUBE_ROUTER)
+CLUSTER_MODULES = (KUBERNETES, ETCD, TRAINING_OPERATOR, COREDNS, RCLONE, HELM, PROMETHEUS_OPERATOR, KUBE_ROUTER)
 """The programs of a cluster with a real node."""
 
-OF_A_PLAYED_CLUSTER = (KUBERNETES, ETCD, TRAINING_OPERATOR, KWOK, KUEUE, HELM)
+SIMULATED_CLUSTER_MODULES = (KUBERNETES, ETCD, TRAINING_OPERATOR, KWOK, KUEUE, HELM)
 """The programs of a cluster of many simulated nodes; Helm renders the operator's rights in it."""
 
-ALL = (*OF_A_CLUSTER, KWOK, KUEUE)
+ALL = (*CLUSTER_MODULES, KWOK, KUEUE)
 
 
 def binary(name: str) -> Path:
@@ -111,7 +111,7 @@ def binary(name: str) -> Path:
         return given
     path = _cached(module, name)
     if not path.exists():
-        with held(f"go-{module.name}", f"another process is building {module.name}"):
+        with lock(f"go-{module.name}", f"another process is building {module.name}"):
             if not path.exists():
                 _build(module)
     return path
@@ -124,9 +124,9 @@ def build_control_plane() -> None:
     module_source(TRAINING_OPERATOR)
 
 
-def build_played_cluster() -> None:
+def build_simulated_cluster() -> None:
     """Builds what a cluster of simulated nodes needs, and downloads its manifests."""
-    for module in OF_A_PLAYED_CLUSTER:
+    for module in SIMULATED_CLUSTER_MODULES:
         for name in module.packages:
             binary(name)
     for module in (TRAINING_OPERATOR, KWOK, KUEUE):
@@ -135,7 +135,7 @@ def build_played_cluster() -> None:
 
 def all_binaries() -> tuple[Path, ...]:
     """The programs of a cluster with a real node, built if they are missing."""
-    return tuple(binary(name) for module in OF_A_CLUSTER for name in module.packages)
+    return tuple(binary(name) for module in CLUSTER_MODULES for name in module.packages)
 
 
 def module_source(module: Module) -> Path:

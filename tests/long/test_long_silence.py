@@ -9,12 +9,12 @@ import pytest
 from long.results import Results
 from sdbench.controller.operator import RESYNC_SECONDS
 from testkit.faults import fault_kinds
-from testkit.faults.multi_namespace import Grounds
+from testkit.faults.multi_namespace import SharedCluster
 from testkit.faults.scenarios import ONE, runs_on
 from testkit.operators.proxy import where
-from testkit.operators.stepped_operator import attended
+from testkit.operators.stepped_operator import stepped_operator
 
-pytest_plugins = ["testkit.server.places"]
+pytest_plugins = ["testkit.server.fixtures"]
 
 TABLE = "Watches silent for 5 minutes"
 SILENCE_SECONDS = 300
@@ -24,26 +24,26 @@ EVERYTHING = where("watch")
 
 @pytest.mark.parametrize("cut", [False, True], ids=["open", "cut"])
 async def test_watches_that_are_silent_for_five_minutes_hide_nothing(
-    grounds: Grounds, tmp_path: Path, results: Results, cut: bool
+    shared_cluster: SharedCluster, tmp_path: Path, results: Results, cut: bool
 ) -> None:
     """With `cut`, every connection is closed at the start, and the new ones are silent, too."""
-    async with attended(grounds, tmp_path, runs_on) as case:
+    async with stepped_operator(shared_cluster, tmp_path, runs_on) as case:
         await case.running()
         silence = case.proxy.arm_watches(EVERYTHING, fault_kinds.frozen)
         since = time.time()
         if cut:
             await case.proxy.end_watches(EVERYTHING)
-        await case.scene.change(cancel=True)
-        await case.scene.until_holds("CleanedUp", seconds=AFTER_RESYNC)
+        await case.sandbox.change(cancel=True)
+        await case.sandbox.until_holds("CleanedUp", seconds=AFTER_RESYNC)
         seen_after = time.time() - since
-        await case.scene.until_empty()
-        await case.scene.ask("next", devices=ONE, cancel=True)
-        await case.scene.until_holds("CleanedUp", "next", seconds=AFTER_RESYNC)
+        await case.sandbox.until_empty()
+        await case.sandbox.create("next", devices=ONE, cancel=True)
+        await case.sandbox.until_holds("CleanedUp", "next", seconds=AFTER_RESYNC)
         await asyncio.sleep(SILENCE_SECONDS - (time.time() - since))
         stalled_for = time.time() - await case.last_event()
         silence.disarm()
-        await case.scene.ask("last", devices=ONE, cancel=True)
-        await case.scene.until_holds("CleanedUp", "last", seconds=AFTER_RESYNC)
+        await case.sandbox.create("last", devices=ONE, cancel=True)
+        await case.sandbox.until_holds("CleanedUp", "last", seconds=AFTER_RESYNC)
         heard = time.time() - await case.last_event()
         results.add(
             TABLE,

@@ -7,26 +7,33 @@ from harness.control_plane.components import ControlPlane
 from harness.polling import until
 from long.results import Results
 from testkit.faults.outage import CONVERGED_SECONDS, recovery_after_an_outage
-from testkit.operators.observed_state import Place
+from testkit.operators.observed_state import OperatorNamespace
 from testkit.operators.operator_process import OperatorProcess, condition
 from testkit.server.crowd import Crowd
-from testkit.server.namespaces import made_namespace
-from testkit.server.questions import Asked, question
+from testkit.server.examples import CreateBenchmark, example_benchmark
+from testkit.server.namespaces import create_namespace
 
 TABLE = "Outages and restarts"
 OUTAGE_SECONDS = 300
 MANY, LOOK_SECONDS = 1_000, 30
 PACE_SECONDS = 1.0
-ONE_DEVICE = question()["spec"]["devices"] | {"counts": [1]}
+ONE_DEVICE = example_benchmark()["spec"]["devices"] | {"counts": [1]}
 
 
 def test_the_operator_recovers_within_a_minute_from_five_minutes_without_an_api_server(
-    plane: ControlPlane, namespace: str, kubeconfig: Path, asked: Asked, tmp_path: Path, results: Results
+    plane: ControlPlane,
+    namespace: str,
+    kubeconfig: Path,
+    create_benchmark: CreateBenchmark,
+    tmp_path: Path,
+    results: Results,
 ) -> None:
     with OperatorProcess(kubeconfig, namespace, tmp_path / "log") as operator:
-        taken = recovery_after_an_outage(Place(plane, namespace, operator), asked, OUTAGE_SECONDS)
+        taken = recovery_after_an_outage(
+            OperatorNamespace(plane, namespace, operator), create_benchmark, OUTAGE_SECONDS
+        )
     results.add(TABLE, "what", what=f"{OUTAGE_SECONDS} s without an API server", recovered_after_seconds=round(taken))
-    made_namespace(plane)  # The controllers need time, too: the next test must find them working.
+    create_namespace(plane)  # The controllers need time, too: the next test must find them working.
     assert taken <= CONVERGED_SECONDS
 
 
@@ -34,7 +41,7 @@ def test_every_one_of_a_thousand_waiting_benchmarks_has_a_pass_soon_after_a_rest
     plane: ControlPlane, namespace: str, kubeconfig: Path, tmp_path: Path, results: Results
 ) -> None:
     crowd = Crowd(plane, namespace)
-    crowd.ask([f"waits-{number}" for number in range(MANY)], devices=ONE_DEVICE, suspend=True)
+    crowd.create([f"waits-{number}" for number in range(MANY)], devices=ONE_DEVICE, suspend=True)
     with OperatorProcess(kubeconfig, namespace, tmp_path / "first"):
         until(lambda: suspended(crowd) == MANY, 10 * LOOK_SECONDS, "the first pass over all")
     with OperatorProcess(kubeconfig, namespace, tmp_path / "second") as operator:

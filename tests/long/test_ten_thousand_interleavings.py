@@ -36,7 +36,7 @@ def test_each_trial_counts_once_in_ten_thousand_interleavings(results: Results) 
     assert max(well for well, _ in counts) >= MANY
 
 
-def _falsified(said: str) -> str:
+def _falsified(message: str) -> str:
     """The shortest example that breaks a property; without one, the end of the output."""
-    found = said.find(FALSIFIED)
-    return said[found : found + 10_000] if found >= 0 else said[-5000:]
+    found = message.find(FALSIFIED)
+    return message[found : found + 10_000] if found >= 0 else message[-5000:]

@@ -10,8 +10,8 @@ import pytest
 
 from harness.control_plane.components import ControlPlane
 from scale import seed
-from scale.answers import Answers, Try
-from scale.asked import Asked, Row, ask, example
+from scale.benchmarks import Row, StoredBenchmark, create, example
+from scale.pod_finisher import AttemptId, PodFinisher
 from scale.queues import drain, make_priorities, make_queue, open_again
 from testkit.operators.operator_process import OperatorProcess
 from testkit.server.accounts import ACCOUNT
@@ -36,23 +36,23 @@ def queued(name: str, queue: str, priority: str = "normal", **spec: Any) -> dict
 def test_the_operator_may_not_write_to_a_job(plane: ControlPlane, home: str, namespace: str) -> None:
     who = f"system:serviceaccount:{home}:{ACCOUNT}"
     for verb in ("patch", "update"):
-        asked = ("auth", "can-i", verb, "pytorchjobs.kubeflow.org", "-n", namespace, "--as", who)
-        assert plane.kubectl(*asked, check=False).strip() == "no"
+        question = ("auth", "can-i", verb, "pytorchjobs.kubeflow.org", "-n", namespace, "--as", who)
+        assert plane.kubectl(*question, check=False).strip() == "no"
 
 
 def test_one_is_measured_while_one_waits_and_one_times_out(
     plane: ControlPlane, namespace: str, operator: OperatorProcess, queue: str
 ) -> None:
-    first, second, hasty = (Asked(plane, namespace, name, operator) for name in ("first", "second", "hasty"))
-    with Answers(plane.kubeconfig, namespace, seed.RATES, {Try("first", 0)}) as answers:
-        ask(plane, namespace, queued("first", queue))
+    first, second, hasty = (StoredBenchmark(plane, namespace, name, operator) for name in ("first", "second", "hasty"))
+    with PodFinisher(plane.kubeconfig, namespace, seed.RATES, {AttemptId("first", 0)}) as finisher:
+        create(plane, namespace, queued("first", queue))
         first.wait_for_row(0, "to be admitted", lambda row: row["phase"] == "Running")
-        ask(plane, namespace, queued("second", queue))
-        ask(plane, namespace, queued("hasty", queue, limits={"queuedSeconds": 10}))
+        create(plane, namespace, queued("second", queue))
+        create(plane, namespace, queued("hasty", queue, limits={"queuedSeconds": 10}))
         waits = second.wait_for_row(0, "to wait", lambda row: "queue devices" in row["message"])
         given_up = hasty.wait_for("Failed")
         assert_waiting_costs_no_device_time(second)
-        answers.let_go(Try("first", 0))
+        finisher.finish(AttemptId("first", 0))
         measured, later = first.wait_for("CleanedUp"), second.wait_for("CleanedUp")
     assert_not_admitted(given_up["trials"][0])
     assert waits["phase"] == "Starting"
@@ -61,18 +61,18 @@ def test_one_is_measured_while_one_waits_and_one_times_out(
         ("Succeeded", 1, 0),
     ]
     assert_it_waited_for_the_other(measured["trials"][0], later)
-    assert not [name for name in answers.created() if name.startswith("hasty")]
-    for asked in (first, second, hasty):
-        asked.wait_until_nothing_is_left()
+    assert not [name for name in finisher.created() if name.startswith("hasty")]
+    for benchmark in (first, second, hasty):
+        benchmark.wait_until_nothing_is_left()
 
 
-def assert_waiting_costs_no_device_time(asked: Asked) -> None:
-    status = asked.status()
+def assert_waiting_costs_no_device_time(benchmark: StoredBenchmark) -> None:
+    status = benchmark.status()
     (row,) = status["trials"]
     assert "scheduledAt" not in row
     assert "startedAt" not in row
     assert status["spentDeviceSeconds"] == 0
-    assert not [name for name in asked.names("pods") if name.startswith(row["job"])]
+    assert not [name for name in benchmark.names("pods") if name.startswith(row["job"])]
 
 
 def assert_not_admitted(row: Row) -> None:
@@ -97,16 +97,18 @@ def moment(text: str) -> datetime:
 def test_a_preempted_attempt_is_void_and_not_counted_and_the_next_is_measured(
     plane: ControlPlane, namespace: str, operator: OperatorProcess, queue: str
 ) -> None:
-    ordinary, urgent = (Asked(plane, namespace, name, operator) for name in ("ordinary", "urgent"))
-    with Answers(plane.kubeconfig, namespace, seed.RATES, {Try("ordinary", 0), Try("urgent", 0)}) as answers:
-        ask(plane, namespace, queued("ordinary", queue))
+    ordinary, urgent = (StoredBenchmark(plane, namespace, name, operator) for name in ("ordinary", "urgent"))
+    with PodFinisher(
+        plane.kubeconfig, namespace, seed.RATES, {AttemptId("ordinary", 0), AttemptId("urgent", 0)}
+    ) as finisher:
+        create(plane, namespace, queued("ordinary", queue))
         before = ordinary.wait_for_row(0, "to run", lambda row: row["phase"] == "Running")
-        ask(plane, namespace, queued("urgent", queue, "urgent"))
+        create(plane, namespace, queued("urgent", queue, "urgent"))
         void = ordinary.wait_for_row(0, "to be preempted", lambda row: row.get("reason") == "Preempted")
         urgent.wait_for_row(0, "to run", lambda row: row["phase"] == "Running")
         again = ordinary.wait_for_row(0, "to wait again", lambda row: row["attempt"] == 2 and row["message"])
         assert {name.rsplit("-master-0")[0] for name in ordinary.names("pods")} == {urgent.row(0)["job"]}
-        answers.let_go(Try("urgent", 0))
+        finisher.finish(AttemptId("urgent", 0))
         measured, later = urgent.wait_for("CleanedUp"), ordinary.wait_for("CleanedUp")
     assert (void["failures"], "measurement" in void) == (0, False)
     assert "queue devices" in again["message"]
@@ -117,31 +119,31 @@ def test_a_preempted_attempt_is_void_and_not_counted_and_the_next_is_measured(
     assert before["jobUID"] != later["trials"][0]["jobUID"]
     assert set(ordinary.warnings()) == {"Preempted"}
     assert urgent.warnings() == {}
-    assert_the_first_was_gone_before_the_second(answers, before["job"], later["trials"][0]["job"])
-    for asked in (ordinary, urgent):
-        asked.wait_until_nothing_is_left()
+    assert_the_first_was_gone_before_the_second(finisher, before["job"], later["trials"][0]["job"])
+    for benchmark in (ordinary, urgent):
+        benchmark.wait_until_nothing_is_left()
 
 
 def test_an_attempt_whose_queue_is_drained_is_restarted_when_the_queue_opens_again(
     plane: ControlPlane, namespace: str, operator: OperatorProcess, queue: str
 ) -> None:
-    asked = Asked(plane, namespace, "drained", operator)
-    with Answers(plane.kubeconfig, namespace, seed.RATES, {Try("drained", 0)}) as answers:
-        ask(plane, namespace, queued("drained", queue))
-        before = asked.wait_for_row(0, "to run", lambda row: row["phase"] == "Running")
+    benchmark = StoredBenchmark(plane, namespace, "drained", operator)
+    with PodFinisher(plane.kubeconfig, namespace, seed.RATES, {AttemptId("drained", 0)}) as finisher:
+        create(plane, namespace, queued("drained", queue))
+        before = benchmark.wait_for_row(0, "to run", lambda row: row["phase"] == "Running")
         drain(plane, namespace)
-        waits = asked.wait_for_row(0, "to wait again", lambda row: row["attempt"] == 2 and row["message"])
+        waits = benchmark.wait_for_row(0, "to wait again", lambda row: row["attempt"] == 2 and row["message"])
         open_again(plane, namespace)
-        (row,) = asked.wait_for("CleanedUp")["trials"]
+        (row,) = benchmark.wait_for("CleanedUp")["trials"]
     assert "queue devices" in waits["message"]
     assert "scheduledAt" not in waits
     assert (row["phase"], row["attempt"], row["failures"]) == ("Succeeded", 2, 0)
-    assert set(asked.warnings()) == {"Preempted"}
-    assert_the_first_was_gone_before_the_second(answers, before["job"], row["job"])
-    asked.wait_until_nothing_is_left()
+    assert set(benchmark.warnings()) == {"Preempted"}
+    assert_the_first_was_gone_before_the_second(finisher, before["job"], row["job"])
+    benchmark.wait_until_nothing_is_left()
 
 
-def assert_the_first_was_gone_before_the_second(answers: Answers, first: str, second: str) -> None:
+def assert_the_first_was_gone_before_the_second(finisher: PodFinisher, first: str, second: str) -> None:
     """Checks that the void Attempt's devices were free before the next Attempt."""
     gone, come = ("DELETED", f"{first}-master-0"), ("ADDED", f"{second}-master-0")
-    assert answers.history.index(gone) < answers.history.index(come)
+    assert finisher.history.index(gone) < finisher.history.index(come)

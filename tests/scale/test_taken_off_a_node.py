@@ -13,8 +13,8 @@ from harness.control_plane.components import ControlPlane
 from harness.kwok_cluster import DEVICE, DEVICES_PER_NODE
 from harness.polling import until
 from scale import seed
-from scale.answers import Answers, Try
-from scale.asked import SECONDS, Asked, Row, ask, example
+from scale.benchmarks import SECONDS, Row, StoredBenchmark, create, example
+from scale.pod_finisher import AttemptId, PodFinisher
 from scale.queues import make_priorities
 from testkit.operators.operator_process import OperatorProcess, apply, read
 
@@ -27,7 +27,7 @@ SPEC: dict[str, Any] = {
 }
 
 
-class Taken(NamedTuple):
+class RemovedWorker(NamedTuple):
     """What was observed of an Attempt whose worker was taken off its node."""
 
     worker: str
@@ -40,7 +40,7 @@ class Taken(NamedTuple):
     """The message of the Event about the first Attempt's end."""
 
 
-def evicted(plane: ControlPlane, namespace: str, worker: str, _: str) -> None:
+def evict(plane: ControlPlane, namespace: str, worker: str, _: str) -> None:
     """Posts the Eviction that a drain posts."""
     about = {"name": worker, "namespace": namespace}
     path = f"/api/v1/namespaces/{namespace}/pods/{worker}/eviction"
@@ -48,7 +48,7 @@ def evicted(plane: ControlPlane, namespace: str, worker: str, _: str) -> None:
     plane.kubectl("create", "--raw", path, "-f", "-", input=json.dumps(eviction))
 
 
-def preempted(plane: ControlPlane, namespace: str, _: str, node: str) -> None:
+def preempt(plane: ControlPlane, namespace: str, _: str, node: str) -> None:
     """Creates a pod of a higher priority that requests all devices of the worker's node."""
     make_priorities(plane)
     devices = {DEVICE: str(DEVICES_PER_NODE)}
@@ -63,39 +63,39 @@ URGENT = "urgent"
 
 
 @pytest.fixture
-def asked(plane: ControlPlane, namespace: str, operator: OperatorProcess) -> Iterator[Asked]:
+def benchmark(plane: ControlPlane, namespace: str, operator: OperatorProcess) -> Iterator[StoredBenchmark]:
     """A Benchmark with two pods."""
-    yield Asked(plane, namespace, "taken", operator)
+    yield StoredBenchmark(plane, namespace, "taken", operator)
     plane.kubectl("delete", "pod", URGENT, "-n", namespace, "--ignore-not-found")
 
 
-def taken(asked: Asked, take: Any, reason: str) -> Taken:
+def take_worker_off_its_node(benchmark: StoredBenchmark, take: Any, reason: str) -> RemovedWorker:
     """Creates a Benchmark, takes a worker off its node in the middle of the run, and waits for the end."""
-    plane, first = asked.plane, Try(asked.name, 0)
-    with Answers(plane.kubeconfig, asked.namespace, seed.RATES, {first}) as answers:
-        ask(plane, asked.namespace, example(asked.name, **SPEC))
-        row = asked.wait_for_row(0, "to run", lambda row: row["phase"] == "Running")
-        pods = until(lambda: found if len(found := answers.running(first)) == PODS else None, SECONDS, "both pods")
+    plane, first = benchmark.plane, AttemptId(benchmark.name, 0)
+    with PodFinisher(plane.kubeconfig, benchmark.namespace, seed.RATES, {first}) as finisher:
+        create(plane, benchmark.namespace, example(benchmark.name, **SPEC))
+        row = benchmark.wait_for_row(0, "to run", lambda row: row["phase"] == "Running")
+        pods = until(lambda: found if len(found := finisher.running(first)) == PODS else None, SECONDS, "both pods")
         (worker,) = (pod for pod in pods if "-worker-" in pod["metadata"]["name"])
         name, node = worker["metadata"]["name"], worker["spec"]["nodeName"]
-        take(plane, asked.namespace, name, node)
-        void = asked.wait_for_row(0, f"to be {reason}", lambda row: row.get("reason") == reason)
-        status = asked.wait_for("CleanedUp")
-    assert_each_pod_was_gone_before_the_next_attempt(answers, row["job"], status["trials"][0]["job"])
-    ((warning, text),) = asked.warnings().items()
+        take(plane, benchmark.namespace, name, node)
+        void = benchmark.wait_for_row(0, f"to be {reason}", lambda row: row.get("reason") == reason)
+        status = benchmark.wait_for("CleanedUp")
+    assert_each_pod_was_gone_before_the_next_attempt(finisher, row["job"], status["trials"][0]["job"])
+    ((warning, text),) = benchmark.warnings().items()
     assert warning == reason
-    return Taken(name, node, void, status, text)
+    return RemovedWorker(name, node, void, status, text)
 
 
-def assert_each_pod_was_gone_before_the_next_attempt(answers: Answers, first: str, second: str) -> None:
+def assert_each_pod_was_gone_before_the_next_attempt(finisher: PodFinisher, first: str, second: str) -> None:
     assert second == f"{first.removesuffix('-1')}-2"
     gone = [("DELETED", f"{first}-{role}-0") for role in ("master", "worker")]
     come = [("ADDED", f"{second}-{role}-0") for role in ("master", "worker")]
-    assert max(map(answers.history.index, gone)) < min(map(answers.history.index, come))
-    assert sorted(answers.created()) == sorted(name for _, name in gone + come)
+    assert max(map(finisher.history.index, gone)) < min(map(finisher.history.index, come))
+    assert sorted(finisher.created()) == sorted(name for _, name in gone + come)
 
 
-def assert_void_and_answered(found: Taken, failures: int) -> None:
+def assert_void_and_answered(found: RemovedWorker, failures: int) -> None:
     """Checks that the first Attempt does not count, and that the second one's rate is the Trial's."""
     (row,), (point,) = found.status["trials"], found.status["points"]
     assert (found.void["attempt"], found.void["failures"], "measurement" in found.void) == (1, failures, False)
@@ -103,17 +103,17 @@ def assert_void_and_answered(found: Taken, failures: int) -> None:
     assert (point["repeats"], float(point["imagesPerSecond"])) == (1, seed.RATES[DEVICES])
 
 
-def test_an_evicted_pod_ends_its_attempt_which_counts_against_the_retries(asked: Asked) -> None:
-    found = taken(asked, evicted, "Evicted")
+def test_an_evicted_pod_ends_its_attempt_which_counts_against_the_retries(benchmark: StoredBenchmark) -> None:
+    found = take_worker_off_its_node(benchmark, evict, "Evicted")
     assert f"Pod {found.worker} was taken off node {found.node} (EvictionByEvictionAPI)" in found.message
     assert_void_and_answered(found, failures=1)
-    asked.wait_until_nothing_is_left()
+    benchmark.wait_until_nothing_is_left()
 
 
-def test_a_pod_preempted_by_the_scheduler_ends_its_attempt_which_does_not_count(asked: Asked) -> None:
-    found = taken(asked, preempted, "Preempted")
+def test_a_pod_preempted_by_the_scheduler_ends_its_attempt_which_does_not_count(benchmark: StoredBenchmark) -> None:
+    found = take_worker_off_its_node(benchmark, preempt, "Preempted")
     assert f"Pod {found.worker} was taken off node {found.node} (PreemptionByScheduler)" in found.message
     assert_void_and_answered(found, failures=0)
-    urgent = read(asked.plane, asked.namespace, "pod", URGENT)
+    urgent = read(benchmark.plane, benchmark.namespace, "pod", URGENT)
     assert urgent["spec"]["nodeName"] == found.node
-    assert asked.names("pods") == [URGENT]
+    assert benchmark.names("pods") == [URGENT]

@@ -16,11 +16,11 @@ from typing import Any
 
 from harness.control_plane.components import ControlPlane
 from harness.kwok_cluster import DEVICES_PER_NODE, NODES
-from harness.node.kwok import PLAYED, ready
+from harness.node.kwok import SIMULATED, ready
 from harness.polling import until
 from scale import seed
-from scale.answers import Answers, Try
-from scale.asked import EXAMPLE, SECONDS, Asked, ask, example, printed
+from scale.benchmarks import EXAMPLE, SECONDS, StoredBenchmark, create, example, printed
+from scale.pod_finisher import AttemptId, PodFinisher
 from testkit.operators.operator_process import OperatorProcess
 
 SECONDS_PER_HOUR = 3_600
@@ -28,13 +28,13 @@ HALF_AN_HOUR = Fraction(1, 2)
 
 DISTURBED = "a100-disturbed"
 
-WAITS = Try(DISTURBED, 5)
+WAITS = AttemptId(DISTURBED, 5)
 """The first Trial on all devices: while a node is cordoned, one of its pods cannot be scheduled."""
 
-STALLS = Try(DISTURBED, 8)
+STALLS = AttemptId(DISTURBED, 8)
 """An Attempt on 32 devices that the stage `worker-stalls` selects by its labels; the other pods keep running."""
 
-LOSES_NODE = Try(DISTURBED, 10)
+LOSES_NODE = AttemptId(DISTURBED, 10)
 """An Attempt on 128 devices that runs until a node dies."""
 
 OUT_OF_SERVICE = "node.kubernetes.io/out-of-service=nodeshutdown:NoExecute"
@@ -44,42 +44,45 @@ OUT_OF_SERVICE = "node.kubernetes.io/out-of-service=nodeshutdown:NoExecute"
 def test_the_benchmark_of_the_table_reproduces_the_table(
     plane: ControlPlane, namespace: str, operator: OperatorProcess
 ) -> None:
-    asked = Asked(plane, namespace, "a100-scaling", operator)
-    with Answers(plane.kubeconfig, namespace, seed.RATES) as answers:
+    benchmark = StoredBenchmark(plane, namespace, "a100-scaling", operator)
+    with PodFinisher(plane.kubeconfig, namespace, seed.RATES) as finisher:
         plane.kubectl("apply", "-f", EXAMPLE, "-n", namespace)
-        status = asked.wait_for("CleanedUp")
+        status = benchmark.wait_for("CleanedUp")
     assert (status["phase"], status["summary"]["verdict"]) == ("Succeeded", "Pass")
     assert [(row["phase"], row["attempt"]) for row in status["trials"]] == [("Succeeded", 1)] * 6
-    assert len(answers.created()) == sum(row.devices // 8 for row in seed.TABLE)
-    asked.wait_until_nothing_is_left()
+    assert len(finisher.created()) == sum(row.devices // 8 for row in seed.TABLE)
+    benchmark.wait_until_nothing_is_left()
     assert_the_points_are_the_table(status["points"])
-    assert_the_report_is_the_table(asked)
+    assert_the_report_is_the_table(benchmark)
     assert_the_rounding_of_the_table_gives_its_cells(plane, status["points"])
 
 
 def test_three_repeats_reproduce_the_table_though_an_attempt_fails_a_node_dies_and_a_pod_is_unschedulable(
     plane: ControlPlane, namespace: str, operator: OperatorProcess
 ) -> None:
-    asked = Asked(plane, namespace, DISTURBED, operator)
-    with cordoned(plane, "node-07"), Answers(plane.kubeconfig, namespace, seed.RATES, {STALLS, LOSES_NODE}) as answers:
-        ask(plane, namespace, example(asked.name, repeats={"min": 3, "max": 3}))
-        until(lambda: len(answers.running(WAITS)) == NODES - 1, SECONDS, "all but one pod to run")
-        asked.wait_for_row(
+    benchmark = StoredBenchmark(plane, namespace, DISTURBED, operator)
+    with (
+        cordoned(plane, "node-07"),
+        PodFinisher(plane.kubeconfig, namespace, seed.RATES, {STALLS, LOSES_NODE}) as finisher,
+    ):
+        create(plane, namespace, example(benchmark.name, repeats={"min": 3, "max": 3}))
+        until(lambda: len(finisher.running(WAITS)) == NODES - 1, SECONDS, "all but one pod to run")
+        benchmark.wait_for_row(
             WAITS.trial, "one to find no node", lambda row: re.match(r"Pod \S+ finds no", row["message"])
         )
         plane.kubectl("uncordon", "node-07")
-        victim = a_node_dies(asked, answers, LOSES_NODE)
-        status = asked.wait_for("CleanedUp")
+        victim = kill_a_node(benchmark, finisher, LOSES_NODE)
+        status = benchmark.wait_for("CleanedUp")
     tries = {row["trial"]: (row["attempt"], row["failures"]) for row in status["trials"]}
     assert tries == dict.fromkeys(range(18), (1, 0)) | {STALLS.trial: (2, 1), LOSES_NODE.trial: (2, 1)}
     assert {row["phase"] for row in status["trials"]} == {"Succeeded"}
-    assert_the_root_causes_are_named(asked, victim)
-    assert_nothing_was_doubled(answers, status)
-    assert_the_next_attempt_waited_for(victim, answers)
+    assert_the_root_causes_are_named(benchmark, victim)
+    assert_nothing_was_doubled(finisher, status)
+    assert_the_next_attempt_waited_for(victim, finisher)
     assert_the_points_are_the_table(status["points"])
     assert {(row["repeats"], row["standardDeviation"]) for row in status["points"]} == {(3, "0")}
-    assert_the_report_is_the_table(asked, spread=" ± 0.0")
-    asked.wait_until_nothing_is_left()
+    assert_the_report_is_the_table(benchmark, spread=" ± 0.0")
+    benchmark.wait_until_nothing_is_left()
 
 
 @contextmanager
@@ -92,23 +95,23 @@ def cordoned(plane: ControlPlane, node: str) -> Iterator[None]:
         plane.kubectl("uncordon", node)
 
 
-def a_node_dies(asked: Asked, answers: Answers, one: Try) -> str:
+def kill_a_node(benchmark: StoredBenchmark, finisher: PodFinisher, one: AttemptId) -> str:
     """Kills a node in the middle of an Attempt, taints it as dead, and revives it once the returned pod is gone."""
-    plane = asked.plane
-    pods = until(lambda: all_running(answers, one), SECONDS, "all pods of the Attempt to run")
+    plane = benchmark.plane
+    pods = until(lambda: all_running(finisher, one), SECONDS, "all pods of the Attempt to run")
     victim, place = pods[3]["metadata"]["name"], pods[3]["spec"]["nodeName"]
-    plane.kubectl("label", "node", place, f"{PLAYED}-")
+    plane.kubectl("label", "node", place, f"{SIMULATED}-")
     until(lambda: place not in ready(plane), SECONDS, f"{place} to be lost")
     plane.kubectl("taint", "node", place, OUT_OF_SERVICE)
-    until(lambda: ("DELETED", victim) in answers.history, SECONDS, f"{victim} to go")
+    until(lambda: ("DELETED", victim) in finisher.history, SECONDS, f"{victim} to go")
     plane.kubectl("taint", "node", place, f"{OUT_OF_SERVICE}-")
-    plane.kubectl("label", "node", place, f"{PLAYED}=")
+    plane.kubectl("label", "node", place, f"{SIMULATED}=")
     return str(victim)
 
 
-def all_running(answers: Answers, one: Try) -> list[dict[str, Any]] | None:
+def all_running(finisher: PodFinisher, one: AttemptId) -> list[dict[str, Any]] | None:
     """The pods of an Attempt if all of them run, else None."""
-    running = answers.running(one)
+    running = finisher.running(one)
     return running if len(running) == pods_of(seed.TABLE[one.trial % len(seed.TABLE)].devices) else None
 
 
@@ -116,32 +119,32 @@ def pods_of(devices: int) -> int:
     return devices // DEVICES_PER_NODE
 
 
-def assert_the_root_causes_are_named(asked: Asked, victim: str) -> None:
-    said = asked.warnings()
-    assert set(said) == {"Stalled", "NodeLost"}
-    assert f"Trial {STALLS.trial} (devices=32), attempt 1: " in said["Stalled"]
-    assert "worker-2" in said["Stalled"]
-    assert f"Trial {LOSES_NODE.trial} (devices=128), attempt 1: Pod {victim} was taken off node" in said["NodeLost"]
+def assert_the_root_causes_are_named(benchmark: StoredBenchmark, victim: str) -> None:
+    messages = benchmark.warnings()
+    assert set(messages) == {"Stalled", "NodeLost"}
+    assert f"Trial {STALLS.trial} (devices=32), attempt 1: " in messages["Stalled"]
+    assert "worker-2" in messages["Stalled"]
+    assert f"Trial {LOSES_NODE.trial} (devices=128), attempt 1: Pod {victim} was taken off node" in messages["NodeLost"]
 
 
-def assert_nothing_was_doubled(answers: Answers, status: dict[str, Any]) -> None:
+def assert_nothing_was_doubled(finisher: PodFinisher, status: dict[str, Any]) -> None:
     """Checks that each pod existed once, and that there were as many as the Attempts need.
 
     The Attempt that lost a node is excluded: for a moment, the training-operator may recreate pods of a job that has
     just failed, from its stale cache.
     """
     rows = {row["trial"]: row for row in status["trials"]}
-    spared = f"{rows[LOSES_NODE.trial]['job'].removesuffix('-2')}-1-"
-    created = [name for name in answers.created() if not name.startswith(spared)]
+    excluded = f"{rows[LOSES_NODE.trial]['job'].removesuffix('-2')}-1-"
+    created = [name for name in finisher.created() if not name.startswith(excluded)]
     expected = sum(pods_of(row["devices"]) * row["attempt"] for row in rows.values())
     assert len(created) == len(set(created)) == expected - pods_of(rows[LOSES_NODE.trial]["devices"])
 
 
-def assert_the_next_attempt_waited_for(victim: str, answers: Answers) -> None:
+def assert_the_next_attempt_waited_for(victim: str, finisher: PodFinisher) -> None:
     """Checks that the dead node's devices counted as held until its pod was gone."""
     following = re.sub(r"-1-(master|worker)-\d+$", "-2-", victim)
-    after = next(index for index, (_, name) in enumerate(answers.history) if name.startswith(following))
-    assert answers.history.index(("DELETED", victim)) < after
+    after = next(index for index, (_, name) in enumerate(finisher.history) if name.startswith(following))
+    assert finisher.history.index(("DELETED", victim)) < after
 
 
 def assert_the_points_are_the_table(points: list[dict[str, Any]]) -> None:
@@ -178,9 +181,9 @@ def _cells(row: seed.Row) -> tuple[tuple[str, Decimal], ...]:
     return (("days", row.days), ("deviceHours", row.device_hours), ("cost", row.cost))
 
 
-def assert_the_report_is_the_table(asked: Asked, spread: str = "") -> None:
+def assert_the_report_is_the_table(benchmark: StoredBenchmark, spread: str = "") -> None:
     """Checks every cell of the report, to its displayed digits; with repeats it also shows their spread."""
-    shown = printed(asked.plane, "report", asked.name, "-n", asked.namespace)
+    shown = printed(benchmark.plane, "report", benchmark.name, "-n", benchmark.namespace)
     lines = [re.split(r"\s{2,}", line.strip()) for line in shown.splitlines()]
     heading = next(index for index, line in enumerate(lines) if line[0] == "Devices")
     body = [line for line in lines[heading + 1 :] if line[0].isdigit()]
@@ -201,6 +204,6 @@ def assert_the_rounding_of_the_table_gives_its_cells(plane: ControlPlane, points
     """Checks that `sdbench project --seed-rounding` turns the status' rates into every cell of the table."""
     for point, row in zip(points, seed.TABLE, strict=True):
         given = ("--devices", str(point["devices"]), "--images-per-second", point["imagesPerSecond"])
-        asked = ("--images", str(seed.IMAGES), "--price", str(seed.PRICE), "--seed-rounding", "--format", "json")
-        made = json.loads(printed(plane, "project", *given, *asked))
+        projection = ("--images", str(seed.IMAGES), "--price", str(seed.PRICE), "--seed-rounding", "--format", "json")
+        made = json.loads(printed(plane, "project", *given, *projection))
         assert {key: Decimal(value) for key, value in made.items()} == dict(_cells(row))

@@ -12,10 +12,10 @@ from typing import Any
 
 import yaml
 
-from apart import program
 from chart.support.rendering import Helm, of_kind
 from chart.support.value_sets import VALUE_SETS
 from harness.tools import binary
+from isolated_tools import program
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "tests" / "unit" / "controller" / "golden"

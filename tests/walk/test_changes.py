@@ -13,13 +13,13 @@ import pytest
 from harness.control_plane.components import ControlPlane
 from harness.polling import until
 from testkit.cluster.scripted_pods import Player
-from testkit.operators.outcomes import Outcome, ended, outcome, seen, settled
+from testkit.operators.outcomes import Outcome, benchmarks_and_jobs, is_finished, is_observed, outcome
 from testkit.schema.mutations import Place
 from testkit.schema.seeds import FIELDS, Change, small_seeds
-from testkit.server.answers import Asking
-from testkit.server.namespaces import made_namespace
+from testkit.server.client import BenchmarkClient
+from testkit.server.namespaces import create_namespace
 
-pytest_plugins = ["testkit.server.places", "testkit.schema.walks"]
+pytest_plugins = ["testkit.server.fixtures", "testkit.schema.walks"]
 
 SECONDS = 180
 UNSEEN = {
@@ -49,41 +49,41 @@ class Walk:
 
 
 @pytest.fixture(scope="module")
-def started(plane: ControlPlane, operating: Path, changes: dict[str, Change]) -> Walk:
+def started(plane: ControlPlane, running_operator: Path, changes: dict[str, Change]) -> Walk:
     """The Walk once all jobs of all changes and seeds are created; none of them runs."""
-    asking = Asking(plane.kubeconfig, made_namespace(plane))
-    _ask(asking, changes.values())
+    client = BenchmarkClient(plane.kubeconfig, create_namespace(plane))
+    _create(client, changes.values())
 
-    def all_settled() -> Walk | None:
-        benchmarks, jobs = seen(asking)
-        done = all(settled(one, jobs.get(one["metadata"]["name"], ())) for one in benchmarks)
+    def all_observed() -> Walk | None:
+        benchmarks, jobs = benchmarks_and_jobs(client)
+        done = all(is_observed(one, jobs.get(one["metadata"]["name"], ())) for one in benchmarks)
         return _walk(benchmarks, jobs, changes) if done else None
 
-    walk = until(all_settled, SECONDS, "every Benchmark to be observed")
-    asking.delete_benchmarks()
+    walk = until(all_observed, SECONDS, "every Benchmark to be observed")
+    client.delete_benchmarks()
     return walk
 
 
 @pytest.fixture(scope="module")
-def over(plane: ControlPlane, operating: Path, changes: dict[str, Change], started: Walk) -> Walk:
+def over(plane: ControlPlane, running_operator: Path, changes: dict[str, Change], started: Walk) -> Walk:
     """The Walk of the changes that do not show at the start, at the end of their runs."""
-    asking = Asking(plane.kubeconfig, made_namespace(plane))
+    client = BenchmarkClient(plane.kubeconfig, create_namespace(plane))
     rest = {name: change for name, change in changes.items() if not started.shows(change.place) and name not in UNSEEN}
-    with Player(plane.kubeconfig, asking.namespace):
-        _ask(asking, rest.values())
+    with Player(plane.kubeconfig, client.namespace):
+        _create(client, rest.values())
 
         def all_ended() -> list[dict[str, Any]] | None:
-            benchmarks, _ = seen(asking)
-            return benchmarks if all(map(ended, benchmarks)) else None
+            benchmarks, _ = benchmarks_and_jobs(client)
+            return benchmarks if all(map(is_finished, benchmarks)) else None
 
         return _walk(until(all_ended, SECONDS, "every Benchmark to end"), {}, rest)
 
 
-def _ask(asking: Asking, changes: Iterable[Change]) -> None:
+def _create(client: BenchmarkClient, changes: Iterable[Change]) -> None:
     for number, document in enumerate(small_seeds()):
-        assert asking.create(document | {"metadata": {"name": f"seed-{number}"}}, dry=False).taken
+        assert client.create(document | {"metadata": {"name": f"seed-{number}"}}, dry=False).accepted
     for change in changes:
-        assert asking.create(change.document, dry=False).taken
+        assert client.create(change.document, dry=False).accepted
 
 
 def _walk(benchmarks: list[dict[str, Any]], jobs: dict[str, list[dict[str, Any]]], changes: dict[str, Change]) -> Walk:

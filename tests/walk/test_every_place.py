@@ -10,9 +10,9 @@ import pytest
 from testkit.schema.mutations import Mutation, Place, mutations, placed
 from testkit.schema.oracles import Consequences, refusal_flaw
 from testkit.schema.seeds import PLACES, WHOLE, Bases
-from testkit.server.answers import Answer, Asking
+from testkit.server.client import Answer, BenchmarkClient
 
-pytest_plugins = ["testkit.server.places", "testkit.schema.walks"]
+pytest_plugins = ["testkit.server.fixtures", "testkit.schema.walks"]
 
 
 def first_of_their_kind() -> Iterator[tuple[Place, bool]]:
@@ -29,22 +29,22 @@ WALK = [pytest.param(place, new, id=place.name) for place, new in first_of_their
 
 @pytest.mark.parametrize(("place", "thorough"), WALK)
 def test_each_change_is_refused_by_name_or_can_be_run(
-    asking: Asking, bases: Bases, consequences: Consequences, place: Place, thorough: bool
+    client: BenchmarkClient, bases: Bases, consequences: Consequences, place: Place, thorough: bool
 ) -> None:
     base = bases.of(place)
     answers = {
-        mutation.name: (mutation, asking.create(placed(base, WHOLE, place.path, mutation.value)))
+        mutation.name: (mutation, client.create(placed(base, WHOLE, place.path, mutation.value)))
         for mutation in mutations(place, thorough)
     }
     flaws = {
         name: flaw for name, (mutation, answer) in answers.items() if (flaw := judged(mutation, answer, consequences))
     }
     assert flaws == {}
-    assert any(not answer.taken for _, answer in answers.values()), "no change is refused"
+    assert any(not answer.accepted for _, answer in answers.values()), "no change is refused"
 
 
 def judged(mutation: Mutation, answer: Answer, consequences: Consequences) -> str:
     """What is wrong with the answer to a mutation; empty if nothing."""
-    if not answer.taken:
+    if not answer.accepted:
         return refusal_flaw(mutation, answer)
     return "it is accepted" if mutation.outside else consequences.flaw(answer)

@@ -17,11 +17,11 @@ from sdbench.core.snapshot import AttemptState, PodState, Snapshot
 from sdbench.core.status.size_limit import LIMIT_BYTES, written_bytes
 from sdbench.core.trial.row import planned_row
 from sdbench_trainer.report import Environment, Measurement, Report, ReportError, StepSeconds, message, report_in
-from testkit.server.answers import Asking
-from testkit.server.questions import question
+from testkit.server.client import BenchmarkClient
+from testkit.server.examples import example_benchmark
 from unit.core.worlds import DEFAULTS, NOON, exited
 
-pytest_plugins = ["testkit.server.places", "testkit.schema.walks"]
+pytest_plugins = ["testkit.server.fixtures", "testkit.schema.walks"]
 
 NAME = "w" * 36
 FINE = 0.123456789123
@@ -32,14 +32,16 @@ Leaves = Callable[[str, int], Report]
 """Maps an Attempt's name and its Trial's number to the Report that it leaves."""
 
 
-def largest_question() -> dict[str, Any]:
+def largest_benchmark() -> dict[str, Any]:
     """A Benchmark with as many Points as possible, the longest labels, and no projection for any of them."""
     rates = [f"0.{number:022d}" for number in range(1, 17)]
     sweep: dict[str, Any] = {"learningRate": rates, "seed": [2**31 - 1 - number for number in range(32)]}
     sweep |= {"captionDropout": ["0.1000000000000000000001"]}
     stages = [{"images": 10**15, "imageSize": 64}, {"images": 10**15, "imageSize": 32, "benchmark": "w" * 35}]
     devices = {"counts": [1], "hourlyPrice": "9999.99"}
-    return question(NAME, devices=devices, sweep=sweep, projection={"stages": stages}, parallelism=64, retries=0)
+    return example_benchmark(
+        NAME, devices=devices, sweep=sweep, projection={"stages": stages}, parallelism=64, retries=0
+    )
 
 
 def usual(name: str, number: int) -> Report:
@@ -58,8 +60,8 @@ def failed(name: str, number: int) -> Report:
 
 
 def measured(name: str, config_hash: str, versions: dict[str, str]) -> Report:
-    window = question()["spec"]["trainer"]["window"]["batches"]
-    images = window * question()["spec"]["trainer"]["globalBatchSize"]
+    window = example_benchmark()["spec"]["trainer"]["window"]["batches"]
+    images = window * example_benchmark()["spec"]["trainer"]["globalBatchSize"]
     return Report(
         attempt=name,
         measurement=Measurement(
@@ -128,9 +130,9 @@ def answer(benchmark: Benchmark, leaves: Leaves) -> Status:
 def test_the_status_of_512_trials_is_stored_and_then_stays_the_same(
     plane: ControlPlane, namespace: str, leaves: Leaves, environments: int
 ) -> None:
-    asking = Asking(plane.kubeconfig, namespace)
-    stored = asking.create(largest_question(), dry=False)
-    assert stored.taken, stored.message
+    client = BenchmarkClient(plane.kubeconfig, namespace)
+    stored = client.create(largest_benchmark(), dry=False)
+    assert stored.accepted, stored.message
     benchmark = Benchmark.model_validate(stored.document)
     status = answer(benchmark, leaves)
     assert len(status.trials) == PLAN_LIMIT
@@ -138,9 +140,9 @@ def test_the_status_of_512_trials_is_stored_and_then_stays_the_same(
     assert len(status.environments) == environments
     assert sum(row.environment is not None for row in status.trials) == environments
     assert written_bytes(status) <= LIMIT_BYTES < ETCD_BYTES
-    put = asking.replace_status(NAME, stored.document | {"status": status.document()})
-    assert put.taken, put.message
-    assert asking.read(NAME)["status"] == status.document()
+    put = client.replace_status(NAME, stored.document | {"status": status.document()})
+    assert put.accepted, put.message
+    assert client.read(NAME)["status"] == status.document()
     assert decided_twice(benchmark, status) == decided_again(benchmark, status)
 
 

@@ -8,14 +8,14 @@ import pytest
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.names import NAME_LIMIT, PLAN_LIMIT, attempt_name
 from sdbench.controller.job.pytorchjob import pytorchjob
-from testkit.schema.mutations import EVIL, Place, placed, written
+from testkit.schema.mutations import HOSTILE, Place, placed, written
 from testkit.schema.oracles import decided, literal_flaws, run_of
 from testkit.schema.samples import KEY
 from testkit.schema.seeds import FIELDS, GPUS, WHOLE
-from testkit.server.answers import Asking
-from testkit.server.questions import question
+from testkit.server.client import BenchmarkClient
+from testkit.server.examples import example_benchmark
 
-pytest_plugins = ["testkit.server.places", "testkit.schema.walks"]
+pytest_plugins = ["testkit.server.fixtures", "testkit.schema.walks"]
 
 LONGEST = 63
 """The maximum length of a label's value, and of a pod's name, which is also its host name."""
@@ -30,10 +30,10 @@ ARRIVING = {
 """Free-text field of the spec → a template around the text, and the path where the trainer reads it."""
 
 
-def test_the_longest_names_of_jobs_and_pods_are_accepted(asking: Asking) -> None:
+def test_the_longest_names_of_jobs_and_pods_are_accepted(client: BenchmarkClient) -> None:
     name = "w" * NAME_LIMIT
-    stored = asking.create(question(name, devices=GPUS, trainer={"globalBatchSize": 64}))
-    assert stored.taken
+    stored = client.create(example_benchmark(name, devices=GPUS, trainer={"globalBatchSize": 64}))
+    assert stored.accepted
     benchmark = Benchmark.model_validate(stored.document)
     (start, *_) = decided(benchmark).jobs_to_create
     job = pytorchjob(benchmark, start)
@@ -42,12 +42,12 @@ def test_the_longest_names_of_jobs_and_pods_are_accepted(asking: Asking) -> None
     assert len(pod) <= LONGEST
     job["metadata"] |= {"name": longest}
     job["metadata"].pop("ownerReferences")
-    assert asking.create_job(job).taken
+    assert client.create_job(job).accepted
     template = job["spec"]["pytorchReplicaSpecs"]["Master"]["template"]
     labels = template["metadata"]["labels"] | {"app.kubernetes.io/instance": longest}
     made = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": pod, "labels": labels}}
-    answer = asking.create_pod(made | {"spec": template["spec"] | {"hostname": pod}})
-    assert answer.taken, answer.message
+    answer = client.create_pod(made | {"spec": template["spec"] | {"hostname": pod}})
+    assert answer.accepted, answer.message
     assert all(len(value) <= LONGEST for value in labels.values())
 
 
@@ -60,9 +60,9 @@ class Arrival:
 
 
 @pytest.mark.parametrize("path", ARRIVING, ids=".".join)
-def test_a_text_is_refused_or_arrives_unchanged(asking: Asking, path: tuple[str, str]) -> None:
+def test_a_text_is_refused_or_arrives_unchanged(client: BenchmarkClient, path: tuple[str, str]) -> None:
     around, *place = ARRIVING[path]
-    arrivals = [_arrival(asking, path, around.format(evil), tuple(place)) for evil in EVIL]
+    arrivals = [_arrival(client, path, around.format(hostile), tuple(place)) for hostile in HOSTILE]
     taken = [one for one in arrivals if one.arrived is not None]
     assert [one for one in taken if one.arrived != one.text] == []
     assert {one.text for one in taken} >= {
@@ -72,9 +72,9 @@ def test_a_text_is_refused_or_arrives_unchanged(asking: Asking, path: tuple[str,
     assert refused >= {around.format(bad) for bad in ("$(HOME)", "$HOME", "$$", "\n", "\t", "\x00", "\x1b[31m", " ")}
 
 
-def _arrival(asking: Asking, path: tuple[str, str], text: str, place: tuple[str, ...]) -> Arrival:
-    answer = asking.create(placed(question(), WHOLE, ("spec", *path), text))
-    if not answer.taken:
+def _arrival(client: BenchmarkClient, path: tuple[str, str], text: str, place: tuple[str, ...]) -> Arrival:
+    answer = client.create(placed(example_benchmark(), WHOLE, ("spec", *path), text))
+    if not answer.accepted:
         return Arrival(text, None)
     benchmark = Benchmark.model_validate(answer.document)
     (start, *_) = decided(benchmark).jobs_to_create
@@ -86,8 +86,8 @@ def _arrival(asking: Asking, path: tuple[str, str], text: str, place: tuple[str,
     return Arrival(text, arrived)
 
 
-def test_an_annotation_is_refused_or_arrives_unchanged(asking: Asking) -> None:
-    arrivals = [_annotated(asking, evil) for evil in EVIL]
+def test_an_annotation_is_refused_or_arrives_unchanged(client: BenchmarkClient) -> None:
+    arrivals = [_annotated(client, hostile) for hostile in HOSTILE]
     assert [one for one in arrivals if one.arrived not in (None, one.text)] == []
     assert {one.text for one in arrivals if one.arrived is not None} >= {
         "$(HOME)",
@@ -100,9 +100,9 @@ def test_an_annotation_is_refused_or_arrives_unchanged(asking: Asking) -> None:
     }
 
 
-def _annotated(asking: Asking, text: str) -> Arrival:
-    answer = asking.create(question(podAnnotations={KEY: text}))
-    if not answer.taken:
+def _annotated(client: BenchmarkClient, text: str) -> Arrival:
+    answer = client.create(example_benchmark(podAnnotations={KEY: text}))
+    if not answer.accepted:
         return Arrival(text, None)
     benchmark = Benchmark.model_validate(answer.document)
     (start, *_) = decided(benchmark).jobs_to_create
@@ -114,11 +114,11 @@ FREE = [place for place in FIELDS if place.schema["type"] == "string" and "enum"
 
 
 @pytest.mark.parametrize("place", FREE, ids=lambda place: place.name)
-def test_no_field_puts_a_dollar_into_an_environment_variable(asking: Asking, place: Place) -> None:
+def test_no_field_puts_a_dollar_into_an_environment_variable(client: BenchmarkClient, place: Place) -> None:
     """Most fields refuse it; the others do not use it in a pod's variable."""
     for text in ("$(HOME)", "a$(HOME)", "$HOME"):
-        answer = asking.create(placed(question(), WHOLE, place.path, text))
-        if answer.taken:
+        answer = client.create(placed(example_benchmark(), WHOLE, place.path, text))
+        if answer.accepted:
             benchmark = Benchmark.model_validate(answer.document)
             jobs = [pytorchjob(benchmark, start) for start in decided(benchmark).jobs_to_create]
             assert [flaw for job in jobs for flaw in literal_flaws(job)] == []

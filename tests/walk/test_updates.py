@@ -19,15 +19,23 @@ from harness.control_plane.components import ControlPlane
 from harness.polling import until
 from sdbench.api.names import ATTEMPT_LABEL
 from testkit.cluster.scripted_pods import Player, Script, measured
-from testkit.operators.outcomes import Document, Outcome, by_benchmark, ended, outcome, seen, settled
+from testkit.operators.outcomes import (
+    Document,
+    Outcome,
+    benchmarks_and_jobs,
+    by_benchmark,
+    is_finished,
+    is_observed,
+    outcome,
+)
 from testkit.schema.mutations import Place, placed
 from testkit.schema.samples import samples
 from testkit.schema.seeds import FIELDS, MUTABLE, WHOLE
-from testkit.server.answers import Answer, Asking
-from testkit.server.namespaces import made_namespace
-from testkit.server.questions import question
+from testkit.server.client import Answer, BenchmarkClient
+from testkit.server.examples import example_benchmark
+from testkit.server.namespaces import create_namespace
 
-pytest_plugins = ["testkit.server.places", "testkit.schema.walks"]
+pytest_plugins = ["testkit.server.fixtures", "testkit.schema.walks"]
 
 SECONDS = 180
 ONE_WAY = "spec.cancel"
@@ -58,9 +66,9 @@ def runs(benchmark: Document) -> bool:
 
 
 STATES = {
-    "waiting": State({"suspend": True}, lambda _run, _index: None, ended),
+    "waiting": State({"suspend": True}, lambda _run, _index: None, is_finished),
     "running": State({}, lambda _run, _index: None, runs),
-    "over": State({}, measured, ended),
+    "over": State({}, measured, is_finished),
 }
 
 
@@ -74,7 +82,7 @@ class Edit:
 
 
 @dataclass
-class Story:
+class EditHistory:
     """The Outcomes before an edit, with it, and after its revert; `refusal` says why the revert was refused."""
 
     before: Outcome
@@ -99,48 +107,48 @@ EDITS = tuple(edits())
 
 
 @pytest.fixture(scope="module", params=STATES)
-def stories(plane: ControlPlane, operating: Path, request: pytest.FixtureRequest) -> dict[str, Story]:
+def histories(plane: ControlPlane, running_operator: Path, request: pytest.FixtureRequest) -> dict[str, EditHistory]:
     """The Story of each edit in one state, by name."""
-    state, asking = STATES[request.param], Asking(plane.kubeconfig, made_namespace(plane))
-    with Player(plane.kubeconfig, asking.namespace, state.script):
+    state, client = STATES[request.param], BenchmarkClient(plane.kubeconfig, create_namespace(plane))
+    with Player(plane.kubeconfig, client.namespace, state.script):
         for edit in EDITS:
-            counts = question()["spec"]["devices"] | {"counts": [1]}
-            document = question(edit.name, devices=counts, limits={}, **state.spec)
-            assert asking.create(document, dry=False).taken
-        before = _when(asking, lambda one: state.reached(one) and _is_old(one))
-        found = {name: Story(outcome) for name, outcome in before.items()}
-        originals = {edit.name: asking.read(edit.name)["spec"] for edit in EDITS}
+            counts = example_benchmark()["spec"]["devices"] | {"counts": [1]}
+            document = example_benchmark(edit.name, devices=counts, limits={}, **state.spec)
+            assert client.create(document, dry=False).accepted
+        before = _when(client, lambda one: state.reached(one) and _is_old(one))
+        found = {name: EditHistory(outcome) for name, outcome in before.items()}
+        originals = {edit.name: client.read(edit.name)["spec"] for edit in EDITS}
         for edit in EDITS:
             edited = placed({"spec": originals[edit.name]}, WHOLE, edit.place.path, edit.value)
-            answer = _rewritten(asking, edit.name, edited["spec"])
-            assert answer.taken, answer.message
-        _record(found, "edited", _when(asking, lambda one: True))
+            answer = _rewritten(client, edit.name, edited["spec"])
+            assert answer.accepted, answer.message
+        _record(found, "edited", _when(client, lambda one: True))
         for edit in EDITS:
             if found[edit.name].edited != GONE:
-                answer = _rewritten(asking, edit.name, originals[edit.name])
-                found[edit.name].refusal = "" if answer.taken else answer.message
-        _record(found, "after", _when(asking, lambda one: True))
-    asking.delete_benchmarks()
+                answer = _rewritten(client, edit.name, originals[edit.name])
+                found[edit.name].refusal = "" if answer.accepted else answer.message
+        _record(found, "after", _when(client, lambda one: True))
+    client.delete_benchmarks()
     return found
 
 
-def _record(stories: dict[str, Story], chapter: str, outcomes: dict[str, Outcome]) -> None:
-    for name, story in stories.items():
-        setattr(story, chapter, outcomes.get(name, GONE))
+def _record(histories: dict[str, EditHistory], step: str, outcomes: dict[str, Outcome]) -> None:
+    for name, history in histories.items():
+        setattr(history, step, outcomes.get(name, GONE))
 
 
-def _rewritten(asking: Asking, name: str, spec: Document) -> Answer:
+def _rewritten(client: BenchmarkClient, name: str, spec: Document) -> Answer:
     """Replaces the spec; meanwhile the operator writes only the status."""
-    stored = asking.read(name)
-    return asking.replace(name, stored | {"spec": spec}, dry=False)
+    stored = client.read(name)
+    return client.replace(name, stored | {"spec": spec}, dry=False)
 
 
-def _when(asking: Asking, reached: Callable[[Document], bool]) -> dict[str, Outcome]:
+def _when(client: BenchmarkClient, reached: Callable[[Document], bool]) -> dict[str, Outcome]:
     """Waits until all Benchmarks have reached a state and nothing changes; returns their Outcomes."""
 
     def still() -> dict[str, Outcome] | None:
-        benchmarks, jobs = seen(asking)
-        pods = by_benchmark(asking.listed("pods"))
+        benchmarks, jobs = benchmarks_and_jobs(client)
+        pods = by_benchmark(client.listed("pods"))
         for one in benchmarks:
             name = one["metadata"]["name"]
             if not (reached(one) and _is_still(one, jobs.get(name, []), pods.get(name, []))):
@@ -159,9 +167,11 @@ def _is_still(benchmark: Document, jobs: list[Document], pods: list[Document]) -
     moving = [row for row in rows if row["phase"] in ("Starting", "Stopping")]
     pending = [row for row in rows if row["phase"] == "Pending" and not benchmark["spec"]["suspend"]]
     there = {job["metadata"]["name"] for job in jobs}
-    if any(row["phase"] in ("Succeeded", "Failed") for row in rows) and not ended(benchmark):
+    if any(row["phase"] in ("Succeeded", "Failed") for row in rows) and not is_finished(benchmark):
         return False
-    return settled(benchmark, jobs) and not moving and not pending and there == running and len(pods) == len(running)
+    return (
+        is_observed(benchmark, jobs) and not moving and not pending and there == running and len(pods) == len(running)
+    )
 
 
 def _is_old(benchmark: Document) -> bool:
@@ -193,23 +203,23 @@ def is_over(found: Outcome) -> bool:
 
 
 @pytest.mark.parametrize("edit", EDITS, ids=lambda edit: f"{edit.place.name}={edit.value}")
-def test_a_reverted_edit_leaves_nothing_behind(stories: dict[str, Story], edit: Edit) -> None:
-    story = stories[edit.name]
-    if edit.place.name == EXPIRES and edit.value == 0 and story.after == GONE:
+def test_a_reverted_edit_leaves_nothing_behind(histories: dict[str, EditHistory], edit: Edit) -> None:
+    history = histories[edit.name]
+    if edit.place.name == EXPIRES and edit.value == 0 and history.after == GONE:
         return  # it had ended and was deleted at once, maybe before the edit could be reverted
-    assert "Accepted" in story.edited.condition_reasons
-    if story.refusal:
+    assert "Accepted" in history.edited.condition_reasons
+    if history.refusal:
         assert edit.place.name == ONE_WAY
-        assert f"{ONE_WAY}: Invalid value: one-way" in story.refusal
-    if story.refusal or (is_over(story.edited) and not is_over(story.before)):
-        assert story.after == story.edited.planned_as(story.after if story.refusal else story.before)
+        assert f"{ONE_WAY}: Invalid value: one-way" in history.refusal
+    if history.refusal or (is_over(history.edited) and not is_over(history.before)):
+        assert history.after == history.edited.planned_as(history.after if history.refusal else history.before)
     else:
-        assert story.after == story.before
+        assert history.after == history.before
 
 
 def test_the_edits_that_matter_in_a_state_have_an_effect(
-    stories: dict[str, Story], request: pytest.FixtureRequest
+    histories: dict[str, EditHistory], request: pytest.FixtureRequest
 ) -> None:
-    shown = {edit.place.name for edit in EDITS if stories[edit.name].edited != stories[edit.name].before}
+    shown = {edit.place.name for edit in EDITS if histories[edit.name].edited != histories[edit.name].before}
     state = request.node.callspec.params["stories"]
     assert shown >= SHOWN[state], shown

@@ -11,10 +11,10 @@ from chart.support.rendering import Manifest
 from harness.control_plane.components import ControlPlane
 from harness.polling import until
 from testkit.operators.operator_process import apply
-from testkit.schema.policy_answers import BOUNDS, UNLISTED, Judge, asks, policies
-from testkit.server.namespaces import made_namespace
+from testkit.schema.policy_answers import BOUNDS, UNLISTED, Judge, policies, requested_benchmark
+from testkit.server.namespaces import create_namespace
 
-pytest_plugins = ["testkit.server.places"]
+pytest_plugins = ["testkit.server.fixtures"]
 
 DIGEST = "@sha256:" + 64 * "a"
 OWN = {"maxDevices": 8, "deviceHours": "50.5"}
@@ -23,31 +23,33 @@ OWN = {"maxDevices": 8, "deviceHours": "50.5"}
 @pytest.fixture(scope="module")
 def others(plane: ControlPlane) -> str:
     """A namespace with the default bounds."""
-    return made_namespace(plane)
+    return create_namespace(plane)
 
 
 @pytest.fixture(scope="module")
 def team(plane: ControlPlane) -> str:
     """A namespace with bounds of its own."""
-    return made_namespace(plane)
+    return create_namespace(plane)
 
 
 @pytest.fixture(scope="module")
 def free(plane: ControlPlane) -> str:
     """A namespace without bounds."""
-    return made_namespace(plane)
+    return create_namespace(plane)
 
 
 @pytest.fixture(scope="module")
 def judge(plane: ControlPlane, others: str, team: str, free: str) -> Iterator[Judge]:
     """The policies in the whole cluster. `unbounded` and `bounded` are Benchmarks that existed before them."""
     judge = Judge(plane, others, team, free)
-    apply(plane, asks(others, UNLISTED, (8,), name="unbounded"))
-    apply(plane, asks(others, UNLISTED, (8,), name="bounded", maxDevices=8, deviceHours="100"))
-    objects = policies(made_namespace(plane), {"default": BOUNDS, "namespaces": {team: OWN, free: {}, "other": BOUNDS}})
+    apply(plane, requested_benchmark(others, UNLISTED, (8,), name="unbounded"))
+    apply(plane, requested_benchmark(others, UNLISTED, (8,), name="bounded", maxDevices=8, deviceHours="100"))
+    objects = policies(
+        create_namespace(plane), {"default": BOUNDS, "namespaces": {team: OWN, free: {}, "other": BOUNDS}}
+    )
     judge.install(objects, others, team)
-    apply(plane, asks(others, None, (4,), name="modest", maxDevices=4, deviceHours="5"))
-    apply(plane, asks(others, None, (4,), 2, name="wide", maxDevices=4, deviceHours="5"))
+    apply(plane, requested_benchmark(others, None, (4,), name="modest", maxDevices=4, deviceHours="5"))
+    apply(plane, requested_benchmark(others, None, (4,), 2, name="wide", maxDevices=4, deviceHours="5"))
     yield judge
     judge.remove(objects, others, team)
 
@@ -67,12 +69,12 @@ REFUSED_IMAGES = [
 
 @pytest.mark.parametrize("image", ADMITTED_IMAGES)
 def test_an_allowed_image_is_admitted_under_every_tag_and_digest(judge: Judge, others: str, image: str | None) -> None:
-    assert judge.of(asks(others, image, deviceHours="5")) == ""
+    assert judge.of(requested_benchmark(others, image, deviceHours="5")) == ""
 
 
 @pytest.mark.parametrize("image", REFUSED_IMAGES)
 def test_an_image_that_only_resembles_an_allowed_one_is_refused(judge: Judge, others: str, image: str) -> None:
-    said = judge.of(asks(others, image, deviceHours="5"))
+    said = judge.of(requested_benchmark(others, image, deviceHours="5"))
     assert f"may not be run in namespace {others}; allowed are ghcr.io/sdbench/trainer, registry" in said
 
 
@@ -83,7 +85,7 @@ def test_an_image_that_only_resembles_an_allowed_one_is_refused(judge: Judge, ot
 def test_a_benchmark_within_the_bound_on_devices_is_admitted(
     judge: Judge, others: str, counts: tuple[int, ...], parallelism: int, limits: dict[str, Any]
 ) -> None:
-    assert judge.of(asks(others, None, counts, parallelism, deviceHours="5", **limits)) == ""
+    assert judge.of(requested_benchmark(others, None, counts, parallelism, deviceHours="5", **limits)) == ""
 
 
 @pytest.mark.parametrize(
@@ -93,32 +95,32 @@ def test_a_benchmark_within_the_bound_on_devices_is_admitted(
 def test_a_benchmark_beyond_the_bound_on_devices_is_refused(
     judge: Judge, others: str, counts: tuple[int, ...], parallelism: int, limits: dict[str, Any]
 ) -> None:
-    said = judge.of(asks(others, None, counts, parallelism, deviceHours="5", **limits))
+    said = judge.of(requested_benchmark(others, None, counts, parallelism, deviceHours="5", **limits))
     assert f"a Benchmark may hold 4 devices at once in namespace {others}" in said
     assert "set limits.maxDevices to 4" in said
 
 
 @pytest.mark.parametrize("hours", ["5", "5.0", "4.999", "0.5"])
 def test_a_benchmark_within_the_bound_on_device_hours_is_admitted(judge: Judge, others: str, hours: str) -> None:
-    assert judge.of(asks(others, deviceHours=hours)) == ""
+    assert judge.of(requested_benchmark(others, deviceHours=hours)) == ""
 
 
 @pytest.mark.parametrize("limits", [{}, {"cost": "1"}, {"deviceHours": "5.001"}, {"deviceHours": "10"}])
 def test_a_benchmark_beyond_the_bound_on_device_hours_or_without_a_limit_is_refused(
     judge: Judge, others: str, limits: dict[str, Any]
 ) -> None:
-    said = judge.of(asks(others, **limits))
+    said = judge.of(requested_benchmark(others, **limits))
     assert f"a Benchmark may cost 5 device-hours in namespace {others}; set it to that or less" in said
 
 
 def test_bounds_of_a_namespace_replace_the_default_bounds(judge: Judge, team: str) -> None:
-    assert judge.of(asks(team, UNLISTED, (8,), deviceHours="50.5")) == ""
-    assert "may hold 8 devices" in judge.of(asks(team, None, (4,), 4, deviceHours="50.5"))
-    assert "may cost 50.5 device-hours" in judge.of(asks(team, deviceHours="50.6"))
+    assert judge.of(requested_benchmark(team, UNLISTED, (8,), deviceHours="50.5")) == ""
+    assert "may hold 8 devices" in judge.of(requested_benchmark(team, None, (4,), 4, deviceHours="50.5"))
+    assert "may cost 50.5 device-hours" in judge.of(requested_benchmark(team, deviceHours="50.6"))
 
 
 def test_a_namespace_without_bounds_accepts_any_size(judge: Judge, free: str) -> None:
-    assert judge.of(asks(free, UNLISTED, (8,), 64)) == ""
+    assert judge.of(requested_benchmark(free, UNLISTED, (8,), 64)) == ""
 
 
 LOWERED = [
@@ -140,11 +142,11 @@ LOWERED = [
 def test_an_admitted_benchmark_may_be_edited_unless_it_asks_for_more(
     judge: Judge, others: str, name: str, patch: dict[str, Any]
 ) -> None:
-    assert judge.of_change(others, name, patch) == ""
+    assert judge.refusal_of_change(others, name, patch) == ""
 
 
 def test_the_operator_may_write_the_status_of_every_benchmark(judge: Judge, others: str) -> None:
-    assert judge.of_change(others, "unbounded", {"status": {"phase": "Running"}}, "--subresource=status") == ""
+    assert judge.refusal_of_change(others, "unbounded", {"status": {"phase": "Running"}}, "--subresource=status") == ""
 
 
 RAISED = [
@@ -162,7 +164,7 @@ RAISED = [
 def test_a_limit_that_is_raised_later_is_judged_like_a_new_one(
     judge: Judge, others: str, name: str, limits: dict[str, Any], sentence: str
 ) -> None:
-    assert sentence in judge.of_change(others, name, {"spec": {"limits": limits}})
+    assert sentence in judge.refusal_of_change(others, name, {"spec": {"limits": limits}})
 
 
 def test_the_api_server_has_no_warnings_about_the_expressions(judge: Judge) -> None:

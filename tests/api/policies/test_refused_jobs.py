@@ -15,12 +15,12 @@ from sdbench.api.status import TrialPhase, TrialRow
 from sdbench.controller.apiserver.errors import ApiError
 from sdbench.core.trial.create_errors import REFUSED_SECONDS
 from testkit.operators.operator_process import apply, read
-from testkit.operators.single_pass import arranged, row_after, stored_row
-from testkit.server.questions import Asked, question
+from testkit.operators.single_pass import interruptible_cluster, row_after, stored_row
+from testkit.server.examples import CreateBenchmark, example_benchmark
 
-pytest_plugins = ["testkit.server.places"]
+pytest_plugins = ["testkit.server.fixtures"]
 
-ONE_DEVICE = question()["spec"]["devices"] | {"counts": [1]}
+ONE_DEVICE = example_benchmark()["spec"]["devices"] | {"counts": [1]}
 SENTENCE = "a team label is required"
 GROUP = {"apiVersion": "admissionregistration.k8s.io/v1"}
 
@@ -56,7 +56,7 @@ def wait_longer(plane: ControlPlane, namespace: str) -> None:
 
 async def refused(plane: ControlPlane, namespace: str, kubeconfig: Path) -> tuple[TrialRow, TrialRow]:
     """The row once the job has been refused, and a minute later, after another refusal."""
-    async with arranged(kubeconfig, namespace) as cluster:
+    async with interruptible_cluster(kubeconfig, namespace) as cluster:
         # A new policy takes effect after a moment. The operator has never seen a job that is created until then.
         async with asyncio.timeout(60):
             while not await _denied(plane, namespace):
@@ -82,11 +82,11 @@ async def _denied(plane: ControlPlane, namespace: str) -> bool:
 
 
 def test_a_refusal_by_a_policy_is_quoted_in_the_row_and_ends_its_point_after_a_minute(
-    plane: ControlPlane, namespace: str, kubeconfig: Path, asked: Asked
+    plane: ControlPlane, namespace: str, kubeconfig: Path, create_benchmark: CreateBenchmark
 ) -> None:
     for document in policy(namespace):
         apply(plane, document)
-    asked(devices=ONE_DEVICE)
+    create_benchmark(devices=ONE_DEVICE)
     early, late = asyncio.run(refused(plane, namespace, kubeconfig))
     assert (early.phase, early.attempt, early.failures) == (TrialPhase.STARTING, 1, 0)
     assert SENTENCE in early.message

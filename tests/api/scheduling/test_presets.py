@@ -10,11 +10,11 @@ from harness.control_plane.components import ControlPlane
 from harness.polling import until
 from sdbench_trainer.run import RunConfig
 from testkit.cluster.scripted_pods import End, Player, measured
-from testkit.operators.observed_state import SECONDS, Place
+from testkit.operators.observed_state import SECONDS, OperatorNamespace
 from testkit.operators.operator_process import OperatorProcess, condition
-from testkit.server.questions import Asked
+from testkit.server.examples import CreateBenchmark
 
-pytest_plugins = ["testkit.server.places"]
+pytest_plugins = ["testkit.server.fixtures"]
 
 RDMA = {"environment": {"NCCL_IB_HCA": "mlx5_0", "NCCL_NOTE": "$(HOME)"}, "resources": {"rdma/hca": "1"}}
 OTHER = {"environment": {"NCCL_IB_HCA": "mlx5_9"}}
@@ -31,8 +31,8 @@ class Administrator:
         file.write_text(json.dumps(presets))
         return OperatorProcess(self._kubeconfig, self._namespace, self._folder / "log", "--presets", str(file))
 
-    def place(self, operator: OperatorProcess) -> Place:
-        return Place(self._plane, self._namespace, operator)
+    def place(self, operator: OperatorProcess) -> OperatorNamespace:
+        return OperatorNamespace(self._plane, self._namespace, operator)
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def administrator(plane: ControlPlane, namespace: str, kubeconfig: Path, tmp_pat
     return Administrator(plane, namespace, kubeconfig, tmp_path)
 
 
-def environments(place: Place) -> dict[str, dict[str, str]]:
+def environments(place: OperatorNamespace) -> dict[str, dict[str, str]]:
     """The environment of each job's containers, by the job's name."""
     jobs = json.loads(place.plane.kubectl("get", "pytorchjobs", "-n", place.namespace, "-o", "json"))["items"]
     return {job["metadata"]["name"]: _environment(job) for job in jobs}
@@ -52,7 +52,7 @@ def _environment(job: dict[str, Any]) -> dict[str, str]:
 
 
 def test_trials_that_start_after_an_upgrade_use_what_was_pinned(
-    administrator: Administrator, asked: Asked, plane: ControlPlane, namespace: str
+    administrator: Administrator, create_benchmark: CreateBenchmark, plane: ControlPlane, namespace: str
 ) -> None:
     over = False
 
@@ -62,7 +62,7 @@ def test_trials_that_start_after_an_upgrade_use_what_was_pinned(
     with Player(plane.kubeconfig, namespace, until_released):
         with administrator.operator({"rdma": RDMA}) as operator:
             place = administrator.place(operator)
-            asked(scheduling={"preset": "rdma"})
+            create_benchmark(scheduling={"preset": "rdma"})
             first = place.first_job()
             assert place.benchmark()["status"]["resolved"]["preset"] == RDMA | {"annotations": {}}
             assert environments(place)[first]["NCCL_NOTE"] == "$$(HOME)"
@@ -79,12 +79,12 @@ def _second(environments: dict[str, dict[str, str]], first: str) -> dict[str, st
 
 
 def test_an_unknown_preset_is_refused_until_the_administrator_defines_it(
-    administrator: Administrator, asked: Asked, plane: ControlPlane, namespace: str
+    administrator: Administrator, create_benchmark: CreateBenchmark, plane: ControlPlane, namespace: str
 ) -> None:
     with Player(plane.kubeconfig, namespace):
         with administrator.operator({"plain": {}}) as operator:
             place = administrator.place(operator)
-            asked(scheduling={"preset": "rdma"})
+            create_benchmark(scheduling={"preset": "rdma"})
             refused = condition(place.wait_for("Failed"), "Accepted")
             assert (refused["status"], refused["reason"]) == ("False", "PlanRefused")
             assert refused["message"] == "spec.scheduling.preset: no preset rdma; there are: plain"

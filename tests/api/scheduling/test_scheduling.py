@@ -15,20 +15,20 @@ import pytest
 from harness.control_plane.components import ControlPlane
 from harness.polling import until
 from sdbench.controller.job.pytorchjob import pytorchjob
-from testkit.cluster.fake_nodes import Machine, present
+from testkit.cluster.fake_nodes import FakeNode, fake_nodes
 from testkit.cluster.scripted_pods import pods_of
 from testkit.operators.operator_process import apply
 from unit.controller.shapes import benchmark, start
 
-pytest_plugins = ["testkit.server.places"]
+pytest_plugins = ["testkit.server.fixtures"]
 
 ZONE = "example.org/zone"
 DEDICATED = "example.org/dedicated"
 MACHINES = (
-    Machine("near-1", {ZONE: "near"}),
-    Machine("near-2", {ZONE: "near", "pool": "fast"}),
-    Machine("far-1", {ZONE: "far"}),
-    Machine("reserved-1", {ZONE: "reserved", "pool": "reserved"}, taint=DEDICATED),
+    FakeNode("near-1", {ZONE: "near"}),
+    FakeNode("near-2", {ZONE: "near", "pool": "fast"}),
+    FakeNode("far-1", {ZONE: "far"}),
+    FakeNode("reserved-1", {ZONE: "reserved", "pool": "reserved"}, taint=DEDICATED),
 )
 ZONE_OF = {machine.name: machine.labels[ZONE] for machine in MACHINES}
 
@@ -51,7 +51,7 @@ class Placement:
 @pytest.fixture(scope="module", autouse=True)
 def machines(plane: ControlPlane) -> Iterator[None]:
     """Four nodes."""
-    with present(plane.kubeconfig, MACHINES):
+    with fake_nodes(plane.kubeconfig, MACHINES):
         ready = ("get", "nodes", "-o", "json", *(machine.name for machine in MACHINES))
         until(lambda: not _signs_of_loss(plane.kubectl(*ready)), 30, "the nodes to be ready for pods")
         yield

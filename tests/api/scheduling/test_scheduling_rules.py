@@ -13,9 +13,9 @@ from sdbench.api.reserved import ALLOWED, DOMAINS, RESERVED_NAMES
 from sdbench.core.plan.grid import PlanRefused
 from sdbench.core.plan.validate import accepted
 from testkit.operators.operator_process import apply, read
-from testkit.server.questions import Asked, question
+from testkit.server.examples import CreateBenchmark, example_benchmark
 
-pytest_plugins = ["testkit.server.places"]
+pytest_plugins = ["testkit.server.fixtures"]
 
 KEY = "a key is at most 63 letters, digits, dashes, dots and underscores"
 LONG = {f"example.org/{number}": "x" for number in range(33)}
@@ -83,15 +83,15 @@ IDS = [f"{path}={value}"[:70] for path, value, _ in REFUSED]
 
 @pytest.mark.parametrize(("path", "value", "said"), REFUSED, ids=IDS)
 def test_invalid_scheduling_is_refused_with_the_path_of_the_field(
-    plane: ControlPlane, nowhere: str, path: str, value: Any, said: str
+    plane: ControlPlane, dry_run_namespace: str, path: str, value: Any, said: str
 ) -> None:
-    assert said in refusal(plane, nowhere, changed(question(), path, value))
+    assert said in refusal(plane, dry_run_namespace, changed(example_benchmark(), path, value))
 
 
 @pytest.mark.parametrize(("path", "value"), [row[:2] for row in REFUSED], ids=IDS)
 def test_the_plan_refuses_what_the_api_server_refuses(path: str, value: Any) -> None:
     with pytest.raises((ValidationError, PlanRefused)):
-        accepted(Benchmark.model_validate_json(json.dumps(changed(question(), path, value)), strict=True))
+        accepted(Benchmark.model_validate_json(json.dumps(changed(example_benchmark(), path, value)), strict=True))
 
 
 TAKEN = [
@@ -105,10 +105,12 @@ TAKEN = [
 
 
 @pytest.mark.parametrize(("path", "value"), TAKEN, ids=[path for path, _ in TAKEN])
-def test_the_api_server_accepts_what_the_plan_accepts(plane: ControlPlane, nowhere: str, path: str, value: Any) -> None:
-    document = changed(question(), path, value)
+def test_the_api_server_accepts_what_the_plan_accepts(
+    plane: ControlPlane, dry_run_namespace: str, path: str, value: Any
+) -> None:
+    document = changed(example_benchmark(), path, value)
     assert accepted(Benchmark.model_validate_json(json.dumps(document), strict=True))
-    assert refusal(plane, nowhere, document) == ""
+    assert refusal(plane, dry_run_namespace, document) == ""
 
 
 EDITS = [
@@ -128,15 +130,15 @@ PLACED = {"preset": "rdma", "queueName": "gpus", "nodeSelector": {"pool": "a100"
 
 @pytest.mark.parametrize(("path", "value"), EDITS, ids=[f"{path}={value}" for path, value in EDITS])
 def test_scheduling_labels_and_annotations_cannot_be_edited(
-    plane: ControlPlane, namespace: str, asked: Asked, path: str, value: Any
+    plane: ControlPlane, namespace: str, create_benchmark: CreateBenchmark, path: str, value: Any
 ) -> None:
-    document = changed(asked(scheduling=PLACED, podLabels={"team": "speech"}), path, value)
+    document = changed(create_benchmark(scheduling=PLACED, podLabels={"team": "speech"}), path, value)
     field = ".".join(path.split(".")[:2])
     assert f"{field}: {IMMUTABLE}" in refusal(plane, namespace, document)
 
 
 def test_the_defaults_of_a_placement_are_written_into_the_object(plane: ControlPlane, namespace: str) -> None:
-    document = question(scheduling={"topologyKey": "rack", "tolerations": [{"key": "a"}]})
+    document = example_benchmark(scheduling={"topologyKey": "rack", "tolerations": [{"key": "a"}]})
     apply(plane, changed(document, "metadata.namespace", namespace))
     spec = read(plane, namespace, "sdb", "tiny")["spec"]
     assert spec["scheduling"] == {

@@ -11,12 +11,12 @@ from harness.polling import until
 from sdbench.core.attempt.blockers import MISSING_ACCOUNT
 from sdbench_trainer.run import RunConfig
 from testkit.cluster.scripted_pods import End, Player, measured
-from testkit.operators.observed_state import SECONDS, Place
+from testkit.operators.observed_state import SECONDS, OperatorNamespace
 from testkit.operators.operator_process import OperatorProcess
-from testkit.server.answers import Asking
-from testkit.server.questions import Asked
+from testkit.server.client import BenchmarkClient
+from testkit.server.examples import CreateBenchmark
 
-pytest_plugins = ["testkit.server.places"]
+pytest_plugins = ["testkit.server.fixtures"]
 
 SITE = {
     "serviceAccountName": "trainer",
@@ -38,8 +38,8 @@ class Administrator:
         file.write_text(json.dumps(workload))
         return OperatorProcess(self._kubeconfig, self._namespace, self._folder / "log", "--workload", str(file))
 
-    def place(self, operator: OperatorProcess) -> Place:
-        return Place(self._plane, self._namespace, operator)
+    def place(self, operator: OperatorProcess) -> OperatorNamespace:
+        return OperatorNamespace(self._plane, self._namespace, operator)
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def administrator(plane: ControlPlane, namespace: str, kubeconfig: Path, tmp_pat
     return Administrator(plane, namespace, kubeconfig, tmp_path)
 
 
-def pods(place: Place) -> dict[str, dict[str, Any]]:
+def pods(place: OperatorNamespace) -> dict[str, dict[str, Any]]:
     """The pod template of each job, by the job's name."""
     jobs = json.loads(place.plane.kubectl("get", "pytorchjobs", "-n", place.namespace, "-o", "json"))["items"]
     roles = {job["metadata"]["name"]: job["spec"]["pytorchReplicaSpecs"]["Master"] for job in jobs}
@@ -60,7 +60,7 @@ def proxy(pod: dict[str, Any]) -> str:
 
 
 def test_trials_that_start_after_an_upgrade_use_what_was_pinned(
-    administrator: Administrator, asked: Asked, plane: ControlPlane, namespace: str
+    administrator: Administrator, create_benchmark: CreateBenchmark, plane: ControlPlane, namespace: str
 ) -> None:
     plane.kubectl("create", "serviceaccount", "trainer", "-n", namespace)
     over = False
@@ -71,7 +71,7 @@ def test_trials_that_start_after_an_upgrade_use_what_was_pinned(
     with Player(plane.kubeconfig, namespace, until_released) as player:
         with administrator.operator(SITE) as operator:
             place = administrator.place(operator)
-            asked(repeats={"min": 2}, devices={"counts": [1], "perPod": 1})
+            create_benchmark(repeats={"min": 2}, devices={"counts": [1], "perPod": 1})
             first = place.first_job()
             assert place.benchmark()["status"]["resolved"]["workload"] == SITE
             until(lambda: bool(player.pods), SECONDS, "the pod, which the real API server admits")
@@ -97,6 +97,6 @@ def test_the_api_server_names_an_account_that_a_pod_lacks(
     container = {"name": "x", "image": "x"}
     spec = {"serviceAccountName": account, "containers": [container]}
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x", "namespace": namespace}, "spec": spec}
-    answer = Asking(plane.kubeconfig, namespace).create_pod(pod)
+    answer = BenchmarkClient(plane.kubeconfig, namespace).create_pod(pod)
     said = MISSING_ACCOUNT.search(answer.message)
     assert (said[1] if said else None) == missing

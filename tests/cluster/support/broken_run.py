@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.support.object_history import Watch
-from cluster.support.scene import apply, question, terminated, wait_for
+from cluster.support.user import apply, example_benchmark, terminated, wait_for
 from harness.cluster import Cluster
 from harness.failure import HarnessError
 from harness.polling import until
@@ -64,7 +64,7 @@ class BrokenRun:
 
 
 @dataclass(frozen=True)
-class Stage:
+class RunBreaker:
     """The cluster, the misbehaving image, and the recorded events of all Benchmarks and pods."""
 
     cluster: Cluster
@@ -76,8 +76,8 @@ class Stage:
         self, name: str, blamed: str, spec: dict[str, Any], limits: dict[str, int], breakage: Breakage | None
     ) -> BrokenRun:
         """Creates a Benchmark, waits until its pod holds, breaks it unless the image does, and waits for the end."""
-        self.ask(name, spec, limits)
-        pod, folder = self.held(name, blamed)
+        self.create(name, spec, limits)
+        pod, folder = self.wait_until_held(name, blamed)
         began = time.time() if breakage else (folder / HELD).stat().st_mtime
         if breakage:
             breakage(self.cluster, pod)
@@ -85,12 +85,12 @@ class Stage:
         seconds = time.time() - began
         return BrokenRun(row, seconds, self.wait_for_end(name), self.pods.of(name))
 
-    def ask(self, name: str, spec: dict[str, Any], limits: dict[str, int]) -> None:
+    def create(self, name: str, spec: dict[str, Any], limits: dict[str, int]) -> None:
         """Creates a Benchmark in the namespace of the same name."""
         whole = {"data": None, "projection": None, "trainer": TRAINER, "image": self.image, **spec}
-        apply(self.cluster, question(name, name, **whole, limits={**LIMITS, **limits}))
+        apply(self.cluster, example_benchmark(name, name, **whole, limits={**LIMITS, **limits}))
 
-    def held(self, name: str, blamed: str) -> tuple[Pod, Path]:
+    def wait_until_held(self, name: str, blamed: str) -> tuple[Pod, Path]:
         """Waits until the blamed pod starts to misbehave; returns it and its scratch volume on this machine."""
 
         def found() -> tuple[Pod, Path] | None:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from cluster.support.scene import ROOT
+from cluster.support.user import ROOT
 
 ROW = re.compile(r"\| `(?P<name>sdbench_\w+)` \| (?P<kind>counter|gauge|histogram) \| (?P<labels>[^|]*)\|")
 METRIC = re.compile(r"(?<!:)\bsdbench_\w+")

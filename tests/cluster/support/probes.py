@@ -5,7 +5,7 @@ import socket
 from dataclasses import dataclass
 from typing import Any
 
-from cluster.support.scene import apply, read
+from cluster.support.user import apply, read
 from harness.cluster import Cluster
 
 LISTENING = (9464, 29500)
@@ -57,8 +57,8 @@ class Probe:
     def reaches(self, *places: Place) -> list[bool]:
         """Whether the pod can connect to each place."""
         inside = ("exec", "-n", self.namespace, self.name, "--", "python3", "-c", ASK, json.dumps(places))
-        said: list[bool] = json.loads(self.cluster.kubectl(*inside))
-        return said
+        reached: list[bool] = json.loads(self.cluster.kubectl(*inside))
+        return reached
 
 
 def machine_reaches(*places: Place) -> list[bool]:

@@ -9,7 +9,7 @@ from typing import Any
 from cluster.support.breaking import GO
 from cluster.support.broken_run import HELD
 from cluster.support.object_history import Watch
-from cluster.support.scene import CHART, OPERATOR_NAMESPACE, RELEASE, install_operator, read, split_reference
+from cluster.support.user import CHART, OPERATOR_NAMESPACE, RELEASE, install_operator, read, split_reference
 from harness.cluster import Cluster
 from harness.polling import until
 
@@ -78,7 +78,7 @@ class Release:
 
 
 @contextlib.contextmanager
-def without_the_operator_of_the_session(cluster: Cluster) -> Iterator[None]:
+def without_session_operator(cluster: Cluster) -> Iterator[None]:
     """Removes the session's release for the block, and reinstalls it afterwards for the other tests."""
     Release(cluster).uninstall()
     try:
@@ -89,7 +89,7 @@ def without_the_operator_of_the_session(cluster: Cluster) -> Iterator[None]:
         install_operator(cluster)
 
 
-def held(cluster: Cluster, pods: Watch, benchmark: str, trial: int) -> Pod:
+def wait_until_held(cluster: Cluster, pods: Watch, benchmark: str, trial: int) -> Pod:
     """Waits until a Trial's first Attempt holds before its first step; returns its pod."""
     ending = f"-{trial}-1-master-0"
 
@@ -98,17 +98,17 @@ def held(cluster: Cluster, pods: Watch, benchmark: str, trial: int) -> Pod:
             pod: Pod = event["object"]
             name, scratch = pod["metadata"]["name"], cluster.node.folder_of(pod["metadata"]["uid"], "scratch")
             if name.startswith(f"{benchmark}-") and name.endswith(ending) and (scratch / HELD).exists():
-                return as_it_is_now(cluster, pod)
+                return current(cluster, pod)
         return None
 
     return until(found, HELD_SECONDS, f"Trial {trial} of {benchmark} to hold")
 
 
-def let_go(cluster: Cluster, pod: Pod) -> None:
+def resume_trial(cluster: Cluster, pod: Pod) -> None:
     """Lets the Trial of this pod continue."""
     (cluster.node.folder_of(pod["metadata"]["uid"], "scratch") / GO).touch()
 
 
-def as_it_is_now(cluster: Cluster, pod: Pod) -> Pod:
+def current(cluster: Cluster, pod: Pod) -> Pod:
     """The pod's current state, read by its name."""
     return read(cluster, pod["metadata"]["namespace"], "pod", pod["metadata"]["name"])

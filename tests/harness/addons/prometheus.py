@@ -82,10 +82,10 @@ def prometheus_server(run: Run, address: str, config: dict[str, Any], name: str 
 
 def installed_version() -> str:
     """The version of this machine's Prometheus, such as 2.42.0; Debian adds a suffix."""
-    said = subprocess.run(["prometheus", "--version"], capture_output=True, text=True, check=True)
-    found = re.search(r"version (\d+\.\d+\.\d+)", said.stdout + said.stderr)
+    run = subprocess.run(["prometheus", "--version"], capture_output=True, text=True, check=True)
+    found = re.search(r"version (\d+\.\d+\.\d+)", run.stdout + run.stderr)
     if found is None:
-        raise HarnessError(f"prometheus --version printed no version: {said.stdout}{said.stderr}")
+        raise HarnessError(f"prometheus --version printed no version: {run.stdout}{run.stderr}")
     return found[1]
 
 

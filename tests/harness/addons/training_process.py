@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from harness.addons.training_operator import DEFINITION, INIT_CONTAINER, NAMESPACE, OVERLAY, SEPARATOR
-from harness.cache import held
+from harness.cache import lock
 from harness.control_plane.components import ControlPlane
 from harness.control_plane.webhooks import ServedHere
 from harness.daemons import Daemon, daemon
@@ -59,7 +59,7 @@ def training_operator(run: Run, plane: ControlPlane, init_image: str) -> Iterato
 @contextlib.contextmanager
 def startup_file() -> Iterator[None]:
     """Provides the file for which it waits when it starts; one start at a time, since all wait for the same file."""
-    with held("training-operator-starts", "another training-operator is starting"), contextlib.ExitStack() as stack:
+    with lock("training-operator-starts", "another training-operator is starting"), contextlib.ExitStack() as stack:
         if not LOOKED_FOR.exists():
             LOOKED_FOR.parent.mkdir(parents=True, exist_ok=True)
             LOOKED_FOR.touch()

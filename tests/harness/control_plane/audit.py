@@ -41,7 +41,7 @@ class Request:
         return self.verb in WRITES
 
 
-def audited(log: Path) -> dict[str, list[str]]:
+def audit_options(log: Path) -> dict[str, list[str]]:
     """Options of a ControlPlane that make its API server write this log."""
     policy = log.with_suffix(".policy")
     policy.write_text(json.dumps(POLICY))
@@ -55,7 +55,7 @@ class AuditLog:
         self._path, self._offset = path, 0
         self._known: list[Request] = []
 
-    def asked(self, namespace: str) -> tuple[Request, ...]:
+    def requests_of(self, namespace: str) -> tuple[Request, ...]:
         """The requests of a namespace's ServiceAccounts so far."""
         self._read_on()
         prefix = f"system:serviceaccount:{namespace}:"

@@ -5,9 +5,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from harness.cache import held, say
+from harness.cache import lock, say
 from harness.failure import HarnessError, last_lines
-from harness.images.buildah import buildah, present, storage_tags, succeeded
+from harness.images.buildah import buildah, image_exists, run_checked, storage_tags
 from harness.runs import scratch
 
 SUITE = "bookworm"
@@ -21,8 +21,8 @@ MIRROR = "SDBENCH_DEBIAN_MIRROR"
 
 def base_image() -> str:
     """The base image's reference in our container storage, built if it is missing."""
-    with held("base-image", "another process is building the base image"):
-        if not present(BASE_IMAGE):
+    with lock("base-image", "another process is building the base image"):
+        if not image_exists(BASE_IMAGE):
             say(f"building the base image by debootstrap ({SUITE}), about 1 min")
             with scratch("base") as folder:
                 root = folder / "root"
@@ -64,7 +64,7 @@ def _emptied_of_downloads(root: Path) -> None:
 def _committed(root: Path) -> None:
     # As an archive, because buildah gives an added folder's files to root and drops their setuid bits.
     archive = root.with_suffix(".tar")
-    succeeded(["tar", "--create", "--numeric-owner", "--file", str(archive), "--directory", str(root), "."])
+    run_checked(["tar", "--create", "--numeric-owner", "--file", str(archive), "--directory", str(root), "."])
     container = buildah("from", "scratch").strip()
     try:
         buildah("add", container, archive, "/")

@@ -42,10 +42,10 @@ def storage_name(reference: str) -> str:
 
 def buildah(*arguments: str | Path) -> str:
     """The standard output of a buildah command; raises HarnessError with the end of its output if it fails."""
-    return succeeded([*storage("buildah"), *arguments])
+    return run_checked([*storage("buildah"), *arguments])
 
 
-def succeeded(command: list[str | Path] | list[str]) -> str:
+def run_checked(command: list[str | Path] | list[str]) -> str:
     run = subprocess.run([str(part) for part in command], stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if run.returncode != 0:
         shown = " ".join(str(part) for part in command[:12])
@@ -53,7 +53,7 @@ def succeeded(command: list[str | Path] | list[str]) -> str:
     return run.stdout
 
 
-def present(reference: str) -> bool:
+def image_exists(reference: str) -> bool:
     """Whether our storage has the image."""
     command = [*storage("buildah"), "inspect", "--type", "image", reference]
     return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True).returncode == 0
@@ -65,7 +65,7 @@ def configuration(reference: str) -> dict[str, Any]:
     return found
 
 
-def built(dockerfile: Path, context: Path, reference: str, base: str, labels: Iterable[str] = ()) -> None:
+def build_image(dockerfile: Path, context: Path, reference: str, base: str, labels: Iterable[str] = ()) -> None:
     """Builds `dockerfile` on `base` and tags it; layers whose inputs did not change come from the storage.
 
     `labels` are given as NAME=VALUE.

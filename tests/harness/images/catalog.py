@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.cache import cache_folder, held, say
+from harness.cache import cache_folder, lock, say
 from harness.failure import HarnessError
 from harness.images.base import BASE_IMAGE, base_image
-from harness.images.buildah import buildah, built, present, storage_tags
+from harness.images.buildah import build_image, buildah, image_exists, storage_tags
 from harness.runs import scratch
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -77,13 +77,13 @@ class Build:
     def make(self) -> str:
         """The image's name in our storage. If it is missing, it is built and older versions are deleted."""
         name = self.image.name
-        with held("images", "another process is building an image"):
-            if not present(self.stored):
+        with lock("images", "another process is building an image"):
+            if not image_exists(self.stored):
                 self._demand_space()
                 base = base_image()
                 buildah("rm", "--all")  # a killed build leaves containers
                 say(f"building {name} (seconds, or about {self.image.minutes} min if its dependencies changed)")
-                built(self.context / self.image.dockerfile, self.context, self.stored, base)
+                build_image(self.context / self.image.dockerfile, self.context, self.stored, base)
                 self._drop_others()
         return self.stored
 
@@ -104,7 +104,7 @@ class Build:
 
 
 @contextlib.contextmanager
-def planned(image: Image) -> Iterator[Build]:
+def planned_build(image: Image) -> Iterator[Build]:
     """The build of an image from the current state of the checkout."""
     with scratch("context") as context:
         for name in image.inputs():

@@ -8,8 +8,8 @@ from pathlib import Path
 from harness.addons import training_operator
 from harness.images.archives import write_archive
 from harness.images.base import BASE_IMAGE, base_image
-from harness.images.catalog import OPERATOR, TRAINER, Image, planned
-from harness.images.transfer import bring_in
+from harness.images.catalog import OPERATOR, TRAINER, Image, planned_build
+from harness.images.transfer import import_image
 from harness.node.containers import Containerd, containerd
 from harness.node.namespaces import Namespaces
 from harness.node.pause import pause_binary
@@ -30,18 +30,18 @@ class Images:
 
 
 @contextlib.contextmanager
-def supplied_containerd(run: Run, namespaces: Namespaces) -> Iterator[tuple[Containerd, Images]]:
+def containerd_with_images(run: Run, namespaces: Namespaces) -> Iterator[tuple[Containerd, Images]]:
     """A containerd with every image; the project's two are built from this checkout."""
     with containerd(run, namespaces, _pause_image()) as server:
-        _bring_in_programs(run.folder, server)
-        yield server, _bring_in_images(server)
+        _import_programs(run.folder, server)
+        yield server, _import_images(server)
 
 
 def _pause_image() -> str:
     return f"{PAUSE_REPOSITORY}:{pause_binary().name.removeprefix('pause-')}"
 
 
-def _bring_in_programs(folder: Path, server: Containerd) -> None:
+def _import_programs(folder: Path, server: Containerd) -> None:
     """Imports the images that hold a single static program."""
     programs = {
         _pause_image(): ("/pause", pause_binary()),
@@ -55,18 +55,18 @@ def _bring_in_programs(folder: Path, server: Containerd) -> None:
         archive.unlink()
 
 
-def _bring_in_images(server: Containerd) -> Images:
+def _import_images(server: Containerd) -> Images:
     base = f"{BASE_REPOSITORY}:{BASE_IMAGE.rpartition(':')[2]}"
     if base not in server.images():
-        bring_in(server, base_image(), base)
+        import_image(server, base_image(), base)
         server.forget_images(BASE_REPOSITORY, kept=base)
-    return Images(operator=_brought_in(server, OPERATOR), trainer=_brought_in(server, TRAINER), base=base)
+    return Images(operator=_import_current(server, OPERATOR), trainer=_import_current(server, TRAINER), base=base)
 
 
-def _brought_in(server: Containerd, image: Image) -> str:
+def _import_current(server: Containerd, image: Image) -> str:
     """The reference in containerd of the image of the current checkout, built and imported if it is missing."""
-    with planned(image) as build:
+    with planned_build(image) as build:
         if build.reference not in server.images():
-            bring_in(server, build.make(), build.reference)
+            import_image(server, build.make(), build.reference)
             server.forget_images(image.repository, kept=build.reference)
         return build.reference

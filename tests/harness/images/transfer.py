@@ -13,24 +13,24 @@ from typing import Any
 from harness.cache import say
 from harness.failure import HarnessError
 from harness.images.archives import add
-from harness.images.buildah import PRIVATE_MOUNTS, storage_name, succeeded
+from harness.images.buildah import PRIVATE_MOUNTS, run_checked, storage_name
 from harness.node.containers import Containerd
 from harness.runs import scratch
 
 
-def bring_in(containers: Containerd, stored: str, reference: str) -> None:
+def import_image(containers: Containerd, stored: str, reference: str) -> None:
     """Imports the image `stored` of our storage into containerd under the name `reference`."""
     say(f"importing {reference}")
     with scratch("layout") as layout:
         skipped = _placeholders(layout, containers.content(), _layers(stored))
         # Uncompressed: compressing six gigabytes takes minutes, and a layer's digest then equals its diff ID.
         flags = ("--quiet", "--dest-oci-accept-uncompressed-layers")
-        succeeded([*PRIVATE_MOUNTS, "skopeo", "copy", *flags, storage_name(stored), f"oci:{layout}:image"])
+        run_checked([*PRIVATE_MOUNTS, "skopeo", "copy", *flags, storage_name(stored), f"oci:{layout}:image"])
         _stream(containers, layout, reference, skipped)
 
 
 def _layers(stored: str) -> tuple[str, ...]:
-    config = json.loads(succeeded([*PRIVATE_MOUNTS, "skopeo", "inspect", "--config", storage_name(stored)]))
+    config = json.loads(run_checked([*PRIVATE_MOUNTS, "skopeo", "inspect", "--config", storage_name(stored)]))
     return tuple(config["rootfs"]["diff_ids"])
 
 

@@ -59,7 +59,7 @@ class Containerd:
 
     def serves_a_kubelet(self) -> bool:
         """Whether it has recovered its pods' state. It refuses the kubelet until then, and only its log shows it."""
-        return self.process is not None and RECOVERED in self.process.said() and self.answers()
+        return self.process is not None and RECOVERED in self.process.output() and self.answers()
 
     def command(self, *arguments: str | Path) -> list[str]:
         """The command line of a ctr command."""

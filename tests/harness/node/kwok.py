@@ -15,7 +15,7 @@ from harness.daemons import Daemon, daemon
 from harness.runs import Run
 from harness.tools import KWOK, binary, module_source
 
-PLAYED = "sdbench.test/played"
+SIMULATED = "sdbench.test/played"
 LEASE_SECONDS = 4
 OF_NODES = (
     "kustomize/stage/node/fast/node-initialize.yaml",
@@ -24,7 +24,7 @@ OF_NODES = (
 
 
 @contextlib.contextmanager
-def kubelets(run: Run, plane: ControlPlane, of_pods: str) -> Iterator[Daemon]:
+def simulated_kubelets(run: Run, plane: ControlPlane, of_pods: str) -> Iterator[Daemon]:
     """Runs kwok: every labelled node is Ready, and its pods go through the stages `of_pods` (YAML documents)."""
     config = run.folder / "kwok.yaml"
     config.write_text("\n---\n".join((*_of_nodes(), of_pods)))
@@ -32,7 +32,7 @@ def kubelets(run: Run, plane: ControlPlane, of_pods: str) -> Iterator[Daemon]:
         binary("kwok"),
         f"--kubeconfig={plane.client_kubeconfig('kwok', ('system:masters',))}",
         f"--config={config}",
-        f"--manage-nodes-with-label-selector={PLAYED}",
+        f"--manage-nodes-with-label-selector={SIMULATED}",
         f"--node-lease-duration-seconds={LEASE_SECONDS}",
     ]
     with daemon(run, "kwok", command) as started:
@@ -41,7 +41,7 @@ def kubelets(run: Run, plane: ControlPlane, of_pods: str) -> Iterator[Daemon]:
 
 def node(name: str, capacity: dict[str, str]) -> dict[str, Any]:
     """The manifest of a node that kwok simulates."""
-    metadata = {"name": name, "labels": {PLAYED: "", "kubernetes.io/hostname": name}}
+    metadata = {"name": name, "labels": {SIMULATED: "", "kubernetes.io/hostname": name}}
     status = {"capacity": capacity, "allocatable": capacity}
     return {"apiVersion": "v1", "kind": "Node", "metadata": metadata, "status": status}
 

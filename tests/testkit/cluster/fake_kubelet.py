@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from testkit.cluster.object_log import Witness, unavailability
+from testkit.cluster.object_log import ObjectLog, unavailability
 from testkit.cluster.scripted_pods import (
     NODE,
     Script,
@@ -34,38 +34,38 @@ RENEWAL_SECONDS = 10
 
 
 @dataclass
-class Company:
+class FakeKubelet:
     """Plays every job in the namespaces that have a script."""
 
     api: Api
-    witness: Witness
+    objects: ObjectLog
     scripts: dict[str, Script] = field(default_factory=dict)
-    _lives: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    _tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     """Tasks by the UID of the job or pod."""
 
-    def noticed(self, plural: str, one: Document) -> None:
+    def on_change(self, plural: str, one: Document) -> None:
         """Reacts to a new or changed object."""
         metadata = one["metadata"]
         if metadata["namespace"] not in self.scripts:
             return
         uid, going = metadata["uid"], "deletionTimestamp" in metadata
         if plural == PODS[1] and going:
-            self._live(f"{uid} ends", self._let_go(one))
+            self._start(f"{uid} ends", self._finish_deletion(one))
         elif plural == PODS[1] and not going:
-            self._live(uid, self._run(one))
+            self._start(uid, self._run(one))
         elif plural == JOBS[1] and not going and not job_ended(one):
-            self._live(uid, self._make_pods(one))
+            self._start(uid, self._make_pods(one))
 
-    def _live(self, who: str, life: Coroutine[Any, Any, None]) -> None:
-        if who in self._lives:
-            life.close()
+    def _start(self, key: str, task: Coroutine[Any, Any, None]) -> None:
+        if key in self._tasks:
+            task.close()
         else:
-            self._lives[who] = asyncio.create_task(_though_it_may_go(life))
+            self._tasks[key] = asyncio.create_task(_ignoring_deletion(task))
 
     async def close(self) -> None:
-        for life in self._lives.values():
-            life.cancel()
-        ends = await asyncio.gather(*self._lives.values(), return_exceptions=True)
+        for task in self._tasks.values():
+            task.cancel()
+        ends = await asyncio.gather(*self._tasks.values(), return_exceptions=True)
         bugs = [end for end in ends if isinstance(end, Exception)]
         assert not bugs, bugs
 
@@ -78,24 +78,24 @@ class Company:
         script, run = self.scripts[metadata["namespace"]], run_of(pod)
         index = index_of(pod)
         await asyncio.sleep(BEAT_SECONDS)
-        await self._tell(PODS, pod, running_status())
+        await self._patch_status(PODS, pod, running_status())
         await asyncio.sleep(BEAT_SECONDS)
         while (end := script(run, index)) is None:
-            if metadata["uid"] not in self.witness.objects[PODS[1]]:
+            if metadata["uid"] not in self.objects.objects[PODS[1]]:
                 return
             await asyncio.sleep(BEAT_SECONDS)
-        await self._tell(PODS, pod, ended_status(end))
-        job = self.witness.objects[JOBS[1]].get(metadata["ownerReferences"][0]["uid"])
+        await self._patch_status(PODS, pod, ended_status(end))
+        job = self.objects.objects[JOBS[1]].get(metadata["ownerReferences"][0]["uid"])
         if job is not None and not job_ended(job) and (end.code != 0 or index == 0):
-            await self._tell(JOBS, job, job_status("Failed" if end.code else "Succeeded"))
+            await self._patch_status(JOBS, job, job_status("Failed" if end.code else "Succeeded"))
 
-    async def _tell(self, resource: tuple[str, str], one: Document, status: Document) -> None:
+    async def _patch_status(self, resource: tuple[str, str], one: Document, status: Document) -> None:
         metadata = one["metadata"]
         path = f"{place(resource, metadata['namespace'], metadata['name'])}/status"
         # The UID keeps the patch from hitting another object of the same name.
         await self._send("PATCH", path, {"metadata": {"uid": metadata["uid"]}, "status": status})
 
-    async def _let_go(self, pod: Document) -> None:
+    async def _finish_deletion(self, pod: Document) -> None:
         metadata = pod["metadata"]
         options = {"gracePeriodSeconds": 0, "preconditions": {"uid": metadata["uid"]}}
         await self._send("DELETE", place(PODS, metadata["namespace"], metadata["name"]), options)
@@ -120,27 +120,27 @@ def index_of(pod: Document) -> int:
     return number if labels["training.kubeflow.org/replica-type"] == "master" else number + 1
 
 
-async def _though_it_may_go(life: Coroutine[Any, Any, None]) -> None:
+async def _ignoring_deletion(task: Coroutine[Any, Any, None]) -> None:
     """Runs a task, and ignores refusals because its object or namespace was deleted."""
     try:
-        await life
+        await task
     except Refused as refusal:
         if refusal.code not in (403, 404, 409):
             raise
 
 
 @contextlib.asynccontextmanager
-async def acting(api: Api, witness: Witness) -> AsyncIterator[Company]:
+async def fake_kubelet(api: Api, objects: ObjectLog) -> AsyncIterator[FakeKubelet]:
     """Plays the jobs of all namespaces that have a script."""
-    company = Company(api, witness)
+    kubelet = FakeKubelet(api, objects)
     node = asyncio.create_task(_keep_node(api))
-    witness.listeners.append(company.noticed)
+    objects.listeners.append(kubelet.on_change)
     try:
-        yield company
+        yield kubelet
     finally:
         node.cancel()
-        witness.listeners.remove(company.noticed)
-        await company.close()
+        objects.listeners.remove(kubelet.on_change)
+        await kubelet.close()
 
 
 async def _keep_node(api: Api) -> None:

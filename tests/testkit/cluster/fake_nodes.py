@@ -19,7 +19,7 @@ BEAT_SECONDS = 5
 
 
 @dataclass(frozen=True)
-class Machine:
+class FakeNode:
     """A node with room for two pods of one core each."""
 
     name: str
@@ -36,31 +36,31 @@ class Machine:
 
 
 @contextmanager
-def present(kubeconfig: Path, machines: tuple[Machine, ...]) -> Iterator[None]:
+def fake_nodes(kubeconfig: Path, nodes: tuple[FakeNode, ...]) -> Iterator[None]:
     """Creates these nodes, keeps them ready inside the block, and deletes them afterwards."""
     api = config.new_client_from_config(str(kubeconfig))
-    core, leases, over = client.CoreV1Api(api), client.CoordinationV1Api(api), threading.Event()
-    for machine in machines:
-        core.create_node(machine.document())
-        leases.create_namespaced_lease(LEASES, {"metadata": {"name": machine.name}, "spec": _held(machine.name)})
-    beating = threading.Thread(target=_beat, args=(leases, machines, over), name="nodes")
+    core, leases, stopped = client.CoreV1Api(api), client.CoordinationV1Api(api), threading.Event()
+    for node in nodes:
+        core.create_node(node.document())
+        leases.create_namespaced_lease(LEASES, {"metadata": {"name": node.name}, "spec": _lease_spec(node.name)})
+    beating = threading.Thread(target=_beat, args=(leases, nodes, stopped), name="nodes")
     beating.start()
     try:
         yield
     finally:
-        over.set()
+        stopped.set()
         beating.join()
-        for machine in machines:
-            core.delete_node(machine.name)
+        for node in nodes:
+            core.delete_node(node.name)
 
 
-def _beat(leases: client.CoordinationV1Api, machines: tuple[Machine, ...], over: threading.Event) -> None:
-    while not over.wait(BEAT_SECONDS):
-        for machine in machines:
-            leases.patch_namespaced_lease(machine.name, LEASES, {"spec": _held(machine.name)})
+def _beat(leases: client.CoordinationV1Api, nodes: tuple[FakeNode, ...], stopped: threading.Event) -> None:
+    while not stopped.wait(BEAT_SECONDS):
+        for node in nodes:
+            leases.patch_namespaced_lease(node.name, LEASES, {"spec": _lease_spec(node.name)})
 
 
-def _held(name: str) -> dict[str, Any]:
+def _lease_spec(name: str) -> dict[str, Any]:
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     return {"holderIdentity": name, "leaseDurationSeconds": 40, "renewTime": now}
 

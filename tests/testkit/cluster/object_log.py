@@ -22,7 +22,7 @@ Listener = Callable[[str, Document], None]
 
 
 @dataclass
-class Witness:
+class ObjectLog:
     """Existing objects by plural and UID, and every (plural, namespace, name, UID) that ever existed."""
 
     objects: dict[str, dict[str, Document]] = field(default_factory=lambda: {plural: {} for _, plural in WATCHED})
@@ -127,20 +127,20 @@ def unavailability() -> Iterator[None]:
 
 
 @contextlib.asynccontextmanager
-async def witnessing(api: Api) -> AsyncIterator[Witness]:
+async def following_objects(api: Api) -> AsyncIterator[ObjectLog]:
     """Logs all objects inside the block."""
-    witness = Witness()
+    objects = ObjectLog()
 
     async def following(resource: tuple[str, str]) -> None:
         try:
-            await witness.follow(api, resource)
+            await objects.follow(api, resource)
         except Exception as error:
-            await witness.broke(error)
+            await objects.broke(error)
             raise
 
     tasks = [asyncio.create_task(following(resource)) for resource in WATCHED]
     try:
-        yield witness
+        yield objects
     finally:
         for task in tasks:
             task.cancel()

@@ -15,7 +15,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from testkit.faults.multi_namespace import NAME, Grounds, Scene
+from testkit.faults.multi_namespace import NAME, Sandbox, SharedCluster
 from testkit.faults.scenarios import Scenario
 from testkit.operators.forked_operator import ForkedOperator, forked
 from testkit.operators.proxy import FaultProxy, Request
@@ -52,13 +52,13 @@ class End:
 
 
 @dataclass(frozen=True)
-class Ran:
+class CaseRun:
     """One run of a scenario."""
 
     end: End
     seen: tuple[Request, ...]
     """The operators' requests."""
-    over: tuple[Request, ...]
+    answered: tuple[Request, ...]
     """The requests that had got their response when the scenario ended."""
     killed_at: Request | None
     """The request at which an operator was killed."""
@@ -71,10 +71,10 @@ class Ran:
 
 
 @dataclass
-class Cast:
+class OperatorGroup:
     """The operators of one case, each behind its own proxy. If none is left, one is restarted."""
 
-    scene: Scene
+    sandbox: Sandbox
     folder: Path
     proxies: list[FaultProxy] = field(default_factory=list)
     operators: dict[FaultProxy, ForkedOperator] = field(default_factory=dict)
@@ -84,8 +84,8 @@ class Cast:
     """Called before an operator is restarted."""
 
     def start(self, proxy: FaultProxy) -> None:
-        log = self.folder / f"{self.scene.namespace}-{next(_numbers)}.log"
-        self.operators[proxy] = forked(proxy.kubeconfig, self.scene.namespace, log)
+        log = self.folder / f"{self.sandbox.namespace}-{next(_numbers)}.log"
+        self.operators[proxy] = forked(proxy.kubeconfig, self.sandbox.namespace, log)
 
     def kill(self, request: Request, *proxies: FaultProxy) -> None:
         """Sends SIGKILL to the operators behind these proxies, at this request of one of them."""
@@ -108,74 +108,78 @@ class Cast:
     def demand_alive(self) -> None:
         """Raises AssertionError if an operator has ended that was not killed."""
         dead = [one for one in self.operators.values() if not one.process.is_alive()]
-        assert self.killed.is_set() or not dead, f"an operator has ended by itself: {dead[0].said()}"
+        assert self.killed.is_set() or not dead, f"an operator has ended by itself: {dead[0].log_tail()}"
 
-    def said(self) -> str:
-        logs = sorted(self.folder.glob(f"{self.scene.namespace}-*.log"))
+    def log_tail(self) -> str:
+        logs = sorted(self.folder.glob(f"{self.sandbox.namespace}-*.log"))
         return "\n".join(log.read_text()[-1500:] for log in logs)
 
 
-Disturbance = Callable[[Cast], None]
+Disturbance = Callable[[OperatorGroup], None]
 
 
-def undisturbed(cast: Cast) -> None:
+def undisturbed(group: OperatorGroup) -> None:
     """Disturbs nothing."""
 
 
-async def ran(
-    grounds: Grounds, scenario: Scenario, folder: Path, disturbance: Disturbance = undisturbed, operators: int = 1
-) -> Ran:
+async def run_case(
+    shared_cluster: SharedCluster,
+    scenario: Scenario,
+    folder: Path,
+    disturbance: Disturbance = undisturbed,
+    operators: int = 1,
+) -> CaseRun:
     """Plays the scenario from an empty namespace to its end. Raises AssertionError if it does not get there."""
-    scene = await grounds.scene(scenario.script)
-    async with cast_of(scene, folder, operators) as cast:
-        disturbance(cast)
-        for proxy in cast.proxies:
-            cast.start(proxy)
-        replacing = asyncio.create_task(cast.replace())
+    sandbox = await shared_cluster.sandbox(scenario.script)
+    async with operator_group(sandbox, folder, operators) as group:
+        disturbance(group)
+        for proxy in group.proxies:
+            group.start(proxy)
+        replacing = asyncio.create_task(group.replace())
         try:
             async with asyncio.timeout(SECONDS):
-                await scene.ask(**scenario.spec)
-                await scenario.story(scene)
-            cast.demand_alive()
+                await sandbox.create(**scenario.spec)
+                await scenario.story(sandbox)
+            group.demand_alive()
         except (AssertionError, TimeoutError) as failure:
-            raise AssertionError(f"{scene.shown()}: {failure}\n{cast.said()}") from failure
+            raise AssertionError(f"{sandbox.shown()}: {failure}\n{group.log_tail()}") from failure
         finally:
             replacing.cancel()
-        seen = tuple(request for proxy in cast.proxies for request in proxy.seen)
-        over = tuple(request for proxy in cast.proxies for request in proxy.over)
-        hits = sum({id(armed): armed.hits for proxy in cast.proxies for armed in proxy.armed}.values())
-        result = Ran(ending(scene), seen, over, cast.killed_at, hits)
-    await scene.leave()
+        seen = tuple(request for proxy in group.proxies for request in proxy.seen)
+        answered = tuple(request for proxy in group.proxies for request in proxy.answered)
+        hits = sum({id(armed): armed.hits for proxy in group.proxies for armed in proxy.armed}.values())
+        result = CaseRun(ending(sandbox), seen, answered, group.killed_at, hits)
+    await sandbox.leave()
     assert_deletions_name_a_uid(result)
     return result
 
 
 @contextlib.asynccontextmanager
-async def cast_of(scene: Scene, folder: Path, operators: int = 1) -> AsyncIterator[Cast]:
+async def operator_group(sandbox: Sandbox, folder: Path, operators: int = 1) -> AsyncIterator[OperatorGroup]:
     """A case's proxies, with no operator running yet; operators that are started are killed at the end."""
-    cast = Cast(scene, folder)
+    group = OperatorGroup(sandbox, folder)
     async with contextlib.AsyncExitStack() as stack:
         for number in range(operators):
-            copy = folder / f"{scene.namespace}-{number}.kubeconfig"
-            cast.proxies.append(await stack.enter_async_context(FaultProxy(scene.grounds.kubeconfig, copy)))
-        stack.callback(cast.end)
-        yield cast
+            copy = folder / f"{sandbox.namespace}-{number}.kubeconfig"
+            group.proxies.append(await stack.enter_async_context(FaultProxy(sandbox.shared_cluster.kubeconfig, copy)))
+        stack.callback(group.end)
+        yield group
 
 
-def assert_deletions_name_a_uid(run: Ran) -> None:
+def assert_deletions_name_a_uid(run: CaseRun) -> None:
     """Checks every deletion's UID precondition, without which another object of the same name could be deleted."""
     for request in run.writes:
         if request.verb == "delete":
             assert json.loads(request.body).get("preconditions", {}).get("uid"), f"{request} names no UID"
 
 
-def ending(scene: Scene) -> End:
+def ending(sandbox: Sandbox) -> End:
     """A run's End, without what differs in every run."""
-    benchmark = scene.benchmark()
+    benchmark = sandbox.benchmark()
     status = masked(benchmark["status"]) if benchmark is not None else {}
-    witness, namespace = scene.grounds.witness, scene.namespace
-    jobs = Counter(nameless(name) for name, _ in witness.ever(JOBS, namespace))
-    pods = Counter(nameless(name) for name, _ in witness.ever(PODS, namespace))
+    objects, namespace = sandbox.shared_cluster.objects, sandbox.namespace
+    jobs = Counter(nameless(name) for name, _ in objects.ever(JOBS, namespace))
+    pods = Counter(nameless(name) for name, _ in objects.ever(PODS, namespace))
     return End(status, jobs, pods)
 
 

@@ -15,8 +15,8 @@ from enum import Enum
 from pathlib import Path
 
 from testkit.faults import fault_kinds
-from testkit.faults.cases import Cast, Disturbance, End, Ran, ran
-from testkit.faults.multi_namespace import Grounds
+from testkit.faults.cases import CaseRun, Disturbance, End, OperatorGroup, run_case
+from testkit.faults.multi_namespace import SharedCluster
 from testkit.faults.scenarios import Scenario
 from testkit.faults.stale_reads import Past
 from testkit.operators.proxy import Armed, Exchange, Where, where
@@ -33,7 +33,7 @@ LEAST_SHARE = 0.75
 """The share of kills, of all writes of the longest run, that must have happened."""
 
 
-class Alive(Enum):
+class SweepMode(Enum):
     """How many operators run, and which of them die."""
 
     ONE = "one operator"
@@ -42,7 +42,7 @@ class Alive(Enum):
 
     @property
     def operators(self) -> int:
-        return 1 if self is Alive.ONE else 2
+        return 1 if self is SweepMode.ONE else 2
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Kill:
 
 
 @dataclass
-class Swept:
+class SweepResult:
     """A sweep's results."""
 
     scenario: str
@@ -99,26 +99,33 @@ class Swept:
         assert self.kills >= LEAST_SHARE * 2 * self.writes, f"{self.kills} kills at {self.writes} writes"
 
 
-async def swept(
-    grounds: Grounds, scenario: Scenario, folder: Path, alive: Alive = Alive.ONE, writes_behind: int = 0
-) -> Swept:
+async def sweep_crashes(
+    shared_cluster: SharedCluster,
+    scenario: Scenario,
+    folder: Path,
+    mode: SweepMode = SweepMode.ONE,
+    writes_behind: int = 0,
+) -> SweepResult:
     """Kills before and after every write; a restarted operator sees the cluster as it was `writes_behind` earlier."""
     usual, *references = await asyncio.gather(
-        ran(grounds, scenario, folder), *(ran(grounds, scenario, folder, operators=alive.operators) for _ in range(2))
+        run_case(shared_cluster, scenario, folder),
+        *(run_case(shared_cluster, scenario, folder, operators=mode.operators) for _ in range(2)),
     )
     expected = usual.end
     for one in references:
         assert one.end == expected, expected.difference(one.end)
     kinds = frozenset.intersection(*(frozenset(map(str, one.writes)) for one in references))
     lag = f", view lags {writes_behind} write{'s' if writes_behind > 1 else ''}" if writes_behind else ""
-    result = Swept(scenario.name, alive.value + lag, max(len(one.writes) for one in references), kinds)
-    places = asyncio.Semaphore(AT_ONCE // alive.operators)
+    result = SweepResult(scenario.name, mode.value + lag, max(len(one.writes) for one in references), kinds)
+    places = asyncio.Semaphore(AT_ONCE // mode.operators)
 
     async def case(kill: Kill) -> None:
         async with places:
             for _ in range(TRIES):
-                disturbance = killing(kill, alive, writes_behind)
-                if await _noted(ran(grounds, scenario, folder, disturbance, alive.operators), kill, expected, result):
+                disturbance = killing(kill, mode, writes_behind)
+                if await _noted(
+                    run_case(shared_cluster, scenario, folder, disturbance, mode.operators), kill, expected, result
+                ):
                     return
             result.unreached.append(kill)
 
@@ -134,27 +141,27 @@ def kills(writes: int) -> Iterator[Kill]:
         yield Kill(write, after=True)
 
 
-def killing(kill: Kill, alive: Alive, writes_behind: int = 0) -> Disturbance:
+def killing(kill: Kill, mode: SweepMode, writes_behind: int = 0) -> Disturbance:
     """Kills the operator that sends the n-th write of all operators together, or all of them."""
 
-    def disturbance(cast: Cast) -> None:
+    def disturbance(group: OperatorGroup) -> None:
         def die(exchange: Exchange) -> None:
-            cast.kill(exchange.request, *(cast.proxies if alive is Alive.TWO_BOTH_DIE else [exchange.proxy]))
+            group.kill(exchange.request, *(group.proxies if mode is SweepMode.TWO_BOTH_DIE else [exchange.proxy]))
 
-        past = Past.of(cast.scene, writes_behind) if writes_behind else None
+        past = Past.of(group.sandbox, writes_behind) if writes_behind else None
         fault = (fault_kinds.killed_after if kill.after else fault_kinds.killed_before)(die)
-        armed = Armed(kill.where, fault=fault, times=1, spared=kill.write - 1)
-        for proxy in cast.proxies:
+        armed = Armed(kill.where, fault=fault, times=1, skip=kill.write - 1)
+        for proxy in group.proxies:
             if past is not None:
-                proxy.lookers.append(past.look)
+                proxy.observers.append(past.look)
             proxy.armed.append(armed)
         if past is not None:
-            cast.on_return = lambda: past.show(cast.proxies[0])
+            group.on_return = lambda: past.show(group.proxies[0])
 
     return disturbance
 
 
-async def _noted(run: Awaitable[Ran], kill: Kill, expected: End, result: Swept) -> bool:
+async def _noted(run: Awaitable[CaseRun], kill: Kill, expected: End, result: SweepResult) -> bool:
     """Whether the kill happened; records what was wrong after it."""
     try:
         one = await run
@@ -167,7 +174,7 @@ async def _noted(run: Awaitable[Ran], kill: Kill, expected: End, result: Swept) 
         result.struck[kill] = str(one.killed_at)
     elif kill.after and one.faults:
         return False  # the run ended between the write and the kill
-    elif (writes := sum(map(kill.where.meets, one.over))) >= kill.write:
+    elif (writes := sum(map(kill.where.matches, one.answered))) >= kill.write:
         result.failures[str(kill)] = f"no operator was killed, though there were {writes} writes"
     else:
         return False

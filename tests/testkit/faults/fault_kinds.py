@@ -49,13 +49,13 @@ def refused(code: int, retry_after: int | None = None) -> Fault:
 
 async def reset(exchange: Exchange) -> web.StreamResponse:
     """Resets the connection before the API server gets the request."""
-    return exchange.cut()
+    return exchange.reset()
 
 
 async def unheard(exchange: Exchange) -> web.StreamResponse:
     """Sends the request to the API server, and loses the response."""
-    await exchange.done()
-    return exchange.cut()
+    await exchange.complete()
+    return exchange.reset()
 
 
 def silent(seconds: float) -> Fault:
@@ -63,7 +63,7 @@ def silent(seconds: float) -> Fault:
 
     async def fault(exchange: Exchange) -> web.StreamResponse:
         await asyncio.sleep(seconds)
-        return exchange.cut()
+        return exchange.reset()
 
     return fault
 
@@ -72,7 +72,7 @@ def slow(seconds: float) -> Fault:
     """Sends the response slowly, in small chunks."""
 
     async def fault(exchange: Exchange) -> web.StreamResponse:
-        status, body = await exchange.done()
+        status, body = await exchange.complete()
         response = web.StreamResponse(status=status, headers={"Content-Type": "application/json"})
         await response.prepare(exchange.incoming)
         size = max(1, len(body) // CHUNKS)
@@ -90,7 +90,7 @@ def killed_before(kill: Callable[[Exchange], None]) -> Fault:
 
     async def fault(exchange: Exchange) -> web.StreamResponse:
         kill(exchange)
-        return exchange.cut()
+        return exchange.reset()
 
     return fault
 
@@ -99,9 +99,9 @@ def killed_after(kill: Callable[[Exchange], None]) -> Fault:
     """Kills the operator after the API server has done the request, before the response arrives."""
 
     async def fault(exchange: Exchange) -> web.StreamResponse:
-        await exchange.done()
+        await exchange.complete()
         kill(exchange)
-        return exchange.cut()
+        return exchange.reset()
 
     return fault
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from sdbench.controller.apiserver.rbac import rights
 from testkit.faults import fault_kinds
-from testkit.faults.cases import Cast, Ran, ran
-from testkit.faults.multi_namespace import Grounds, Scene
+from testkit.faults.cases import CaseRun, OperatorGroup, run_case
+from testkit.faults.multi_namespace import Sandbox, SharedCluster
 from testkit.faults.scenarios import EVERY_CALL, Scenario
 from testkit.operators.proxy import Armed, Exchange, Fault, FaultProxy, Request, Where, where
 
@@ -57,23 +57,23 @@ class Call:
 
     verb: str
     resources: str
-    asker: str = ""
-    asks: str = ""
+    sender: str = ""
+    query: str = ""
 
     @property
     def place(self) -> Where:
-        return where(self.verb, self.resources, asks=self.asks)
+        return where(self.verb, self.resources, query=self.query)
 
     def __str__(self) -> str:
-        return f"{self.verb} {self.resources}{f' of {self.asker}' if self.asker else ''}"
+        return f"{self.verb} {self.resources}{f' of {self.sender}' if self.sender else ''}"
 
 
 def calls() -> Iterator[Call]:
     """Every call in the table of rights, and those that need no right."""
     for right in rights():
         if not right.resource.endswith("/finalizers"):
-            askers = LISTS.get(f"{right.verb} {right.resource}", {"": ""})
-            yield from (Call(right.verb, right.resource, asker, asks) for asker, asks in askers.items())
+            senders = LISTS.get(f"{right.verb} {right.resource}", {"": ""})
+            yield from (Call(right.verb, right.resource, sender, query) for sender, query in senders.items())
     yield from (Call("list", paths) for paths in DISCOVERED)
 
 
@@ -99,8 +99,8 @@ class Case:
     proxy: FaultProxy | None = None
     armed: dict[Call, Armed] = field(default_factory=dict)
 
-    def disturb(self, cast: Cast) -> None:
-        self.proxy = cast.proxies[0]
+    def disturb(self, group: OperatorGroup) -> None:
+        self.proxy = group.proxies[0]
         self.armed = {call: self.proxy.arm(call.place, self.fault, self.times) for call in self.calls}
 
     def missing(self) -> str:
@@ -114,18 +114,18 @@ class Case:
 
 
 @dataclass
-class Outlawed(Case):
+class AllRefused(Case):
     """Refuses all requests for a time, from the operator's first job on, and cuts its watches."""
 
     seconds: float = 12
-    begun: bool = False
+    started: bool = False
     lifted: int | None = None
     """The number of requests that had been sent when it ended."""
     lifting: asyncio.Task[None] | None = None
 
-    def disturb(self, cast: Cast) -> None:
-        self.proxy = cast.proxies[0]
-        self.proxy.lookers.append(self._look)
+    def disturb(self, group: OperatorGroup) -> None:
+        self.proxy = group.proxies[0]
+        self.proxy.observers.append(self._look)
 
     def missing(self) -> str:
         if self.proxy is None or self.lifted is None:
@@ -134,9 +134,9 @@ class Outlawed(Case):
         return ", ".join(f"no {call}" for call in map(str, WATCHES) if call not in since)
 
     async def _look(self, exchange: Exchange) -> None:
-        if self.begun or not FIRST_JOB.meets(exchange.request):
+        if self.started or not FIRST_JOB.matches(exchange.request):
             return
-        self.begun = True
+        self.started = True
         armed = exchange.proxy.arm(where(), self.fault)
         await exchange.proxy.end_watches(where())
         self.lifting = asyncio.create_task(self._lift(exchange.proxy, armed))
@@ -153,36 +153,36 @@ def case(name: str, fault: Fault, failed: Iterable[Call], times: int = 1) -> Cas
     return Case(fault, tuple(failed), times, least=1 if name in DONE else times)
 
 
-async def wrong_after(
-    grounds: Grounds, folder: Path, cases: dict[str, Case], at_once: int
-) -> tuple[dict[str, str], dict[str, Ran]]:
+async def failures_after(
+    shared_cluster: SharedCluster, folder: Path, cases: dict[str, Case], at_once: int
+) -> tuple[dict[str, str], dict[str, CaseRun]]:
     """Runs all cases; returns the failures and the runs that ended, both by case name."""
-    undisturbed = asyncio.create_task(ran(grounds, EVERY_CALL, folder))
+    undisturbed = asyncio.create_task(run_case(shared_cluster, EVERY_CALL, folder))
     places = asyncio.Semaphore(at_once)
     wrong: dict[str, str] = {}
-    runs: dict[str, Ran] = {}
+    runs: dict[str, CaseRun] = {}
 
     async def one(name: str, of: Case) -> None:
         async with places:
             try:
-                runs[name] = found = await ran(grounds, until_all_is_met(of), folder, of.disturb)
+                runs[name] = found = await run_case(shared_cluster, until_every_fault_has_hit(of), folder, of.disturb)
             except AssertionError as failure:
                 wrong[name] = str(failure)
                 return
         reference = await undisturbed
-        if said := reference.end.difference(found.end) or of.missing() or insisted(reference, found):
-            wrong[name] = said
+        if message := reference.end.difference(found.end) or of.missing() or excess_requests(reference, found):
+            wrong[name] = message
 
     await asyncio.gather(*(one(name, of) for name, of in cases.items()))
     assert_known(await undisturbed)
     return wrong, runs
 
 
-def until_all_is_met(of: Case) -> Scenario:
+def until_every_fault_has_hit(of: Case) -> Scenario:
     """The scenario EVERY_CALL, and then time for the calls that it does not cause: periodic ones, and watches."""
 
-    async def story(scene: Scene) -> None:
-        await EVERY_CALL.story(scene)
+    async def story(sandbox: Sandbox) -> None:
+        await EVERY_CALL.story(sandbox)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(MEETING_SECONDS):
                 while of.missing():
@@ -191,15 +191,15 @@ def until_all_is_met(of: Case) -> Scenario:
     return replace(EVERY_CALL, story=story)
 
 
-def assert_known(run: Ran) -> None:
+def assert_known(run: CaseRun) -> None:
     """Checks that every request of the operator is exactly one of CALLS, and that every call is made."""
-    kinds = [[str(call) for call in CALLS if call.place.meets(request)] for request in run.seen]
+    kinds = [[str(call) for call in CALLS if call.place.matches(request)] for request in run.seen]
     unknown = {str(request) for request, found in zip(run.seen, kinds, strict=True) if len(found) != 1}
     assert not unknown, f"requests that match no call of the table, or several: {unknown}"
     assert {name for found in kinds for name in found} == {str(call) for call in CALLS}
 
 
-def insisted(reference: Ran, found: Ran) -> str:
+def excess_requests(reference: CaseRun, found: CaseRun) -> str:
     """The calls that were repeated more often than faults and failed passes explain; empty if none."""
     usual, sent = counted(reference.seen), counted(found.seen)
     failed = found.faults

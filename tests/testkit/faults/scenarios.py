@@ -6,13 +6,13 @@ from typing import Any
 
 from sdbench_trainer.run import RunConfig
 from testkit.cluster.scripted_pods import End, Script, measured
-from testkit.faults.multi_namespace import Scene
+from testkit.faults.multi_namespace import Sandbox
 from testkit.server.direct import BENCHMARKS, Document
-from testkit.server.questions import question
+from testkit.server.examples import example_benchmark
 
-ONE = question()["spec"]["devices"] | {"counts": [1]}
-TWO = question()["spec"]["devices"] | {"counts": [1, 2]}
-THREE = question()["spec"]["devices"] | {"counts": [1, 2, 4]}
+ONE = example_benchmark()["spec"]["devices"] | {"counts": [1]}
+TWO = example_benchmark()["spec"]["devices"] | {"counts": [1, 2]}
+THREE = example_benchmark()["spec"]["devices"] | {"counts": [1, 2, 4]}
 
 
 @dataclass(frozen=True)
@@ -20,51 +20,53 @@ class Scenario:
     """A spec, a pod script, and a user's actions; it has ended when `story` returns."""
 
     name: str
-    story: Callable[[Scene], Awaitable[None]]
+    story: Callable[[Sandbox], Awaitable[None]]
     script: Script | None = measured
     """None means that no job gets pods until the story starts a script."""
     spec: dict[str, Any] = field(default_factory=dict)
 
 
-async def answered(scene: Scene) -> None:
+async def answered(sandbox: Sandbox) -> None:
     """Waits for the end."""
-    await scene.until_holds("CleanedUp")
-    await scene.until_empty()
+    await sandbox.until_holds("CleanedUp")
+    await sandbox.until_empty()
 
 
-async def suspended_and_resumed(scene: Scene) -> None:
-    await scene.until_row(0, "Running")
-    await scene.change(suspend=True)
-    await scene.until_holds("Suspended")
-    await scene.until_empty()
-    await scene.change(suspend=False)
-    await answered(scene)
+async def suspended_and_resumed(sandbox: Sandbox) -> None:
+    await sandbox.until_row(0, "Running")
+    await sandbox.change(suspend=True)
+    await sandbox.until_holds("Suspended")
+    await sandbox.until_empty()
+    await sandbox.change(suspend=False)
+    await answered(sandbox)
 
 
-async def cancelled(scene: Scene) -> None:
-    await scene.until_row(1, "Running")
-    await scene.change(cancel=True)
-    await answered(scene)
+async def cancelled(sandbox: Sandbox) -> None:
+    await sandbox.until_row(1, "Running")
+    await sandbox.change(cancel=True)
+    await answered(sandbox)
 
 
-async def deleted(scene: Scene) -> None:
+async def deleted(sandbox: Sandbox) -> None:
     """Deletes the Benchmark; its jobs must go, and the operator must still handle another Benchmark."""
-    await scene.until_row(0, "Running")
-    await scene.delete()
-    await scene.until_empty()
-    await scene.ask("next", suspend=True)
-    await scene.until_holds("Suspended", "next")
+    await sandbox.until_row(0, "Running")
+    await sandbox.delete()
+    await sandbox.until_empty()
+    await sandbox.create("next", suspend=True)
+    await sandbox.until_holds("Suspended", "next")
 
 
-async def without_pods_for_a_while(scene: Scene) -> None:
+async def without_pods_for_a_while(sandbox: Sandbox) -> None:
     """Gives the job a warning event before its pods exist; another Benchmark is deleted by its TTL."""
-    (job,) = await scene.grounds.witness.until(lambda: scene.jobs() or None, "a job")
-    await scene.grounds.api.send("POST", f"api/v1/namespaces/{scene.namespace}/events", warning_event(job))
-    await scene.grounds.witness.until(lambda: reports_warning(scene), "the row to report the warning event")
-    scene.play(measured)
-    await scene.ask("next", cancel=True, ttlSecondsAfterFinished=0)
-    await answered(scene)
-    await scene.grounds.witness.until(lambda: came_and_went(scene, "next"), "the other Benchmark to be deleted")
+    (job,) = await sandbox.shared_cluster.objects.until(lambda: sandbox.jobs() or None, "a job")
+    await sandbox.shared_cluster.api.send("POST", f"api/v1/namespaces/{sandbox.namespace}/events", warning_event(job))
+    await sandbox.shared_cluster.objects.until(lambda: reports_warning(sandbox), "the row to report the warning event")
+    sandbox.play(measured)
+    await sandbox.create("next", cancel=True, ttlSecondsAfterFinished=0)
+    await answered(sandbox)
+    await sandbox.shared_cluster.objects.until(
+        lambda: was_deleted(sandbox, "next"), "the other Benchmark to be deleted"
+    )
 
 
 def warning_event(job: Document) -> Document:
@@ -80,14 +82,14 @@ def warning_event(job: Document) -> Document:
     }
 
 
-def reports_warning(scene: Scene) -> bool:
-    rows = (scene.benchmark() or {}).get("status", {}).get("trials", ())
+def reports_warning(sandbox: Sandbox) -> bool:
+    rows = (sandbox.benchmark() or {}).get("status", {}).get("trials", ())
     return any("pods cannot be created" in row.get("message", "") for row in rows)
 
 
-def came_and_went(scene: Scene, name: str) -> bool:
-    ever = {one for one, _ in scene.grounds.witness.ever(BENCHMARKS, scene.namespace)}
-    return name in ever and scene.benchmark(name) is None
+def was_deleted(sandbox: Sandbox, name: str) -> bool:
+    ever = {one for one, _ in sandbox.shared_cluster.objects.ever(BENCHMARKS, sandbox.namespace)}
+    return name in ever and sandbox.benchmark(name) is None
 
 
 def attempt_of(run: RunConfig) -> int:

@@ -11,7 +11,7 @@ from typing import Self
 
 from aiohttp import web
 
-from testkit.faults.multi_namespace import Scene
+from testkit.faults.multi_namespace import Sandbox
 from testkit.operators.proxy import Armed, Exchange, FaultProxy, Where, where
 from testkit.server.direct import BENCHMARKS, JOBS, PODS, Document, place
 
@@ -47,9 +47,9 @@ def fits(one: Document, selector: str) -> bool:
     return not selector or (labels.get(key) == value if value else key in labels)
 
 
-async def snapshot(scene: Scene) -> Snapshot:
+async def snapshot(sandbox: Sandbox) -> Snapshot:
     """Takes a Snapshot of the namespace."""
-    api, namespace = scene.grounds.api, scene.namespace
+    api, namespace = sandbox.shared_cluster.api, sandbox.namespace
     return Snapshot({kind[1]: await api.send("GET", place(kind, namespace)) for kind in KINDS})
 
 
@@ -73,17 +73,17 @@ def show(view: Snapshot, proxy: FaultProxy, old: Where = ALL_OLD) -> Armed:
 class Past:
     """Keeps snapshots of a namespace from before each of its last writes."""
 
-    scene: Scene
+    sandbox: Sandbox
     views: deque[Snapshot]
 
     @classmethod
-    def of(cls, scene: Scene, writes_behind: int) -> Self:
-        return cls(scene, deque(maxlen=writes_behind + 1))
+    def of(cls, sandbox: Sandbox, writes_behind: int) -> Self:
+        return cls(sandbox, deque(maxlen=writes_behind + 1))
 
     async def look(self, exchange: Exchange) -> None:
         """Called before every request is passed on."""
         if exchange.request.writes:
-            self.views.append(await snapshot(self.scene))
+            self.views.append(await snapshot(self.sandbox))
 
     def show(self, proxy: FaultProxy) -> None:
         """Answers the proxy's next reads from the oldest snapshot."""

@@ -17,7 +17,7 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 from harness.ports import free_ports
-from testkit.operators.operator_process import IMAGE, ROOT, said_over_http
+from testkit.operators.operator_process import IMAGE, ROOT, http_get
 
 PRELOADED = ["sdbench.cli", "sdbench.controller.operator", "testkit.operators.forked_operator"]
 SOURCES = [str(ROOT / part) for part in ("operator/src", "trainer/src", "tests")]
@@ -53,14 +53,14 @@ class ForkedOperator:
         """Returns once /healthz responds with 200."""
         end = time.monotonic() + READY_SECONDS
         while (await asyncio.to_thread(self.answer, "/healthz"))[0] != 200:
-            assert self.process.is_alive(), self.said()
-            assert time.monotonic() < end, self.said()
+            assert self.process.is_alive(), self.log_tail()
+            assert time.monotonic() < end, self.log_tail()
 
     def answer(self, path: str) -> tuple[int, str]:
         """Status and text of a GET; status 0 if nothing listens."""
-        return said_over_http(self.port, path)
+        return http_get(self.port, path)
 
-    def said(self) -> str:
+    def log_tail(self) -> str:
         """The end of the log, for a failure's message."""
         return f"the operator's log:\n{self.log.read_text()[-3000:]}"
 

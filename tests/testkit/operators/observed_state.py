@@ -11,7 +11,7 @@ SECONDS = 60
 
 
 @dataclass(frozen=True)
-class Place:
+class OperatorNamespace:
     """A namespace in which an operator runs."""
 
     plane: ControlPlane

@@ -37,8 +37,8 @@ class OperatorProcess:
         with self._log.open("a") as log:
             command = [sys.executable, "-m", "sdbench.cli", "operator", *options]
             self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
-        until(lambda: self.process.poll() is not None or self.answer("/healthz")[0] == 200, 60, self.said())
-        assert self.process.poll() is None, self.said()
+        until(lambda: self.process.poll() is not None or self.answer("/healthz")[0] == 200, 60, self.log_tail())
+        assert self.process.poll() is None, self.log_tail()
         return self
 
     def __exit__(
@@ -52,7 +52,7 @@ class OperatorProcess:
             self.process.kill()
             self.process.wait()
         if error is not None:
-            error.add_note(self.said())
+            error.add_note(self.log_tail())
 
     def kill(self) -> None:
         """Sends SIGKILL."""
@@ -60,14 +60,14 @@ class OperatorProcess:
 
     def answer(self, path: str) -> tuple[int, str]:
         """Status and text of a GET; status 0 if nothing listens."""
-        return said_over_http(self.port, path)
+        return http_get(self.port, path)
 
-    def said(self) -> str:
+    def log_tail(self) -> str:
         """The end of the log, for a failure's message."""
         return f"the operator's log:\n{self._log.read_text()[-3000:]}"
 
 
-def said_over_http(port: int, path: str) -> tuple[int, str]:
+def http_get(port: int, path: str) -> tuple[int, str]:
     """Status and text of a GET; status 0 if nothing listens."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:

@@ -7,7 +7,7 @@ from typing import Any
 
 from sdbench.api.names import ATTEMPT_LABEL, BENCHMARK_LABEL, PLURAL, TRIAL_LABEL
 from testkit.schema.oracles import forget_run, run_of
-from testkit.server.answers import Asking
+from testkit.server.client import BenchmarkClient
 
 Document = dict[str, Any]
 
@@ -35,7 +35,7 @@ class Outcome:
         return self.condition_reasons.get(kind, ("", ""))[0] == "True"
 
 
-def settled(benchmark: Document, jobs: Iterable[Document]) -> bool:
+def is_observed(benchmark: Document, jobs: Iterable[Document]) -> bool:
     """Whether the operator has observed the latest generation, and every job that the status names exists."""
     status, names = benchmark["status"], {job["metadata"]["name"] for job in jobs}
     if status["observedGeneration"] != benchmark["metadata"]["generation"]:
@@ -44,7 +44,7 @@ def settled(benchmark: Document, jobs: Iterable[Document]) -> bool:
     return bool(status.get("conditions")) and names >= set(wanted)
 
 
-def ended(benchmark: Document) -> bool:
+def is_finished(benchmark: Document) -> bool:
     """Whether the Benchmark no longer changes: it is cleaned up or suspended."""
     true = {one["type"] for one in benchmark["status"].get("conditions", ()) if one["status"] == "True"}
     return bool(true & {"CleanedUp", "Suspended"})
@@ -93,7 +93,7 @@ def by_benchmark(jobs: Iterable[Document]) -> dict[str, list[Document]]:
     return found
 
 
-def seen(asking: Asking) -> tuple[list[Document], dict[str, list[Document]]]:
+def benchmarks_and_jobs(client: BenchmarkClient) -> tuple[list[Document], dict[str, list[Document]]]:
     """The Benchmarks of a namespace, and the jobs by Benchmark, listed after them."""
-    benchmarks = asking.listed(PLURAL)
-    return benchmarks, by_benchmark(asking.listed("pytorchjobs"))
+    benchmarks = client.listed(PLURAL)
+    return benchmarks, by_benchmark(client.listed("pytorchjobs"))

@@ -61,21 +61,21 @@ class Where:
 
     verbs: frozenset[str] = frozenset()
     resources: frozenset[str] = frozenset()
-    says: str = ""
+    body: str = ""
     """Text that the body must contain."""
-    asks: re.Pattern[str] = re.compile("")
+    query: re.Pattern[str] = re.compile("")
     """A pattern that the query must contain."""
 
-    def meets(self, request: Request) -> bool:
+    def matches(self, request: Request) -> bool:
         fits_verb = not self.verbs or request.verb in self.verbs
         fits_resource = not self.resources or request.resource in self.resources
-        fits_query = self.asks.search(request.query) is not None
-        return fits_verb and fits_resource and fits_query and self.says.encode() in request.body
+        fits_query = self.query.search(request.query) is not None
+        return fits_verb and fits_resource and fits_query and self.body.encode() in request.body
 
 
-def where(verbs: str = "", resources: str = "", says: str = "", asks: str = "") -> Where:
-    """A Where for verbs and resources, each separated by spaces; `asks` is a regular expression."""
-    return Where(frozenset(verbs.split()), frozenset(resources.split()), says, re.compile(asks))
+def where(verbs: str = "", resources: str = "", body: str = "", query: str = "") -> Where:
+    """A Where for verbs and resources, each separated by spaces; `query` is a regular expression."""
+    return Where(frozenset(verbs.split()), frozenset(resources.split()), body, re.compile(query))
 
 
 @dataclass
@@ -86,16 +86,16 @@ class Exchange:
     request: Request
     incoming: web.Request
 
-    async def passed_on(self) -> web.StreamResponse:
+    async def forward(self) -> web.StreamResponse:
         """The API server's response, streamed."""
-        return await self.proxy.passed_on(self)
+        return await self.proxy.forward(self)
 
-    async def done(self) -> tuple[int, bytes]:
+    async def complete(self) -> tuple[int, bytes]:
         """Sends the request to the API server and withholds the response; returns its status and body."""
         async with self.proxy.sent(self) as upstream:
             return upstream.status, await upstream.read()
 
-    def cut(self) -> web.StreamResponse:
+    def reset(self) -> web.StreamResponse:
         """Resets the connection instead of responding."""
         if self.incoming.transport is not None:
             self.incoming.transport.abort()
@@ -115,7 +115,7 @@ class Armed:
     change: Change | None = None
     times: int | None = None
     """How many requests it applies to; None means all."""
-    spared: int = 0
+    skip: int = 0
     """How many matching requests pass before the first that it applies to."""
     hits: int = 0
     hit: asyncio.Event = field(default_factory=asyncio.Event)
@@ -127,12 +127,12 @@ class Armed:
     def live(self) -> bool:
         return self.times is None or self.hits < self.times
 
-    def meets(self, request: Request) -> bool:
+    def matches(self, request: Request) -> bool:
         """Whether it applies to this request; counts the request as a hit if so."""
-        if not self.live or not self.where.meets(request):
+        if not self.live or not self.where.matches(request):
             return False
-        if self.spared > 0:
-            self.spared -= 1
+        if self.skip > 0:
+            self.skip -= 1
             return False
         self.hits += 1
         self.hit.set()
@@ -150,13 +150,13 @@ class FaultProxy:
         self._watches: dict[web.StreamResponse, tuple[Request, asyncio.Task[Any]]] = {}
         self.kubeconfig = copy
         self.armed: list[Armed] = []
-        self.lookers: list[Callable[[Exchange], Awaitable[None]]] = []
+        self.observers: list[Callable[[Exchange], Awaitable[None]]] = []
         """Called with every request before any fault applies."""
         self.seen: list[Request] = []
         """Every request, in order of arrival."""
-        self.taken: list[Request] = []
+        self.accepted: list[Request] = []
         """The writes that the API server has accepted."""
-        self.over: list[Request] = []
+        self.answered: list[Request] = []
         """The requests of `seen` that have got their response or fault."""
 
     async def __aenter__(self) -> Self:
@@ -166,7 +166,7 @@ class FaultProxy:
             auto_decompress=False, timeout=timeout, connector=connector, read_bufsize=2**24
         )
         application = web.Application(client_max_size=2**24)
-        application.router.add_route("*", "/{path:.*}", self._met)
+        application.router.add_route("*", "/{path:.*}", self._handle)
         self._runner = web.AppRunner(application, shutdown_timeout=0.1, access_log=None)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
@@ -181,21 +181,21 @@ class FaultProxy:
         await self._runner.cleanup()
         await self._session.close()
 
-    def arm(self, place: Where, fault: Fault, times: int | None = None) -> Armed:
+    def arm(self, where: Where, fault: Fault, times: int | None = None) -> Armed:
         """Applies the fault to the next `times` matching requests, or to all."""
-        self.armed.append(Armed(place, fault=fault, times=times))
+        self.armed.append(Armed(where, fault=fault, times=times))
         return self.armed[-1]
 
-    def arm_watches(self, place: Where, change: Change) -> Armed:
+    def arm_watches(self, where: Where, change: Change) -> Armed:
         """Changes the lines of these watches from now on, including those that are open."""
-        self.armed.append(Armed(place, change=change))
+        self.armed.append(Armed(where, change=change))
         return self.armed[-1]
 
-    async def end_watches(self, place: Where, last: Event | None = None) -> int:
+    async def end_watches(self, where: Where, last: Event | None = None) -> int:
         """Ends the matching open watches, after a last line or abruptly; returns how many."""
         ended = 0
         for response, (request, task) in list(self._watches.items()):
-            if place.meets(request):
+            if where.matches(request):
                 ended += 1
                 if last is not None:
                     await response.write(_line(last))
@@ -215,10 +215,10 @@ class FaultProxy:
         url = self._server + incoming.raw_path
         async with self._session.request(incoming.method, url, data=body, headers=headers) as upstream:
             if exchange.request.writes and upstream.status < 300:
-                self.taken.append(exchange.request)
+                self.accepted.append(exchange.request)
             yield upstream
 
-    async def passed_on(self, exchange: Exchange) -> web.StreamResponse:
+    async def forward(self, exchange: Exchange) -> web.StreamResponse:
         """The API server's response, streamed."""
         # The operator may have died, or the API server may end a watch or be down.
         try:
@@ -227,28 +227,30 @@ class FaultProxy:
                 if exchange.request.verb != "watch":
                     return web.Response(status=upstream.status, headers=response.headers, body=await upstream.read())
                 await response.prepare(exchange.incoming)
-                await self._watched(exchange.request, upstream, response)
+                await self._stream_watch(exchange.request, upstream, response)
                 return response
         except (ConnectionError, aiohttp.ClientError):
-            return exchange.cut()
+            return exchange.reset()
 
-    async def _met(self, incoming: web.Request) -> web.StreamResponse:
+    async def _handle(self, incoming: web.Request) -> web.StreamResponse:
         request = _request(incoming, await incoming.read())
         self.seen.append(request)
         try:
-            return await self._answered(Exchange(self, request, incoming))
+            return await self._respond(Exchange(self, request, incoming))
         finally:
-            self.over.append(request)
+            self.answered.append(request)
 
-    async def _answered(self, exchange: Exchange) -> web.StreamResponse:
-        for look in self.lookers:
+    async def _respond(self, exchange: Exchange) -> web.StreamResponse:
+        for look in self.observers:
             await look(exchange)
         for armed in self.armed:
-            if armed.fault is not None and armed.meets(exchange.request):
+            if armed.fault is not None and armed.matches(exchange.request):
                 return await armed.fault(exchange)
-        return await self.passed_on(exchange)
+        return await self.forward(exchange)
 
-    async def _watched(self, request: Request, upstream: aiohttp.ClientResponse, response: web.StreamResponse) -> None:
+    async def _stream_watch(
+        self, request: Request, upstream: aiohttp.ClientResponse, response: web.StreamResponse
+    ) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._watches[response] = request, task
@@ -271,13 +273,13 @@ class FaultProxy:
                     await asyncio.sleep(BATCH_SECONDS)
                     events += [json.loads(lines.get_nowait()) for _ in range(lines.qsize() - reading.done())]
                 for armed in self._changes(request):
-                    events = armed.change(events) if armed.meets(request) and armed.change is not None else events
+                    events = armed.change(events) if armed.matches(request) and armed.change is not None else events
                 yield events
         finally:
             reading.cancel()
 
     def _changes(self, request: Request) -> list[Armed]:
-        return [one for one in self.armed if one.live and one.change is not None and one.where.meets(request)]
+        return [one for one in self.armed if one.live and one.change is not None and one.where.matches(request)]
 
 
 def _request(incoming: web.Request, body: bytes) -> Request:

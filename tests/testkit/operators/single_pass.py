@@ -21,7 +21,7 @@ from testkit.operators.operator_process import IMAGE
 NAME = "tiny"
 
 
-class ArrangedCluster(Cluster):
+class InterruptibleCluster(Cluster):
     """A Cluster that calls `meanwhile` between listing jobs and listing their pods."""
 
     def __init__(self, transport: Transport) -> None:
@@ -35,12 +35,12 @@ class ArrangedCluster(Cluster):
 
 
 @asynccontextmanager
-async def arranged(kubeconfig: Path, namespace: str) -> AsyncIterator[ArrangedCluster]:
+async def interruptible_cluster(kubeconfig: Path, namespace: str) -> AsyncIterator[InterruptibleCluster]:
     """A connection with this kubeconfig, once PyTorchJobs can be listed, since their CRD may be new."""
     configuration = Configuration()
     await load_kube_config(config_file=str(kubeconfig), client_configuration=configuration)
     async with ApiClient(configuration) as client:
-        cluster = ArrangedCluster(Transport(client, lambda *_: None))
+        cluster = InterruptibleCluster(Transport(client, lambda *_: None))
         async with asyncio.timeout(60):
             while not await _served(cluster, Key(namespace, NAME)):
                 await asyncio.sleep(0.2)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from testkit.cluster.scripted_pods import Script
-from testkit.faults.cases import Cast, cast_of
-from testkit.faults.multi_namespace import Grounds, Scene
+from testkit.faults.cases import OperatorGroup, operator_group
+from testkit.faults.multi_namespace import Sandbox, SharedCluster
 from testkit.faults.scenarios import ONE
 from testkit.operators.forked_operator import ForkedOperator
 from testkit.operators.proxy import FaultProxy
@@ -20,32 +20,32 @@ LAST_LIST = "sdbench_operator_last_list_timestamp_seconds"
 
 
 @dataclass(frozen=True)
-class Attended:
-    """One operator in one scene."""
+class SteppedOperator:
+    """One operator in one sandbox."""
 
-    cast: Cast
+    group: OperatorGroup
 
     @property
-    def scene(self) -> Scene:
-        return self.cast.scene
+    def sandbox(self) -> Sandbox:
+        return self.group.sandbox
 
     @property
     def proxy(self) -> FaultProxy:
-        return self.cast.proxies[0]
+        return self.group.proxies[0]
 
     @property
     def operator(self) -> ForkedOperator:
-        return self.cast.operators[self.proxy]
+        return self.group.operators[self.proxy]
 
     def restart(self) -> None:
         """Kills the operator and starts another one, as when its pod is recreated."""
         self.operator.kill()
-        self.cast.start(self.proxy)
+        self.group.start(self.proxy)
 
     async def running(self) -> None:
         """Creates a Benchmark with one Trial; returns once that runs."""
-        await self.scene.ask(devices=ONE)
-        await self.scene.until_row(0, "Running")
+        await self.sandbox.create(devices=ONE)
+        await self.sandbox.until_row(0, "Running")
 
     async def metrics(self) -> str:
         return (await asyncio.to_thread(self.operator.answer, "/metrics"))[1]
@@ -71,21 +71,23 @@ def _value(name: str, metrics: str) -> float:
 
 
 @contextlib.asynccontextmanager
-async def attended(grounds: Grounds, folder: Path, script: Script) -> AsyncIterator[Attended]:
+async def stepped_operator(
+    shared_cluster: SharedCluster, folder: Path, script: Script
+) -> AsyncIterator[SteppedOperator]:
     """Runs an operator behind a proxy in a namespace of its own; fails if it ends by itself."""
-    scene = await grounds.scene(script)
-    async with cast_of(scene, folder) as cast:
-        cast.start(cast.proxies[0])
+    sandbox = await shared_cluster.sandbox(script)
+    async with operator_group(sandbox, folder) as group:
+        group.start(group.proxies[0])
         try:
-            yield Attended(cast)
-            cast.demand_alive()
+            yield SteppedOperator(group)
+            group.demand_alive()
         except AssertionError as failure:
-            raise AssertionError(f"{scene.shown()}: {failure}\n{cast.said()}") from failure
+            raise AssertionError(f"{sandbox.shown()}: {failure}\n{group.log_tail()}") from failure
     with contextlib.suppress(Exception):
-        await scene.leave()
+        await sandbox.leave()
 
 
-async def wrong_in(cases: Mapping[str, Callable[[], Awaitable[None]]]) -> dict[str, str]:
+async def failures_of(cases: Mapping[str, Callable[[], Awaitable[None]]]) -> dict[str, str]:
     """Runs all cases at the same time; returns the failures by case name."""
     wrong: dict[str, str] = {}
 

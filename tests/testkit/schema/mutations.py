@@ -16,7 +16,7 @@ Where = tuple[str | int, ...]
 FEW = 4
 """The number of values that represent all values of a place, if the walk is not thorough."""
 
-EVIL = (
+HOSTILE = (
     *("$(HOME)", "$HOME", "${HOME}", "$$", "\\u0024(HOME)", "`id`", "$(id)", "; id", "-rm", "--help", "%s", "{{.}}"),
     *("\n", "a\nb", "\t", "\r", "\x0b", "\x00", "\x1b[31m", " ", "'", '"', "\\", "<b>", "/..", "..", "#"),
     *("ünïcode", "写真", "🐈", "\u00a0", "\u2028", "\u202e", "\ufeff", "e\u0301", "\u0660"),
@@ -151,12 +151,14 @@ def _inner(schema: Schema, part: str | int) -> Schema:
     return found
 
 
-def _evil_texts(schema: Schema) -> list[Any]:
+def _hostile_texts(schema: Schema) -> list[Any]:
     """Evil texts alone, and before, behind and inside a valid text; the longest texts; unusual numerals."""
     if "enum" in schema:
         return []
     good = texts(schema)[-1]
-    found = [text for evil in EVIL for text in (evil, good + evil, evil + good, good[:1] + evil + good[1:])]
+    found = [
+        text for hostile in HOSTILE for text in (hostile, good + hostile, hostile + good, good[:1] + hostile + good[1:])
+    ]
     return found + _edge_texts(schema, 0) + (_numerals(schema) if takes(schema, "1") else [])
 
 
@@ -188,7 +190,7 @@ def _more_objects(schema: Schema) -> list[Any]:
     """An object with every field; for a map, unusual keys."""
     if "additionalProperties" in schema:
         (value, *_) = samples(schema["additionalProperties"])
-        return [{}, *({key: value} for key in ("", "a/b", "a.b/c", "walk" * 16, "kubernetes.io/x", *EVIL))]
+        return [{}, *({key: value} for key in ("", "a/b", "a.b/c", "walk" * 16, "kubernetes.io/x", *HOSTILE))]
     whole = {name: samples(part)[0] for name, part in schema.get("properties", {}).items()}
     return [whole]
 
@@ -196,7 +198,7 @@ def _more_objects(schema: Schema) -> list[Any]:
 _OTHERS = {
     "integer": lambda _: [0, 1, -1, 2.0],
     "boolean": lambda _: [],
-    "string": _evil_texts,
+    "string": _hostile_texts,
     "array": _more_lists,
     "object": _more_objects,
 }

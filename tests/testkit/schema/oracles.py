@@ -22,7 +22,7 @@ from sdbench.core.decide import decide
 from sdbench.core.snapshot import AttemptState, Decision, Defaults, PodState, Snapshot
 from sdbench_trainer.run import RUN_VARIABLE, RunConfig
 from testkit.schema.mutations import ABSENT, Mutation, written
-from testkit.server.answers import Answer, Asking
+from testkit.server.client import Answer, BenchmarkClient
 
 DEFAULTS = Defaults(image="registry.example/trainer:1", operator_version="1")
 RENAMED = "invalid data, expected int, got float64"
@@ -62,7 +62,7 @@ def _concerns(cause: dict[str, str], mutation: Mutation) -> bool:
 class Consequences:
     """Checks what follows from accepted Benchmarks; pods that differ only in their configuration are tried once."""
 
-    asking: Asking
+    client: BenchmarkClient
     tried: set[str] = field(default_factory=set)
 
     def flaw(self, answer: Answer) -> str:
@@ -85,17 +85,17 @@ class Consequences:
             return
         self.tried.add(shape)
         job["metadata"].pop("ownerReferences")
-        yield from _refused("the job", self.asking.create_job(job))
+        yield from _refused("the job", self.client.create_job(job))
         for replica in job["spec"]["pytorchReplicaSpecs"].values():
             template = replica["template"]
             metadata = template["metadata"] | {"name": "walk"}
             pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
-            yield from _refused("a pod", self.asking.create_pod(pod))
+            yield from _refused("a pod", self.client.create_pod(pod))
 
 
 def _refused(what: str, answer: Answer) -> Iterator[str]:
     """A refusal's message. Being forbidden (403) by a policy of the cluster, such as a quota, does not count."""
-    if not answer.taken and answer.code != 403:
+    if not answer.accepted and answer.code != 403:
         yield f"{what} is refused: {answer.message}"
 
 

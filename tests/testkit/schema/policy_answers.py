@@ -10,16 +10,16 @@ from harness.failure import HarnessError
 from harness.polling import until
 from harness.tools import binary
 from testkit.operators.operator_process import apply
-from testkit.server.answers import Asking
-from testkit.server.questions import question
+from testkit.server.client import BenchmarkClient
+from testkit.server.examples import example_benchmark
 
 UNLISTED = "evil.example/trainer:1"
 BOUNDS = {"images": ["ghcr.io/sdbench/trainer", "registry.example:5000/team/"], "maxDevices": 4, "deviceHours": "5"}
-HEARD = 60
+EFFECT_SECONDS = 60
 """Timeout in seconds for a policy's creation, change or deletion to take effect in the API server."""
 
 
-def asks(
+def requested_benchmark(
     namespace: str,
     image: str | None = None,
     counts: tuple[int, ...] = (1,),
@@ -29,7 +29,7 @@ def asks(
 ) -> Manifest:
     """A Benchmark in the namespace with these settings."""
     devices = {"counts": list(counts), "perPod": 1, "hourlyPrice": "1"}
-    document = question(name, devices=devices, parallelism=parallelism, limits=limits)
+    document = example_benchmark(name, devices=devices, parallelism=parallelism, limits=limits)
     document["metadata"]["namespace"] = namespace
     if image is not None:
         document["spec"]["image"] = image
@@ -46,35 +46,35 @@ class Judge:
 
     def __init__(self, plane: ControlPlane, *namespaces: str) -> None:
         self.plane = plane
-        self._asking = {namespace: Asking(plane.kubeconfig, namespace) for namespace in namespaces}
+        self._clients = {namespace: BenchmarkClient(plane.kubeconfig, namespace) for namespace in namespaces}
 
     def of(self, document: Manifest) -> str:
         """Why the document may not be created; empty if it may."""
-        answer = self._asking[document["metadata"]["namespace"]].create(document)
-        assert answer.taken or "ValidatingAdmissionPolicy" in answer.message, answer.message
-        return "" if answer.taken else answer.message
+        answer = self._clients[document["metadata"]["namespace"]].create(document)
+        assert answer.accepted or "ValidatingAdmissionPolicy" in answer.message, answer.message
+        return "" if answer.accepted else answer.message
 
-    def of_change(self, namespace: str, name: str, patch: dict[str, Any], *options: str) -> str:
+    def refusal_of_change(self, namespace: str, name: str, patch: dict[str, Any], *options: str) -> str:
         """Why the Benchmark may not be changed this way; empty if it may."""
         change = ("--type=merge", "-p", json.dumps(patch), "--dry-run=server", *options)
-        said = ""
+        message = ""
         try:
             self.plane.kubectl("patch", "sdb", name, "-n", namespace, *change)
         except HarnessError as refusal:
-            said = str(refusal)
-        assert not said or "ValidatingAdmissionPolicy" in said, said
-        return said
+            message = str(refusal)
+        assert not message or "ValidatingAdmissionPolicy" in message, message
+        return message
 
     def install(self, objects: tuple[Manifest, ...], *namespaces: str) -> None:
         """Applies policies; returns once each of these namespaces refuses a Benchmark that no policy allows."""
         for one in objects:
             apply(self.plane, one)
-        forbidden = [asks(namespace, UNLISTED, (8,)) for namespace in namespaces]
-        until(lambda: all(self.of(one) for one in forbidden), HEARD, "the policies to take effect")
+        forbidden = [requested_benchmark(namespace, UNLISTED, (8,)) for namespace in namespaces]
+        until(lambda: all(self.of(one) for one in forbidden), EFFECT_SECONDS, "the policies to take effect")
 
     def remove(self, objects: tuple[Manifest, ...], *namespaces: str) -> None:
         """Deletes policies; returns once these namespaces accept any Benchmark."""
         listed = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
         self.plane.kubectl("delete", "--ignore-not-found", "-f", "-", input=json.dumps(listed))
-        forbidden = [asks(namespace, UNLISTED, (8,)) for namespace in namespaces]
-        until(lambda: not any(self.of(one) for one in forbidden), HEARD, "the policies to lose effect")
+        forbidden = [requested_benchmark(namespace, UNLISTED, (8,)) for namespace in namespaces]
+        until(lambda: not any(self.of(one) for one in forbidden), EFFECT_SECONDS, "the policies to lose effect")

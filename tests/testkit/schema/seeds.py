@@ -11,8 +11,8 @@ from sdbench.api.crd.structural import at as part_of
 from testkit.operators.operator_process import ROOT
 from testkit.schema.mutations import ABSENT, Place, at, placed, places, written
 from testkit.schema.samples import Schema, samples
-from testkit.server.answers import Asking
-from testkit.server.questions import question
+from testkit.server.client import BenchmarkClient
+from testkit.server.examples import example_benchmark
 
 WHOLE: Schema = schema.root_schema()
 
@@ -36,11 +36,11 @@ GPUS = {"counts": [8, 16], "perPod": 8, "resource": "nvidia.com/gpu", "perDevice
 
 def small_seeds() -> Iterator[dict[str, Any]]:
     """Benchmarks that the API server accepts, with few pods, all of which may run at once."""
-    yield question(parallelism=64)
-    yield question(parallelism=64, projection={"stages": STAGES}, gate=LIMITED, repeats=SPREAD)
+    yield example_benchmark(parallelism=64)
+    yield example_benchmark(parallelism=64, projection={"stages": STAGES}, gate=LIMITED, repeats=SPREAD)
     few = {"globalBatchSize": 64, "model": "tiny"}
     parts: dict[str, Any] = {"projection": {"stages": OWN_SIZE}, "scheduling": PLACED}
-    yield question(parallelism=64, devices=GPUS, trainer=few, data={"claim": "a"}, **parts)
+    yield example_benchmark(parallelism=64, devices=GPUS, trainer=few, data={"claim": "a"}, **parts)
 
 
 def seeds() -> Iterator[dict[str, Any]]:
@@ -67,7 +67,7 @@ class Change:
 class Bases:
     """Finds for each place a Benchmark that has a value there and that the API server accepts."""
 
-    asking: Asking
+    client: BenchmarkClient
     found: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def of(self, place: Place) -> dict[str, Any]:
@@ -77,13 +77,13 @@ class Bases:
         return self.found[place.name]
 
     def _search(self, place: Place) -> dict[str, Any]:
-        said = ""
+        message = ""
         for document in self._candidates(place):
-            answer = self.asking.create(document)
-            if answer.taken:
+            answer = self.client.create(document)
+            if answer.accepted:
                 return document
-            said = answer.message
-        raise AssertionError(f"no seed and no sample has {written(place.path)}; the last was refused: {said}")
+            message = answer.message
+        raise AssertionError(f"no seed and no sample has {written(place.path)}; the last was refused: {message}")
 
     def _candidates(self, place: Place) -> Iterator[dict[str, Any]]:
         for seed in seeds():

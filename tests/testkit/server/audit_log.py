@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.control_plane.audit import AuditLog, Request, audited
+from harness.control_plane.audit import AuditLog, Request, audit_options
 from harness.control_plane.components import ControlPlane
 from harness.polling import until
 from testkit.operators.operator_process import ROOT
@@ -19,27 +19,27 @@ OWNERS = "--enable-admission-plugins=OwnerReferencesPermissionEnforcement"
 
 
 @dataclass(frozen=True)
-class Audited:
+class AuditedControlPlane:
     """A control plane with both CRDs, and its audit log."""
 
     plane: ControlPlane
     log: AuditLog
 
-    def asked(self, namespace: str) -> tuple[Request, ...]:
+    def requests_of(self, namespace: str) -> tuple[Request, ...]:
         """The requests of a namespace's ServiceAccounts so far."""
-        return self.log.asked(namespace)
+        return self.log.requests_of(namespace)
 
 
 @contextmanager
-def audited_control_plane(folder: Path) -> Iterator[Audited]:
+def audited_control_plane(folder: Path) -> Iterator[AuditedControlPlane]:
     """A running control plane with both CRDs and an audit log in `folder`."""
     log = folder / "audit.log"
-    options = audited(log)
+    options = audit_options(log)
     options["kube-apiserver"].append(OWNERS)
     with ControlPlane(options=options) as plane:
         plane.install_pytorchjob_crd()
         install_crd(plane)
-        yield Audited(plane, AuditLog(log))
+        yield AuditedControlPlane(plane, AuditLog(log))
 
 
 def install_crd(plane: ControlPlane) -> None:

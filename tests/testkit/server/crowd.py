@@ -7,9 +7,9 @@ from kubernetes import client, config
 
 from harness.control_plane.components import ControlPlane
 from sdbench.api.names import GROUP, PLURAL, VERSION
-from testkit.server.questions import question
+from testkit.server.examples import example_benchmark
 
-HANDS = 8
+THREADS = 8
 GROUPED_BY = "crowd"
 """The label whose value is the name without its number."""
 
@@ -21,11 +21,11 @@ class Crowd:
         self._namespace = namespace
         self._objects = client.CustomObjectsApi(config.new_client_from_config(str(plane.kubeconfig)))
 
-    def ask(self, names: list[str], **spec: Any) -> None:
+    def create(self, names: list[str], **spec: Any) -> None:
         """Creates Benchmarks with equal specs."""
-        self._side_by_side(lambda name: self._created(name, spec), names)
+        self._in_parallel(lambda name: self._created(name, spec), names)
 
-    def finish(self, names: list[str], like: dict[str, Any], **spec: Any) -> None:
+    def create_finished(self, names: list[str], like: dict[str, Any], **spec: Any) -> None:
         """Creates Benchmarks with the final status of another one; no operator may run until that is done."""
 
         def made(name: str) -> None:
@@ -34,7 +34,7 @@ class Crowd:
                 *(GROUP, VERSION, self._namespace, PLURAL, name), document | {"status": like["status"]}
             )
 
-        self._side_by_side(made, names)
+        self._in_parallel(made, names)
 
     def statuses(self, of: str | None = None) -> dict[str, dict[str, Any]]:
         """Current statuses by name. All of them are megabytes; `of` selects those whose names begin with it."""
@@ -44,14 +44,14 @@ class Crowd:
 
     def _created(self, name: str, spec: dict[str, Any]) -> dict[str, Any]:
         # Most users keep the default retention.
-        document = question(name, **{"retention": {}} | spec)
+        document = example_benchmark(name, **{"retention": {}} | spec)
         document["metadata"]["labels"] = {GROUPED_BY: name.rpartition("-")[0]}
         created: dict[str, Any] = self._objects.create_namespaced_custom_object(
             GROUP, VERSION, self._namespace, PLURAL, document
         )
         return created
 
-    def _side_by_side(self, act: Any, names: list[str]) -> None:
-        with ThreadPoolExecutor(HANDS) as hands:
-            for done in [hands.submit(act, name) for name in names]:
+    def _in_parallel(self, function: Any, names: list[str]) -> None:
+        with ThreadPoolExecutor(THREADS) as pool:
+            for done in [pool.submit(function, name) for name in names]:
                 done.result()

@@ -74,7 +74,7 @@ def place(resource: tuple[str, str], namespace: str, name: str = "") -> str:
 
 
 @asynccontextmanager
-async def asking(plane: ControlPlane) -> AsyncIterator[Api]:
+async def administrator(plane: ControlPlane) -> AsyncIterator[Api]:
     """A client of the control plane, as its administrator."""
     trust = ssl.create_default_context(cafile=str(plane.authority.certificate))
     trust.load_cert_chain(plane.administrator.certificate, plane.administrator.key)

@@ -7,7 +7,7 @@ from harness.polling import until
 from testkit.operators.operator_process import apply
 
 
-def made_namespace(plane: ControlPlane) -> str:
+def create_namespace(plane: ControlPlane) -> str:
     """Creates a namespace; returns its name once pods can be created in it."""
     name = f"test-{uuid4().hex[:8]}"
     apply(plane, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from streaming import StreamingDataset
 
-import awkward
+import unusual_photographs
 from sdbench_trainer.config import FrozenPrecision, Model, TrainerConfig
 from sdbench_trainer.data.crop import decode_square
 from sdbench_trainer.data.index import index_in
@@ -185,7 +185,7 @@ def test_squares_are_cropped_as_in_training_and_never_enlarged(out: Path) -> Non
 def awkward_folder(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("awkward") / "photographs"
     shutil.copytree(pictures, folder)
-    awkward.write(folder)
+    unusual_photographs.write(folder)
     return folder
 
 
@@ -196,9 +196,9 @@ def test_awkward_photographs_are_converted_or_listed_and_the_shards_can_be_train
     built = build_shards(BuildRequest(str(awkward_folder), out, encoder=encoder))
     plain = len(list(awkward_folder.glob("*-[0-9][0-9].jpg")))
     rows = [json.loads(line) for line in (out / LEFT_OUT).read_text(encoding="utf-8").splitlines()]
-    assert {Path(row["name"]).name: row["reason"] for row in rows} == awkward.LEFT_OUT
-    assert built.left_out.total() == len(awkward.LEFT_OUT)
-    assert built.written == plain + len(awkward.CONVERTED)
+    assert {Path(row["name"]).name: row["reason"] for row in rows} == unusual_photographs.LEFT_OUT
+    assert built.left_out.total() == len(unusual_photographs.LEFT_OUT)
+    assert built.written == plain + len(unusual_photographs.CONVERTED)
     tally = check(str(out))[1]
     assert (tally.samples, tally.unreadable, tally.without_caption) == (built.written, (), 0)
     encoding = encoder.description(0).encoding

@@ -10,7 +10,7 @@ import pytest
 import torch
 from streaming import MDSWriter
 
-import awkward
+import unusual_photographs
 from sdbench_trainer.config import TrainerConfig
 from sdbench_trainer.data.mds import (
     GREY,
@@ -167,7 +167,9 @@ def run(folder: Path, contents: list[bytes], batches: int, **loader: int) -> End
 def test_two_ranks_train_from_awkward_photographs_and_report_the_one_that_was_replaced(
     folder: Path, jpegs: list[bytes]
 ) -> None:
-    odd = [content for name, content in awkward.photographs().items() if name in awkward.CONVERTED]
+    odd = [
+        content for name, content in unusual_photographs.photographs().items() if name in unusual_photographs.CONVERTED
+    ]
     contents = [*odd, b"no picture", *jpegs[: 127 - len(odd)]]
     ended = run(folder, contents, batches=15, workers=1, canonicalNodes=1)
     assert ended.code == ExitCode.OK, ended.output

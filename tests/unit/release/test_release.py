@@ -27,11 +27,11 @@ CHANGELOG = """# Changelog
 """
 
 
-def test_everything_that_is_released_has_one_version() -> None:
+def test_all_parts_of_a_release_have_the_same_version() -> None:
     assert released_version()
 
 
-def test_versions_that_differ_are_named_with_their_places(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_different_versions_are_listed_with_their_files(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sdbench_trainer.__version__", "9.9.9")
     with pytest.raises(ReleaseError, match=r"9\.9\.9 \(trainer/src/sdbench_trainer/__init__\.py\)"):
         released_version()
@@ -82,12 +82,12 @@ def test_a_folder_that_holds_anything_else_is_left_alone(tmp_path: Path) -> None
     assert (tmp_path / "thesis.tex").exists()
 
 
-def test_an_ordinary_user_learns_that_the_images_need_root(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_building_the_images_needs_root(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 1000)
-    assert lacking() == "the images are built as root, and this is not root"
+    assert lacking() == "only root can build the images: run this as root"
 
 
-def test_programs_that_are_missing_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_programs_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 0)
     monkeypatch.setattr("shutil.which", lambda name: None if name == "skopeo" else f"/usr/bin/{name}")
     assert lacking().startswith("the images need skopeo:")
@@ -96,9 +96,9 @@ def test_programs_that_are_missing_are_named(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(
     ("reason", "images", "code"),
     [("", True, 0), ("the images need skopeo", True, 1), ("the images need skopeo", False, 0)],
-    ids=["everything is made", "images are left out unasked", "images are left out on request"],
+    ids=["everything is built", "the images are missing", "without images on request"],
 )
-def test_a_release_that_lacks_something_unasked_fails(
+def test_a_release_without_images_fails_unless_that_was_requested(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import awkward
+import unusual_photographs
 from sdbench_trainer.data.decode import EXIF_ORIENTATION, UnusableImage, plain, rgb, upright_jpeg
 
-PHOTOGRAPHS = awkward.photographs()
+PHOTOGRAPHS = unusual_photographs.photographs()
 
 
 def stored(name: str) -> Image.Image:
@@ -21,23 +21,23 @@ def converted(name: str) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
 
 
 def test_every_photograph_has_an_expected_outcome() -> None:
-    assert awkward.CONVERTED.keys() | awkward.LEFT_OUT.keys() == PHOTOGRAPHS.keys()
-    assert not awkward.CONVERTED.keys() & awkward.LEFT_OUT.keys()
+    assert unusual_photographs.CONVERTED.keys() | unusual_photographs.LEFT_OUT.keys() == PHOTOGRAPHS.keys()
+    assert not unusual_photographs.CONVERTED.keys() & unusual_photographs.LEFT_OUT.keys()
 
 
-@pytest.mark.parametrize("name", awkward.CONVERTED)
+@pytest.mark.parametrize("name", unusual_photographs.CONVERTED)
 def test_a_readable_photograph_becomes_an_upright_jpeg(name: str) -> None:
     image = stored(name)
     assert plain(image)
-    assert image.size == awkward.CONVERTED[name]
+    assert image.size == unusual_photographs.CONVERTED[name]
     assert image.getexif().get(EXIF_ORIENTATION, 1) == 1
 
 
-@pytest.mark.parametrize("name", awkward.LEFT_OUT)
+@pytest.mark.parametrize("name", unusual_photographs.LEFT_OUT)
 def test_an_unreadable_photograph_is_rejected_with_a_reason(name: str) -> None:
     with pytest.raises(UnusableImage) as unusable:
         upright_jpeg(PHOTOGRAPHS[name])
-    assert unusable.value.reason == awkward.LEFT_OUT[name]
+    assert unusable.value.reason == unusual_photographs.LEFT_OUT[name]
     assert unusable.value.detail
 
 

@@ -4,12 +4,12 @@ import re
 
 import pytest
 
-from bill import ROOT, VERSIONS, bill
+from sbom import ROOT, VERSIONS, bill_of_materials
 
 
 @pytest.mark.parametrize(("image", "package"), [("operator", "kopf"), ("trainer", "torch")])
 def test_a_bill_lists_every_pinned_package_with_its_version_and_hashes(image: str, package: str) -> None:
-    made = bill(image)
+    made = bill_of_materials(image)
     pinned = re.findall(r"^([\w.-]+)==([^\s;]+)", (ROOT / "requirements" / f"{image}.txt").read_text(), re.MULTILINE)
     listed = {part["name"]: part for part in made["components"]}
     assert {name: part["version"] for name, part in listed.items()} == dict(pinned)

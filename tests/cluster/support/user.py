@@ -1,4 +1,4 @@
-"""Prepares a cluster for a user: the operator, shards in a bucket, a namespace with a Secret."""
+"""Does what a user of a cluster does: installs the operator, prepares namespaces and data, and reads results."""
 
 import json
 import subprocess
@@ -112,7 +112,7 @@ def split_reference(reference: str) -> dict[str, str]:
     return {"repository": repository, "tag": tag}
 
 
-def question(name: str, namespace: str, **spec: Any) -> dict[str, Any]:
+def example_benchmark(name: str, namespace: str, **spec: Any) -> dict[str, Any]:
     """The example with this name and parts of its spec replaced (None removes one); failed jobs are deleted at once."""
     document: dict[str, Any] = yaml.safe_load(EXAMPLE.read_text())
     document["metadata"] = {"name": name, "namespace": namespace}

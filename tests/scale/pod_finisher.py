@@ -25,7 +25,7 @@ STREAM_SECONDS = 5
 """How long one watch lasts; between two watches the thread checks whether it must stop."""
 
 
-class Try(NamedTuple):
+class AttemptId(NamedTuple):
     """An Attempt, identified as in its pods' labels."""
 
     benchmark: str
@@ -38,7 +38,7 @@ class Try(NamedTuple):
 
 
 @dataclass
-class Answers:
+class PodFinisher:
     """A context manager: inside, every Attempt in a namespace is measured, except those that are `kept` running.
 
     `rates` has images per second by device count.
@@ -47,7 +47,7 @@ class Answers:
     kubeconfig: Path
     namespace: str
     rates: dict[int, float]
-    kept: Collection[Try] = ()
+    kept: Collection[AttemptId] = ()
     history: list[tuple[str, str]] = field(default_factory=list)
     """Creations and deletions of pods in order: ADDED or DELETED, and the pod's name."""
 
@@ -55,9 +55,9 @@ class Answers:
         self._core = client.CoreV1Api(config.new_client_from_config(str(self.kubeconfig)))
         self._kept = set(self.kept)
         self._noted: set[tuple[str, str]] = set()
-        self._started: dict[Try, set[str]] = {}
+        self._started: dict[AttemptId, set[str]] = {}
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name=f"answers in {self.namespace}")
+        self._thread = threading.Thread(target=self._watch, name=f"pod finisher in {self.namespace}")
         self._thread.start()
         return self
 
@@ -65,16 +65,16 @@ class Answers:
         self._over.set()
         self._thread.join()
 
-    def let_go(self, one: Try) -> None:
+    def finish(self, one: AttemptId) -> None:
         """Ends an Attempt that was kept running."""
         self._kept.discard(one)
-        self._answer(one)
+        self._finish_unless_kept(one)
 
     def created(self) -> list[str]:
         """Every pod that was ever seen, in order of appearance."""
         return [name for what, name in self.history if what == "ADDED"]
 
-    def running(self, one: Try) -> list[dict[str, Any]]:
+    def running(self, one: AttemptId) -> list[dict[str, Any]]:
         """The pods of an Attempt that are running."""
         query = {"label_selector": one.selector, "field_selector": "status.phase=Running"}
         found = self._core.list_namespaced_pod(self.namespace, **query, _preload_content=False)
@@ -98,17 +98,17 @@ class Answers:
         if not version:
             found = json.loads(stream.data)
             for pod in found["items"]:
-                self._look_at("ADDED", pod)
+                self._on_event("ADDED", pod)
             return str(found["metadata"]["resourceVersion"])
         for line in stream:
             event = json.loads(line)
-            self._look_at(event["type"], event["object"])
+            self._on_event(event["type"], event["object"])
             version = event["object"]["metadata"]["resourceVersion"]
             if self._over.is_set():
                 break
         return version
 
-    def _look_at(self, what: str, pod: dict[str, Any]) -> None:
+    def _on_event(self, what: str, pod: dict[str, Any]) -> None:
         if what == "ERROR":
             raise client.ApiException(reason=str(pod))
         metadata = pod["metadata"]
@@ -116,21 +116,21 @@ class Answers:
             self._noted.add((what, metadata["uid"]))
             self.history.append((what, metadata["name"]))
         if what != "DELETED" and pod["status"].get("phase") == "Running":
-            started = self._started.setdefault(_try(pod), set())
+            started = self._started.setdefault(_attempt_id(pod), set())
             if metadata["uid"] not in started:
                 started.add(metadata["uid"])
-                self._answer(_try(pod))
+                self._finish_unless_kept(_attempt_id(pod))
 
-    def _answer(self, one: Try) -> None:
+    def _finish_unless_kept(self, one: AttemptId) -> None:
         """Ends an Attempt unless it is kept, once all of its pods run, since they need each other."""
         if one in self._kept:
             return
         pods = self.running(one)
         if pods and len(pods) == int(_variables(pods[0])["PET_NNODES"]):
             for pod in pods:
-                self._tell(pod)
+                self._annotate(pod)
 
-    def _tell(self, pod: dict[str, Any]) -> None:
+    def _annotate(self, pod: dict[str, Any]) -> None:
         annotations = {EXIT_CODE: "0", MESSAGE: self._report(pod) if _index(pod) == 0 else ""}
         body = {"metadata": {"annotations": annotations, "uid": pod["metadata"]["uid"]}}
         with contextlib.suppress(client.ApiException):  # the pod may be deleted
@@ -170,9 +170,9 @@ def _index(pod: dict[str, Any]) -> int:
     return int(labels["training.kubeflow.org/replica-index"]) + worker
 
 
-def _try(pod: dict[str, Any]) -> Try:
+def _attempt_id(pod: dict[str, Any]) -> AttemptId:
     labels = pod["metadata"]["labels"]
-    return Try(labels[BENCHMARK], int(labels[TRIAL]), int(labels[ATTEMPT]))
+    return AttemptId(labels[BENCHMARK], int(labels[TRIAL]), int(labels[ATTEMPT]))
 
 
 def _variables(pod: dict[str, Any]) -> dict[str, str]:

@@ -9,10 +9,10 @@ import pytest_asyncio
 
 from harness.control_plane.components import ControlPlane
 from harness.polling import until
-from testkit.faults.multi_namespace import Grounds, opened
+from testkit.faults.multi_namespace import SharedCluster, open_shared_cluster
 from testkit.operators.operator_process import ROOT, account, apply
-from testkit.server.namespaces import made_namespace
-from testkit.server.questions import Asked, question
+from testkit.server.examples import CreateBenchmark, example_benchmark
+from testkit.server.namespaces import create_namespace
 
 CRD = ROOT / "crds/stablediffusionbenchmarks.yaml"
 
@@ -32,13 +32,13 @@ def plane(control_plane: ControlPlane) -> ControlPlane:
 @pytest.fixture
 def namespace(plane: ControlPlane) -> str:
     """The test's own namespace, in which pods can be created."""
-    return made_namespace(plane)
+    return create_namespace(plane)
 
 
 @pytest.fixture(scope="session")
-def nowhere(plane: ControlPlane) -> str:
+def dry_run_namespace(plane: ControlPlane) -> str:
     """A namespace for dry runs."""
-    return made_namespace(plane)
+    return create_namespace(plane)
 
 
 @pytest.fixture
@@ -48,20 +48,20 @@ def kubeconfig(plane: ControlPlane, namespace: str) -> Path:
 
 
 @pytest.fixture
-def asked(plane: ControlPlane, namespace: str) -> Asked:
+def create_benchmark(plane: ControlPlane, namespace: str) -> CreateBenchmark:
     """A function that applies the example with parts of its spec replaced, and returns the document."""
 
-    def ask(name: str = "tiny", **spec: Any) -> dict[str, Any]:
-        document = question(name, **spec)
+    def create(name: str = "tiny", **spec: Any) -> dict[str, Any]:
+        document = example_benchmark(name, **spec)
         document["metadata"]["namespace"] = namespace
         apply(plane, document)
         return document
 
-    return ask
+    return create
 
 
 @pytest_asyncio.fixture(scope="module")
-async def grounds(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Grounds]:
+async def shared_cluster(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SharedCluster]:
     """Namespaces for many cases at once, with a running kubelet and a log of objects."""
-    async with opened(plane, tmp_path_factory.mktemp("grounds")) as found:
+    async with open_shared_cluster(plane, tmp_path_factory.mktemp("shared")) as found:
         yield found

@@ -1,6 +1,6 @@
 """Runs programs whose packages must not mix with ours, each group in a cached environment of its own.
 
-`python tests/apart.py checks hadolint FILE` runs one of them.
+`python tests/isolated_tools.py checks hadolint FILE` runs one of them.
 """
 
 import hashlib
@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from harness.cache import cache_folder, held, say
+from harness.cache import cache_folder, lock, say
 
 REQUIREMENTS = Path(__file__).resolve().parent.parent / "requirements"
 
@@ -20,7 +20,7 @@ def program(group: str, name: str) -> Path:
     pinned = REQUIREMENTS / f"{group}.txt"
     version = hashlib.sha256(pinned.read_bytes()).hexdigest()[:12]
     folder = cache_folder("environments") / f"{group}-{version}"
-    with held(f"environment-{group}", f"another process is installing requirements/{group}.txt"):
+    with lock(f"environment-{group}", f"another process is installing requirements/{group}.txt"):
         if not (folder / "ready").exists():
             say(f"installing requirements/{group}.txt, in an environment of its own (seconds)")
             _install(pinned, folder)

@@ -9,11 +9,11 @@ from testkit.operators.operator_process import ROOT
 
 EXAMPLE = ROOT / "crds/examples/tiny.yaml"
 
-Asked = Callable[..., dict[str, Any]]
+CreateBenchmark = Callable[..., dict[str, Any]]
 """The fixture `asked`: applies a Benchmark with this name and parts of its spec replaced, and returns it."""
 
 
-def question(name: str = "tiny", **spec: Any) -> dict[str, Any]:
+def example_benchmark(name: str = "tiny", **spec: Any) -> dict[str, Any]:
     """The example's document with this name and parts of its spec replaced; failed jobs are deleted at once."""
     document: dict[str, Any] = yaml.safe_load(EXAMPLE.read_text())
     document["metadata"]["name"] = name

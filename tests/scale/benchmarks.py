@@ -26,7 +26,7 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Asked:
+class StoredBenchmark:
     """One Benchmark in a namespace in which an operator runs."""
 
     plane: ControlPlane
@@ -106,7 +106,7 @@ def example(name: str, **spec: Any) -> dict[str, Any]:
     return document
 
 
-def ask(plane: ControlPlane, namespace: str, document: dict[str, Any]) -> None:
+def create(plane: ControlPlane, namespace: str, document: dict[str, Any]) -> None:
     """Applies a Benchmark with `kubectl apply`."""
     apply(plane, document, "-n", namespace)
 

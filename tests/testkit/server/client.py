@@ -19,7 +19,7 @@ class Answer:
     """The object, or the Status of a refusal."""
 
     @property
-    def taken(self) -> bool:
+    def accepted(self) -> bool:
         return self.code < 300
 
     @property
@@ -37,7 +37,7 @@ class Answer:
         return [cause.get("field", "") for cause in self.causes]
 
 
-class Asking:
+class BenchmarkClient:
     """Sends requests as the administrator; each is either accepted or refused."""
 
     def __init__(self, kubeconfig: Path, namespace: str) -> None:
