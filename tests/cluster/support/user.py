@@ -1,4 +1,4 @@
-"""Does what a user of a cluster does: installs the operator, prepares namespaces and data, and reads results."""
+"""Acts as a user of a cluster: installs the operator, prepares namespaces and data, and reads results."""
 
 import json
 import subprocess
