@@ -17,7 +17,7 @@ BEHIND = (1, 3)
 
 
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("alive", SweepMode, ids=lambda mode: str(mode.value))
+@pytest.mark.parametrize("mode", SweepMode, ids=lambda mode: str(mode.value))
 @pytest.mark.parametrize("scenario", ALL, ids=lambda scenario: str(scenario.name))
 async def test_a_kill_at_any_write_changes_nothing(
     shared_cluster: SharedCluster, tmp_path: Path, results: Results, scenario: Scenario, mode: SweepMode

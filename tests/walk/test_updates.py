@@ -221,5 +221,5 @@ def test_the_edits_that_matter_in_a_state_have_an_effect(
     histories: dict[str, EditHistory], request: pytest.FixtureRequest
 ) -> None:
     shown = {edit.place.name for edit in EDITS if histories[edit.name].edited != histories[edit.name].before}
-    state = request.node.callspec.params["stories"]
+    state = request.node.callspec.params["histories"]
     assert shown >= SHOWN[state], shown

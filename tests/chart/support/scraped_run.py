@@ -41,7 +41,7 @@ def running() -> Benchmark:
     gate = {"minImagesPerSecond": "90", "baseline": {"name": BASELINE, "maxRegression": "0.02"}}
     point = row(rate="80", interval_low=Decimal(70), interval_high=Decimal(90), mfu_ratio=None)
     found = answer(asked(gate), point, name="tiny", uid="tiny-uid", namespace=NAMESPACE)
-    trains = {"phase": TrialPhase.RUNNING, "scheduled_at": moment(2)}
+    trains = {"phase": TrialPhase.RUNNING, "job": "tiny-1", "scheduled_at": moment(2)}
     waits = {"phase": TrialPhase.STARTING, "waiting_since": moment(5)}
     done, *others = found.status.trials
     rows = (done, *(one.model_copy(update=change) for one, change in zip(others, (trains, waits), strict=True)))
