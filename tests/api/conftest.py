@@ -12,7 +12,7 @@ PLANES = {"control_plane", "audited_plane", "bare_plane"}
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Build what is missing before the first test, whose time limit a build would break."""
+    """Builds what is missing before the first test, whose time limit a build would break."""
     if not session.config.option.collectonly and any(PLANES & set(_fixtures(item)) for item in session.items):
         build_control_plane()
 

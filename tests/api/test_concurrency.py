@@ -40,7 +40,7 @@ class Crowd:
                 await asyncio.gather(*(self._pass(cluster, key, gate) for key in self.keys))
 
     async def _pass(self, cluster: Cluster, key: Key, gate: ConcurrencyGate) -> Pass:
-        """Retry until a pass succeeds, because an API server with a new CRD is unavailable for a moment."""
+        """Retries until a pass succeeds, because an API server with a new CRD is unavailable for a moment."""
         while True:
             try:
                 return await reconcile(cluster, DEFAULTS, key, gate)

@@ -60,7 +60,7 @@ def test_a_question_is_answered_and_everything_is_cleaned_up(
 
 
 def assert_nothing_blocks_a_deletion(place: OperatorNamespace) -> None:
-    """Assert that no object has a finalizer, or an annotation other than kubectl's."""
+    """Asserts that no object has a finalizer, or an annotation other than kubectl's."""
     metadata = place.benchmark()["metadata"]
     assert "finalizers" not in metadata
     assert set(metadata.get("annotations", {})) <= {"kubectl.kubernetes.io/last-applied-configuration"}

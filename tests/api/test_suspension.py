@@ -42,7 +42,7 @@ class Others:
         self.plane.kubectl("patch", "pytorchjob", name, "-n", self.namespace, "--type=merge", "-p", patch)
 
     def make_pods(self) -> None:
-        """Create both pods, bound to a node and running."""
+        """Creates both pods, bound to a node and running."""
         job, now = self.job, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         for shape in pods_of(job):
             apply(self.plane, {"apiVersion": "v1", "kind": "Pod", **shape}, "-n", self.namespace)
@@ -58,7 +58,7 @@ class Others:
             )
 
     def delete_pods(self) -> None:
-        """Delete both pods. They stay for their grace period, because no kubelet confirms that they ended."""
+        """Deletes both pods. They stay for their grace period, because no kubelet confirms that they ended."""
         self.plane.kubectl("delete", "pods", "--all", "-n", self.namespace, "--wait=false")
 
     def take_away(self) -> None:

@@ -72,7 +72,7 @@ def environment() -> dict[str, str]:
 
 
 def sdbench(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run `sdbench` with these arguments to its end."""
+    """Runs `sdbench` with these arguments to its end."""
     return subprocess.run(command(*arguments), env=environment(), capture_output=True, text=True, timeout=600)
 
 
@@ -86,7 +86,7 @@ class Running:
         )
 
     def until(self, matches: Callable[[str], bool]) -> None:
-        """Read its output until a line matches."""
+        """Reads its output until a line matches."""
         assert self.process.stdout is not None
         for line in self.process.stdout:
             self.lines.append(line)
@@ -95,11 +95,11 @@ class Running:
         raise AssertionError("it ended without a matching line:\n" + "".join(self.lines))
 
     def send(self, number: int) -> None:
-        """Send a signal to the program, and to none of its children."""
+        """Sends a signal to the program, and to none of its children."""
         self.process.send_signal(number)
 
     def end(self) -> int:
-        """Read the rest of its output, and return its exit code."""
+        """Reads the rest of its output, and returns its exit code."""
         assert self.process.stdout is not None
         self.lines.extend(self.process.stdout)
         return self.process.wait(timeout=120)

@@ -19,7 +19,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Put the file locks of Streaming, which never removes them, where pytest cleans up."""
+    """Puts the file locks of Streaming, which never removes them, where pytest cleans up."""
     tempfile.tempdir = str(tmp_path_factory.mktemp("temporary"))
 
 

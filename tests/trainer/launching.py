@@ -69,7 +69,7 @@ class Launch:
         return self.output_file.read_text()
 
     def wait_for(self, condition: Callable[[], bool], what: str) -> None:
-        """Wait until the condition holds; fail if the launch ends first, or after the timeout."""
+        """Waits until the condition holds; fails if the launch ends first, or after the timeout."""
         deadline = time.monotonic() + TIMEOUT_SECONDS
         while not condition():
             assert self.process.poll() is None, f"ended before {what}:\n{self.output()}"
@@ -77,11 +77,11 @@ class Launch:
             time.sleep(0.02)
 
     def wait_for_output(self, words: str) -> None:
-        """Wait until the launch has printed these words."""
+        """Waits until the launch has printed these words."""
         self.wait_for(lambda: words in self.output(), words)
 
     def ended(self) -> Ended:
-        """Wait for the launch to end."""
+        """Waits for the launch to end."""
         code = self.process.wait(TIMEOUT_SECONDS)
         text = self.report_file.read_text()
         return Ended(code, report_in(text) if text else None, self.output())
@@ -121,7 +121,7 @@ def variables(config: Mapping[str, Any] | str, folder: Path, **changes: str) -> 
 
 @contextmanager
 def launching(config: Mapping[str, Any] | str, *command: str, **changes: str) -> Iterator[Launch]:
-    """Start a launch, and end it after the block."""
+    """Starts a launch, and ends it after the block."""
     with tempfile.TemporaryDirectory(prefix="sdbench-test-", dir=SHORT) as name:
         folder = Path(name)
         report = folder / "report.json"
@@ -148,7 +148,7 @@ def launching(config: Mapping[str, Any] | str, *command: str, **changes: str) ->
 
 
 def launched(config: Mapping[str, Any] | str, *command: str, **changes: str) -> Ended:
-    """Run a launch from start to end."""
+    """Runs a launch from start to end."""
     with launching(config, *command, **changes) as launch:
         return launch.ended()
 

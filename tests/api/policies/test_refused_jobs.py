@@ -44,7 +44,7 @@ def policy(namespace: str) -> list[dict[str, Any]]:
 
 
 def wait_longer(plane: ControlPlane, namespace: str) -> None:
-    """Move the decision to create the job a minute into the past."""
+    """Moves the decision to create the job a minute into the past."""
     rows = read(plane, namespace, "sdb", "tiny")["status"]["trials"]
     early = datetime.now(UTC) - timedelta(seconds=REFUSED_SECONDS)
     rows[0]["queuedAt"] = early.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -149,7 +149,7 @@ def resumed(
     straight: Diary,
     saved: dict[str, Any],
 ) -> None:
-    """Resume the run half-way from its checkpoint, and compare it with the uninterrupted run."""
+    """Resumes the run half-way from its checkpoint, and compares it with the uninterrupted run."""
     half = case["steps"] // 2
     (checkpoint,) = Path(saved["save_folder"]).glob(f"ep0-ba{half}*")
     where = {key: value for key, value in saved.items() if key == "parallelism_config"}

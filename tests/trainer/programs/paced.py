@@ -45,7 +45,7 @@ class Pacer:
         self.paused = 0.0
 
     def wait(self) -> None:
-        """Sleep until this step's deadline."""
+        """Sleeps until this step's deadline."""
         slow = SLOW_WARMUP if self.warmup > 0 else 1.0
         self.warmup -= 1
         moved = agreed(self.paused) if self.paused else 0.0
@@ -54,12 +54,12 @@ class Pacer:
         time.sleep(max(0.0, self.deadline - time.monotonic()))
 
     def pause(self) -> None:
-        """Note that something other than training begins."""
+        """Notes that something other than training begins."""
         if self.began is None:
             self.began = time.monotonic()
 
     def resume(self) -> None:
-        """Note that training continues."""
+        """Notes that training continues."""
         if self.began is not None:
             self.paused += time.monotonic() - self.began
             self.began = None

@@ -17,7 +17,7 @@ TINY = ROOT / "crds/examples/tiny.yaml"
 
 
 def sdbench(*arguments: str | Path) -> Result:
-    """Run the command with these arguments."""
+    """Runs the command with these arguments."""
     return CliRunner().invoke(app, [str(argument) for argument in arguments], env={"KUBECONFIG": "/nowhere"})
 
 

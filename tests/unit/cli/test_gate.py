@@ -16,7 +16,7 @@ from unit.core.worlds import benchmark
 
 
 def kept(folder: Path, of: Benchmark) -> Path:
-    """Store the Benchmark as a local run does."""
+    """Stores the Benchmark as a local run does."""
     document = folder / of.metadata.name / "benchmark.json"
     document.parent.mkdir(exist_ok=True)
     document.write_text(stored(of))

@@ -56,7 +56,7 @@ def ended(pool: ProcessPool) -> AttemptState:
 
 
 def wait_until_up(pool: ProcessPool) -> None:
-    """Return once the program has printed that it is up."""
+    """Returns once the program has printed that it is up."""
     (attempt,) = pool.attempts
     deadline = time.monotonic() + 60
     while "up" not in attempt.log.read_text() and time.monotonic() < deadline:

@@ -70,7 +70,7 @@ def device_of(run: RunConfig, place: RankPlace) -> torch.device:
 
 
 def meet(run: RunConfig, place: RankPlace, pulse: HeartbeatWriter) -> None:
-    """Find the master, wait until all ranks are there, and join them. Raises RendezvousTimeout."""
+    """Finds the master, waits until all ranks are there, and joins them. Raises RendezvousTimeout."""
     pulse.enter(RankPhase.RENDEZVOUS)
     if place.world == 1:
         return
@@ -93,7 +93,7 @@ def meet(run: RunConfig, place: RankPlace, pulse: HeartbeatWriter) -> None:
 
 
 def _connect_store(place: RankPlace, seconds: int) -> TCPStore:
-    """Serve the store on rank 0, and connect to it on the other ranks, within these seconds."""
+    """Serves the store on rank 0, and connects to it on the other ranks, within these seconds."""
     address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     began, master = time.monotonic(), place.rank == 0
     failed = f"Rank 0 was not reached at {address}:{port} within {seconds} s"
@@ -133,7 +133,7 @@ def _connection_error(address: str, port: int, seconds: int) -> str | None:
 
 
 def _gather(store: TCPStore, place: RankPlace, seconds: int) -> None:
-    """Wait until every rank has announced itself in the store. Raises RendezvousTimeout once the seconds are over."""
+    """Waits until every rank has announced itself in the store. Raises RendezvousTimeout once the seconds are over."""
     deadline = time.monotonic() + seconds
     here = [f"here/{rank}" for rank in range(place.world)]
     late = f"Not all of {place.world} ranks joined within {seconds} s"
@@ -159,7 +159,7 @@ def device_mismatch(names: Sequence[str]) -> str | None:
 
 
 def require_same_device(name: str) -> None:
-    """Compare this rank's device with those of the others. Raises MixedDevices, on every rank."""
+    """Compares this rank's device with those of the others. Raises MixedDevices, on every rank."""
     if not dist.is_initialized():
         return
     names: list[str | None] = [None] * dist.get_world_size()

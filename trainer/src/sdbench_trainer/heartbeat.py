@@ -92,19 +92,19 @@ class HeartbeatWriter:
             self._record = memory[local_rank * BYTES : (local_rank + 1) * BYTES].cast("d")
 
     def enter(self, phase: RankPhase) -> None:
-        """Note the phase that begins now."""
+        """Notes the phase that begins now."""
         self.phase = phase
         # Entering the training does not count as progress, so that the limit for the first step includes the setup.
         self._last = self._last if phase is RankPhase.TRAINING else time.monotonic()
         self._record[PHASE], self._record[AT] = float(phase), self._last
 
     def mark(self) -> None:
-        """Note that a part of the step ended, after which the next may wait for other ranks."""
+        """Notes that a part of the step ended, after which the next may wait for other ranks."""
         # The time stays: a mark is not progress. It shows how far in its step a rank is that hangs.
         self._record[MARKS] += 1.0
 
     def step(self) -> None:
-        """Note that a step ended."""
+        """Notes that a step ended."""
         now = time.monotonic()
         if self._steps:
             self._record[RECENT + (self._steps - 1) % RECENT_STEPS] = now - self._last

@@ -71,7 +71,7 @@ class Pod:
         return [rank for rank in self.ranks if rank.status is None]
 
     def wait(self, seconds: float = TICK_SECONDS) -> None:
-        """Wait for a signal or the end of a rank, at most these seconds, and note it."""
+        """Waits for a signal or the end of a rank, at most these seconds, and notes it."""
         received = signal.sigtimedwait(SIGNALS, seconds)
         if received is not None and received.si_signo != signal.SIGCHLD:
             self.stop_signal = signal.Signals(received.si_signo)
@@ -81,7 +81,7 @@ class Pod:
                 self.ends.append(RankExit(rank.number, code_of(rank.status, rank.last_words()), time.monotonic()))
 
     def stop(self) -> None:
-        """End all ranks with SIGTERM, and those that remain after GRACE_SECONDS with SIGKILL."""
+        """Ends all ranks with SIGTERM, and those that remain after GRACE_SECONDS with SIGKILL."""
         for number, group, seconds in ((signal.SIGTERM, False, GRACE_SECONDS), (signal.SIGKILL, True, KILL_SECONDS)):
             for rank in self.running():
                 rank.signal(number, group=group)
@@ -90,7 +90,7 @@ class Pod:
                 self.wait()
 
     def dump_stacks(self) -> None:
-        """Make every rank write its stacks to its output, with faulthandler."""
+        """Makes every rank write its stacks to its output, with faulthandler."""
         for rank in self.running():
             rank.signal(signal.SIGUSR1)
         deadline = time.monotonic() + DUMP_SECONDS
@@ -98,7 +98,7 @@ class Pod:
             self.wait()
 
     def log_progress(self) -> None:
-        """Log the step and its duration every PROGRESS_SECONDS."""
+        """Logs the step and its duration every PROGRESS_SECONDS."""
         now = time.monotonic()
         beat = self.beats.of(0)
         if beat.phase is RankPhase.TRAINING and beat.median_step and now >= self.next_progress_at:
@@ -107,7 +107,7 @@ class Pod:
 
 
 def start_pod(run: RunConfig, topology: Topology, scratch: Path, temporary: Path, command: Sequence[str]) -> Pod:
-    """Start all ranks of this pod."""
+    """Starts all ranks of this pod."""
     beats = Heartbeats(scratch / HEARTBEATS_FILE, topology.per_node, time.monotonic())
     # Later entries override earlier ones.
     shared = {
@@ -126,7 +126,7 @@ def start_pod(run: RunConfig, topology: Topology, scratch: Path, temporary: Path
 
 
 def first_cause(pod: Pod) -> RankExit | Stall | signal.Signals | None:
-    """Watch until all ranks have ended well (None), or until it is known why they will not."""
+    """Watches until all ranks have ended well (None), or until it is known why they will not."""
     while pod.running():
         pod.wait()
         now = time.monotonic()
@@ -143,7 +143,7 @@ def first_cause(pod: Pod) -> RankExit | Stall | signal.Signals | None:
 
 
 def watch_pod(pod: Pod, began: float) -> Report | None:
-    """Watch the pod to its end and return its Report; None if another pod has the result."""
+    """Watches the pod to its end and returns its Report; None if another pod has the result."""
     cause = first_cause(pod)
     if isinstance(cause, Stall):
         pod.dump_stacks()
@@ -164,7 +164,7 @@ def watch_pod(pod: Pod, began: float) -> Report | None:
 
 @contextmanager
 def run_folders() -> Iterator[tuple[Path, Path]]:
-    """Create the scratch folder that PID 1 shares with its ranks and the ranks' TMPDIR, and remove both afterwards."""
+    """Creates the scratch folder that PID 1 shares with its ranks and the ranks' TMPDIR, and removes both afterwards."""
     parent = os.environ.get(SCRATCH_VARIABLE)
     if parent:
         Path(parent).mkdir(parents=True, exist_ok=True)
@@ -181,7 +181,7 @@ def run_folders() -> Iterator[tuple[Path, Path]]:
 
 
 def run_attempt(command: Sequence[str]) -> Report | None:
-    """Run this pod's part of an Attempt and return its Report; None if another pod has the result."""
+    """Runs this pod's part of an Attempt and returns its Report; None if another pod has the result."""
     began = time.monotonic()
     try:
         run = run_in(os.environ)
@@ -199,7 +199,7 @@ def run_attempt(command: Sequence[str]) -> Report | None:
 
 
 def run_pod() -> None:
-    """Run the pod to its end, write the Report, and exit with the code of the first cause."""
+    """Runs the pod to its end, writes the Report, and exits with the code of the first cause."""
     arguments = sys.argv[1:]
     command = arguments[arguments.index("--") + 1 :] if "--" in arguments else list(TRAINER)
     # Blocked before the first rank starts, so that none is lost: `Pod.wait` receives them.

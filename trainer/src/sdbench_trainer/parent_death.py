@@ -8,5 +8,5 @@ _LIBC = ctypes.CDLL(None)
 
 
 def die_with_parent(_worker: int = 0) -> None:
-    """Have the kernel kill this process when the thread that started it ends. Can be a loader's worker_init_fn."""
+    """Makes the kernel kill this process when the thread that started it ends. Can be a loader's worker_init_fn."""
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

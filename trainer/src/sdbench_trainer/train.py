@@ -131,7 +131,7 @@ def trainer_of(run: RunConfig, parts: Parts, loader: TimedLoader, window: Window
 
 
 def fit(run: RunConfig, parts: Parts, pulse: HeartbeatWriter, telemetry: Telemetry | None) -> Measurement:
-    """Train until the window is complete. The Measurement is the same on every rank, with the steps of rank 0.
+    """Trains until the window is complete. The Measurement is the same on every rank, with the steps of rank 0.
 
     Raises WindowIncomplete, DataMissing, LossNotFinite.
     """
@@ -154,7 +154,7 @@ def fit(run: RunConfig, parts: Parts, pulse: HeartbeatWriter, telemetry: Telemet
 
 
 def train_rank(run: RunConfig, place: RankPlace, pulse: HeartbeatWriter) -> Report:
-    """Run one rank; rank 0 also serves the metrics and returns the whole Report."""
+    """Runs one rank; rank 0 also serves the metrics and returns the whole Report."""
     telemetry = Telemetry(run.trainer.model.value, device_memory=run.accelerator) if place.rank == 0 else None
     if telemetry is not None:
         serve(telemetry, port())
@@ -181,7 +181,7 @@ def train_rank(run: RunConfig, place: RankPlace, pulse: HeartbeatWriter) -> Repo
 
 
 def run_rank(program: Callable[[RunConfig, RankPlace, HeartbeatWriter], Report] = train_rank) -> None:
-    """Run one rank and leave its outcome for PID 1; the process exits with the code of its failure."""
+    """Runs one rank and leaves its outcome for PID 1; the process exits with the code of its failure."""
     faulthandler.enable()
     faulthandler.register(signal.SIGUSR1, all_threads=True)
     run, place = RunConfig.model_validate_json(os.environ[RUN_VARIABLE]), rank_place_in(os.environ)
@@ -202,7 +202,7 @@ def run_rank(program: Callable[[RunConfig, RankPlace, HeartbeatWriter], Report] 
 
 
 def _leave_outcome(report: Report, place: RankPlace) -> None:
-    """Write the outcome where PID 1 finds it."""
+    """Writes the outcome where PID 1 finds it."""
     if place.scratch is not None:
         (place.scratch / OUTCOME_FILE.format(place.local_rank)).write_text(report.model_dump_json(by_alias=True))
 

@@ -21,7 +21,7 @@ class Reason(StrEnum):
     entry: Entry
 
     def __new__(cls, entry: Entry) -> Self:
-        """Make a member whose value is the name in its entry."""
+        """Makes a member whose value is the name in its entry."""
         member = str.__new__(cls, entry.name)
         member._value_, member.entry = entry.name, entry
         return member

@@ -94,7 +94,7 @@ def decide(snapshot: Snapshot) -> Decision:
 
 
 def _observe(ledger: Ledger, planned: tuple[Trial, ...], snapshot: Snapshot) -> Ledger:
-    """Update each live row from its Attempt, and keep the environment that a Measurement was made in."""
+    """Updates each live row from its Attempt, and keeps the environment that a Measurement was made in."""
     states = {state.name: state for state in snapshot.attempts}
     environments, rows = ledger.environments, []
     for row, trial in zip(ledger.rows, planned, strict=True):
@@ -110,7 +110,7 @@ def _observe(ledger: Ledger, planned: tuple[Trial, ...], snapshot: Snapshot) -> 
 
 
 def _withdraw(ledger: Ledger, planned: tuple[Trial, ...], snapshot: Snapshot) -> Ledger:
-    """Give up or suspend the rows that are no longer wanted. A result that has just been stored is kept."""
+    """Gives up or suspends the rows that are no longer wanted. A result that has just been stored is kept."""
     rows, spec = ledger.rows, snapshot.benchmark.spec
     if spec.cancel:
         end = diagnosis(Reason.CANCELLED, "Cancelled by spec.cancel")
@@ -142,7 +142,7 @@ def _skip_if_ruled_out(row: TrialRow, fatal: list[TrialRow], snapshot: Snapshot)
 
 
 def _release(ledger: Ledger, snapshot: Snapshot) -> Ledger:
-    """Release the rows whose devices are free now, and charge what they have cost."""
+    """Releases the rows whose devices are free now, and charges what they have cost."""
     live_before = {row.trial for row in snapshot.benchmark.status.trials if row.phase in LIVE}
     rows, freed, partly = [], 0, Decimal(0)
     for row in ledger.rows:
@@ -217,7 +217,7 @@ def _phase(rows: tuple[TrialRow, ...], end: Outcome | None, suspend: bool) -> Ph
 
 
 def _refuse(sentence: str, snapshot: Snapshot) -> Decision:
-    """Refuse a question, which may be asked again: limits may change."""
+    """Refuses a question, which may be asked again: limits may change."""
     stored, generation = snapshot.benchmark.status, snapshot.benchmark.metadata.generation
     end = diagnosis(Reason.CONFIG_INVALID, sentence)
     rows = tuple(given_up(row, end, snapshot) for row in stored.trials)

@@ -43,7 +43,7 @@ class RunResult:
 
 
 def run_file(file: Path, options: RunOptions, console: Console) -> RunResult:
-    """Run the Benchmark in the file. Raises InvalidFile, PlanRefused or LocalRunRefused before anything starts."""
+    """Runs the Benchmark in the file. Raises InvalidFile, PlanRefused or LocalRunRefused before anything starts."""
     requested = on_this_machine(only_benchmark(file), options.shards)
     trials = accepted(requested)
     named = references(requested, options.results, options.baseline)

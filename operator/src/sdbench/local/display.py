@@ -25,7 +25,7 @@ class Display(Protocol):
         return None
 
     def show(self, benchmark: Benchmark, steps: Mapping[int, Step]) -> None:
-        """Show the stored rows, and the Steps of the running Trials by index."""
+        """Shows the stored rows, and the Steps of the running Trials by index."""
 
 
 def display_on(console: Console) -> Display:

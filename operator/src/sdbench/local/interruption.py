@@ -17,7 +17,7 @@ class Interruption:
         self.repeated = False
 
     def request(self, number: int) -> None:
-        """Request a clean stop; a second request asks for an immediate one."""
+        """Requests a clean stop; a second request asks for an immediate one."""
         self.repeated = self.signal is not None
         self.signal = self.signal or number
         self._requested.set()
@@ -28,7 +28,7 @@ class Interruption:
         return None if self.signal is None else 128 + self.signal
 
     def wait(self, seconds: float) -> None:
-        """Wait that long, or until the next signal."""
+        """Waits that long, or until the next signal."""
         # A signal ends the wait, so that the run stops without the rest of a pause.
         self._requested.wait(seconds)
         self._requested.clear()
@@ -36,7 +36,7 @@ class Interruption:
 
 @contextmanager
 def interruptible() -> Iterator[Interruption]:
-    """Redirect the signals to an Interruption; restore their handlers at the end."""
+    """Redirects the signals to an Interruption; restores their handlers at the end."""
     interruption = Interruption()
     previous = {number: signal.signal(number, lambda got, _: interruption.request(got)) for number in SIGNALS}
     try:

@@ -71,7 +71,7 @@ class ProcessPool:
         return tuple(self._attempts.values())
 
     def start(self, job: CreateJob, now: datetime) -> None:
-        """Start an Attempt's launcher, unless the Attempt exists."""
+        """Starts an Attempt's launcher, unless the Attempt exists."""
         if job.name in self._attempts:
             return
         logs = self._folder / "logs"
@@ -97,7 +97,7 @@ class ProcessPool:
         self._attempts[job.name] = AttemptProcess(job, uid, now, process, report, log, port)
 
     def stop(self, name: str) -> None:
-        """Send SIGTERM to a launcher; `reap` forgets it once it has ended."""
+        """Sends SIGTERM to a launcher; `reap` forgets it once it has ended."""
         attempt = self._attempts.get(name)
         if attempt is not None and attempt.stopped_at is None:
             attempt.stopped_at = time.monotonic()
@@ -105,7 +105,7 @@ class ProcessPool:
                 os.kill(attempt.process.pid, signal.SIGTERM)
 
     def reap(self, grace_seconds: float = GRACE_SECONDS) -> None:
-        """Kill each stopped launcher whose grace period is over, and forget those that have ended."""
+        """Kills each stopped launcher whose grace period is over, and forgets those that have ended."""
         for name, attempt in tuple(self._attempts.items()):
             if attempt.stopped_at is None:
                 continue
@@ -117,7 +117,7 @@ class ProcessPool:
                 del self._attempts[name]
 
     def close(self) -> None:
-        """Stop everything that still runs, which only happens after an error."""
+        """Stops everything that still runs, which only happens after an error."""
         for name in tuple(self._attempts):
             self.stop(name)
         deadline = time.monotonic() + GRACE_SECONDS
@@ -141,6 +141,6 @@ def launcher_environment(inherited: Mapping[str, str], job: CreateJob, report: P
 
 
 def _kill_group(leader: int) -> None:
-    """Kill a launcher's process group, which holds nothing but the launcher and its ranks."""
+    """Kills a launcher's process group, which holds nothing but the launcher and its ranks."""
     with suppress(ProcessLookupError):
         os.killpg(leader, signal.SIGKILL)

@@ -50,7 +50,7 @@ def with_identity(benchmark: Benchmark, uid: str, now: datetime) -> Benchmark:
 
 
 def run_locally(benchmark: Benchmark, context: RunContext) -> Benchmark:
-    """Run until the Benchmark ends or a signal interrupts it; no process is left."""
+    """Runs until the Benchmark ends or a signal interrupts it; no process is left."""
     pool = ProcessPool(context.results.folder, context.environment)
     interruption = context.interruption
     windows: dict[str, WindowProgress] = {}

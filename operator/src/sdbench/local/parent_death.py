@@ -14,7 +14,7 @@ PR_SET_PDEATHSIG = 1
 
 
 def tie_to_parent(parent: int) -> None:
-    """Ask the kernel for SIGTERM at the parent's death; exit at once if the parent has died already."""
+    """Asks the kernel for SIGTERM at the parent's death; exits at once if the parent has died already."""
     # Only Linux can do this; elsewhere a killed parent leaves its programs running.
     if sys.platform.startswith("linux"):
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)

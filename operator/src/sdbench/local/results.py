@@ -27,7 +27,7 @@ class Results:
         return self.folder / "logs" / f"{attempt}.log"
 
     def store(self, benchmark: Benchmark) -> None:
-        """Replace the document; a reader, or a crash, sees either the old one or the new one whole."""
+        """Replaces the document; a reader, or a crash, sees either the old one or the new one whole."""
         # In the same folder, because a rename is atomic only within a file system.
         draft = self.document.with_suffix(".draft")
         with draft.open("w", encoding="utf-8") as file:
@@ -38,7 +38,7 @@ class Results:
         draft.replace(self.document)
 
     def fresh(self, requested: Benchmark, overwrite: bool) -> Benchmark:
-        """Prepare the folder for a new run. Raises LocalRunRefused if it holds an older one."""
+        """Prepares the folder for a new run. Raises LocalRunRefused if it holds an older one."""
         if self.document.exists():
             if not overwrite:
                 raise LocalRunRefused(
@@ -69,7 +69,7 @@ class Results:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other runs out of the folder. Raises LocalRunRefused if one uses it."""
+        """Keeps other runs out of the folder. Raises LocalRunRefused if one uses it."""
         self.folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self.folder, os.O_RDONLY)
         # The kernel releases the lock of a killed run, where a lock file would stay.

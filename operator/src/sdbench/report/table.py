@@ -42,7 +42,7 @@ def note_lines(benchmark: Benchmark) -> tuple[str, ...]:
 
 
 def show(benchmark: Benchmark, console: Console) -> None:
-    """Print the result."""
+    """Prints the result."""
     console.print(Text.assemble((benchmark.metadata.name, "bold"), "  ", state(benchmark)), soft_wrap=True)
     if benchmark.status.points:
         table = scaling_table(benchmark, console.width)

@@ -74,7 +74,7 @@ class WindowCallback(Callback):  # type: ignore[misc]
         self._pulse.mark()
 
     def batch_end(self, state: State, logger: Logger) -> None:
-        """Note the end of a step: Composer runs callbacks at BATCH_END after the algorithms, such as the average."""
+        """Notes the end of a step: Composer runs callbacks at BATCH_END after the algorithms, such as the average."""
         # Composer averages the loss over all ranks, so one rank's NaN ends the run on every rank.
         loss = finite(float(state.total_loss_dict["loss/train/total"]), f"after step {state.timestamp.batch.value}")
         warming_up = self.stopwatch.state is WindowState.WARM_UP
@@ -120,7 +120,7 @@ class WindowCallback(Callback):  # type: ignore[misc]
         self.stopwatch.resume(self._clock())
 
     def batch_checkpoint(self, state: State, logger: Logger) -> None:
-        """Note the time: the callbacks that run after this one may save a checkpoint."""
+        """Notes the time: the callbacks that run after this one may save a checkpoint."""
         self._checkpoint_began = self._clock()
 
     epoch_checkpoint = batch_checkpoint
@@ -131,7 +131,7 @@ class WindowCallback(Callback):  # type: ignore[misc]
         return {}
 
     def before_dataloader(self, state: State, logger: Logger) -> None:
-        """Count the checkpoint that was saved since the last step, if there was one, as a pause."""
+        """Counts the checkpoint that was saved since the last step, if there was one, as a pause."""
         if self._saving:
             self.stopwatch.pause(self._checkpoint_began)
             self.stopwatch.resume(self._clock())

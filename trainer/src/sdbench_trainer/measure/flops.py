@@ -43,7 +43,7 @@ def _counted(forward: Any, *, backward: bool) -> int:
 
 
 def image_flops(model: Model, image_size: int) -> ImageFlops:
-    """Count for one image of image_size x image_size, without memory for weights."""
+    """Counts for one image of image_size x image_size, without memory for weights."""
     networks: Any = networks_on_meta(model)
     side = image_size // PIXELS_PER_LATENT
     with torch.device("meta"):

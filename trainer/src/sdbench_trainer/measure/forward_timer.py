@@ -36,24 +36,24 @@ class ForwardClock:
         self._open: list[tuple[Mark, Mark]] = []
 
     def begin(self) -> None:
-        """Note that a forward pass begins."""
+        """Notes that a forward pass begins."""
         self._began = self._mark() if self._mark else self._clock()
 
     def end(self) -> None:
-        """Note that its backward pass begins."""
+        """Notes that its backward pass begins."""
         if isinstance(self._began, float):
             self._seconds += self._clock() - self._began
         elif self._mark:
             self._open.append((self._began, self._mark()))
 
     def settle(self) -> None:
-        """Add up the passes that the device has completed, so that a long window keeps no marks."""
+        """Adds up the passes that the device has completed, so that a long window keeps no marks."""
         while self._open and self._open[0][1].query():
             begin, end = self._open.pop(0)
             self._seconds += begin.elapsed_time(end) / 1000.0
 
     def reset(self) -> None:
-        """Start again from zero."""
+        """Starts again from zero."""
         self._seconds, self._open = 0.0, []
 
     def seconds(self) -> float:

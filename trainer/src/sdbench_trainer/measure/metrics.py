@@ -99,18 +99,18 @@ class Telemetry(Collector):
         self.registry.register(self)
 
     def utilisation(self, of_images_per_second: Callable[[float], float | None]) -> None:
-        """Set how the model FLOPs utilisation follows from a speed."""
+        """Sets how the model FLOPs utilisation follows from a speed."""
         self._utilisation = of_images_per_second
 
     def step(self, seconds: float, images: int, waited: float, loss: float, state: WindowState) -> None:
-        """Note a step: its seconds, its images over all devices, and how long rank 0 has waited for images so far."""
+        """Notes a step: its seconds, its images over all devices, and how long rank 0 has waited for images so far."""
         # The series are made when they are scraped, in another thread, so that a step loses as little time as possible.
         self._noted.append((seconds, images, waited, loss, state))
         if len(self._noted) >= NOTED_STEPS:
             self._add_up()
 
     def _add_up(self) -> None:
-        """Add the noted steps to the sums."""
+        """Adds the noted steps to the sums."""
         # A scrape and a step may add up at the same time.
         with self._adding:
             while self._noted:
@@ -121,7 +121,7 @@ class Telemetry(Collector):
                 self._buckets[bisect_left(BUCKETS, seconds)] += 1
 
     def memory(self, peak_bytes: int) -> None:
-        """Note the device's peak memory."""
+        """Notes the device's peak memory."""
         if self._memory is not None:
             self._memory = peak_bytes
 
@@ -171,7 +171,7 @@ def port() -> int:
 
 
 def serve(telemetry: Telemetry, number: int) -> None:
-    """Serve /metrics until the process ends."""
+    """Serves /metrics until the process ends."""
     if number == 0:
         return
     # A port that is taken costs the metrics, not the run.

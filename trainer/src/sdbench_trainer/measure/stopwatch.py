@@ -46,11 +46,11 @@ class Stopwatch:
         return self.state is WindowState.MEASURING and len(self.steps) + 1 == self.window.batches
 
     def start(self, now: float) -> None:
-        """Note that the first step begins."""
+        """Notes that the first step begins."""
         self._last_end = now
 
     def step_ended(self, now: float, trained_seconds: float) -> float:
-        """Note the end of a step, measured or not, and return its seconds without pauses."""
+        """Notes the end of a step, measured or not, and returns its seconds without pauses."""
         # From the end of the step before, so that waiting for data and starting an epoch are part of the step.
         seconds = now - self._last_end - self._paused
         self._last_end, self._paused = now, 0.0
@@ -63,12 +63,12 @@ class Stopwatch:
         return seconds
 
     def pause(self, now: float) -> None:
-        """Stop counting until `resume`."""
+        """Stops counting until `resume`."""
         if self._pause_began is None:
             self._pause_began = now
 
     def resume(self, now: float) -> None:
-        """Continue counting; does nothing without a pause."""
+        """Continues counting; does nothing without a pause."""
         if self._pause_began is not None:
             self._paused += now - self._pause_began
             self._pause_began = None

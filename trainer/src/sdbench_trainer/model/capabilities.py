@@ -79,7 +79,7 @@ def capabilities_of(device: torch.device, config: TrainerConfig) -> Capabilities
 
 
 def require_capabilities(config: TrainerConfig, device: torch.device) -> None:
-    """Refuse settings that the device does not support. Raises ConfigInvalid."""
+    """Refuses settings that the device does not support. Raises ConfigInvalid."""
     found = unsupported(config, capabilities_of(device, config))
     if found is not None:
         raise ConfigInvalid(f"trainer.{found.field}: {found.sentence}.")

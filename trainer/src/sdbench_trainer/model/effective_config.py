@@ -104,7 +104,7 @@ def requested_config(config: TrainerConfig, devices: int) -> dict[str, str]:
 
 
 def require_as_asked(found: dict[str, str], wanted: dict[str, str]) -> None:
-    """Refuse a run with other settings than those requested. Raises ConfigInvalid."""
+    """Refuses a run with other settings than those requested. Raises ConfigInvalid."""
     for knob, word in found.items():
         if word != wanted[knob]:
             raise ConfigInvalid(f"trainer.{knob}: {wanted[knob]} was requested, but the run uses {word}.")
@@ -128,7 +128,7 @@ class EffectiveConfig(Algorithm):  # type: ignore[misc]
         return event is Event.FIT_START or event is Event.FIT_END
 
     def apply(self, event: Event, state: State, logger: Logger) -> None:
-        """Read the settings and compare them with those requested. Raises ConfigInvalid."""
+        """Reads the settings and compares them with those requested. Raises ConfigInvalid."""
         self.workload = built_config(state)
         if event == Event.FIT_END:
             self.workload |= observed_config(state)

@@ -57,7 +57,7 @@ class ExponentialMovingAverage(Algorithm):  # type: ignore[misc]
         return event is Event.BEFORE_LOAD or event is Event.FIT_START
 
     def apply(self, event: Event, state: State, logger: Logger) -> None:
-        """Create the average, find the tensors to update, or update."""
+        """Creates the average, finds the tensors to update, or updates."""
         if event == Event.BEFORE_LOAD:
             # FSDP2 has sharded the weights, no checkpoint has been read, and DDP has not wrapped the model.
             self.shadow = {name: parameter.clone() for name, parameter in _named(state.model)}
@@ -87,7 +87,7 @@ class ExponentialMovingAverage(Algorithm):  # type: ignore[misc]
         return {"smoothing": self.smoothing, "started": self.started, "shadow": whole}
 
     def load_state_dict(self, state: dict[str, Any], strict: bool = False) -> None:
-        """Load this rank's part of each whole tensor. Raises ValueError if the parameters differ."""
+        """Loads this rank's part of each whole tensor. Raises ValueError if the parameters differ."""
         saved: dict[str, Tensor] = state["shadow"]
         if saved.keys() != self.shadow.keys():
             odd = sorted(saved.keys() ^ self.shadow.keys())

@@ -40,7 +40,7 @@ def memory_format(network: nn.Module) -> torch.memory_format:
 
 
 def prepared(unet: Any, config: TrainerConfig) -> nn.Module:
-    """Apply the settings to a UNet with weights; its parameters keep their names."""
+    """Applies the settings to a UNet with weights; its parameters keep their names."""
     unet.set_attn_processor(PROCESSORS[config.attention]())
     if config.channels_last:
         unet.to(memory_format=torch.channels_last)
@@ -58,7 +58,7 @@ def prepared(unet: Any, config: TrainerConfig) -> nn.Module:
 
 
 def keep_compiled_below(folder: Path) -> None:
-    """Give torch.compile a cache of the run's own in this folder."""
+    """Gives torch.compile a cache of the run's own in this folder."""
     # A compilation that is killed leaves half a library, which the next run with the same cache would load.
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder / "inductor")
     os.environ["TRITON_CACHE_DIR"] = str(folder / "triton")

@@ -67,7 +67,7 @@ def networks_on_meta(model: Model) -> Networks:
 
 
 def _fill(module: nn.Module, generator: torch.Generator) -> None:
-    """Initialise one module's own parameters: matrices by fan-in, scales with one, offsets with zero."""
+    """Initialises one module's own parameters: matrices by fan-in, scales with one, offsets with zero."""
     for name, parameter in module.named_parameters(recurse=False):
         if name == "bias":
             nn.init.zeros_(parameter)
@@ -86,7 +86,7 @@ def _fill(module: nn.Module, generator: torch.Generator) -> None:
 
 @torch.no_grad()
 def materialised(network: nn.Module, device: torch.device, seed: int) -> nn.Module:
-    """Move a network from meta to the device's memory, with seeded weights."""
+    """Moves a network from meta to the device's memory, with seeded weights."""
     network.to_empty(device=device)
     generator = torch.Generator(device).manual_seed(seed)
     for module in network.modules():
@@ -100,7 +100,7 @@ def materialised(network: nn.Module, device: torch.device, seed: int) -> nn.Modu
 
 
 def frozen(network: nn.Module, dtype: torch.dtype, device: torch.device, seed: int) -> nn.Module:
-    """Materialise a network that is not trained, in eval mode and without gradients."""
+    """Materialises a network that is not trained, in eval mode and without gradients."""
     # Cast on meta, where it takes no memory yet.
     return materialised(network.to(dtype), device, seed).eval().requires_grad_(False)
 

@@ -22,7 +22,7 @@ _stdout = threading.Lock()
 
 
 def say(line: str) -> None:
-    """Write one whole line to standard output."""
+    """Writes one whole line to standard output."""
     # A reader that has gone away must not end a run.
     with _stdout, contextlib.suppress(OSError):
         sys.stdout.write(line + "\n")
@@ -43,7 +43,7 @@ class Rank:
     """Message of the C++ exception that aborted it, kept apart because the stacks after it may fill the tail."""
 
     def listen(self) -> None:
-        """Start to copy its output to standard output, each line with its rank in front; rank 0's lines unchanged."""
+        """Starts to copy its output to standard output, each line with its rank in front; rank 0's lines unchanged."""
         self.reader = threading.Thread(target=self._copy, args=(self.process.stdout,), daemon=True)
         self.reader.start()
 
@@ -71,7 +71,7 @@ class Rank:
             self.reader.join(DRAIN_SECONDS)
 
     def signal(self, number: signal.Signals, *, group: bool = False) -> None:
-        """Send a signal to the process, or to its whole session, unless it has ended."""
+        """Sends a signal to the process, or to its whole session, unless it has ended."""
         if self.status is None:
             (os.killpg if group else os.kill)(self.process.pid, number)
 

@@ -32,12 +32,12 @@ def _remove(numbers: set[str], shared_memory: Path) -> None:
 
 
 def remove_all(shared_memory: Path = SHARED_MEMORY) -> None:
-    """Remove every segment: only before the first rank starts, and where no other run shares the memory."""
+    """Removes every segment: only before the first rank starts, and where no other run shares the memory."""
     _remove({number for number, _ in _numbered(shared_memory)}, shared_memory)
 
 
 def remove_those_of(locks: Path, shared_memory: Path = SHARED_MEMORY) -> None:
-    """Remove a run's segments once all its ranks have ended; `locks` is the ranks' temporary folder.
+    """Removes a run's segments once all its ranks have ended; `locks` is the ranks' temporary folder.
 
     Streaming puts a file lock there for each segment, with the same number.
     """
@@ -47,7 +47,7 @@ def remove_those_of(locks: Path, shared_memory: Path = SHARED_MEMORY) -> None:
 def remove_unused(
     shared_memory: Path = SHARED_MEMORY, processes: Path = PROCESSES, now: Callable[[], float] = time.time
 ) -> None:
-    """Remove the segments that no process maps: safe where other runs share the memory, as on a workstation."""
+    """Removes the segments that no process maps: safe where other runs share the memory, as on a workstation."""
     at = now()
     old: dict[str, bool] = {}
     for number, path in _numbered(shared_memory):

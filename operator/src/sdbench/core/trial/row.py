@@ -104,7 +104,7 @@ def _without_job(row: TrialRow, snapshot: Snapshot) -> Diagnosis | None:
 
 
 def _updated(row: TrialRow, state: AttemptState, snapshot: Snapshot) -> TrialRow:
-    """Store what the cluster says about a live row, each fact when it is first seen."""
+    """Stores what the cluster says about a live row, each fact when it is first seen."""
     scheduled, running_since = facts.scheduled_at(state), facts.started_at(state, snapshot.now)
     running = running_since is not None or row.phase is TrialPhase.RUNNING
     checksum = facts.pods_checksum(state) if facts.all_pods_exist(state) else None
