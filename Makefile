@@ -48,7 +48,7 @@ test-long: environment  ## What takes too long for every change: each crash of e
 lint: environment  ## Style, types, import contracts, Dockerfiles, spelling, known vulnerabilities, security rules (the last with Go)
 	@$(BIN)/python tests/tiers.py lint scan
 
-format: environment  ## Rewrite the Python files in the house's format
+format: environment  ## Rewrite the Python files with ruff
 	@$(BIN)/ruff check --fix --quiet .
 	@$(BIN)/ruff format --quiet .
 
@@ -68,7 +68,7 @@ verify: generate  ## Generate, then demand that nothing differs from what is com
 requirements: environment  ## Compile requirements/*.in to pinned and hashed requirements/*.txt
 	@sh requirements/compile.sh $(BIN)/uv
 
-bench: environment  ## Measure the trainer's parts against plain ways (18 minutes of a quiet machine)
+bench: environment  ## Measure the trainer's parts against plain implementations (18 minutes of a quiet machine)
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks.page
 	@echo "The results: docs/benchmarks.md"

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from harness.control_plane.components import ControlPlane
-from sdbench.api.status_resolved import Resolved
+from sdbench.api.status import Resolved
 from sdbench.controller.job.pytorchjob import pytorchjob
 from testkit.operators.operator_process import apply
 from unit.controller.shapes import benchmark, start

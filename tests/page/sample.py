@@ -15,11 +15,11 @@ from sdbench.api.status import (
     EnvironmentRow,
     Phase,
     PointRow,
+    Resolved,
     Status,
     TrialPhase,
     TrialRow,
 )
-from sdbench.api.status_resolved import Resolved
 from sdbench.core.measure.step_fit import scaling_fits
 from sdbench_trainer.config import TrainerConfig
 

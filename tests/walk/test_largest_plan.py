@@ -9,8 +9,7 @@ import pytest
 from harness.control_plane.components import ControlPlane
 from sdbench.api.benchmark import Benchmark
 from sdbench.api.names import PLAN_LIMIT, attempt_name
-from sdbench.api.status import Status, TrialPhase, TrialRow
-from sdbench.api.status_resolved import Resolved
+from sdbench.api.status import Resolved, Status, TrialPhase, TrialRow
 from sdbench.core.decide import decide
 from sdbench.core.plan.grid import Trial, trials
 from sdbench.core.snapshot import AttemptState, PodState, Snapshot

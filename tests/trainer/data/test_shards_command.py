@@ -59,7 +59,7 @@ def test_a_folder_without_readable_images_exits_65_with_an_explanation(folder: P
     (only / "broken.jpg").write_text("this is no picture")
     ended = ran("shards", "build", only, folder / "out")
     assert ended.returncode == 65
-    assert "None of the 1 entries" in ended.stderr
+    assert "can become a sample (left out: 1)" in ended.stderr
     assert "broken.jpg" in ended.stderr
     assert not (folder / "out").exists()
 

@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 
 from sdbench.api.benchmark import Benchmark
-from sdbench.api.status_resolved import Resolved
+from sdbench.api.status import Resolved
 from sdbench.api.workload import Workload
 from sdbench.core.snapshot import CreateJob
 from sdbench_trainer.run import DataSource, RunConfig

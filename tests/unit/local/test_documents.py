@@ -84,8 +84,15 @@ def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
 
 
 def test_the_refusal_of_a_file_without_a_benchmark_lists_its_kinds(tmp_path: Path) -> None:
-    with pytest.raises(InvalidFile, match="holds no StableDiffusionBenchmark, only Secret; name a file with one"):
+    with pytest.raises(
+        InvalidFile, match="holds no StableDiffusionBenchmark, only Secret; name a file with a StableDiffusionBenchmark"
+    ):
         contents(written(tmp_path, "kind: Secret\n"))
+
+
+def test_an_empty_file_is_refused_as_empty(tmp_path: Path) -> None:
+    with pytest.raises(InvalidFile, match="^is empty; name a file with a StableDiffusionBenchmark$"):
+        contents(written(tmp_path, ""))
 
 
 def test_a_missing_file_is_refused_with_a_sentence(tmp_path: Path) -> None:

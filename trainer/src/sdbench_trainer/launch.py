@@ -164,7 +164,7 @@ def watch_pod(pod: Pod, began: float) -> Report | None:
 
 @contextmanager
 def run_folders() -> Iterator[tuple[Path, Path]]:
-    """Creates the scratch folder that PID 1 shares with its ranks and the ranks' TMPDIR, and removes both afterwards."""
+    """Creates the scratch folder that PID 1 and its ranks share and the ranks' TMPDIR, and removes both afterwards."""
     parent = os.environ.get(SCRATCH_VARIABLE)
     if parent:
         Path(parent).mkdir(parents=True, exist_ok=True)

@@ -9,9 +9,10 @@ from pydantic import Field, PlainSerializer
 
 from sdbench.api.consequences import Scope
 from sdbench.api.reasons import Reason
+from sdbench.api.spec_scheduling import Preset
 from sdbench.api.status_gate import GateRow, Verdict
 from sdbench.api.status_model import StatusModel
-from sdbench.api.status_resolved import Resolved
+from sdbench.api.workload import Workload
 from sdbench_trainer.config import DecimalString
 from sdbench_trainer.report import EnvironmentFields, MeasurementFields
 
@@ -222,6 +223,15 @@ class Summary(StatusModel):
     coefficient_of_variation: str | None = None
     spent_device_hours: str = "0.00"
     spent_cost: str = Field("0.00", description="Cost of the benchmark itself: spentDeviceHours x hourlyPrice.")
+
+
+class Resolved(StatusModel):
+    """What was pinned when the Benchmark was accepted, so that an upgrade does not change a running sweep."""
+
+    image: str
+    operator_version: str
+    preset: Preset | None = Field(None, description="What spec.scheduling.preset named, as it was then.")
+    workload: Workload | None = Field(None, description="What the administrator fixed in every pod, as it was then.")
 
 
 class Status(StatusModel):

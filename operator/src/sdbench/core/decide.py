@@ -9,9 +9,8 @@ from decimal import Decimal
 
 from sdbench.api.consequences import Scope
 from sdbench.api.reasons import Reason
-from sdbench.api.status import EnvironmentRow, Phase, PointRow, Status, Summary, TrialPhase, TrialRow
+from sdbench.api.status import EnvironmentRow, Phase, PointRow, Resolved, Status, Summary, TrialPhase, TrialRow
 from sdbench.api.status_gate import GateRow
-from sdbench.api.status_resolved import Resolved
 from sdbench.core.attempt.diagnose import diagnosis
 from sdbench.core.budget import (
     BudgetState,

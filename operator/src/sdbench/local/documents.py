@@ -65,8 +65,8 @@ def contents(path: Path) -> Contents:
     if problems:
         raise InvalidFile(*problems)
     if not benchmarks:
-        found = f"only {', '.join(other_kinds)}" if other_kinds else "and nothing else"
-        raise InvalidFile(f"holds no {KIND}, {found}; name a file with one")
+        found = f"holds no {KIND}, only {', '.join(other_kinds)}" if other_kinds else "is empty"
+        raise InvalidFile(f"{found}; name a file with a {KIND}")
     return Contents(tuple(benchmarks), tuple(other_kinds))
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from sdbench.api.names import attempt_name
 from sdbench.api.spec_scheduling import Preset
-from sdbench.api.status_resolved import Resolved
+from sdbench.api.status import Resolved
 from sdbench.controller.apiserver.requests import CALLS
 from sdbench.controller.job.pytorchjob import pytorchjob
 from sdbench.controller.job.scheduling import LOST_NODE_SECONDS

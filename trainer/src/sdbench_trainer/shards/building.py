@@ -90,7 +90,7 @@ def build_shards(
                 raise ShardsRefused(f"SOURCE {request.source} has no images. Name a source that has some.")
             first = result.first_left_out[0]
             raise ShardsRefused(
-                f"None of the {result.left_out.total()} entries of {request.source} can become a sample. "
+                f"No entry of {request.source} can become a sample (left out: {result.left_out.total()}). "
                 f"The first is {first.name}: {first.reason.with_detail(first.detail)}."
             )
         _write_index(folder, names, request.encoder.description(result.written).document())

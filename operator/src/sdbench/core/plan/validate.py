@@ -9,8 +9,7 @@ from sdbench.api.crd.rules_gate import WHOLE
 from sdbench.api.crd.rules_scheduling import ANNOTATIONS, LABELS
 from sdbench.api.spec import Spec
 from sdbench.api.spec_scheduling import Preset
-from sdbench.api.status import TrialRow
-from sdbench.api.status_resolved import Resolved
+from sdbench.api.status import Resolved, TrialRow
 from sdbench.core.format import SECONDS_PER_HOUR
 from sdbench.core.plan.caps import budget, devices_at_once
 from sdbench.core.plan.estimate import certain_device_seconds
