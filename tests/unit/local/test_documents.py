@@ -91,7 +91,7 @@ def test_the_refusal_of_a_file_without_a_benchmark_lists_its_kinds(tmp_path: Pat
 
 
 def test_an_empty_file_is_refused_as_empty(tmp_path: Path) -> None:
-    with pytest.raises(InvalidFile, match="^is empty; name a file with a StableDiffusionBenchmark$"):
+    with pytest.raises(InvalidFile, match=r"^is empty; name a file with a StableDiffusionBenchmark$"):
         contents(written(tmp_path, ""))
 
 
